@@ -1,0 +1,3 @@
+"""Generate images with Seedream at APIPod from the command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,259 @@
+"""Every way in which the program can fail, each with its exit code.
+
+SeedreamError
+├── UsageProblem (2)         wrong arguments or configuration
+│   ├── InvalidRequest       what the model's row does not allow
+│   ├── InvalidOutput        a name that cannot be used, a file that exists
+│   └── RequestRefused       the API answered 400, 409 or another 4xx
+├── TaskFailed (3)           the task ended failed, cancelled or rejected
+├── AuthenticationProblem (4)
+│   ├── MissingKey
+│   ├── MalformedKey
+│   └── KeyRefused           401, 403
+├── QuotaExceeded (5)        402, 403 that speaks of balance or quota
+├── NotFound (6)             404
+├── Unavailable (7)
+│   ├── Unreachable          no connection, or it broke
+│   ├── RateLimited          429
+│   ├── ServiceFailing       5xx
+│   ├── KeyBusy              409: the first request with this idempotency key still runs
+│   ├── UnreadableAnswer     an answer that is not what the API's reference says
+│   └── RedirectRefused      the API pointed elsewhere
+├── StillPending (8)         the wait ended before the task did
+├── NotSaved (9)             an image could not be fetched, verified or written
+│   ├── ImageRefused         the image's host answered with an HTTP error
+│   ├── ImageUnreachable     no connection to the image's host, or it broke
+│   ├── ImageDamaged         what came is not a whole image
+│   └── HistoryUnusable      the history cannot be read or written
+└── Stopped (130, 143)       SIGINT, SIGTERM
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar, Self
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the program. README's table is checked against this one."""
+
+    label: str
+    when: str
+
+    def __new__(cls, value: int, label: str, when: str) -> Self:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.label = label
+        member.when = when
+        return member
+
+    OK = 0, "ok", "everything asked for is done"
+    ERROR = 1, "error", "a bug or anything unforeseen"
+    USAGE = 2, "usage", "wrong arguments or configuration, or a request that the API refused as invalid"
+    TASK_FAILED = 3, "task failed", "the task ended failed, cancelled or rejected"
+    AUTHENTICATION = 4, "authentication", "no key, or the API refused it (401, 403)"
+    QUOTA = 5, "quota", "the account's balance or quota does not suffice (402, 403)"
+    NOT_FOUND = 6, "not found", "no such task or model (404)"
+    UNAVAILABLE = 7, "unavailable", "network, rate limit or service still failing after the retries"
+    PENDING = 8, "pending", "the wait ended before the task did; the message says how to resume"
+    NOT_SAVED = (
+        9,
+        "not saved",
+        "the image could not be fetched, verified or written; the task stays resumable",
+    )
+    DRIFT = 10, "drift", "`sync --check` or `--frozen` found work to do"
+    INTERRUPTED = 130, "stopped", "SIGINT (Ctrl-C); the message says how to resume"
+    TERMINATED = 143, "stopped", "SIGTERM; the message says how to resume"
+
+
+#: With several tasks in one call, the first of these that occurred is returned.
+PRECEDENCE = (
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.ERROR,
+    ExitCode.AUTHENTICATION,
+    ExitCode.QUOTA,
+    ExitCode.USAGE,
+    ExitCode.NOT_SAVED,
+    ExitCode.UNAVAILABLE,
+    ExitCode.TASK_FAILED,
+    ExitCode.NOT_FOUND,
+    ExitCode.PENDING,
+    ExitCode.DRIFT,
+    ExitCode.OK,
+)
+
+
+class SeedreamError(Exception):
+    """An outcome that is not success, with what a person and a script need to know.
+
+    ``code`` is one machine-readable word: the server's own where it sent one. ``detail`` is the
+    server's own words. ``hint`` is a command that can be copied. ``retry_after`` is in seconds.
+    ``transient`` tells whether the same call may succeed a moment later.
+    """
+
+    exit_code: ExitCode = ExitCode.ERROR
+    default_code: ClassVar[str] = "error"
+    default_hint: ClassVar[str | None] = None
+    transient: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.detail = detail
+        self.hint = hint or self.default_hint
+        self.http_status = http_status
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class UsageProblem(SeedreamError):
+    exit_code = ExitCode.USAGE
+    default_code = "usage"
+
+
+class InvalidRequest(UsageProblem):
+    default_code = "invalid_request"
+
+
+class InvalidOutput(UsageProblem):
+    default_code = "invalid_output"
+
+
+class RequestRefused(UsageProblem):
+    default_code = "invalid_request"
+
+
+class TaskFailed(SeedreamError):
+    exit_code = ExitCode.TASK_FAILED
+    default_code = "task_failed"
+
+
+class AuthenticationProblem(SeedreamError):
+    exit_code = ExitCode.AUTHENTICATION
+    default_code = "invalid_api_key"
+    default_hint = "seedream config set api_key"
+
+
+class MissingKey(AuthenticationProblem):
+    default_code = "missing_api_key"
+
+
+class MalformedKey(AuthenticationProblem):
+    default_code = "malformed_api_key"
+
+
+class KeyRefused(AuthenticationProblem):
+    pass
+
+
+class QuotaExceeded(SeedreamError):
+    exit_code = ExitCode.QUOTA
+    default_code = "insufficient_quota"
+
+
+class NotFound(SeedreamError):
+    exit_code = ExitCode.NOT_FOUND
+    default_code = "not_found"
+
+
+class Unavailable(SeedreamError):
+    exit_code = ExitCode.UNAVAILABLE
+    default_code = "unavailable"
+
+
+class Unreachable(Unavailable):
+    default_code = "unreachable"
+    transient = True
+
+
+class RateLimited(Unavailable):
+    default_code = "rate_limit_exceeded"
+    transient = True
+
+
+class ServiceFailing(Unavailable):
+    default_code = "internal_error"
+    transient = True
+
+
+class KeyBusy(Unavailable):
+    default_code = "idempotency_in_progress"
+    transient = True
+
+
+class UnreadableAnswer(Unavailable):
+    """The answer's fate is ambiguous: a create is sent again with the same key and body."""
+
+    default_code = "unreadable_answer"
+    transient = True
+
+
+class RedirectRefused(Unavailable):
+    default_code = "redirect_refused"
+
+
+class StillPending(SeedreamError):
+    exit_code = ExitCode.PENDING
+    default_code = "pending"
+
+
+class NotSaved(SeedreamError):
+    exit_code = ExitCode.NOT_SAVED
+    default_code = "not_saved"
+
+
+class ImageRefused(NotSaved):
+    """The image's host answered with an HTTP error."""
+
+    default_code = "image_refused"
+
+    @property
+    def transient(self) -> bool:  # type: ignore[override]
+        return self.http_status in (408, 429) or (self.http_status or 0) >= 500
+
+    @property
+    def stale(self) -> bool:
+        """The signed URL may have died: asking the status again may give a fresh one."""
+        return self.http_status in (403, 404, 410)
+
+
+class ImageUnreachable(NotSaved):
+    """The network's failure, seen from an image that is paid for already."""
+
+    default_code = "image_unreachable"
+
+    def __init__(self, cause: Unreachable) -> None:
+        super().__init__(f"the image could not be fetched: {cause.message}", detail=cause.detail)
+        self.transient = cause.transient
+
+
+class ImageDamaged(NotSaved):
+    default_code = "image_damaged"
+    transient = True
+
+
+class HistoryUnusable(NotSaved):
+    default_code = "history_unusable"
+
+
+class Stopped(SeedreamError):
+    """A signal asked the program to end."""
+
+    exit_code = ExitCode.INTERRUPTED
+    default_code = "stopped"
+
+    def __init__(self, exit_code: ExitCode = ExitCode.INTERRUPTED) -> None:
+        super().__init__("stopped")
+        self.exit_code = exit_code
