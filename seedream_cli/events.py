@@ -1,0 +1,100 @@
+"""What happens in the life of a task, as the reporters see it.
+
+Each event carries the operation as it stands after it happened, so that a reporter folds a
+stream of events by keeping the latest operation of each id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import SeedreamError
+from .models import Operation, SavedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Sending(Event):
+    """The intent is recorded; the request is about to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted(Event):
+    """The API accepted the create."""
+
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking(Event):
+    """The API is about to be asked for the state of a task that exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """The API refused the create: there is no task and nothing is to be paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled(Event):
+    """The API told the task's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited(Event):
+    """The wait has lasted ``seconds`` already: worth a word."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying(Event):
+    """A call failed with ``cause`` and is repeated after ``pause`` seconds."""
+
+    cause: SeedreamError
+    pause: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving(Event):
+    """``received`` bytes of image ``number`` of ``count`` are here; ``total`` where it was announced."""
+
+    number: int
+    count: int
+    received: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Event):
+    """An image is on disk. ``shown`` is its path as it is printed."""
+
+    file: SavedFile
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    """An image was on disk already, and that is enough."""
+
+    file: SavedFile
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed(Event):
+    """Something that the person should know and that is no failure."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Event):
+    """The last event of an operation; ``error`` says why it fell short, if it did."""
+
+    error: SeedreamError | None = None

@@ -1,0 +1,265 @@
+"""What the API offers and what this program knows: models, requests, tasks, operations.
+
+Facts of the API come from its reference at docs.apipod.ai (OpenAPI 3.1, August 2026). Everything
+here is frozen and typed; the wire's JSON is read in :mod:`seedream_cli.wire` and written by
+:meth:`GenerationRequest.body`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidRequest
+
+DEFAULT_MODEL = "seedream-v4.5"
+DEFAULT_ASPECT_RATIO = "1:1"
+DEFAULT_QUALITY = "2K"
+
+#: Aspect ratio → what it is commonly used for.
+ASPECT_RATIOS: Mapping[str, str] = {
+    "1:1": "avatars, social posts",
+    "2:3": "portrait photography",
+    "3:2": "landscape photography",
+    "3:4": "magazine covers, posters",
+    "4:3": "traditional photos",
+    "16:9": "thumbnails, banners",
+    "9:16": "phone wallpapers, short-video covers",
+    "21:9": "cinematic frames, hero images",
+}
+
+#: Quality → what it is commonly used for.
+QUALITIES: Mapping[str, str] = {
+    "2K": "standard, faster",
+    "3K": "larger, lite models",
+    "4K": "print and large displays",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row of the API's table of models. ``prompt_limit`` counts code points."""
+
+    name: str
+    what: str
+    prompt_limit: int
+    qualities: tuple[str, ...]
+    needs_images: bool = False
+    max_images: int = 0
+    takes_callback: bool = False
+
+
+#: A new model is one more row. A model that is not here is sent as it is, with the server as its judge.
+MODELS: Mapping[str, Model] = {
+    row.name: row
+    for row in (
+        Model("seedream-v4.5", "text to image", 4000, ("2K", "4K"), takes_callback=True),
+        Model(
+            "seedream-v4.5-edit",
+            "image to image, 1 to 14 source images",
+            4000,
+            ("2K", "4K"),
+            needs_images=True,
+            max_images=14,
+            takes_callback=True,
+        ),
+        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K")),
+        Model(
+            "seedream-5.0-lite-edit",
+            "image to image, source images required",
+            2000,
+            ("2K", "3K"),
+            needs_images=True,
+            max_images=14,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What is asked of ``POST /images/generations``."""
+
+    prompt: str
+    model: str = DEFAULT_MODEL
+    aspect_ratio: str = DEFAULT_ASPECT_RATIO
+    quality: str = DEFAULT_QUALITY
+    image_urls: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+    def validate(self) -> None:
+        """Refuse what the model's row does not allow, before anything is sent.
+
+        Raises InvalidRequest that names the field. For a model that the table does not know,
+        prompt, ratio and quality are only checked for being there.
+        """
+        if not self.prompt.strip():
+            raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
+        try:
+            self.prompt.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InvalidRequest("the prompt is not valid Unicode text") from None
+        for field, value in (
+            ("model", self.model),
+            ("aspect ratio", self.aspect_ratio),
+            ("quality", self.quality),
+        ):
+            if not value:
+                raise InvalidRequest(f"the {field} is empty")
+        row = MODELS.get(self.model)
+        if row is not None:
+            self._validate_against(row)
+
+    def _validate_against(self, row: Model) -> None:
+        length = len(self.prompt)
+        if length > row.prompt_limit:
+            raise InvalidRequest(
+                f"the prompt has {length} characters; {row.name} takes at most {row.prompt_limit}"
+            )
+        if self.aspect_ratio not in ASPECT_RATIOS:
+            raise InvalidRequest(
+                f"aspect ratio {self.aspect_ratio!r} is not one of {', '.join(ASPECT_RATIOS)}"
+            )
+        if self.quality not in row.qualities:
+            raise InvalidRequest(
+                f"quality {self.quality!r} is not one of {', '.join(row.qualities)} ({row.name})"
+            )
+        if row.needs_images and not self.image_urls:
+            raise InvalidRequest(f"{row.name} edits images and none was given")
+        if len(self.image_urls) > row.max_images:
+            raise InvalidRequest(f"{row.name} takes at most {row.max_images} source images")
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body, with optional fields left out where they were not asked for."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "prompt": self.prompt,
+            "aspect_ratio": self.aspect_ratio,
+            "quality": self.quality,
+        }
+        if self.image_urls:
+            body["image_urls"] = list(self.image_urls)
+        if self.callback_url is not None:
+            body["callback_url"] = self.callback_url
+        return body
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> GenerationRequest:
+        """The request that :meth:`body` wrote: repeating an operation sends an equal body."""
+        return cls(
+            prompt=body["prompt"],
+            model=body["model"],
+            aspect_ratio=body["aspect_ratio"],
+            quality=body["quality"],
+            image_urls=tuple(body.get("image_urls", ())),
+            callback_url=body.get("callback_url"),
+        )
+
+
+class Status:
+    """The words that the API uses for a task's state. Any other word is not terminal."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    #: The task ended without an image.
+    UNSUCCESSFUL = frozenset({FAILED, CANCELLED, REJECTED})
+
+    #: Words of this program, for operations that have no task: no answer yet; refused by the API.
+    UNANSWERED = "unanswered"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A create that the API answered with success. ``cost`` is text, as the API sent it."""
+
+    task_id: str
+    request_id: str | None = None
+    cost: str | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One answer of the status endpoint. ``progress`` is 0…100; ``completed_at`` is in Unix seconds."""
+
+    status: str
+    progress: int | None = None
+    results: tuple[str, ...] = ()
+    completed_at: int | None = None
+    error_message: str | None = None
+    error_code: str | None = None
+    request_id: str | None = None
+
+    @property
+    def unsuccessful(self) -> bool:
+        return self.status.lower() in Status.UNSUCCESSFUL
+
+    @property
+    def finished(self) -> bool:
+        """Terminal. `completed` without a result is not: the result is still on its way."""
+        return self.unsuccessful or (self.status.lower() == Status.COMPLETED and bool(self.results))
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """An image on this machine's disk. ``path`` is absolute; ``bytes`` is its size."""
+
+    number: int
+    path: str
+    sha256: str
+    bytes: int
+    media_type: str | None
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One create, as this machine knows it, from before the request left to the files on disk.
+
+    ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took as seen
+    from here. ``output`` is the absolute template of its files. ``key_id`` is a fingerprint of the
+    API key, since the service scopes idempotency keys to it; the key itself is never kept. A task
+    of another machine has neither request nor idempotency key.
+    """
+
+    id: str
+    service: str
+    created: float
+    output: str
+    request: GenerationRequest | None = None
+    idempotency_key: str | None = None
+    key_id: str | None = None
+    task_id: str | None = None
+    status: str = Status.UNANSWERED
+    progress: int | None = None
+    results: tuple[str, ...] = ()
+    cost: str | None = None
+    request_id: str | None = None
+    accepted: float | None = None
+    seconds: float | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    #: Where the image went when it was not saved as a file: `-` once it was written to stdout.
+    delivered: str | None = None
+    files: tuple[SavedFile, ...] = ()
+
+    @property
+    def unsuccessful(self) -> bool:
+        """Ended without an image, or never began: there is nothing to come back for."""
+        return self.status.lower() in Status.UNSUCCESSFUL or self.status == Status.REFUSED
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to do: its images are here, or it has none."""
+        if self.unsuccessful or self.delivered or self.status == Status.SKIPPED:
+            return True
+        return bool(self.files) and len(self.files) >= max(1, len(self.results))
