@@ -1,0 +1,53 @@
+"""Which hosts may be reached: what is this machine, and from where an image may be fetched."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from .errors import NotSaved
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def without_query(url: str) -> str:
+    """The URL as it may be shown: the query of a signed URL is a secret."""
+    return url.partition("?")[0].partition("#")[0]
+
+
+def check_image_url(url: str, *, local: bool) -> None:
+    """Refuse an image's URL that may not be fetched: only https, unless the API itself is on this machine.
+
+    An address in the URL is judged here, a name by the addresses that it resolves to, as it is
+    connected. Raises NotSaved.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise NotSaved("the image's address is no URL") from None
+    if local and parts.scheme in ("http", "https") and host:
+        return
+    if parts.scheme != "https" or not host:
+        raise NotSaved(f"the image's address is not https: {without_query(url)}")
+    if host == "localhost":
+        raise NotSaved(f"the image's address is on a private network: {host}")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    refuse_private(host, host)
+
+
+def refuse_private(host: str, address: str) -> None:
+    """Raises NotSaved where ``host`` is, or resolved to, an address that is not on the public internet."""
+    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+        raise NotSaved(f"the image's address is on a private network: {host}")

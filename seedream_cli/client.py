@@ -1,0 +1,256 @@
+"""The thin HTTP client: four calls, httpx's errors turned into ours, no retries.
+
+The key goes to the API's base URL and nowhere else: images are fetched by a second client that
+does not have it. Source of the calls: the API's reference at docs.apipod.ai.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from . import __version__, transport
+from .addresses import check_image_url, is_loopback, refuse_private, without_query
+from .errors import (
+    ImageRefused,
+    NotSaved,
+    RedirectRefused,
+    SeedreamError,
+    Unreachable,
+    UnreadableAnswer,
+    UsageProblem,
+)
+from .models import Accepted, Task
+from .wire import Received, read_accepted, read_data, read_retry_after, read_task
+
+#: Bytes of a JSON answer that are read at most.
+LARGEST_ANSWER = 1024 * 1024
+#: Hops that an image's URL may take.
+MOST_REDIRECTS = 5
+#: Seconds that one call of the API may take, and that one image may take.
+CALL_SECONDS = 30.0
+IMAGE_SECONDS = 600.0
+
+_CHUNK = 128 * 1024
+#: Shorter keys are words that an answer may hold by chance.
+_SHORTEST_SECRET = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
+
+    method: str
+    url: str
+    status: int | None
+    seconds: float
+    request_id: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStream:
+    """The bytes of an image; ``length`` is what the server announced."""
+
+    length: int | None
+    chunks: Iterator[bytes]
+
+
+class Client:
+    """The API at ``base_url`` with ``key``. Safe to share between threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        now: Callable[[], float] = time.time,
+        observe: Callable[[Exchange], None] = lambda exchange: None,
+    ) -> None:
+        parts = urlsplit(base_url)
+        self._base = base_url.rstrip("/")
+        self._local = is_loopback(parts.hostname or "")
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._local):
+            raise UsageProblem("the base URL must be https: over plain http anyone could read the key")
+        # A server that repeats the key in its message must not bring it into a log or the history.
+        self._secret = key if len(key) >= _SHORTEST_SECRET else None
+        self._now = now
+        self._observe = observe
+        self._deadline = transport.Deadline()
+        self._agent = {"User-Agent": f"seedream/{__version__}", "Accept-Encoding": "identity"}
+        self._api = transport.build(
+            deadline=self._deadline,
+            headers={**self._agent, "Authorization": f"Bearer {key}", "Accept": "application/json"},
+            loopback=parts.scheme == "http",
+        )
+        self._images: httpx.Client | None = None
+
+    def close(self) -> None:
+        self._api.close()
+        if self._images is not None:
+            self._images.close()
+
+    def submit(
+        self, body: Mapping[str, Any], idempotency_key: str, *, seconds: float = CALL_SECONDS
+    ) -> Accepted:
+        """Create a task. Repeating it with the same key and body creates none anew (live dialect)."""
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8")
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        answer = self._call("POST", "/images/generations", seconds, content=content, headers=headers)
+        return read_accepted(answer, model=str(body.get("model")))
+
+    def task(self, task_id: str, *, seconds: float = CALL_SECONDS) -> Task:
+        """The state of a task. Ids are opaque: they are percent-encoded whole."""
+        answer = self._call("GET", f"/images/status/{quote(task_id, safe='')}", seconds)
+        return read_task(answer, task_id=task_id)
+
+    def account(self) -> Mapping[str, Any]:
+        """What the account probe holds; its body is not documented."""
+        return read_data(self._call("GET", "/account/status", CALL_SECONDS))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Received:
+        url = self._base + path
+        with (
+            self._deadline.within(seconds),
+            self._exchange(method, url) as seen,
+            self._api.stream(method, url, content=content, headers=headers) as response,
+        ):
+            seen(response)
+            answer = Received(
+                status=response.status_code,
+                headers={name.lower(): self._masked(value) for name, value in response.headers.items()},
+                body=self._masked(_read_limited(response).decode("utf-8", "replace")).encode(),
+                at=self._now(),
+            )
+        if 300 <= answer.status < 400:
+            elsewhere = urlsplit(urljoin(url, answer.headers.get("location", ""))).hostname
+            raise RedirectRefused(
+                f"the API redirects to {elsewhere or 'nowhere'} (HTTP {answer.status}); "
+                "the key is not carried there",
+                http_status=answer.status,
+                request_id=answer.request_id,
+            )
+        return answer
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+    @contextmanager
+    def stream(self, url: str, *, seconds: float = IMAGE_SECONDS) -> Iterator[ImageStream]:
+        """The bytes of a result, without the key and without cookies; at most MOST_REDIRECTS hops.
+
+        Raises ImageRefused for an HTTP error, Unreachable when the connection fails or breaks, and
+        NotSaved for a URL that may not be fetched. The bytes are unverified.
+        """
+        if self._images is None:
+            guard = None if self._local else refuse_private
+            self._images = transport.build(deadline=self._deadline, headers=self._agent, guard=guard)
+        with self._deadline.within(seconds):
+            for _ in range(MOST_REDIRECTS + 1):
+                check_image_url(url, local=self._local)
+                with self._exchange("GET", url) as seen, self._images.stream("GET", url) as response:
+                    seen(response)
+                    if not response.has_redirect_location:
+                        yield _image(response, self._now())
+                        return
+                    url = urljoin(url, response.headers["location"])
+            raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
+
+    @contextmanager
+    def _exchange(self, method: str, url: str) -> Iterator[Callable[[httpx.Response], None]]:
+        """Reports one HTTP call, and turns httpx's errors into ours."""
+        started = time.monotonic()
+        response: httpx.Response | None = None
+        problem: SeedreamError | None = None
+
+        def seen(answered: httpx.Response) -> None:
+            nonlocal response
+            response = answered
+
+        try:
+            yield seen
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            problem = _translated(error, url)
+            raise problem from None
+        finally:
+            self._observe(
+                Exchange(
+                    method=method,
+                    url=without_query(url),
+                    status=response.status_code if response else None,
+                    seconds=time.monotonic() - started,
+                    request_id=response.headers.get("x-request-id") if response else None,
+                    problem=problem.message if problem else None,
+                )
+            )
+
+
+def _image(response: httpx.Response, now: float) -> ImageStream:
+    status = response.status_code
+    if status != 200:
+        raise ImageRefused(
+            f"the image's host answered with HTTP {status}",
+            http_status=status,
+            retry_after=read_retry_after(response.headers.get("retry-after"), now),
+        )
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise NotSaved("the image came compressed, although that was not asked for")
+    length = response.headers.get("content-length", "")
+    return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw(_CHUNK))
+
+
+def _read_limited(response: httpx.Response) -> bytes:
+    """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API)."""
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
+    body = bytearray()
+    for chunk in response.iter_raw():
+        try:
+            # One byte beyond the limit is enough to know that it was passed.
+            body += unzip.decompress(chunk, LARGEST_ANSWER + 1) if unzip else chunk
+        except zlib.error:
+            raise UnreadableAnswer("the API's answer could not be read: it is badly compressed") from None
+        if len(body) > LARGEST_ANSWER:
+            raise UnreadableAnswer("the API's answer could not be read: it is larger than 1 MiB")
+    return bytes(body)
+
+
+def _translated(error: Exception, url: str) -> SeedreamError:
+    """Our error for one of httpx's. Its text is shown only where it cannot hold a header."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    if isinstance(error, httpx.ConnectTimeout):
+        return Unreachable(f"no connection to {host} in time", code="timeout")
+    if isinstance(error, httpx.TimeoutException):
+        return Unreachable(f"{host} did not answer in time", code="timeout")
+    if isinstance(error, httpx.ProxyError):
+        return Unreachable("the proxy does not let the call through", code="proxy_error", detail=str(error))
+    if isinstance(error, httpx.ConnectError):
+        problem = Unreachable(f"no connection to {host}", detail=str(error) or None)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            problem = Unreachable(
+                f"the certificate of {host} is not trusted", code="tls_error", detail=str(error)
+            )
+            # The same certificate comes again: only a setting such as SSL_CERT_FILE helps.
+            problem.transient = False
+        return problem
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+        return Unreachable(f"the connection to {host} broke before its answer was complete")
+    problem = Unreachable(f"the call to {host} could not be made ({type(error).__name__})")
+    problem.transient = False
+    return problem

@@ -1,0 +1,154 @@
+"""httpx set up so that every call ends in time and reaches only the host that it should.
+
+httpx has no total deadline: a server that sends a byte a second defeats its read timeout. The
+network backend below gives every read, write and connect what is left of the call's deadline.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpcore
+import httpx
+
+from .errors import UsageProblem
+
+#: Seconds: to connect, and without a byte in either direction.
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+#: Raises when a host may not be connected to; gets the host's name and one of its addresses.
+Guard = Callable[[str, str], None]
+
+
+class Deadline(threading.local):
+    """The time by which the current thread's call must have ended (monotonic seconds)."""
+
+    at: float | None = None
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        before, self.at = self.at, time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self.at = before
+
+    def cut(self, timeout: float | None, expired: type[Exception]) -> float | None:
+        """``timeout``, or what is left until the deadline if that is less."""
+        if self.at is None:
+            return timeout
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise expired("the call took longer than it may")
+        return left if timeout is None else min(timeout, left)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._deadline.cut(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline, guard: Guard | None) -> None:
+        self._inner = inner
+        self._deadline = deadline
+        self._guard = guard
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+        stream = self._inner.connect_tcp(
+            self._resolve(host, port), port, timeout, local_address, socket_options
+        )
+        return _Stream(stream, self._deadline)
+
+    def _resolve(self, host: str, port: int) -> str:
+        """The host itself or, where a guard stands, one of its addresses that passed it.
+
+        Connecting to the very address that was judged leaves no second look-up to answer otherwise.
+        """
+        if self._guard is None:
+            return host
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        addresses = [str(entry[4][0]) for entry in found]
+        for address in addresses:
+            self._guard(host, address)
+        return addresses[0]
+
+
+def build(
+    *, deadline: Deadline, headers: dict[str, str], loopback: bool = False, guard: Guard | None = None
+) -> httpx.Client:
+    """An HTTP client that follows no redirects and keeps no cookies.
+
+    ``loopback``: all of its calls go to this machine in plain http, so neither proxies (they
+    would see the key) nor certificates concern it. A proxy from the environment is otherwise used
+    as httpx reads it, never for loopback hosts. Raises UsageProblem for a proxy or certificate
+    setting that cannot be used.
+    """
+    try:
+        client = httpx.Client(
+            headers=headers,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=TIMEOUT,
+            follow_redirects=False,
+            trust_env=not loopback,
+            # With no TLS ahead, loading the certificate bundle would be for nothing.
+            verify=False if loopback else httpx.create_ssl_context(),
+            mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        raise UsageProblem(
+            "a proxy or certificate setting in the environment cannot be used "
+            "(HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR)",
+            code="invalid_environment",
+            detail=str(error) or type(error).__name__,
+        ) from None
+    _bound(client._transport, deadline, guard)
+    for transport in client._mounts.values():
+        # The peer of a proxied connection is the proxy, so there is no address for the guard to judge.
+        _bound(transport, deadline, None)
+    return client
+
+
+def _bound(transport: httpx.BaseTransport | None, deadline: Deadline, guard: Guard | None) -> None:
+    if isinstance(transport, httpx.HTTPTransport):
+        # httpx offers no public way to hand in a network backend; pyproject.toml caps it for this.
+        pool: Any = transport._pool
+        pool._network_backend = _Backend(pool._network_backend, deadline, guard)
