@@ -1,0 +1,224 @@
+"""Bytes → a verified file: a temporary file beside the target, checked, then moved into place.
+
+A file appears whole or not at all, and never over another one that was not asked to be replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from .errors import ImageDamaged, InvalidOutput, NotSaved
+from .image_file import DamagedImage, ImageInfo, inspect
+from .models import SavedFile
+from .naming import free_name
+
+#: Errors that a file system without hard links answers os.link with.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+class Part:
+    """The temporary file of one image, locked while it is written; gone when the block ends.
+
+    Raises NotSaved, naming the folder, for whatever the file system refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        # Each attempt begins anew.
+        self.size, self._digest = 0, hashlib.sha256()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._file = _create(self.path)
+            except FileExistsError:
+                _remove_abandoned(self.path)
+                self._file = _create(self.path)
+        except BlockingIOError:
+            raise NotSaved("another program is saving this image just now", code="busy") from None
+        except OSError as error:
+            raise self._not_saved(error) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file is None:
+            return
+        # A full disk may refuse the last bytes again; what failed has been told by write().
+        with suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._open.write(chunk)
+        except OSError as error:
+            raise self._not_saved(error) from None
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    def verify(self, announced: int | None) -> ImageInfo:
+        """Check length, kind and completeness. Raises ImageDamaged."""
+        if announced is not None and announced != self.size:
+            raise ImageDamaged(f"the image came with {self.size} of {announced} bytes")
+        try:
+            self._open.flush()
+            return inspect(self._open)
+        except DamagedImage as error:
+            raise ImageDamaged(f"what came is not a whole image: {error}") from None
+        except OSError as error:
+            raise self._not_saved(error) from None
+
+    def move_to(self, target: Path, *, overwrite: bool) -> Path:
+        """Put the file in place and return where it is.
+
+        A name that is taken is left alone (the file goes beside it under a free one) unless
+        ``overwrite``, or unless it holds these very bytes already.
+        """
+        try:
+            os.fsync(self._open.fileno())
+            if os.name == "nt":
+                # Windows moves no open file.
+                self._open.close()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                os.replace(self.path, target)
+                return target
+            return self._claim_beside(target)
+        except OSError as error:
+            raise self._not_saved(error) from None
+
+    def _claim_beside(self, target: Path) -> Path:
+        for attempt in itertools.count(1):
+            candidate = target if attempt == 1 else free_name(target, attempt)
+            # The same bytes: a run before this one was stopped between saving and recording.
+            if _claim(self.path, candidate) or sha256_of(candidate) == self.sha256:
+                return candidate
+        raise AssertionError("unreachable")
+
+    @property
+    def _open(self) -> BinaryIO:
+        assert self._file is not None, "used outside of its block"  # noqa: S101 - a programming error
+        return self._file
+
+    def _not_saved(self, error: OSError) -> NotSaved:
+        return NotSaved(f"cannot write in {self.path.parent}: {error.strerror or error}", code="cannot_write")
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder where it is missing. Raises InvalidOutput if no file can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidOutput(f"the folder {folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidOutput(f"the folder {folder} cannot be written to")
+
+
+def sha256_of(path: Path) -> str | None:
+    """The file's digest; None if there is no readable regular file."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def describe(path: Path) -> SavedFile:
+    """What is known of a file that was there before. Raises NotSaved if it cannot be read."""
+    try:
+        size, digest = path.stat().st_size, sha256_of(path)
+        with path.open("rb") as file:
+            image = inspect(file)
+    except DamagedImage:
+        image = None
+    except OSError as error:
+        raise NotSaved(f"{path} cannot be read: {error.strerror}") from None
+    return SavedFile(
+        number=1,
+        path=str(path),
+        sha256=digest or "",
+        bytes=size,
+        media_type=image.media_type if image else None,
+        width=image.width if image else None,
+        height=image.height if image else None,
+    )
+
+
+def _create(path: Path) -> BinaryIO:
+    # O_EXCL follows no symbolic link that someone put at the name.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags, 0o666), "w+b")
+    _lock(file)
+    if not os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+        # Between making and locking it, another run took it for abandoned.
+        raise BlockingIOError
+    return file
+
+
+def _lock(file: BinaryIO) -> None:
+    """Raises BlockingIOError when another program holds the file."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows: an open file cannot be removed, which serves the same end.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # Some network file systems have no locks; two runs of one operation are then on their own.
+        pass
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary file that a killed run of this operation left.
+
+    Raises BlockingIOError while a run still writes it.
+    """
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    with path.open("rb") as file:
+        _lock(file)
+        path.unlink(missing_ok=True)
+
+
+def _claim(part: Path, target: Path) -> bool:
+    """Give the file its name if that is free; no program can take it in between."""
+    try:
+        if os.name == "nt":
+            os.rename(part, target)
+        else:
+            os.link(part, target)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        return False
+    os.replace(part, target)
+    return True

@@ -1,0 +1,338 @@
+"""Where images go: templates, the values of their fields, and names that every system can store.
+
+The user's own text is trusted and kept as it is. A field's value is not: prompts, task ids and
+model names come from elsewhere, so a value can neither leave the folder that it stands in nor make
+a name that cannot be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from .errors import InvalidOutput
+from .models import Operation
+
+DEFAULT_TEMPLATE = "{slug}-{task}.{ext}"
+FIELDS = ("slug", "task", "n", "ext", "date", "time", "model", "ratio", "quality", "name")
+#: What ``{ext}`` can become.
+EXTENSIONS = ("png", "jpg", "webp")
+
+_KNOWN = "fields are " + ", ".join(f"{{{field}}}" for field in FIELDS)
+_SLUG_CHARACTERS = 48
+_SLUG_BYTES = 120
+_VALUE_BYTES = 120
+#: File systems take 255; the `.json` of a sidecar goes behind the name.
+_NAME_BYTES = 250
+_ENDING_BYTES = 32
+
+_NO_SLUG = "image"
+_ID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{(?P<field>[^{}]*)\}|[{}]|[^{}]+")
+_SEPARATOR = re.compile(f"[{re.escape(os.sep + (os.altsep or ''))}]")
+_ENDING_OF_TEMPLATE = re.compile(r"(\.*[^.].*)(\.(?:\{ext\}|[A-Za-z0-9]{1,16}))", re.DOTALL)
+#: Names that Windows gives to devices, in any folder and with any ending.
+_RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE)
+
+
+def slug(prompt: str) -> str:
+    """The prompt's words in lower case, joined by ``-``: NFC, at most 48 characters and 120 UTF-8 bytes.
+
+    Letters and digits of any script count; everything else separates. ``image`` if nothing is left.
+    """
+    # Lower case can decompose and lengthen ("İ"), so the form is restored before anything is measured.
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", prompt).lower())
+    kept = []
+    after_letter = False
+    for character in text:
+        category = unicodedata.category(character)[0]
+        # Vowel signs of Indic scripts are marks: without them the words would fall apart.
+        after_letter = category == "L" or (category == "M" and after_letter)
+        kept.append(character if after_letter or category == "N" else " ")
+    return _cut_at_word("-".join("".join(kept).split())) or _NO_SLUG
+
+
+def _cut_at_word(text: str) -> str:
+    cut = len(_cut(text[:_SLUG_CHARACTERS], _SLUG_BYTES))
+    if cut == len(text):
+        return text
+    half = (cut + 1) // 2
+    word_end = text.rfind("-", half, cut + 1)
+    if word_end >= 0:
+        return text[:word_end]
+    # Scripts without blanks are cut anywhere, but not between a letter and its vowel sign.
+    whole = (end for end in range(cut, half, -1) if unicodedata.category(text[end])[0] != "M")
+    return text[: next(whole, cut)]
+
+
+def _cut(text: str, size: int) -> str:
+    """The longest beginning of a text that takes at most ``size`` bytes as UTF-8."""
+    for index, character in enumerate(text):
+        size -= len(_bytes(character))
+        if size < 0:
+            return text[:index]
+    return text
+
+
+def _bytes(text: str) -> bytes:
+    # Names that are not valid UTF-8 reach Python as lone surrogates.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _shortened(text: str, size: int, *, of: str) -> str:
+    """Cut to ``size`` bytes, ending in a digest of the whole: two long texts remain distinct."""
+    digest = hashlib.sha256(_bytes(of)).hexdigest()[:8]
+    return f"{_cut(text, size - 9)}-{digest}"
+
+
+def _safe_value(value: str) -> str:
+    """A field's value as it may stand in a name: letters, digits, marks and ``._-``, at most 120 bytes."""
+    encoding = sys.getfilesystemencoding()
+    # What the file system cannot name becomes "?", which is replaced like every other sign.
+    nameable = value.encode(encoding, "replace").decode(encoding, "replace")
+    text = "".join(c if c in "._-" or unicodedata.category(c)[0] in "LNM" else "_" for c in nameable)
+    # A leading dot hides the file and may climb; a leading dash is an option to whoever gets the name.
+    rest = text.lstrip(".-")
+    text = "_" * (len(text) - len(rest)) + rest
+    if len(_bytes(value)) > _VALUE_BYTES:
+        return _shortened(text, _VALUE_BYTES, of=value)
+    return text or "_"
+
+
+def _split_ending(name: str) -> tuple[str, str]:
+    stem, ending = os.path.splitext(name)
+    return (stem, ending) if len(_bytes(ending)) <= _ENDING_BYTES else (name, "")
+
+
+def _safe_component(name: str) -> str:
+    """A name with expanded fields in it, made storable on every system."""
+    kept = name.rstrip(". ")
+    name = kept + "_" * (len(name) - len(kept))
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    if len(_bytes(name)) > _NAME_BYTES:
+        stem, ending = _split_ending(name)
+        name = _shortened(stem, _NAME_BYTES - len(_bytes(ending)), of=name) + ending
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The values of a template's fields, as they are known. ``created`` is in Unix seconds."""
+
+    slug: str
+    task: str
+    model: str
+    ratio: str
+    quality: str
+    created: float
+    name: str = ""
+
+    def values(self, *, number: int, extension: str) -> dict[str, str]:
+        """Field → value that is safe to stand in a name. Date and time are local."""
+        created = time.localtime(self.created)
+        values = {
+            "slug": self.slug,
+            "task": self.task,
+            "n": str(number),
+            "ext": extension,
+            "date": time.strftime("%Y-%m-%d", created),
+            "time": time.strftime("%H%M%S", created),
+            "model": self.model,
+            "ratio": self.ratio.replace(":", "x"),
+            "quality": self.quality,
+            "name": self.name,
+        }
+        return {field: _safe_value(value) for field, value in values.items()}
+
+
+def fields_of(operation: Operation) -> Fields:
+    """The fields of an operation. What is not known of another machine's task stays empty."""
+    task, request = operation.task_id or "", operation.request
+    if request is None:
+        return Fields(_NO_SLUG, task, "", "", "", operation.created)
+    return Fields(
+        slug(request.prompt), task, request.model, request.aspect_ratio, request.quality, operation.created
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the images of an operation go.
+
+    ``template`` is absolute, "" for stdout; it is what the history keeps. ``relative_to`` is the
+    folder that printed paths are relative to, None if they are absolute.
+    """
+
+    template: str
+    relative_to: str | None = None
+    stdout: bool = False
+
+    @property
+    def explicit_ending(self) -> bool:
+        """The name keeps its ending whatever the bytes are."""
+        return not self.stdout and "ext" not in _used([self._components()[-1]])
+
+    def target(self, fields: Fields, *, number: int, several: bool, extension: str) -> Path:
+        """The absolute path of image ``number`` (1…) of a task that has ``several`` or one."""
+        components = self._components()
+        if several and "n" not in _used(components):
+            components[-1] = _numbered(components[-1])
+        values = fields.values(number=number, extension=extension)
+        return Path(os.sep.join(_expanded(component, values) for component in components))
+
+    def known_targets(self, fields: Fields) -> list[Path]:
+        """The paths that can be told before there is a task: none if they depend on its id."""
+        if self.stdout or "task" in _used(self._components()):
+            return []
+        extensions = EXTENSIONS if "ext" in _used(self._components()) else EXTENSIONS[:1]
+        return [self.target(fields, number=1, several=False, extension=each) for each in extensions]
+
+    def folder(self, fields: Fields) -> Path:
+        """The deepest folder that is certain before there is a task, absolute."""
+        values = fields.values(number=1, extension=EXTENSIONS[0])
+        certain = []
+        for component in self._components()[:-1]:
+            if _used([component]) & {"task", "n", "ext"}:
+                break
+            certain.append(_expanded(component, values))
+        return Path(os.sep.join([*certain, ""]))
+
+    def shown(self, path: str) -> str:
+        """An absolute path as it is printed: relative where the output was given as relative."""
+        if self.relative_to is None:
+            return path
+        # os.path.relpath would fold `link/..`, which names another folder when `link` is a symlink.
+        parts, base = Path(path).parts, Path(self.relative_to).parts
+        if parts[:1] != base[:1]:
+            return path
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, base, strict=False)))
+        return os.path.join("", *[os.pardir] * (len(base) - common), *parts[common:])
+
+    def _components(self) -> list[str]:
+        if self.stdout:
+            raise ValueError("standard output has no path")
+        return _SEPARATOR.split(self.template)
+
+
+def parse_output(text: str | None, *, cwd: str) -> Output:
+    """Read ``--output``: a file, a folder, a template, ``-``, or None for the default in ``cwd``.
+
+    Raises InvalidOutput for what names no file and for a template that cannot be understood.
+    """
+    if text == "-":
+        return Output("", None, stdout=True)
+    template = DEFAULT_TEMPLATE if text is None else _template(text, cwd)
+    if os.path.isabs(template):
+        return Output(template)
+    components = _SEPARATOR.split(template)
+    folder = cwd
+    # Folded so that history and JSON show plain paths; what os.getcwd() says has no symlinks in it.
+    while components[0] in (os.curdir, os.pardir, ""):
+        folder = os.path.dirname(folder) if components.pop(0) == os.pardir else folder
+    return Output(os.path.join(_escaped(folder), os.sep.join(components)), relative_to=cwd)
+
+
+def _template(text: str, cwd: str) -> str:
+    if not text:
+        raise InvalidOutput("the output is empty")
+    try:
+        nameable = "\0" not in text and bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        nameable = False
+    if not nameable:
+        raise InvalidOutput(f"the output {text!r} has a character that no file name can have")
+    # A folder that exists is meant literally, even if its name looks like a template.
+    if os.path.isdir(os.path.join(cwd, text)):
+        return os.path.join(_escaped(text), DEFAULT_TEMPLATE)
+    pieces = _pieces(text)
+    literal = "".join(literal for literal, _ in pieces)
+    if not _used([text]) and os.path.isdir(os.path.join(cwd, literal)):
+        return os.path.join(text, DEFAULT_TEMPLATE)
+    name = _SEPARATOR.split(text)[-1]
+    if name in (os.curdir, os.pardir):
+        raise InvalidOutput(f"the output {text!r} names no file")
+    return text if name else text + DEFAULT_TEMPLATE
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _pieces(template: str) -> list[tuple[str, str]]:
+    """A template as pairs of literal text and field name, of which one is empty. Raises InvalidOutput."""
+    pieces = []
+    for token in _TOKEN.finditer(template):
+        literal, field = token[0], token["field"]
+        if field is not None:
+            if field not in FIELDS:
+                raise _unknown_field(field)
+            pieces.append(("", field))
+        elif literal in ("{", "}"):
+            raise InvalidOutput(f"the output has a lone {literal}: write {literal * 2} for a brace; {_KNOWN}")
+        else:
+            pieces.append((literal[0] if literal in ("{{", "}}") else literal, ""))
+    return pieces
+
+
+def _unknown_field(field: str) -> InvalidOutput:
+    from difflib import get_close_matches
+
+    close = get_close_matches(field.lower(), FIELDS, n=1)
+    suggestion = f"did you mean {{{close[0]}}}? " if close else ""
+    return InvalidOutput(f"the output has an unknown field {field[:40]!r}: {suggestion}{_KNOWN}")
+
+
+def _used(components: Iterable[str]) -> set[str]:
+    return {field for component in components for _, field in _pieces(component) if field}
+
+
+def _numbered(name: str) -> str:
+    """A file name's template with ``-{n}`` before its last suffix."""
+    with_ending = _ENDING_OF_TEMPLATE.fullmatch(name)
+    stem, ending = with_ending.groups() if with_ending else (name, "")
+    return f"{stem}-{{n}}{ending}"
+
+
+def _expanded(component: str, values: Mapping[str, str]) -> str:
+    pieces = _pieces(component)
+    name = "".join(values[field] if field else literal for literal, field in pieces)
+    # What the user wrote without a field is theirs: `..` must stay `..`.
+    return _safe_component(name) if any(field for _, field in pieces) else name
+
+
+def free_name(path: Path, attempt: int) -> Path:
+    """Another name beside a taken one: ``fox.png`` → ``fox-2.png`` for attempt 2."""
+    stem, ending = _split_ending(path.name)
+    tail = f"-{attempt}{ending}"
+    return path.with_name(_cut(stem, _NAME_BYTES - len(_bytes(tail))) + tail)
+
+
+def part_path(target: Path, operation_id: str, number: int) -> Path:
+    """The hidden file of the target's folder in which image ``number`` grows."""
+    return target.with_name(f".seedream-{_safe_value(operation_id)}-{number}.part")
+
+
+def new_operation_id() -> str:
+    # Imported where it is needed: it costs as much as the rest of this module.
+    from secrets import token_bytes
+
+    return _operation_id(token_bytes(32))
+
+
+def foreign_operation_id(task_id: str) -> str:
+    """The id under which a task of another machine is known here: always the same."""
+    return _operation_id(hashlib.sha256(_bytes(task_id)).digest())
+
+
+def _operation_id(entropy: bytes) -> str:
+    return "op_" + "".join(_ID_ALPHABET[byte % len(_ID_ALPHABET)] for byte in entropy[:8])

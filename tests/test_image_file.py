@@ -1,0 +1,219 @@
+"""What kind of image a file is, and whether all of it is there."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from seedream_cli.image_file import HEAD_BYTES, DamagedImage, ImageInfo, inspect, sniff
+
+SIZE = (61, 37)
+
+
+def _picture(mode: str = "RGB") -> Image.Image:
+    noise = random.Random(7)  # noqa: S311 - a picture, no secret
+    return Image.frombytes(mode, SIZE, noise.randbytes(SIZE[0] * SIZE[1] * len(mode)))
+
+
+def _encoded(mode: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    _picture(mode).save(file, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+IMAGES: dict[str, bytes] = {
+    "png": _encoded("RGB", format="PNG"),
+    "png, alpha": _encoded("RGBA", format="PNG"),
+    "png, gray, with density": _encoded("L", format="PNG", dpi=(72, 72)),
+    "jpeg, baseline": _encoded("RGB", format="JPEG"),
+    "jpeg, progressive": _encoded("RGB", format="JPEG", progressive=True),
+    "jpeg, comment": _encoded("RGB", format="JPEG", comment=b"\xff\xd9 is no end here"),
+    "jpeg, cmyk": _encoded("CMYK", format="JPEG"),
+    "webp, lossy": _encoded("RGB", format="WEBP"),
+    "webp, lossless": _encoded("RGB", format="WEBP", lossless=True),
+    "webp, lossy with alpha": _encoded("RGBA", format="WEBP"),
+    "webp, lossless with alpha": _encoded("RGBA", format="WEBP", lossless=True),
+    "webp, extended": _encoded("RGB", format="WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
+}
+each_image = pytest.mark.parametrize("data", IMAGES.values(), ids=IMAGES.keys())
+
+
+def _inspected(data: bytes) -> ImageInfo:
+    return inspect(io.BytesIO(data))
+
+
+def _reason(data: bytes) -> str:
+    with pytest.raises(DamagedImage) as caught:
+        _inspected(data)
+    reason = str(caught.value)
+    assert len(reason) < 120
+    assert reason.isascii()
+    assert reason.isprintable()
+    return reason
+
+
+@each_image
+def test_a_whole_image_is_known_with_its_size(data: bytes) -> None:
+    info = _inspected(data)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (info.width, info.height) == image.size == SIZE
+        assert info.media_type == image.get_format_mimetype()
+    assert sniff(data[:HEAD_BYTES]) == info.kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "media_type", "extension"),
+    [
+        ("png", "png", "image/png", "png"),
+        ("jpeg, baseline", "jpeg", "image/jpeg", "jpg"),
+        ("webp, lossy", "webp", "image/webp", "webp"),
+    ],
+)
+def test_kind_media_type_and_extension(name: str, kind: str, media_type: str, extension: str) -> None:
+    assert _inspected(IMAGES[name]) == ImageInfo(kind, media_type, extension, *SIZE)
+
+
+@each_image
+def test_every_truncation_is_refused(data: bytes) -> None:
+    for length in range(len(data)):
+        _reason(data[:length])
+
+
+@each_image
+def test_blank_bytes_after_the_end_are_tolerated(data: bytes) -> None:
+    assert _inspected(data + b"\r\n\0\0 ") == _inspected(data)
+
+
+def test_anything_may_follow_a_png_and_a_webp() -> None:
+    for name in ("png", "webp, lossy"):
+        assert _inspected(IMAGES[name] + b"trailer").width == SIZE[0]
+
+
+def test_padding_that_hides_the_end_of_a_jpeg_is_not_searched_for_ever() -> None:
+    assert _reason(IMAGES["jpeg, baseline"] + bytes(65_536)) == "the JPEG ends before its end marker"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"<html>", "not a PNG, JPEG or WebP image (begins with '<html>')"),
+        (b"<!DOCTYPE html><title>", "not a PNG, JPEG or WebP image (begins with '<!DOCTYPE ht')"),
+        (b"\x1b]0;title\x07", "not a PNG, JPEG or WebP image (begins with '\\x1b]0;title\\x07')"),
+        ("图片".encode(), "not a PNG, JPEG or WebP image (begins with '\\xe5\\x9b\\xbe\\xe7\\x89\\x87')"),
+        (b"GIF89a", "not a PNG, JPEG or WebP image (begins with 'GIF89a')"),
+        (b"RIFF\0\0\0\0AVI ", "not a PNG, JPEG or WebP image (begins with 'RIFF\\x00\\x00\\x00\\x00AVI ')"),
+        (b"\x89PNG\r\n\x1a\n", "the PNG ends before its size is known"),
+        (IMAGES["png"][:-1], "the PNG ends before the end of its IEND chunk"),
+        (IMAGES["png"][:-12], "the PNG ends before its IEND chunk"),
+        (IMAGES["jpeg, baseline"][:-2], "the JPEG ends before its end marker"),
+        (b"\xff\xd8\xff\xd9", "the JPEG ends before its image data"),
+        (b"\xff\xd8\xff\xda\0\x02\0\0\xff\xd9", "the JPEG has no frame header"),
+        (b"\xff\xd8\xff\0\0\0\0", "the JPEG is damaged at byte 2"),
+        (b"\xff\xd8" + b"\xff" * 600_000, "the JPEG has too many segments"),
+        (b"RIFF\x04\0\0\0WEBP", "the WebP holds no image data"),
+        (b"RIFF\0\0\0\0WEBP" + bytes(40), "the WebP holds no image data"),
+        (b"RIFF\x40\0\0\0WEBP" + bytes(4), "the WebP ends early (16 of 72 bytes)"),
+    ],
+)
+def test_the_reason_is_short_and_says_what_is_missing(data: bytes, reason: str) -> None:
+    assert _reason(data) == reason
+
+
+def _png(*chunks: tuple[bytes, bytes]) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, data) for name, data in chunks)
+
+
+def _header(width: int, height: int) -> tuple[bytes, bytes]:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+
+def test_a_png_begins_with_a_header_of_possible_size() -> None:
+    data, end = (b"IDAT", b"x"), (b"IEND", b"")
+    assert _inspected(_png(_header(3, 2), data, end)).height == 2
+    assert "IHDR" in _reason(_png(data, _header(3, 2), end))
+    assert _reason(_png(_header(0, 2), data, end)) == "the PNG's size is impossible (0 x 2)"
+    assert "impossible" in _reason(_png(_header(3, 2**31), data, end))
+
+
+def test_a_png_without_image_data_is_refused() -> None:
+    assert _reason(_png(_header(3, 2), (b"IEND", b""))) == "the PNG holds no image data"
+    assert _reason(_png(_header(3, 2), (b"IDAT", b"x"), (b"IEND", b"x"))) == "the PNG's end is damaged"
+
+
+def test_a_png_of_empty_chunks_ends_the_walk() -> None:
+    assert _reason(_png(_header(3, 2)) + _png((b"teXt", b""))[8:] * 500_000) == "the PNG has too many chunks"
+
+
+def test_a_jpeg_may_leave_its_height_to_the_scan() -> None:
+    data = bytearray(IMAGES["jpeg, baseline"])
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 7] = bytes(2)
+    info = _inspected(bytes(data))
+    assert (info.width, info.height) == (SIZE[0], None)
+
+
+def test_a_thumbnail_inside_a_jpeg_is_not_its_end() -> None:
+    thumbnail = IMAGES["jpeg, progressive"]
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    data = IMAGES["jpeg, baseline"]
+    whole = data[:2] + segment + data[2:]
+    assert _inspected(whole).width == SIZE[0]
+    _reason(whole[: 2 + len(segment)])
+
+
+def test_an_ending_suits_its_kind() -> None:
+    info = _inspected(IMAGES["jpeg, baseline"])
+    assert info.suits(".jpg")
+    assert info.suits(".JPEG")
+    assert info.suits("")
+    assert not info.suits(".png")
+    assert not info.suits("jpg")
+
+
+@given(st.binary(max_size=200))
+@example(b"\xff\xd8\xff")
+def test_any_bytes_are_judged(data: bytes) -> None:
+    _judged(data)
+
+
+@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP"])
+@given(tail=st.binary(max_size=100))
+def test_any_bytes_after_a_true_beginning_are_judged(head: bytes, tail: bytes) -> None:
+    _judged(head + tail)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(IMAGES)),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=8),
+    st.integers(1, 5000),
+)
+def test_changed_bytes_are_judged(name: str, changes: list[tuple[int, int]], length: int) -> None:
+    data = bytearray(IMAGES[name])
+    for position, value in changes:
+        # Structure lies at the beginning: that is where changes are worth most.
+        data[position % min(len(data), 400)] = value
+    _judged(bytes(data[:length]))
+
+
+def _judged(data: bytes) -> None:
+    try:
+        info = _inspected(data)
+    except DamagedImage as problem:
+        assert str(problem).isascii()
+        assert str(problem).isprintable()
+        assert len(str(problem)) < 120
+    else:
+        assert info.width
+        assert info.height is None or info.height > 0

@@ -1,0 +1,486 @@
+"""Where images go, and that no prompt, task or model name can send them elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from seedream_cli.errors import InvalidOutput
+from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.naming import (
+    DEFAULT_TEMPLATE,
+    FIELDS,
+    Fields,
+    Output,
+    fields_of,
+    foreign_operation_id,
+    free_name,
+    new_operation_id,
+    parse_output,
+    part_path,
+    slug,
+)
+
+CREATED = time.mktime((2026, 11, 22, 17, 45, 1, 0, 0, -1))
+FOX = Fields("a-red-fox", "task_1", "seedream-v4.5", "16:9", "2K", CREATED, "hero")
+CWD = "/home/me/work" if os.sep == "/" else "C:\\me\\work"
+
+
+def _named(template: str, fields: Fields = FOX, *, number: int = 1, several: bool = False) -> str:
+    output = parse_output(template, cwd=CWD)
+    return output.shown(str(output.target(fields, number=number, several=several, extension="png")))
+
+
+# The slug
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("A red fox, in snow!", "a-red-fox-in-snow"),
+        ("  --  ", "image"),
+        ("", "image"),
+        ("🦊🔥", "image"),
+        ("1️⃣ fox ❤️ snow", "1-fox-snow"),
+        ("[bold]fox[/bold]", "bold-fox-bold"),
+        ("--overwrite", "overwrite"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("雪中的红狐狸\uff0c水彩", "雪中的红狐狸-水彩"),
+        ("लाल लोमड़ी", "लाल-लोमड़ी"),
+        ("Füchse im Schnee", "füchse-im-schnee"),
+        ("Fu\u0308chse", "füchse"),
+        ("İstanbul", "i̇stanbul"),
+        ("شقائق النعمان", "شقائق-النعمان"),
+        ("CON", "con"),
+        ("a\x00b\ud800c\u202ed", "a-b-c-d"),
+        ("v4.5 ½ \uff12K", "v4-5-½-\uff12k"),
+    ],
+)
+def test_slug(prompt: str, expected: str) -> None:
+    assert slug(prompt) == unicodedata.normalize("NFC", expected)
+
+
+def test_a_slug_is_cut_between_words() -> None:
+    assert slug("watercolour " * 10) == "watercolour-watercolour-watercolour-watercolour"
+    assert slug("a" * 48 + " tail") == "a" * 48
+
+
+def test_a_slug_is_cut_within_a_word_that_is_most_of_it() -> None:
+    assert slug("a " + "b" * 100) == "a-" + "b" * 46
+    assert slug("雪" * 100) == "雪" * 40, "120 bytes"
+    assert slug("𠀀" * 100) == "𠀀" * 30
+
+
+def test_a_slug_is_not_cut_between_a_letter_and_its_vowel_sign() -> None:
+    assert slug("कि" * 30) == "कि" * 20
+    assert slug("x" + "कि" * 30) == "x" + "कि" * 19
+    assert len(slug("x" + "\u0301" * 500)) == 48
+
+
+@given(st.text(max_size=300))
+@example("İ" * 300)
+@example("\u0958" * 100)
+@example("ΑΣ" * 40)
+@example("ﬃ" * 100)
+def test_a_slug_keeps_its_limits(prompt: str) -> None:
+    made = slug(prompt)
+    assert 0 < len(made) <= 48
+    assert len(made.encode()) <= 120
+    assert not made.startswith("-")
+    assert not made.endswith("-")
+    assert "--" not in made
+    assert all(unicodedata.category(c)[0] in "LNM" or c == "-" for c in made)
+    assert unicodedata.is_normalized("NFC", made)
+    assert slug(made) == made
+    assert _named("{slug}-x", replace(FOX, slug=made)) == f"{made}-x"
+
+
+# Templates
+
+
+def test_every_field_has_a_value() -> None:
+    values = {field: _named(f"{{{field}}}-x")[:-2] for field in FIELDS}
+    assert values == {
+        "slug": "a-red-fox",
+        "task": "task_1",
+        "n": "1",
+        "ext": "png",
+        "date": "2026-11-22",
+        "time": "174501",
+        "model": "seedream-v4.5",
+        "ratio": "16x9",
+        "quality": "2K",
+        "name": "hero",
+    }
+
+
+def test_doubled_braces_are_braces() -> None:
+    assert _named("{{slug}}-{slug}.png") == "{slug}-a-red-fox.png"
+    assert _named("{{{slug}}}.png") == "{a-red-fox}.png"
+
+
+@pytest.mark.parametrize("text", ["{", "}", "a{b", "a}b", "{slug", "slug}", "{{slug}", "{{}", "{{}}}"])
+def test_a_lone_brace_is_refused(text: str) -> None:
+    with pytest.raises(InvalidOutput, match=r"\{slug\}, \{task\}"):
+        parse_output(text, cwd=CWD)
+
+
+@pytest.mark.parametrize("text", ["{}", "{prompt}", "{SLUG}", "{slug!r}", "{n:03}", "{0}", "a/{b/c}"])
+def test_an_unknown_field_is_refused_with_the_known_ones(text: str) -> None:
+    with pytest.raises(InvalidOutput, match=r"unknown field .*\{slug\}, \{task\}.*\{name\}"):
+        parse_output(text, cwd=CWD)
+
+
+def test_a_typo_gets_a_suggestion() -> None:
+    with pytest.raises(InvalidOutput, match=r"unknown field 'slgu': did you mean \{slug\}\?"):
+        parse_output("{slgu}.png", cwd=CWD)
+
+
+# What -o can be
+
+
+def test_without_output_the_default_goes_to_the_working_folder() -> None:
+    output = parse_output(None, cwd=CWD)
+    assert output.template == os.path.join(CWD, DEFAULT_TEMPLATE)
+    target = output.target(FOX, number=1, several=False, extension="png")
+    assert target == Path(CWD, "a-red-fox-task_1.png")
+    assert output.shown(str(target)) == "a-red-fox-task_1.png"
+
+
+def test_a_dash_is_stdout() -> None:
+    output = parse_output("-", cwd=CWD)
+    assert output == Output("", stdout=True)
+    assert output.known_targets(FOX) == []
+    assert not output.explicit_ending
+    with pytest.raises(ValueError, match="standard output"):
+        output.target(FOX, number=1, several=False, extension="png")
+    assert _named("./-") == "-"
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "fox\0", "\ud800.png", "missing/.."])
+def test_what_names_no_file_is_refused(text: str) -> None:
+    with pytest.raises(InvalidOutput):
+        parse_output(text, cwd=CWD)
+
+
+def test_a_name_with_a_slash_at_its_end_is_a_folder() -> None:
+    assert _named("out/") == os.path.join("out", "a-red-fox-task_1.png")
+    assert _named("{date}/{model}/") == os.path.join("2026-11-22", "seedream-v4.5", "a-red-fox-task_1.png")
+
+
+@pytest.mark.parametrize("text", ["out", "out/", "./out", "{date}", "{{x}}", "{x}", "{", "."])
+def test_a_folder_that_exists_is_meant_as_it_is(tmp_path: Path, text: str) -> None:
+    for name in ("out", "{date}", "{x}", "{"):
+        (tmp_path / name).mkdir()
+    output = parse_output(text, cwd=str(tmp_path))
+    target = output.target(FOX, number=1, several=False, extension="png")
+    assert target.name == "a-red-fox-task_1.png"
+    assert target.parent.is_dir()
+
+
+def test_braces_of_the_working_folder_are_no_fields(tmp_path: Path) -> None:
+    folder = tmp_path / "{slug} } {"
+    folder.mkdir()
+    output = parse_output("a.png", cwd=str(folder))
+    assert output.target(FOX, number=1, several=False, extension="png") == folder / "a.png"
+
+
+def test_printed_paths_are_as_the_output_was_given(tmp_path: Path) -> None:
+    assert _named("./a.png") == "a.png"
+    assert _named("../a.png") == os.path.join("..", "a.png")
+    assert _named("../../a.png") == os.path.join("..", "..", "a.png")
+    assert _named("../work/a.png") == "a.png"
+    absolute = str(tmp_path / "a.png")
+    assert _named(absolute) == absolute
+
+
+def test_leading_dots_are_folded_into_the_template() -> None:
+    assert parse_output("../a.png", cwd=CWD).template == str(Path(CWD).parent / "a.png")
+    assert parse_output("./a.png", cwd=CWD).template == str(Path(CWD, "a.png"))
+
+
+def test_a_folder_behind_a_symlink_is_printed_as_given(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(elsewhere)
+    output = parse_output("link/../a.png", cwd=str(tmp_path))
+    target = output.target(FOX, number=1, several=False, extension="png")
+    target.write_text("here")
+    assert (tmp_path / output.shown(str(target))).read_text() == "here"
+    assert (tmp_path / "elsewhere" / "a.png").exists()
+
+
+def test_a_tilde_is_left_to_the_shell() -> None:
+    assert _named("~/a.png") == os.path.join("~", "a.png")
+
+
+# Several images, endings, what is known before there is a task
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a.png", "a-2.png"),
+        ("a", "a-2"),
+        (".hidden", ".hidden-2"),
+        ("a.tar.gz", "a.tar-2.gz"),
+        ("{slug}-{task}.{ext}", "a-red-fox-task_1-2.png"),
+        ("{n}.png", "2.png"),
+        ("{n}/a.png", os.path.join("2", "a.png")),
+        ("v1.5 {slug}", "v1.5 a-red-fox-2"),
+        ("{model}", "seedream-v4.5-2"),
+        ("{{ext}}.{{ext}}", "{ext}.{ext}-2"),
+    ],
+)
+def test_a_number_is_added_where_a_task_has_several(template: str, expected: str) -> None:
+    assert _named(template, number=2, several=True) == expected
+
+
+def test_one_image_gets_no_number() -> None:
+    assert _named("a.png") == "a.png"
+    assert _named("{n}.png") == "1.png"
+
+
+def test_an_explicit_name_keeps_its_ending() -> None:
+    output = parse_output("a.png", cwd=CWD)
+    assert output.explicit_ending
+    assert output.target(FOX, number=1, several=False, extension="webp").name == "a.png"
+    assert not parse_output("{slug}.{ext}", cwd=CWD).explicit_ending
+    assert parse_output("{ext}/a.png", cwd=CWD).explicit_ending
+
+
+def test_targets_are_known_early_unless_they_name_the_task() -> None:
+    def known(text: str) -> list[str]:
+        return [path.name for path in parse_output(text, cwd=CWD).known_targets(replace(FOX, task=""))]
+
+    assert known("a.png") == ["a.png"]
+    assert known("{slug}.{ext}") == ["a-red-fox.png", "a-red-fox.jpg", "a-red-fox.webp"]
+    assert known("{slug}-{n}.png") == ["a-red-fox-1.png"]
+    assert known("{task}.png") == known("{task}/a.png") == []
+
+
+def test_the_folder_that_is_certain() -> None:
+    def folder(text: str) -> Path:
+        return parse_output(text, cwd=CWD).folder(FOX)
+
+    assert folder("a.png") == Path(CWD)
+    assert folder("out/{model}/a.png") == Path(CWD, "out", "seedream-v4.5")
+    assert folder("out/{task}/{model}/a.png") == Path(CWD, "out")
+    assert folder("{ext}/{n}/a.png") == Path(CWD)
+    root = os.path.abspath(os.sep)
+    assert parse_output(os.path.join(root, "{task}.png"), cwd=CWD).folder(FOX) == Path(root)
+
+
+def test_the_history_keeps_the_template() -> None:
+    kept = Output(parse_output("out/{slug}.{ext}", cwd=CWD).template)
+    target = kept.target(FOX, number=1, several=False, extension="jpg")
+    assert kept.shown(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
+
+
+# The values of fields
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("../../etc/passwd", "___.._etc_passwd"),
+        ("..", "__"),
+        (".bashrc", "_bashrc"),
+        ("-rf", "_rf"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("a\u2215b\uff0fc\u202ed", "a_b_c_d"),
+        ("a\0\n\x1b[31m", "a____31m"),
+        ("\ud800x\udcff", "_x_"),
+        ("", "_"),
+        ("v1.", "v1_"),
+        ("狐狸", "狐狸"),
+        ("CON", "_CON"),
+        ("nul", "_nul"),
+        ("com¹.fox", "_com¹.fox"),
+        ("LPT9.tar.gz", "_LPT9.tar.gz"),
+        ("conference", "conference"),
+    ],
+)
+def test_a_value_stays_in_its_folder(value: str, expected: str) -> None:
+    assert _named("{name}", replace(FOX, name=value)) == expected
+
+
+@pytest.mark.parametrize("name", ["con", "Prn.txt", "aux", "COM1", "com³.x", "lpt¹"])
+def test_a_device_of_windows_is_no_name_with_any_ending(name: str) -> None:
+    assert _named("{name}.{ext}", replace(FOX, name=name)) == f"_{name}.png"
+    assert _named(name) == name, "what the user wrote is the user's"
+
+
+def test_literal_text_and_value_make_no_device_together() -> None:
+    assert _named("CO{name}", replace(FOX, name="N")) == "_CON"
+    assert _named("CONIN${name}", replace(FOX, name="x")) == "CONIN$x"
+
+
+def test_no_name_ends_in_a_dot_or_blank() -> None:
+    assert _named("{name}. .") == "hero___"
+    assert _named("{quality} /a.png") == os.path.join("2K_", "a.png")
+
+
+def test_a_file_name_is_never_only_a_suffix() -> None:
+    assert _named("{name}.{ext}", replace(FOX, name="")) == "_.png"
+
+
+def test_a_long_value_is_cut_and_stays_distinct() -> None:
+    names = [_named("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"t{111}-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_long_name_is_cut_before_its_ending_and_stays_distinct() -> None:
+    long = replace(FOX, slug="雪" * 40, model="m" * 120, task="t" * 120)
+    names = [_named("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
+    names += [_named("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
+    assert len(set(names)) == 4
+    assert all(len(name.encode()) <= 250 for name in names)
+    assert names[2].endswith(".png")
+
+
+def test_a_sidecar_fits_behind_the_longest_name() -> None:
+    name = _named("{slug}{task}{name}.{ext}", replace(FOX, slug="s" * 120, task="t" * 120, name="n" * 120))
+    assert len(f"{name}.json") <= 255
+
+
+# Properties
+
+#: What tends to break out of folders, among any text at all.
+values = st.one_of(
+    st.text(st.characters(), max_size=60),
+    st.text(st.characters(categories=["Cs", "Cc", "Cf", "Mn", "Lo", "Po"]), max_size=300),
+    st.text(st.sampled_from("./\\:~ \0\n\u2215\uff0f\u202e\u200f-a雪"), max_size=20),
+    st.sampled_from(["", ".", "..", "../", "CON", "nul.png", "COM¹", "/etc/passwd", "C:\\x", "~"]),
+    st.sampled_from(["a" * 1000, "雪" * 1000, "𠀀" * 1000, "." * 1000, "\u0301" * 1000]),
+)
+fields = st.builds(Fields, values, values, values, values, values, st.floats(0, 2**33), values)
+literal = st.text(st.sampled_from("ab Z09_-雪é.~$"), max_size=30)
+pieces = st.one_of(literal, st.sampled_from([f"{{{field}}}" for field in FIELDS]))
+with_field = st.builds(
+    lambda before, field, after: f"{''.join(before)}{{{field}}}{''.join(after)}",
+    st.lists(pieces, max_size=3),
+    st.sampled_from(FIELDS),
+    st.lists(pieces, max_size=3),
+)
+
+
+@given(st.lists(with_field, min_size=1, max_size=4), fields, st.integers(1, 10), st.booleans())
+def test_no_value_leaves_its_folder(parts: list[str], fields: Fields, number: int, several: bool) -> None:
+    output = parse_output("/".join(parts), cwd=CWD)
+    target = output.target(fields, number=number, several=several, extension="png")
+    inside = target.relative_to(CWD).parts
+    assert len(inside) == len(parts)
+    assert os.path.normpath(target) == str(target)
+    for name in inside:
+        _storable(name)
+    os.fsencode(output.shown(str(target)))
+    assert target.is_relative_to(output.folder(fields))
+    _storable(free_name(target, 2).name)
+
+
+def _storable(name: str) -> None:
+    assert name not in ("", ".", "..")
+    assert not set(name) & set("/\\\0:\n\u202e")
+    assert len(os.fsencode(name)) <= 255
+    assert not name.endswith((".", " "))
+    assert name.split(".")[0].rstrip().upper() not in ("CON", "PRN", "AUX", "NUL", "COM1", "COM¹", "LPT1")
+
+
+@given(values, values)
+def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
+    assume(first != second)
+    names = {
+        _named("{slug}-{model}-{task}.{ext}", replace(FOX, slug="s" * 130, model="m" * 130, task=task))
+        for task in ("x" * 121 + first, "x" * 121 + second)
+    }
+    assert len(names) == 2
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_any_output_is_taken_or_refused(text: str) -> None:
+    try:
+        output = parse_output(text, cwd=CWD)
+    except InvalidOutput as problem:
+        assert problem.message
+        return
+    if not output.stdout:
+        target = output.target(FOX, number=1, several=True, extension="png")
+        assert target.is_absolute()
+        assert target.name
+
+
+def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
+    script = (
+        "import sys; from seedream_cli.naming import *\n"
+        "fields = Fields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
+        "target = parse_output(None, cwd='/x').target(fields, number=1, several=False, extension='png')\n"
+        "print(sys.getfilesystemencoding(), target.name)"
+    )
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    printed = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert printed == ["utf-8", "雪-fox-t.png"] or printed == ["ascii", "_-fox-t.png"]
+
+
+# Names beside a target
+
+
+def test_a_free_name_is_beside_the_taken_one() -> None:
+    taken = Path(CWD, "fox.png")
+    assert free_name(taken, 2) == Path(CWD, "fox-2.png")
+    assert free_name(taken, 3) == Path(CWD, "fox-3.png")
+    assert free_name(Path(".hidden"), 2) == Path(".hidden-2")
+    assert free_name(Path("fox"), 2) == Path("fox-2")
+
+
+@pytest.mark.parametrize("name", ["雪" * 85, "a" * 251 + ".png", "a." + "b" * 253])
+def test_a_free_name_is_not_too_long(name: str) -> None:
+    free = free_name(Path(name), 10)
+    assert len(free.name.encode()) <= 255
+    assert "-10" in free.name
+
+
+def test_a_part_is_a_hidden_file_of_the_same_folder() -> None:
+    assert part_path(Path(CWD, "fox.png"), "op_ab12cd34", 2) == Path(CWD, ".seedream-op_ab12cd34-2.part")
+    assert part_path(Path(CWD, "fox.png"), "../x", 1).parent == Path(CWD)
+
+
+# Operations
+
+
+def test_fields_of_an_operation() -> None:
+    request = GenerationRequest("A red fox", aspect_ratio="16:9")
+    operation = Operation("op_1", "https://x", CREATED, "/x/{slug}", request, task_id="task_1")
+    assert fields_of(operation) == replace(FOX, name="")
+
+
+def test_a_task_of_another_machine_has_few_fields() -> None:
+    operation = Operation("op_1", "https://x", CREATED, "/x/{slug}", task_id="task_1")
+    assert fields_of(operation) == Fields("image", "task_1", "", "", "", CREATED)
+    assert _named(DEFAULT_TEMPLATE, fields_of(operation)) == "image-task_1.png"
+
+
+def test_operation_ids() -> None:
+    made = {new_operation_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(re.fullmatch("op_[0-9a-z]{8}", each) for each in made)
+
+
+@given(st.text())
+def test_a_foreign_task_has_always_the_same_operation(task: str) -> None:
+    assert foreign_operation_id(task) == foreign_operation_id(task)
+    assert re.fullmatch("op_[0-9a-z]{8}", foreign_operation_id(task))
+    assert foreign_operation_id(task) != foreign_operation_id(task + "x")
