@@ -1,0 +1,72 @@
+"""The life of a task: submit, watch, collect; a stream of events with clock and pause handed in.
+
+Every step takes an operation as it stands and returns it as it stands afterwards. What may cost
+money is in the history before it happens; what fails later leaves an operation that the same
+functions carry on, from another terminal too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..errors import SeedreamError, Stopped
+from ..events import Ended, Event, Kept
+from ..models import Operation
+from .collect import collect, on_disk
+from .submit import submit
+from .watch import inspect, watch
+from .work import Steps, Work
+
+__all__ = ["Work", "download", "generate", "status"]
+
+
+def generate(work: Work, operation: Operation, *, wait: bool = True) -> Iterator[Event]:
+    """Send the operation, or carry it on from where it stands; without ``wait`` only send it."""
+
+    def steps() -> Steps:
+        current = operation
+        fresh = current.task_id is None
+        if fresh:
+            current = yield from submit(work, current)
+        if wait:
+            current = yield from watch(work, current, fresh=fresh)
+            current = yield from collect(work, current)
+        return current
+
+    return _concluded(steps(), operation)
+
+
+def download(work: Work, operation: Operation, *, wait: bool = True) -> Iterator[Event]:
+    """Save the images of a task; nothing is asked of anyone if they are on disk unchanged."""
+
+    def steps() -> Steps:
+        if work.output is None and on_disk(operation):
+            for file in operation.files:
+                yield Kept(operation, file, file.path)
+            return operation
+        looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
+        current = yield from looked
+        return (yield from collect(work, current))
+
+    return _concluded(steps(), operation)
+
+
+def status(work: Work, operation: Operation, *, wait: bool = False) -> Iterator[Event]:
+    """Ask where the task stands, or ``wait`` for its end."""
+    looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
+    return _concluded(looked, operation)
+
+
+def _concluded(steps: Steps, operation: Operation) -> Iterator[Event]:
+    """The events of one operation, closed by Ended: one failing task does not stop the others."""
+    latest = operation
+    try:
+        for event in steps:
+            latest = event.operation
+            yield event
+    except Stopped:
+        raise
+    except SeedreamError as error:
+        yield Ended(latest, error)
+    else:
+        yield Ended(latest)

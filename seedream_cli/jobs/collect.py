@@ -1,0 +1,168 @@
+"""A completed task's results → files on disk, or bytes on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+
+from ..client import IMAGE_SECONDS
+from ..download import Part, sha256_of
+from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
+from ..events import Event, Kept, Noticed, Receiving, Retrying, Saved
+from ..image_file import ImageInfo
+from ..models import Operation, SavedFile
+from ..naming import Output, fields_of, part_path
+from .watch import ATTEMPTS as STATUS_ATTEMPTS
+from .watch import SECONDS as STATUS_SECONDS
+from .watch import ask
+from .work import Steps, Work, remember
+
+#: Attempts that one image gets; its seconds are the client's IMAGE_SECONDS.
+ATTEMPTS = 5
+
+Consume = Callable[[Part, ImageInfo], Path]
+
+
+def collect(work: Work, operation: Operation) -> Steps:
+    """Save every result of a completed task, each as soon as it is here."""
+    output = work.output or Output(template=operation.output)
+    if output.stdout:
+        return (yield from _deliver(work, operation))
+    for number in range(1, len(operation.results) + 1):
+        known = next((file for file in operation.files if file.number == number), None)
+        if known is not None and work.output is None and _unchanged(known):
+            yield Kept(operation, known, known.path)
+            continue
+        operation, saved = yield from _save(work, operation, number, output)
+        files = (*(file for file in operation.files if file.number != number), saved)
+        operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
+        yield from remember(work, operation)
+        yield Saved(operation, saved, output.shown(saved.path))
+    return operation
+
+
+def on_disk(operation: Operation) -> bool:
+    """Whether every image of the operation is where it was saved, with the same bytes."""
+    return bool(operation.files) and operation.settled and all(map(_unchanged, operation.files))
+
+
+def _unchanged(file: SavedFile) -> bool:
+    return sha256_of(Path(file.path)) == file.sha256
+
+
+def _save(
+    work: Work, operation: Operation, number: int, output: Output
+) -> Generator[Event, None, tuple[Operation, SavedFile]]:
+    """Fetch one image and put it where it belongs, with a notice where that is not quite its name."""
+    fields, several = fields_of(operation), len(operation.results) > 1
+    wanted = output.target(fields, number=number, several=several, extension="png")
+
+    def place(part: Part, image: ImageInfo) -> Path:
+        nonlocal wanted
+        wanted = output.target(fields, number=number, several=several, extension=image.extension)
+        return part.move_to(wanted, overwrite=work.overwrite)
+
+    part = Part(part_path(wanted, operation.id, number))
+    operation, image, placed = yield from _fetch(work, operation, number, part, place)
+    if placed != wanted:
+        yield Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}")
+    if output.explicit_ending and not image.suits(placed.suffix):
+        yield Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image")
+    saved = SavedFile(
+        number=number,
+        path=str(placed),
+        sha256=part.sha256,
+        bytes=part.size,
+        media_type=image.media_type,
+        width=image.width,
+        height=image.height,
+    )
+    return operation, saved
+
+
+def _deliver(work: Work, operation: Operation) -> Steps:
+    """Write the one image to stdout, once it is whole."""
+    assert work.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
+    if len(operation.results) != 1:
+        raise NotSaved(
+            f"{operation.task_id} has {len(operation.results)} images and stdout takes one",
+            code="several_images",
+        )
+    taken = False
+
+    def hand_over(part: Part, image: ImageInfo) -> Path:
+        nonlocal taken
+        assert work.deliver is not None  # noqa: S101 - checked above
+        taken = work.deliver(part.path)
+        return part.path
+
+    part = Part(part_path(work.scratch / "stdout", operation.id, 1))
+    operation, _, _ = yield from _fetch(work, operation, 1, part, hand_over)
+    if taken:
+        # A reader that left early did not take it: the task stays one whose image is to be saved.
+        operation = replace(operation, delivered="-")
+        yield from remember(work, operation)
+    return operation
+
+
+def _fetch(
+    work: Work, operation: Operation, number: int, part: Part, consume: Consume
+) -> Generator[Event, None, tuple[Operation, ImageInfo, Path]]:
+    """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
+
+    A dead signed URL is asked for anew once. Raises NotSaved.
+    """
+    retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
+    renewed = False
+    while True:
+        try:
+            with part:
+                image = yield from _receive(
+                    work, operation, number, part, seconds=max(retries.remaining, 1.0)
+                )
+                return operation, image, consume(part, image)
+        except SeedreamError as error:
+            if isinstance(error, ImageRefused) and error.stale and not renewed:
+                renewed, pause = True, 0.0
+            else:
+                pause = retries.pause_after(error)
+                yield Retrying(operation, error, pause, "fetching the image")
+        work.pause(pause)
+        if renewed and pause == 0.0:
+            operation = yield from _renewed(work, operation, number)
+
+
+def _renewed(work: Work, operation: Operation, number: int) -> Steps:
+    """The operation with fresh result URLs."""
+    task = yield from ask(work, operation, work.retries(STATUS_ATTEMPTS, STATUS_SECONDS))
+    if len(task.results) < number:
+        raise NotSaved(f"{operation.task_id} has no result any more: {task.status}")
+    operation = replace(operation, results=task.results)
+    yield from remember(work, operation)
+    return operation
+
+
+def _receive(
+    work: Work, operation: Operation, number: int, part: Part, *, seconds: float
+) -> Generator[Event, None, ImageInfo]:
+    count = len(operation.results)
+    try:
+        with work.client.stream(operation.results[number - 1], seconds=seconds) as stream:
+            _check_size(work, stream.length or 0)
+            yield Receiving(operation, number, count, 0, stream.length)
+            for chunk in stream.chunks:
+                part.write(chunk)
+                _check_size(work, part.size)
+                yield Receiving(operation, number, count, part.size, stream.length)
+            announced = stream.length
+    except Unreachable as error:
+        raise ImageUnreachable(error) from None
+    return part.verify(announced)
+
+
+def _check_size(work: Work, size: int) -> None:
+    if size > work.max_bytes:
+        raise NotSaved(
+            f"the image is larger than the {work.max_bytes} bytes allowed (--max-bytes)", code="too_large"
+        )

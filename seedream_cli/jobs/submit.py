@@ -1,0 +1,64 @@
+"""Creating a task, exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..client import CALL_SECONDS
+from ..errors import ExitCode, SeedreamError, UsageProblem
+from ..events import Refused, Retrying, Sending, Submitted
+from ..models import Operation, Status
+from .work import Steps, Work, remember
+
+#: The budget of one create: attempts and seconds.
+ATTEMPTS, SECONDS = 5, 60.0
+
+
+def submit(work: Work, operation: Operation) -> Steps:
+    """Create the task. The same key and body are sent until an answer is read or the budget ends."""
+    request, key = operation.request, operation.idempotency_key
+    if request is None or key is None:
+        raise UsageProblem(f"{operation.id} holds no request that could be sent")
+    # Intent first: a crash after the POST must leave something to resume.
+    work.history.record(operation)
+    yield Sending(operation)
+    retries = work.retries(ATTEMPTS, SECONDS)
+    while True:
+        try:
+            seconds = min(CALL_SECONDS, max(retries.remaining, 1.0))
+            accepted = work.client.submit(request.body(), key, seconds=seconds)
+            break
+        except SeedreamError as error:
+            if _is_refusal(error):
+                refused = replace(
+                    operation,
+                    status=Status.REFUSED,
+                    request_id=error.request_id,
+                    error_code=error.code,
+                    error_message=error.detail or error.message,
+                )
+                yield from remember(work, refused)
+                yield Refused(refused)
+                raise
+            pause = retries.pause_after(error)
+            yield Retrying(operation, error, pause, "submitting")
+            work.pause(pause)
+    operation = replace(
+        operation,
+        task_id=accepted.task_id,
+        status=Status.PENDING,
+        cost=accepted.cost,
+        request_id=accepted.request_id,
+        accepted=work.now(),
+        error_code=None,
+        error_message=None,
+    )
+    yield from remember(work, operation)
+    yield Submitted(operation, accepted.replayed)
+    return operation
+
+
+def _is_refusal(error: SeedreamError) -> bool:
+    """The API answered, and the answer is that there is no task and will be none."""
+    refusals = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA, ExitCode.NOT_FOUND)
+    return error.http_status is not None and error.exit_code in refusals

@@ -1,0 +1,143 @@
+"""Waiting for a task's end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from ..client import CALL_SECONDS
+from ..errors import SeedreamError, StillPending, TaskFailed
+from ..events import Asking, Event, Polled, Retrying, Waited
+from ..models import Operation, Task
+from ..retry import Retries, backoff, come_back_later
+from .work import Steps, Work, remember
+
+#: The budget of one status call outside a wait: attempts and seconds.
+ATTEMPTS, SECONDS = 5, 60.0
+#: The first this many seconds of a wait are polled every 1 to 1.5 intervals, and so on (API reference:
+#: every 2–3 s until 30 s, every 5–10 s until 2 minutes, every 15–30 s after that).
+SCHEDULE = ((30.0, 1.0, 1.5), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
+#: A wait as long as this is worth a word.
+LONG_WAIT = 120.0
+
+
+def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
+    """Poll until the task ends. ``fresh``: it was created just now, so the first poll waits a little.
+
+    Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
+    answered; what made polling fail when it was not.
+    """
+    if not fresh:
+        yield Asking(operation)
+    started = work.clock()
+    failures = 0
+    pause = _schedule(work, 0.0) if fresh else 0.0
+    noticed = False
+    failure: SeedreamError | None = None
+    while True:
+        pause = _within(work, operation, pause, started, failure)
+        if pause > 0:
+            work.pause(pause)
+        left = work.timeout - (work.clock() - started)
+        try:
+            # An answer that takes longer than the wait may last is of no use; but one try is always made.
+            task = _task_of(operation, work, seconds=min(CALL_SECONDS, max(left, work.poll_interval)))
+        except SeedreamError as error:
+            if not error.transient:
+                raise
+            failure = error
+            pause = max(error.retry_after or backoff(failures, work.spread), work.poll_interval)
+            failures += 1
+            yield Retrying(operation, error, pause, "polling")
+            continue
+        failure, failures = None, 0
+        elapsed = work.clock() - started
+        operation = yield from _noted(work, operation, task, elapsed if fresh else None)
+        if task.finished:
+            return operation
+        if elapsed >= LONG_WAIT and not noticed:
+            noticed = True
+            yield Waited(operation, elapsed)
+        pause = _schedule(work, elapsed)
+
+
+def inspect(work: Work, operation: Operation) -> Steps:
+    """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
+    yield Asking(operation)
+    task = yield from ask(work, operation, work.retries(ATTEMPTS, SECONDS))
+    operation = yield from _noted(work, operation, task, None)
+    if not task.finished:
+        raise StillPending(f"{operation.task_id} is not finished: {task.status}", request_id=task.request_id)
+    return operation
+
+
+def ask(work: Work, operation: Operation, retries: Retries) -> Generator[Event, None, Task]:
+    """One status answer, with retries."""
+    while True:
+        try:
+            return _task_of(operation, work, seconds=min(CALL_SECONDS, max(retries.remaining, 1.0)))
+        except SeedreamError as error:
+            pause = retries.pause_after(error)
+            yield Retrying(operation, error, pause, "asking for the status")
+            work.pause(pause)
+
+
+def _schedule(work: Work, elapsed: float) -> float:
+    """Seconds until the next poll of a task that has been waited for ``elapsed`` seconds."""
+    shortest, longest = next((low, high) for until, low, high in SCHEDULE if elapsed < until)
+    return work.spread(shortest * work.poll_interval, longest * work.poll_interval)
+
+
+def _within(
+    work: Work, operation: Operation, pause: float, started: float, failure: SeedreamError | None
+) -> float:
+    """The pause, cut so that the last poll falls into the wait; raises when no further poll does."""
+    elapsed = work.clock() - started
+    left = work.timeout - elapsed
+    if pause <= left or (elapsed == 0 and failure is None):
+        return min(pause, max(left, 0.0))
+    if failure is not None and (failure.retry_after or 0.0) > left:
+        raise come_back_later(failure)
+    if left >= work.poll_interval:
+        return left
+    if failure is not None:
+        raise failure
+    raise StillPending(
+        f"{operation.task_id} is not finished after {elapsed:.0f} s: {operation.status}",
+        request_id=operation.request_id,
+    )
+
+
+def _task_of(operation: Operation, work: Work, *, seconds: float) -> Task:
+    assert operation.task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
+    return work.client.task(operation.task_id, seconds=seconds)
+
+
+def _noted(work: Work, operation: Operation, task: Task, elapsed: float | None) -> Steps:
+    """The operation with the task's state; raises TaskFailed where the task ended without an image."""
+    seconds = operation.seconds
+    if task.finished and seconds is None:
+        seconds = elapsed
+        if seconds is None and task.completed_at is not None and operation.accepted is not None:
+            seconds = max(task.completed_at - operation.accepted, 0.0)
+    seen = replace(
+        operation,
+        status=task.status,
+        progress=task.progress,
+        results=task.results or operation.results,
+        seconds=seconds,
+        error_code=task.error_code,
+        error_message=task.error_message,
+    )
+    # A task of another machine is recorded when an image of it is saved, not when it is looked at.
+    if seen != operation and seen.request is not None:
+        yield from remember(work, seen)
+    yield Polled(seen)
+    if task.unsuccessful:
+        raise TaskFailed(
+            f"{operation.task_id} {task.status}",
+            code=task.error_code,
+            detail=task.error_message,
+            request_id=task.request_id or operation.request_id,
+        )
+    return seen
