@@ -1,0 +1,244 @@
+"""Settings, where each comes from, and the file that keeps them.
+
+Precedence: flag > environment > project's seedream.toml > profile in the user's config > default.
+The config is TOML in the platform's config folder, one table a profile::
+
+    profile = "work"              # the profile in use where none is named; else "default"
+
+    [profiles.default]
+    api_key = "…"
+    model = "seedream-v4.5"
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .addresses import is_loopback
+from .errors import MalformedKey, MissingKey, UsageProblem
+from .settings import KEYS, did_you_mean, parse_key
+
+#: The folder's name at the platform's places. Not `seedream`: another provider's tool has that name.
+APP_NAME = "apipod-seedream"
+DEFAULT_PROFILE = "default"
+PROJECT_FILE = "seedream.toml"
+#: The service that `--sandbox` and every `seedream sandbox` server are, whatever their port.
+SANDBOX_SERVICE = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, or `default`.
+
+    ``rank`` is 0 for a flag and grows as the origin gets weaker.
+    """
+
+    key: str
+    value: Any
+    origin: str
+    rank: int
+
+    @property
+    def shown(self) -> str | None:
+        """The value as it may be shown: of a key, the last four characters if it can spare them."""
+        if self.value is None:
+            return None
+        text = str(self.value)
+        if not KEYS[self.key].secret:
+            return text
+        return f"…{text[-4:]}" if len(text) >= 16 else "…"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that settings are resolved from; files are read when first asked for."""
+
+    environment: Mapping[str, str]
+    cwd: Path
+    config_path: Path
+    profile_flag: str | None = None
+    flags: Mapping[str, str | None] = field(default_factory=dict)
+
+    def get(self, name: str) -> Setting:
+        """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
+        for text, origin, rank in self._candidates(name):
+            try:
+                return Setting(name, KEYS[name].parse(text), origin, rank)
+            except ValueError as error:
+                if KEYS[name].secret:
+                    raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
+                what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
+                raise UsageProblem(f"{what}: {error}", code="invalid_setting") from None
+        return Setting(name, None, "default", len(KEYS))
+
+    def value(self, name: str) -> Any:
+        return self.get(name).value
+
+    def list(self) -> Iterator[Setting]:
+        """Every setting, resolved."""
+        for name in KEYS:
+            yield self.get(name)
+
+    def api_key(self, stdin: Callable[[], str]) -> str:
+        """The key from the first place that has one; ``stdin`` reads /dev/stdin where a file is named so."""
+        # Of one origin, the key itself comes before a file that holds it.
+        found = sorted((self.get("api_key"), self.get("api_key_file")), key=lambda setting: setting.rank)
+        chosen = next((setting for setting in found if setting.value is not None), None)
+        if chosen is None:
+            raise MissingKey(
+                "no API key: set SEEDREAM_API_KEY, name a file with --api-key-file, or store one; "
+                "--sandbox needs none"
+            )
+        if chosen.key == "api_key":
+            return str(chosen.value)
+        return self._key_from_file(str(chosen.value), stdin)
+
+    @cached_property
+    def profile(self) -> str:
+        named = self.profile_flag or self.environment.get("SEEDREAM_PROFILE") or self._config.get("profile")
+        if named is None:
+            return DEFAULT_PROFILE
+        if not isinstance(named, str) or not named:
+            raise UsageProblem(f"profile in {self.config_path} is not a name", code="invalid_setting")
+        return named
+
+    @cached_property
+    def notices(self) -> tuple[str, ...]:
+        """What the person should know about the files themselves."""
+        try:
+            mode = self.config_path.stat().st_mode
+        except OSError:
+            return ()
+        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return (f"{self.config_path} is readable by others: chmod 600 {self.config_path}",)
+        return ()
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return read_toml(self.config_path)
+
+    @cached_property
+    def _profile_table(self) -> Mapping[str, Any]:
+        profiles = self._config.get("profiles", {})
+        if not isinstance(profiles, dict):
+            raise UsageProblem(f"profiles in {self.config_path} is not a table", code="invalid_setting")
+        table = profiles.get(self.profile)
+        if table is None and self.profile != DEFAULT_PROFILE:
+            raise UsageProblem(
+                f"no profile {self.profile!r} in {self.config_path}{did_you_mean(self.profile, profiles)}",
+                code="unknown_profile",
+                hint=f"seedream config list --profile {DEFAULT_PROFILE}",
+            )
+        return _checked(table or {}, str(self.config_path))
+
+    @cached_property
+    def _project_table(self) -> Mapping[str, Any]:
+        path = self.cwd / PROJECT_FILE
+        table = read_toml(path).get("defaults", {})
+        origin = f"{PROJECT_FILE} [defaults]"
+        if not isinstance(table, dict):
+            raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+        for name in table:
+            if name in KEYS and not KEYS[name].in_project:
+                # A file that comes with a checkout could otherwise send the key elsewhere.
+                raise UsageProblem(
+                    f"{origin}: {name} is not read from a project's file", code="invalid_setting"
+                )
+        # `dir` is the manifest's word for the folder of its images.
+        table = dict(table)
+        if isinstance(folder := table.pop("dir", None), str):
+            table.setdefault("output", folder.rstrip("/") + "/")
+        return _checked(table, origin)
+
+    def _candidates(self, name: str) -> Iterator[tuple[str, str, int]]:
+        """Texts for a setting with their origins and ranks, the strongest first."""
+        key = KEYS[name]
+        flag = self.flags.get(name)
+        if flag is not None:
+            yield flag, "flag", 0
+        for variable in key.variables:
+            if value := self.environment.get(variable):
+                yield value, f"environment: {variable}", 1
+        if key.in_project and name in self._project_table:
+            yield self._project_table[name], f"{PROJECT_FILE} [defaults]", 2
+        if name in self._profile_table:
+            yield self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
+        if key.default is not None:
+            yield key.default, "default", 4
+
+    def _key_from_file(self, path: str, stdin: Callable[[], str]) -> str:
+        try:
+            text = stdin() if path in ("-", "/dev/stdin") else Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise MissingKey(f"the API key's file cannot be read: {path}", detail=str(error)) from None
+        try:
+            return parse_key(text.strip())
+        except ValueError as error:
+            raise MalformedKey(f"the API key from {path} is malformed: {error}") from None
+
+
+def load(*, profile: str | None = None, flags: Mapping[str, str | None] | None = None) -> Settings:
+    """The settings of this process."""
+    return Settings(os.environ, Path.cwd(), config_path(), profile, flags or {})
+
+
+def config_path() -> Path:
+    from platformdirs import user_config_path
+
+    return user_config_path(APP_NAME, appauthor=False) / "config.toml"
+
+
+def state_folder() -> Path:
+    """Where the history and the sandbox's tasks are kept."""
+    from platformdirs import user_state_path
+
+    return user_state_path(APP_NAME, appauthor=False)
+
+
+def service_of(base_url: str) -> str:
+    """What the history calls the service at this URL, so that operations of different ones stay apart."""
+    parts = urlsplit(base_url)
+    if is_loopback(parts.hostname or "") and parts.path.startswith("/sandbox/"):
+        return SANDBOX_SERVICE
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
+
+
+def fingerprint(key: str) -> str:
+    """Tells two keys apart without keeping either: idempotency keys hold for one API key alone."""
+    import hashlib
+
+    return hashlib.sha256(f"seedream history {key}".encode()).hexdigest()[:16]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
+
+
+def _checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
+    """The table's values as text, as they would stand in the environment."""
+    texts = {}
+    for name, value in table.items():
+        if name not in KEYS:
+            raise UsageProblem(
+                f"{origin}: no setting is called {name!r}{did_you_mean(name, KEYS)}", code="unknown_setting"
+            )
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
+        texts[name] = str(value)
+    return texts

@@ -1,0 +1,150 @@
+"""The table of settings: their names, what they mean, and how their values are read and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from .addresses import is_loopback
+from .errors import UsageProblem
+from .models import (
+    ASPECT_RATIOS,
+    DEFAULT_ASPECT_RATIO,
+    DEFAULT_MODEL,
+    DEFAULT_QUALITY,
+    QUALITIES,
+)
+from .naming import DEFAULT_TEMPLATE, parse_output
+
+DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _positive(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{value!r} is not a number of seconds above 0")
+    return number
+
+
+def _seconds(value: str) -> float:
+    return 0.0 if value.strip() in ("0", "0.0") else _positive(value)
+
+
+def _whole(value: str) -> int:
+    if not value.isascii() or not value.isdecimal() or int(value) == 0:
+        raise ValueError(f"{value!r} is not a whole number of bytes above 0")
+    return int(value)
+
+
+def parse_key(value: str) -> str:
+    """An API key: printable ASCII without blanks. Its prefix says nothing, and no message shows it."""
+    if not value or not all("\x21" <= char <= "\x7e" for char in value):
+        raise ValueError("a key is printable ASCII without blanks")
+    return value
+
+
+def parse_base_url(value: str) -> str:
+    """The base URL without a slash at its end: https, or plain http to this machine."""
+    try:
+        parts = urlsplit(value)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise ValueError("it is not a URL that begins with https://")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it has a user name, a query or a fragment")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("plain http would show the key to anyone on the way: use https")
+    return value.rstrip("/")
+
+
+def _output(value: str) -> str:
+    parse_output(value, cwd=os.getcwd())
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
+
+    name: str
+    what: str
+    parse: Callable[[str], Any]
+    default: str | None = None
+    secret: bool = False
+    in_project: bool = True
+    #: Environment variables, the first that is set and not empty counts.
+    variables: tuple[str, ...] = ()
+    #: Stricter than ``parse``, for `config set`: flags are judged with the model's row instead.
+    check: Callable[[str], Any] | None = None
+
+
+def _key(name: str, what: str, parse: Callable[[str], Any], default: str | None = None, **more: Any) -> Key:
+    more.setdefault("variables", (f"SEEDREAM_{name.upper()}",))
+    return Key(name, what, parse, default, **more)
+
+
+#: Each setting is named the same everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
+KEYS: Mapping[str, Key] = {
+    key.name: key
+    for key in (
+        _key(
+            "api_key",
+            "the API key",
+            parse_key,
+            secret=True,
+            in_project=False,
+            variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
+        ),
+        _key("api_key_file", "a file that holds the API key", _text, in_project=False),
+        _key("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
+        _key("model", "the model", _text, DEFAULT_MODEL),
+        _key("aspect_ratio", "the aspect ratio", _text, DEFAULT_ASPECT_RATIO, check=_one_of(ASPECT_RATIOS)),
+        _key("quality", "the quality", _text, DEFAULT_QUALITY, check=_one_of(QUALITIES)),
+        _key("output", "file, folder or template of the images", _output, DEFAULT_TEMPLATE),
+        _key("timeout", "seconds to wait for a task", _seconds, "120"),
+        _key("poll_interval", "seconds between polls, at the beginning", _positive, "2"),
+        _key("max_bytes", "the largest image that is saved", _whole, str(200 * 1024 * 1024)),
+        _key("callback_url", "a URL that the service calls at a task's end", _text),
+    )
+}
+
+
+def known(name: str) -> Key:
+    """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
+    key = KEYS.get(name.replace("-", "_"))
+    if key is None:
+        raise UsageProblem(
+            f"no setting is called {name!r}{did_you_mean(name, KEYS)}",
+            code="unknown_setting",
+            hint="seedream config list",
+        )
+    return key
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    close = get_close_matches(word, choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
