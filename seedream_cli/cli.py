@@ -1,0 +1,88 @@
+"""The command line: every command is registered here, and every end of the program passes through here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .commands import config
+from .commands.download import download
+from .commands.generate import generate
+from .commands.sandbox import EPILOG, sandbox
+from .commands.status import status
+from .errors import SeedreamError, UsageProblem
+from .output.streams import prepare, wants_colour
+
+#: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="seedream",
+    help="Generate images with Seedream at APIPod.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(generate)
+app.command()(status)
+app.command()(download)
+app.add_typer(config.app)
+app.command(epilog=EPILOG)(sandbox)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seedream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def seedream(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("-V", "--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Generate images with Seedream at APIPod."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: list[str]) -> int:
+    """Run the program; its exit code."""
+    prepare()
+    if not wants_colour(sys.stdout, os.environ):
+        # Typer would otherwise colour help in a pipe under GitHub Actions and FORCE_COLOR=0.
+        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+    try:
+        # On Windows Typer would expand $VAR in arguments, which can carry the key into a prompt.
+        code = app(
+            args=arguments,
+            prog_name="seedream",
+            standalone_mode=False,
+            windows_expand_args=False,
+            obj=arguments,
+        )
+    except _UsageError as error:
+        code = _refuse(error, arguments)
+    except BrokenPipeError:
+        # Help into a pipe that was closed: nobody is left to tell.
+        code = 0
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: Exception, arguments: list[str]) -> int:
+    from .commands._session import refuse
+
+    words = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "seedream"
+    problem: SeedreamError = UsageProblem(words, hint=f"{command} --help")
+    return int(refuse(problem, arguments))

@@ -1,0 +1,130 @@
+"""Options that several commands share, each written once.
+
+A command takes a group of them as one parameter: ``@with_options(Options)`` puts the group's
+options into its command line and hands it the filled :class:`Options`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+
+from ..settings import KEYS
+
+_CONVERSATION = "Conversation"
+_SERVICE = "Service"
+
+
+def described(name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None) -> Any:
+    """The option of a setting: its flag is named after it; help shows its variable and its default."""
+    key = KEYS[name]
+    facts = "env " + " or ".join(key.variables)
+    if key.default is not None:
+        facts += f"; default {key.default}"
+    return typer.Option(
+        f"--{name.replace('_', '-')}",
+        *declarations,
+        help=f"{key.what[0].upper()}{key.what[1:]} ({facts}).",
+        metavar=metavar,
+        show_default=False,
+        rich_help_panel=panel,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every command takes."""
+
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_CONVERSATION),
+    ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "-q", "--quiet", help="Say nothing but the answer and errors.", rich_help_panel=_CONVERSATION
+        ),
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Add requests, request ids and waits.", rich_help_panel=_CONVERSATION
+        ),
+    ] = False
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            help="The profile of the config to use (env SEEDREAM_PROFILE).",
+            metavar="NAME",
+            show_default=False,
+            rich_help_panel=_SERVICE,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions(Options):
+    """What a command takes that talks to the API."""
+
+    base_url: Annotated[str | None, described("base_url", metavar="URL", panel=_SERVICE)] = None
+    api_key_file: Annotated[str | None, described("api_key_file", metavar="FILE", panel=_SERVICE)] = None
+
+    def flags(self) -> dict[str, str | None]:
+        return {"base_url": self.base_url, "api_key_file": self.api_key_file}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions(ServiceOptions):
+    """What a command takes that is about tasks."""
+
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            help="Use the stand-in of the API on this machine: no key, no cost.",
+            rich_help_panel=_SERVICE,
+        ),
+    ] = False
+
+
+Timeout = Annotated[str | None, described("timeout", metavar="SECONDS", panel="Waiting")]
+PollInterval = Annotated[str | None, described("poll_interval", metavar="SECONDS", panel="Waiting")]
+MaxBytes = Annotated[str | None, described("max_bytes", metavar="BYTES", panel="Output")]
+Output = Annotated[str | None, described("output", "-o", metavar="PATH", panel="Output")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel="Output")
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Do not wait for the task's end.", rich_help_panel="Waiting")
+]
+
+
+def with_options(group: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's parameter ``options`` by the options of ``group``."""
+    shared = inspect.signature(group, eval_str=True).parameters
+    names = [field.name for field in fields(group)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+
+        @functools.wraps(command)
+        def parsed(**values: Any) -> None:
+            options = group(**{name: values.pop(name) for name in names})
+            command(**values, options=options)
+
+        # Typer reads a command's parameters from its signature.
+        parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                *(one.replace(kind=one.KEYWORD_ONLY) for name, one in own.items() if name != "options"),
+                *(one.replace(kind=one.KEYWORD_ONLY) for one in shared.values()),
+            ]
+        )
+        return parsed
+
+    return decorate

@@ -1,0 +1,59 @@
+"""The sandbox inside this process, for ``--sandbox``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import config
+from ..errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ..sandbox.server import Sandbox
+
+#: The variables that shape a sandbox, be it embedded or a server.
+SECONDS, FAULT, DIALECT = "SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"
+
+
+def store_path() -> Path:
+    """All sandboxes of this machine share their tasks."""
+    return config.state_folder() / "sandbox.sqlite3"
+
+
+def embedded() -> Sandbox:
+    """A sandbox on free ports, as the environment shapes it."""
+    seconds = os.environ.get(SECONDS) or "3"
+    try:
+        return made(
+            seconds=float(seconds),
+            dialect=os.environ.get(DIALECT) or "live",
+            faults=(os.environ.get(FAULT) or "").split(),
+        )
+    except ValueError as error:
+        raise UsageProblem(f"{SECONDS}, {FAULT} or {DIALECT}: {error}") from None
+
+
+def made(
+    *,
+    port: int = 0,
+    seconds: float,
+    dialect: str,
+    faults: list[str],
+    log: Callable[[str], None] | None = None,
+) -> Sandbox:
+    """A sandbox; raises ValueError for what it does not know, UsageProblem where it cannot run."""
+    from ..sandbox import picture
+    from ..sandbox.server import Sandbox
+
+    try:
+        picture.require()
+    except picture.PillowMissing as error:
+        raise UsageProblem(
+            str(error), code="sandbox_missing", hint="pip install 'apipod-seedream[sandbox]'"
+        ) from None
+    try:
+        return Sandbox(store_path(), port=port, dialect=dialect, seconds=seconds, faults=faults, log=log)
+    except OSError as error:
+        raise UsageProblem(f"the sandbox cannot start: {error.strerror}", code="sandbox_failed") from None

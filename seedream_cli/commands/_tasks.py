@@ -1,0 +1,44 @@
+"""Names on the command line → operations of the history, or tasks of another machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+from ..errors import StillPending, UsageProblem
+from ..models import Operation, Status
+from ._session import Session
+
+
+def known_or_foreign(run: Session, names: Iterable[str]) -> list[Operation]:
+    """The operations that are meant, each once; a name that the history does not know is a task's id."""
+    found: dict[str, Operation] = {}
+    for name in names:
+        operation = run.history.find(run.service, name) or _foreign(run, name)
+        found[operation.id] = operation
+    return list(found.values())
+
+
+def _foreign(run: Session, task_id: str) -> Operation:
+    from ..naming import foreign_operation_id, parse_output
+
+    if not task_id.strip():
+        raise UsageProblem("a task's id is empty")
+    return Operation(
+        id=foreign_operation_id(task_id),
+        service=run.service,
+        created=time.time(),
+        output=parse_output(None, cwd=os.getcwd()).template,
+        task_id=task_id,
+        status=Status.PENDING,
+    )
+
+
+def unanswered(operation: Operation) -> StillPending | UsageProblem:
+    """Why an operation without a task can be neither asked for nor downloaded."""
+    if operation.unsuccessful:
+        return UsageProblem(
+            f"{operation.id} was refused by the API: {operation.error_message}", code="refused"
+        )
+    return StillPending(f"{operation.id} has had no answer yet", code="unanswered")

@@ -1,0 +1,248 @@
+"""`seedream generate`: submit, wait, save."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import config
+from ..errors import InvalidOutput, InvalidRequest, UsageProblem
+from ..models import GenerationRequest, Operation
+from ..output.plain import Kind
+from ._options import (
+    MaxBytes,
+    NoWait,
+    Output,
+    Overwrite,
+    PollInterval,
+    TaskOptions,
+    Timeout,
+    described,
+    with_options,
+)
+from ._session import Session, read_stdin, session
+from ._target import existing, kept, prepare_folder, wanted_output
+
+#: The service keeps idempotency keys this long (API reference): later, a repetition would pay again.
+KEY_LIFETIME = 7 * 86400.0
+
+_PICTURE = "Picture"
+Prompt = Annotated[
+    str | None, typer.Argument(help="What to draw; - reads it from stdin.", show_default=False)
+]
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompt-file", help="Read the prompt from a UTF-8 file.", show_default=False, metavar="FILE"
+    ),
+]
+Model = Annotated[str | None, described("model", "-m", metavar="NAME", panel=_PICTURE)]
+AspectRatio = Annotated[str | None, described("aspect_ratio", "-a", metavar="RATIO", panel=_PICTURE)]
+Quality = Annotated[str | None, described("quality", panel=_PICTURE)]
+CallbackUrl = Annotated[str | None, described("callback_url", metavar="URL", panel=_PICTURE)]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Do nothing if the file is there.", rich_help_panel="Output")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON and send nothing.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        help="Carry on an operation (op_…, a task id, or last): never a second task.",
+        metavar="ID",
+        show_default=False,
+    ),
+]
+NewKey = Annotated[
+    bool,
+    typer.Option(
+        "--new-key", help="With --resume: send it under a new idempotency key, which may pay again."
+    ),
+]
+
+
+@with_options(TaskOptions)
+def generate(
+    context: typer.Context,
+    options: TaskOptions,
+    prompt: Prompt = None,
+    prompt_file: PromptFile = None,
+    model: Model = None,
+    aspect_ratio: AspectRatio = None,
+    quality: Quality = None,
+    callback_url: CallbackUrl = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    max_bytes: MaxBytes = None,
+    no_wait: NoWait = False,
+    timeout: Timeout = None,
+    poll_interval: PollInterval = None,
+    dry_run: DryRun = False,
+    resume: Resume = None,
+    new_key: NewKey = False,
+) -> None:
+    """Generate an image: submit the prompt, wait for the task, save the result.
+
+    Prints the saved paths on stdout. Ctrl-C is safe: the message says how to get the image.
+    """
+    picture = {
+        "model": model,
+        "aspect_ratio": aspect_ratio,
+        "quality": quality,
+        "callback_url": callback_url,
+    }
+    rest = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
+    kind: Kind = "ids" if no_wait else "paths"
+    with session(options, kind=kind, flags={**picture, **rest}) as run:
+        if resume is not None:
+            _refuse_with_resume(prompt, prompt_file, *picture.values())
+            _resume(run, resume, new_key=new_key, overwrite=overwrite, wait=not no_wait)
+            return
+        if new_key:
+            raise UsageProblem("--new-key goes with --resume")
+        request = _request(run, _prompt(prompt, prompt_file, literal=_is_literal(context)))
+        if dry_run:
+            _show_request(run, request)
+            return
+        _generate(run, request, overwrite=overwrite, skip_existing=skip_existing, wait=not no_wait)
+
+
+def _generate(
+    run: Session, request: GenerationRequest, *, overwrite: bool, skip_existing: bool, wait: bool
+) -> None:
+    from .. import jobs
+    from ..naming import new_operation_id, parse_output
+
+    where = wanted_output(run)
+    cwd = os.getcwd()
+    operation = Operation(
+        id=new_operation_id(),
+        service=run.service,
+        created=time.time(),
+        # Bytes for stdout become a file of the default name when they are fetched again.
+        output=where.template or parse_output(None, cwd=cwd).template,
+        request=request,
+        idempotency_key=str(uuid.uuid4()),
+        key_id=config.fingerprint(run.api_key),
+    )
+    if (taken := existing(where, operation, overwrite=overwrite)) is not None:
+        if not skip_existing:
+            raise InvalidOutput(
+                f"{where.shown(str(taken))} exists (--overwrite, --skip-existing)", code="output_exists"
+            )
+        run.report(kept(operation, where, taken))
+        return
+    prepare_folder(where, operation)
+    work = run.work(output=where, overwrite=overwrite, quality=request.quality)
+    run.report(jobs.generate(work, operation, wait=wait))
+
+
+def _resume(run: Session, name: str, *, new_key: bool, overwrite: bool, wait: bool) -> None:
+    from .. import jobs
+
+    operation = (
+        run.history.last_unsettled(run.service) if name == "last" else run.history.find(run.service, name)
+    )
+    if operation is None:
+        what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
+        raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
+    if operation.task_id is None:
+        operation = _sendable(run, operation, new_key=new_key)
+    where = None if run.settings.get("output").origin == "default" else wanted_output(run)
+    quality = operation.request.quality if operation.request else None
+    work = run.work(output=where, overwrite=overwrite, quality=quality)
+    act = jobs.generate if operation.task_id is None else jobs.download
+    run.report(act(work, operation, wait=wait))
+
+
+def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:
+    """The operation as it may be sent again without paying twice; raises UsageProblem otherwise."""
+    if new_key:
+        return replace(
+            operation,
+            idempotency_key=str(uuid.uuid4()),
+            key_id=config.fingerprint(run.api_key),
+            created=time.time(),
+        )
+    hint = run.resume_command(operation) + " --new-key"
+    if operation.unsuccessful:
+        raise UsageProblem(f"{operation.id} was refused by the API: {operation.error_message}", hint=hint)
+    if time.time() - operation.created > KEY_LIFETIME:
+        raise UsageProblem(
+            f"{operation.id} is older than the 7 days for which the service keeps idempotency keys: "
+            "sending it again could pay again",
+            code="idempotency_expired",
+            hint=hint,
+        )
+    if operation.key_id not in (None, config.fingerprint(run.api_key)):
+        raise UsageProblem(
+            f"{operation.id} was sent with another API key: sending it with this one could pay again",
+            code="other_api_key",
+            hint=hint,
+        )
+    return operation
+
+
+def _prompt(argument: str | None, file: Path | None, *, literal: bool) -> str:
+    if argument is not None and file is not None:
+        raise UsageProblem("the prompt is given twice: as an argument and as a file")
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"the prompt's file cannot be read: {file}", detail=str(error)) from None
+    if argument is None:
+        raise InvalidRequest("no prompt was given", hint='seedream generate "a red fox in snow"')
+    if argument == "-" and not literal:
+        return read_stdin().strip()
+    return argument
+
+
+def _is_literal(context: typer.Context) -> bool:
+    """Whether the prompt stands behind `--`, where a dash is a dash.
+
+    Typer hands over the same value in both cases, so the arguments are looked at as they were
+    written; an option in front of `--` would have taken it as its value.
+    """
+    arguments: list[str] = context.obj or []
+    if arguments[-2:] != ["--", "-"]:
+        return False
+    valued = {
+        name
+        for one in context.command.params
+        if not getattr(one, "is_flag", False)
+        for name in getattr(one, "opts", ())
+    }
+    return arguments[-3:-2] == [] or arguments[-3] not in valued
+
+
+def _request(run: Session, prompt: str) -> GenerationRequest:
+    values: dict[str, Any] = {
+        name: run.settings.value(name) for name in ("model", "aspect_ratio", "quality", "callback_url")
+    }
+    request = GenerationRequest(prompt=prompt, **values)
+    request.validate()
+    return request
+
+
+def _show_request(run: Session, request: GenerationRequest) -> None:
+    from ..output.json import dumped
+
+    base_url = "http://127.0.0.1/sandbox/v1" if run.sandboxed else run.settings.value("base_url")
+    url = f"{base_url}/images/generations"
+    document = {"requests": [{"method": "POST", "url": url, "json": request.body()}]}
+    run.reporter.tell(dumped(document).split("\n"), document)
+
+
+def _refuse_with_resume(*given: object) -> None:
+    if any(value is not None for value in given):
+        raise UsageProblem(
+            "--resume sends the request as it was: no prompt and no option of the picture goes with it"
+        )

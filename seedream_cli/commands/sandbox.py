@@ -1,0 +1,63 @@
+"""`seedream sandbox`: the stand-in of the API on this machine, as a server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageProblem
+from ..sandbox.faults import FAULTS
+from ._options import Options, with_options
+from ._sandbox import DIALECT, FAULT, SECONDS, made
+from ._session import session
+
+Port = Annotated[int, typer.Option("--port", help="The port; 0 takes any free one.", min=0, max=65535)]
+Dialect = Annotated[
+    str,
+    typer.Option(
+        "--dialect", help="Answer as the older (seed) or the current reference (live).", envvar=DIALECT
+    ),
+]
+Seconds = Annotated[
+    float,
+    typer.Option("--seconds", help="How long a task takes.", min=0.0, envvar=SECONDS, metavar="SECONDS"),
+]
+Fault = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        help="NAME misbehaves every time, NAME=N the first N times; repeatable.",
+        metavar="NAME",
+        envvar=FAULT,
+        show_default=False,
+    ),
+]
+
+#: Shown below the options of `seedream sandbox --help`.
+EPILOG = "Faults:\n\n" + "\n\n".join(f"{name}: {what}" for name, what in FAULTS.items())
+
+
+@with_options(Options)
+def sandbox(
+    options: Options, port: Port = 0, dialect: Dialect = "live", seconds: Seconds = 3.0, fault: Fault = None
+) -> None:
+    """Serve the documented API on this machine, for trials and tests: no key, no cost.
+
+    Prints its base URL on stdout and logs requests on stderr, until it is stopped. Any key is
+    taken, except one that ends in -invalid (401), -empty (402) or -forbidden (403).
+    """
+    with session(options, kind="values") as run:
+        try:
+            server = made(
+                port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=run.reporter.say
+            )
+        except ValueError as error:
+            raise UsageProblem(str(error)) from None
+        with server:
+            run.reporter.answer.line(server.base_url)
+            run.reporter.say(
+                "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
+            )
+            while True:
+                run.stop.pause(3600)

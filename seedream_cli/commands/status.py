@@ -1,0 +1,87 @@
+"""`seedream status`: where tasks stand."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageProblem
+from ..events import Ended
+from ..models import Operation
+from ..output.report import task_document
+from ..output.streams import terminal_width
+from ..output.table import table
+from ._options import PollInterval, TaskOptions, Timeout, with_options
+from ._session import Session, session
+from ._tasks import known_or_foreign, unanswered
+
+Tasks = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TASK]...", help="Ids of tasks or operations; without one, the recent ones are listed."
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end.", rich_help_panel="Waiting")]
+Limit = Annotated[int, typer.Option("--limit", help="How many are listed.", min=1, rich_help_panel="List")]
+State = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        help="List only those in this state.",
+        metavar="STATE",
+        show_default=False,
+        rich_help_panel="List",
+    ),
+]
+
+
+@with_options(TaskOptions)
+def status(
+    options: TaskOptions,
+    tasks: Tasks = None,
+    watch: Watch = False,
+    timeout: Timeout = None,
+    poll_interval: PollInterval = None,
+    limit: Limit = 20,
+    state: State = None,
+) -> None:
+    """Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed.
+
+    Without a task, list the recent ones of this machine; that asks nobody.
+    """
+    with session(options, kind="states", flags={"timeout": timeout, "poll_interval": poll_interval}) as run:
+        if tasks:
+            _ask(run, tasks, watch=watch)
+        elif watch:
+            raise UsageProblem("--watch needs a task", hint="seedream status")
+        else:
+            _list(run, limit=limit, state=state)
+
+
+def _ask(run: Session, tasks: list[str], *, watch: bool) -> None:
+    from .. import jobs
+
+    work = run.work()
+    for operation in known_or_foreign(run, tasks):
+        if operation.task_id is None:
+            run.report([Ended(operation, unanswered(operation))])
+        else:
+            run.report(jobs.status(work, operation, wait=watch))
+
+
+def _list(run: Session, *, limit: int, state: str | None) -> None:
+    operations = run.history.recent(run.service, limit=limit, status=state)
+    rows = [_row(operation) for operation in operations]
+    document = {"tasks": [task_document(operation, with_result=True) for operation in operations]}
+    run.reporter.tell(table(rows, width=terminal_width()), document)
+    if not operations:
+        run.reporter.say('no tasks yet: seedream generate "a red fox in snow"')
+
+
+def _row(operation: Operation) -> list[str]:
+    created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
+    prompt = operation.request.prompt if operation.request else ""
+    files = ", ".join(file.path for file in operation.files)
+    return [created, operation.task_id or operation.id, operation.status, prompt, files]

@@ -1,0 +1,133 @@
+"""A live block on a terminal's stderr: state, elapsed time, the server's progress, bytes and speed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from ..events import Ended, Event, Kept, Polled, Receiving, Retrying, Saved, Sending, Submitted
+from .plain import Kind, Outcomes, PlainReporter
+from .report import Failure
+from .streams import Answer, Conversation
+from .text import clean, duration, size
+
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ASCII_FRAMES = "-\\|/"
+_FRAMES_PER_SECOND = 8
+
+
+@dataclass
+class _Line:
+    """What the block shows of one operation; times are monotonic."""
+
+    since: float
+    state: str = "asking"
+    detail: str = ""
+    receiving_since: float | None = None
+
+
+class _AboveBlock(Conversation):
+    """stderr, where lines appear above the live block while there is one."""
+
+    live: Live | None = None
+
+    def line(self, text: str) -> None:
+        if self.live is None:
+            super().line(text)
+        else:
+            self.live.console.print(Text.from_ansi(text))
+
+
+class HumanReporter(PlainReporter):
+    """Draws the block; what is final is printed as plain lines, and the block makes room for them."""
+
+    def __init__(self, answer: Answer, talk: Conversation, kind: Kind, *, quiet: bool, verbose: bool) -> None:
+        self._talk = _AboveBlock(colour=talk.colour)
+        super().__init__(answer, self._talk, kind, quiet=quiet, verbose=verbose)
+        self._console = Console(stderr=True, highlight=False, no_color=not talk.colour, soft_wrap=True)
+        self._frames = _FRAMES if self._console.encoding.lower().startswith("utf") else _ASCII_FRAMES
+        self._lines: dict[str, _Line] = {}
+
+    def handle(self, event: Event) -> None:
+        self._fold(event)
+        if isinstance(event, Saved | Kept | Ended):
+            # stdout may be this very terminal.
+            self._clear()
+            super().handle(event)
+        elif self.verbose or not isinstance(event, Submitted | Polled):
+            super().handle(event)
+        if self._lines and not self.quiet:
+            self._draw()
+
+    def fail(self, failure: Failure) -> None:
+        self._clear()
+        super().fail(failure)
+
+    def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
+        self._clear()
+        super().finish(outcomes, failure)
+
+    def _fold(self, event: Event) -> None:
+        now = time.monotonic()
+        line = self._lines.setdefault(event.operation.id, _Line(now))
+        line.detail = ""
+        if isinstance(event, Ended):
+            del self._lines[event.operation.id]
+        elif isinstance(event, Sending):
+            line.state = "submitting"
+        elif isinstance(event, Submitted):
+            line.state = "accepted"
+        elif isinstance(event, Polled):
+            progress = event.operation.progress
+            line.state = event.operation.status
+            line.detail = f"{progress}%" if progress is not None else ""
+        elif isinstance(event, Retrying):
+            line.detail = f"{event.cause.message}; again in {event.pause:.0f} s"
+        elif isinstance(event, Receiving):
+            if line.receiving_since is None or event.received == 0:
+                line.receiving_since = now
+            line.state = "downloading" if event.count == 1 else f"downloading {event.number}/{event.count}"
+            line.detail = _transfer(event, now - line.receiving_since)
+
+    def _draw(self) -> None:
+        if self._talk.live is None:
+            self._talk.live = Live(
+                get_renderable=self._block,
+                console=self._console,
+                refresh_per_second=_FRAMES_PER_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._talk.live.start()
+
+    def _block(self) -> Group:
+        now = time.monotonic()
+        frame = self._frames[int(now * _FRAMES_PER_SECOND) % len(self._frames)]
+        lines = []
+        for line in list(self._lines.values()):
+            parts = [
+                clean(line.state),
+                duration(now - line.since),
+                *([clean(line.detail)] if line.detail else []),
+            ]
+            text = Text(f"{frame} {' · '.join(parts)}", no_wrap=True, overflow="ellipsis")
+            text.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
+            lines.append(text)
+        return Group(*lines)
+
+    def _clear(self) -> None:
+        """Take the block off the screen."""
+        if self._talk.live is not None:
+            live, self._talk.live = self._talk.live, None
+            live.stop()
+
+
+def _transfer(event: Receiving, seconds: float) -> str:
+    speed = f", {size(int(event.received / seconds))}/s" if seconds > 0.2 else ""
+    total = f" of {size(event.total)}" if event.total else ""
+    return f"{size(event.received)}{total}{speed}"

@@ -1,0 +1,51 @@
+"""One JSON document on stdout, on failure too; the conversation stays on stderr as plain lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..models import Operation
+from .plain import Outcomes, PlainReporter
+from .report import Failure, task_document
+
+#: Controls other than the line feeds between fields (json escapes those inside of text), and surrogates.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class JsonReporter(PlainReporter):
+    """Folds events into ``tasks``, which only a command that has none to do with leaves out."""
+
+    _document: Mapping[str, Any] | None = None
+
+    def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+        self._document = document
+
+    def _print_path(self, path: str) -> None:
+        """Paths are in the document."""
+
+    def _print_state(self, operation: Operation) -> None:
+        """States and ids are in the document."""
+
+    def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
+        super().finish(outcomes, failure)
+        document = dict(self._document or {})
+        if self._document is None and self.kind != "values":
+            document["tasks"] = [
+                task_document(operation, failed, with_result=self.kind == "states")
+                for operation, failed in outcomes
+            ]
+        document["error"] = failure.document() if failure else None
+        self.answer.line(dumped(document))
+
+
+def dumped(document: Mapping[str, Any]) -> str:
+    """JSON as UTF-8 text, readable in any script.
+
+    What a terminal would obey and what UTF-8 cannot hold (lone surrogates, from file names) is escaped.
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, ensure_ascii=False, indent=2)
+    )

@@ -1,0 +1,181 @@
+"""Plain lines: paths on stdout, one line a change of state on stderr. For pipes, CI and dumb terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from functools import singledispatchmethod
+from os.path import dirname
+from typing import Any, Literal
+
+from ..client import Exchange
+from ..events import (
+    Asking,
+    Ended,
+    Event,
+    Kept,
+    Noticed,
+    Polled,
+    Retrying,
+    Saved,
+    Sending,
+    Submitted,
+    Waited,
+)
+from ..models import Operation
+from .report import Failure
+from .streams import Answer, Conversation
+from .text import clean, duration
+
+#: What a command prints on stdout: paths of images, ids of tasks, states of tasks, or values without tasks.
+Kind = Literal["paths", "ids", "states", "values"]
+Outcomes = Sequence[tuple[Operation, Failure | None]]
+
+
+class PlainReporter:
+    """Folds events into lines. ``service`` is the API's host as it is shown."""
+
+    def __init__(self, answer: Answer, talk: Conversation, kind: Kind, *, quiet: bool, verbose: bool) -> None:
+        self.answer = answer
+        self.talk = talk
+        self.kind = kind
+        self.quiet = quiet
+        self.verbose = verbose
+        self.service = ""
+        self._states: dict[str, str] = {}
+        self._saved: list[tuple[Operation, str]] = []
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.talk.line(clean(text))
+
+    def notice(self, text: str) -> None:
+        if not self.quiet:
+            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(text)}")
+
+    def trace(self, exchange: Exchange) -> None:
+        """One line a call, for ``--verbose``."""
+        if not self.verbose:
+            return
+        outcome = f"HTTP {exchange.status}" if exchange.status else "no answer"
+        request = f", request {exchange.request_id}" if exchange.request_id else ""
+        problem = f": {exchange.problem}" if exchange.problem else ""
+        line = f"{exchange.method} {exchange.url} → {outcome} in {exchange.seconds:.2f} s{request}{problem}"
+        self.talk.line(clean(line))
+
+    def fail(self, failure: Failure) -> None:
+        first, *rest = failure.lines()
+        self.talk.line(f"{self.talk.painted('error:', '1;31')} {first}")
+        for line in rest:
+            self.talk.line(f"  {line}")
+
+    def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+        """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
+        for line in lines:
+            self.answer.line(line)
+
+    def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
+        """After the last event: a closing line."""
+        if self._saved and not self.quiet:
+            self.talk.line(clean(self._summary(outcomes)))
+
+    @singledispatchmethod
+    def handle(self, event: Event) -> None:
+        """Show one event; those without a method below change nothing that plain lines show."""
+
+    @handle.register
+    def _(self, event: Sending) -> None:
+        request = event.operation.request
+        assert request is not None, "what is sent has a request"  # noqa: S101
+        self.say(
+            f"submitting to {self.service}: {request.model}, {request.aspect_ratio}, {request.quality} "
+            f"({event.operation.id})"
+        )
+
+    @handle.register
+    def _(self, event: Asking) -> None:
+        self.say(f"asking {self.service} for {event.operation.task_id}")
+
+    @handle.register
+    def _(self, event: Submitted) -> None:
+        cost = f", cost {event.operation.cost}" if event.operation.cost else ""
+        known = " (the service knew this request already: nothing is paid twice)" if event.replayed else ""
+        self.say(f"{event.operation.task_id}: accepted{cost}{known}")
+
+    @handle.register
+    def _(self, event: Polled) -> None:
+        operation = event.operation
+        if self._states.get(operation.id) != operation.status:
+            self._states[operation.id] = operation.status
+            self.say(f"{operation.task_id}: {operation.status}{_percent(operation)}")
+
+    @handle.register
+    def _(self, event: Waited) -> None:
+        self.notice(
+            f"{event.operation.task_id} has taken {duration(event.seconds)} so far; "
+            "waiting can be stopped with Ctrl-C, nothing is lost"
+        )
+
+    @handle.register
+    def _(self, event: Retrying) -> None:
+        if self.verbose:
+            self.say(f"{event.what}: {event.cause.message}; again in {event.pause:.1f} s")
+
+    @handle.register
+    def _(self, event: Saved) -> None:
+        self._saved.append((event.operation, event.shown))
+        self._print_path(event.shown)
+
+    @handle.register
+    def _(self, event: Kept) -> None:
+        self.say(f"{event.shown} is there already")
+        self._print_path(event.shown)
+
+    @handle.register
+    def _(self, event: Noticed) -> None:
+        self.notice(event.text)
+
+    @handle.register
+    def _(self, event: Ended) -> None:
+        operation = event.operation
+        if operation.task_id and (self.kind == "states" or event.error is None):
+            self._print_state(operation)
+
+    def _print_state(self, operation: Operation) -> None:
+        if self.kind == "ids":
+            self.answer.line(clean(operation.task_id or ""))
+        elif self.kind == "states" and operation.id in self._states:
+            words = operation.error_message or _percent(operation).strip()
+            fields = [operation.task_id or "", operation.status, *([words] if words else [])]
+            self.answer.line("\t".join(map(clean, fields)))
+
+    def _print_path(self, path: str) -> None:
+        if self.kind == "paths":
+            self.answer.line(path)
+
+    def _summary(self, outcomes: Outcomes) -> str:
+        """How many, where, how long, and what it cost if the server said."""
+        shown = [path for _, path in self._saved]
+        where = f"as {shown[0]}" if len(shown) == 1 else f"in {dirname(shown[0]) or '.'}"
+        parts = [f"{len(shown)} image{'s' if len(shown) > 1 else ''} saved {where}"]
+        seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
+        if seconds:
+            parts.append(duration(max(seconds)))
+        if cost := _total(operation.cost for operation, _ in outcomes if operation.cost):
+            parts.append(f"cost {cost}")
+        return ", ".join(parts)
+
+
+def _percent(operation: Operation) -> str:
+    return f" {operation.progress}%" if operation.progress is not None and not operation.results else ""
+
+
+def _total(costs: Iterable[str]) -> str | None:
+    """Costs as the server wrote them: one as it is, several added up where they are numbers."""
+    texts = list(costs)
+    if len(texts) <= 1:
+        return texts[0] if texts else None
+    try:
+        return str(sum(map(Decimal, texts)))
+    except InvalidOperation:
+        return " + ".join(texts)

@@ -1,0 +1,90 @@
+"""What every reporter shares: an operation as a JSON object, an error as lines and as an object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import SeedreamError
+from ..models import Operation
+from .text import LONGEST_DETAIL, clean, shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error with what only the session knows: whose it is, and the command to run next."""
+
+    error: SeedreamError
+    operation: Operation | None = None
+    hint: str | None = None
+
+    @property
+    def task_id(self) -> str | None:
+        return self.operation.task_id if self.operation else None
+
+    def lines(self) -> list[str]:
+        """At most three: what happened; the server's own words and request id; what to do next."""
+        lines = [clean(self._message())]
+        words = [shortened(clean(self.error.detail), LONGEST_DETAIL)] if self.error.detail else []
+        if self.error.request_id:
+            words.append(f"(request {clean(self.error.request_id)})")
+        if words:
+            lines.append(" ".join(words))
+        if self.hint:
+            lines.append(clean(self.hint))
+        return lines
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "code": self.error.code,
+            "exit_code": int(self.error.exit_code),
+            "message": self._message(),
+            "detail": self.error.detail,
+            "hint": self.hint,
+            "http_status": self.error.http_status,
+            "request_id": self.error.request_id,
+            "task_id": self.task_id,
+        }
+
+    def _message(self) -> str:
+        message = self.error.message
+        if self.task_id and self.task_id not in message:
+            message = f"{self.task_id}: {message}"
+        return message
+
+
+def task_document(
+    operation: Operation, failure: Failure | None = None, *, with_result: bool = False
+) -> dict[str, Any]:
+    """One element of ``tasks``; the shape is in ``output.schema.json``.
+
+    ``with_result`` adds the result's URLs, which are signed: whoever reads them can fetch the image.
+    """
+    request = operation.request
+    return {
+        "task_id": operation.task_id,
+        "operation": operation.id,
+        "status": operation.status,
+        "progress": operation.progress,
+        "model": request.model if request else None,
+        "prompt": request.prompt if request else None,
+        "aspect_ratio": request.aspect_ratio if request else None,
+        "quality": request.quality if request else None,
+        "created": operation.created,
+        **({"result": list(operation.results)} if with_result else {}),
+        "files": [
+            {
+                "path": file.path,
+                "sha256": file.sha256,
+                "bytes": file.bytes,
+                "media_type": file.media_type,
+                "width": file.width,
+                "height": file.height,
+            }
+            for file in operation.files
+        ],
+        "cost": operation.cost,
+        "request_id": operation.request_id,
+        "seconds": round(operation.seconds, 3) if operation.seconds is not None else None,
+        "error": failure.document() if failure else None,
+    }

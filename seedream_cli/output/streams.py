@@ -1,0 +1,133 @@
+"""stdout, the answer, and stderr, the conversation: whole lines, whatever became of the other end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from ..errors import NotSaved
+
+_CHUNK = 128 * 1024
+
+
+class Answer:
+    """stdout. A reader that has left is no failure; a full disk behind it is, once the work is done."""
+
+    def __init__(self) -> None:
+        #: Nobody reads any more.
+        self.broken = sys.stdout is None
+        self.failure: NotSaved | None = None
+
+    def line(self, text: str) -> None:
+        """One line; a path keeps its bytes even where they are no text."""
+        self._write((text + "\n").encode("utf-8", "surrogateescape"))
+
+    def file(self, path: Path) -> bool:
+        """A file's bytes; False if nobody took them all."""
+        with path.open("rb") as file:
+            while not self.broken and (chunk := file.read(_CHUNK)):
+                self._write(chunk)
+        return not self.broken
+
+    def _write(self, data: bytes) -> None:
+        if self.broken:
+            return
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except (BrokenPipeError, ConnectionResetError, ValueError):
+            self._abandon()
+        except OSError as error:
+            self._abandon()
+            if error.errno not in (errno.EBADF, errno.EPIPE, errno.EINVAL):
+                self.failure = NotSaved(f"stdout cannot be written to: {error.strerror}", code="stdout_full")
+
+    def _abandon(self) -> None:
+        self.broken = True
+        silence(sys.stdout)
+
+
+class Conversation:
+    """stderr. What cannot be said is not said: no line of it is worth a failure."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self.colour = colour
+
+    def line(self, text: str) -> None:
+        if sys.stderr is None:
+            return
+        try:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            silence(sys.stderr)
+
+    def painted(self, text: str, style: str) -> str:
+        """The text in a style (SGR codes) where colours are wanted."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self.colour else text
+
+
+def silence(stream: TextIO) -> None:
+    """Send what is still to be written nowhere, so that Python's own flush at exit has no complaint."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return
+
+
+def prepare() -> None:
+    """Make the standard streams fit for any text and any caller.
+
+    Descriptors that the caller closed are opened on nothing: a file opened later would otherwise
+    take their numbers and receive what is meant for them. Streams speak UTF-8 unless they are a
+    terminal that says otherwise.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if stream is None or not hasattr(stream, "reconfigure"):
+            continue
+        legacy = stream.encoding.lower().replace("-", "") not in ("utf8", "ascii", "ansi_x3.41968")
+        if legacy and stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def wants_colour(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
+    """NO_COLOR wins over FORCE_COLOR and CLICOLOR_FORCE, which win over what the stream is."""
+    if environment.get("NO_COLOR"):
+        return False
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        if (value := environment.get(name)) is not None and value not in ("", "0", "false"):
+            return True
+    return is_terminal(stream) and environment.get("TERM") != "dumb"
+
+
+def draws(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
+    """Whether live drawing has a place to happen."""
+    return is_terminal(stream) and environment.get("TERM") != "dumb" and not environment.get("CI")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def terminal_width() -> int | None:
+    """stdout's columns; None where it is no terminal."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns if is_terminal(sys.stdout) else None

@@ -1,0 +1,39 @@
+"""Text from outside, made harmless: prompts, server messages and file names are shown as text."""
+
+from __future__ import annotations
+
+import re
+
+#: A server's own words are cut here.
+LONGEST_DETAIL = 500
+
+#: C0 and C1 controls, and characters that reorder what stands around them (bidirectional controls).
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+def clean(text: str) -> str:
+    """The text on one line without control characters: none reaches a terminal or a log."""
+    return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def size(count: int) -> str:
+    """A number of bytes as a person reads it."""
+    if count < 1000:
+        return f"{count} B"
+    amount = count / 1000
+    for unit in ("kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
