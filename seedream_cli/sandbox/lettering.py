@@ -1,0 +1,127 @@
+"""Breaking words into lines and choosing their size. Knows no font: widths are measured by its caller."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+_MAX_LINES = 6
+_ELLIPSIS = "…"
+
+#: Font sizes to try, as shares of the picture's short side, with the lines that each may take.
+_SIZES = ((0.078, 2), (0.064, 3), (0.054, 4), (0.046, 5), (0.040, 6), (0.034, 6))
+
+# Six lines never take more, and measuring costs time.
+_MEASURED_CHARACTERS = 900
+
+Measure = Callable[[str, int], float]  # Text and font size in pixels → width in pixels.
+
+
+def is_cjk(char: str) -> bool:
+    return unicodedata.east_asian_width(char) in "WF" and not _is_symbol(char)
+
+
+def _is_symbol(char: str) -> bool:
+    return unicodedata.category(char) in ("So", "Sk", "Cn")
+
+
+def _is_mark(char: str) -> bool:
+    """Punctuation that ends what stands before it, in any script."""
+    return unicodedata.category(char) in ("Pe", "Pf", "Po")
+
+
+def is_dash(char: str) -> bool:
+    return unicodedata.category(char) == "Pd"
+
+
+def tidy(text: str) -> str:
+    """One line of visible characters: control, format and surrogate characters are left out."""
+    spaced = " ".join(text[: 4 * _MEASURED_CHARACTERS].split())
+    return "".join(char for char in spaced if not _is_invisible(char))
+
+
+def _is_invisible(char: str) -> bool:
+    # U+FE0F and its kin choose between the forms of an emoji and have no shape of their own.
+    return unicodedata.category(char)[0] == "C" or "\ufe00" <= char <= "\ufe0f"
+
+
+def set_text(text: str, width: float, short_side: int, measure: Measure) -> tuple[list[str], int]:
+    """Lines and the font size in pixels: the largest size at which the text needs few enough lines."""
+    shown = text[:_MEASURED_CHARACTERS]
+    lines: list[str] = []
+    size = 0
+    for share, most in _SIZES:
+        size = round(short_side * share)
+        lines = wrap(shown, width, _at(size, measure))
+        if len(lines) <= most:
+            return _balanced(shown, lines, width, _at(size, measure)), size
+    return _shortened(lines, width, _at(size, measure)), size
+
+
+def _at(size: int, measure: Measure) -> Callable[[str], float]:
+    return lambda part: measure(part, size)
+
+
+def _balanced(text: str, lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
+    """As many lines, but of similar length: no single word is left alone on the last one."""
+    for share in (0.6, 0.7, 0.8, 0.9):
+        narrower = wrap(text, width * share, measure)
+        if len(narrower) == len(lines):
+            return narrower
+    return lines
+
+
+def _shortened(lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
+    kept = lines[:_MAX_LINES]
+    last = kept[-1]
+    while last and (last[-1].isspace() or is_dash(last[-1]) or _is_mark(last[-1])):
+        last = last[:-1]
+    while last and measure(last + _ELLIPSIS) > width:
+        last = last[:-1].rstrip()
+    return [*kept[:-1], last + _ELLIPSIS]
+
+
+def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """Lines no wider than ``width``, broken at spaces and between CJK characters."""
+    lines: list[str] = []
+    line = ""
+    for piece in _pieces(text):
+        if measure((line + piece).rstrip()) <= width:
+            line += piece
+            continue
+        if line.strip():
+            lines.append(line.rstrip())
+        line = piece.lstrip()
+        while len(line) > 1 and measure(line.rstrip()) > width:
+            head = _head(line, width, measure)
+            lines.append(line[:head])
+            line = line[head:]
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _head(word: str, width: float, measure: Callable[[str], float]) -> int:
+    """How many characters of a word that is wider than a line fit on one."""
+    count = 1
+    while count < len(word) - 1 and measure(word[: count + 1]) <= width:
+        count += 1
+    return count
+
+
+def _pieces(text: str) -> list[str]:
+    """What must stay together: words with the space after them, single CJK characters."""
+    pieces: list[str] = []
+    for word in re.findall(r"\S+\s*", text):
+        start = 0
+        for end in range(1, len(word) + 1):
+            if end == len(word) or _may_break(word[end - 1], word[end]):
+                pieces.append(word[start:end])
+                start = end
+    return pieces
+
+
+def _may_break(before: str, after: str) -> bool:
+    # No line begins with a closing mark, in Chinese neither.
+    if _is_mark(after) or after.isspace():
+        return False
+    return is_cjk(before) or is_cjk(after)

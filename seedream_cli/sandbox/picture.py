@@ -1,0 +1,262 @@
+"""The sandbox's pictures: a dusk landscape with the prompt's words set on it.
+
+The same body always gives the same picture. This is the one place that needs Pillow, which is
+loaded with the first picture, so that a server can start without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import random
+import unicodedata
+import zlib
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from ..models import DEFAULT_ASPECT_RATIO, DEFAULT_QUALITY
+from .fonts import chinese_fonts, western_fonts
+from .lettering import is_dash, set_text, tidy
+from .palette import Colour, Palette, mix, palette, ridge
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
+
+#: Aspect ratio → pixels in 2K, as the service makes them.
+_SIZES: Mapping[str, tuple[int, int]] = {
+    "1:1": (2048, 2048),
+    "4:3": (2304, 1728),
+    "3:4": (1728, 2304),
+    "16:9": (2560, 1440),
+    "9:16": (1440, 2560),
+    "3:2": (2496, 1664),
+    "2:3": (1664, 2496),
+    "21:9": (3024, 1296),
+}
+_SCALES: Mapping[str, float] = {"2K": 1.0, "3K": 1.5, "4K": 2.0}
+
+_LAYERS = 5
+_REDUCTION = 4  # The scene is soft: drawn at a quarter of the size and enlarged, it looks the same.
+_HORIZON = 0.60  # Share of the height.
+
+_PROBE = 32  # Font size in pixels at which glyphs are told from the box of a missing one.
+
+
+class PillowMissing(RuntimeError):
+    """Pictures cannot be drawn on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__("the sandbox draws with Pillow: pip install 'apipod-seedream[sandbox]'")
+
+
+def require() -> None:
+    """Raise PillowMissing if pictures cannot be drawn, without loading Pillow."""
+    if importlib.util.find_spec("PIL") is None:
+        raise PillowMissing
+
+
+def size(aspect_ratio: str, quality: str) -> tuple[int, int]:
+    """Width and height in pixels. Raises KeyError for what the API does not know."""
+    width, height = _SIZES[aspect_ratio]
+    scale = _SCALES[quality]
+    return round(width * scale), round(height * scale)
+
+
+def draw(body: Mapping[str, object]) -> bytes:
+    """A PNG for the body of a request, of the size that it asks for. Raises PillowMissing."""
+    require()
+    ratio = str(body.get("aspect_ratio", DEFAULT_ASPECT_RATIO))
+    quality = str(body.get("quality", DEFAULT_QUALITY))
+    chance = random.Random(_seed(body))  # noqa: S311 - for looks, and it has to repeat itself
+    width, height = size(ratio, quality)
+    image = _scene(chance, width // _REDUCTION, height // _REDUCTION)
+    from PIL.Image import Resampling
+
+    image = image.resize((width, height), Resampling.BICUBIC)
+    _letter(image, str(body.get("prompt", "")), f"seedream sandbox · {ratio} · {quality}")
+    png = BytesIO()
+    # Run lengths suit smooth colours with a grain: faster and a fifth smaller than the default.
+    image.save(png, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    return png.getvalue()
+
+
+def _seed(body: Mapping[str, object]) -> int:
+    canonical = json.dumps(body, sort_keys=True)
+    return int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
+
+
+def _scene(chance: random.Random, width: int, height: int) -> Image:
+    colours = palette(chance, _LAYERS)
+    image = _sky(colours, width, height)
+    _add_disc(image, colours, chance)
+    _add_hills(image, colours, chance)
+    _add_shade(image)
+    return _with_grain(image, chance)
+
+
+def _sky(colours: Palette, width: int, height: int) -> Image:
+    from PIL import Image, ImageFilter
+
+    # Blurred at the end: where two gradients meet, the eye would see an edge.
+    column = Image.new("RGB", (1, height))
+    stops = len(colours.sky) - 1
+    for y in range(height):
+        position = min(1.0, y / (height * _HORIZON)) * stops
+        stop = min(int(position), stops - 1)
+        column.putpixel((0, y), mix(colours.sky[stop], colours.sky[stop + 1], position - stop))
+    return column.filter(ImageFilter.GaussianBlur(height * 0.05)).resize((width, height))
+
+
+def _add_disc(image: Image, colours: Palette, chance: random.Random) -> None:
+    from PIL import Image, ImageDraw
+
+    width, height = image.size
+    short = min(width, height)
+    x = round(width * chance.choice((chance.uniform(0.20, 0.36), chance.uniform(0.62, 0.80))))
+    y = round(height * chance.uniform(0.24, 0.44))
+    radius = round(short * chance.uniform(0.042, 0.062))
+    # radial_gradient is black at the centre and white at the rim of its square's inscribed circle.
+    gradient = Image.radial_gradient("L")
+    for reach, strength in ((13.0, 0.40), (5.0, 0.42), (2.2, 0.45)):
+        side = max(2, round(radius * reach * 2))
+        fade = [round(max(0.0, 1 - level / 180) ** 2.2 * 255 * strength) for level in range(256)]
+        halo = gradient.point(fade).resize((side, side), Image.Resampling.BICUBIC)
+        image.paste(colours.glow, (x - side // 2, y - side // 2), halo)
+    disc = Image.new("L", (radius * 8, radius * 8))
+    ImageDraw.Draw(disc).ellipse((radius * 2, radius * 2, radius * 6, radius * 6), fill=245)
+    disc = disc.resize((radius * 4, radius * 4), Image.Resampling.LANCZOS)
+    image.paste(colours.disc, (x - radius * 2, y - radius * 2), disc)
+
+
+def _add_hills(image: Image, colours: Palette, chance: random.Random) -> None:
+    width, height = image.size
+    # Hills belong to the ground, not to the frame: a wide picture shows more of them.
+    across = 1.1 * (width / height) ** 0.6
+    for layer, colour in enumerate(colours.hills):
+        depth = layer / (_LAYERS - 1)
+        base = height * (_HORIZON - 0.05 + 0.30 * depth**1.25)
+        relief = height * (0.030 + 0.035 * depth) * chance.uniform(0.85, 1.2)
+        heights = ridge(chance, width * 2, base * 2, relief * 2, across * (2.6 - 1.7 * depth))
+        _add_hill(image, heights, colour, colours.sky[-2], depth)
+
+
+def _add_hill(image: Image, heights: list[float], colour: Colour, mist: Colour, depth: float) -> None:
+    """One hill, drawn at twice the size so that its ridge is smooth, with mist towards its foot."""
+    from PIL import Image, ImageDraw
+
+    width, height = image.size
+    mask = Image.new("L", (width * 2, height * 2))
+    outline = [(float(x), y) for x, y in enumerate(heights)]
+    ImageDraw.Draw(mask).polygon([*outline, (width * 2, height * 2), (0, height * 2)], fill=255)
+    top = int(min(heights) / 2)
+    foot = max(1, int(height * 0.24))
+    column = Image.new("RGB", (1, height), colour)
+    for y in range(max(0, top), height):
+        share = min(1.0, (y - top) / foot) * 0.30 * (1 - depth)
+        column.putpixel((0, y), mix(colour, mist, share))
+    image.paste(column.resize((width, height)), (0, 0), mask.reduce(2))
+
+
+def _add_shade(image: Image) -> None:
+    """Darken the foot, where the words stand: they can be read on every palette."""
+    from PIL import Image
+
+    width, height = image.size
+    column = Image.new("L", (1, height))
+    for y in range(height):
+        column.putpixel((0, y), round(max(0.0, (y / height - 0.42) / 0.58) ** 1.3 * 165))
+    image.paste((6, 8, 18), (0, 0), column.resize((width, height)))
+
+
+def _with_grain(image: Image, chance: random.Random) -> Image:
+    """A breath of noise, without which wide gradients show bands."""
+    from PIL import Image, ImageChops
+
+    noise = Image.frombytes("L", image.size, chance.randbytes(image.width * image.height))
+    noise = noise.point([level * 3 // 256 for level in range(256)])
+    return ImageChops.add(image, Image.merge("RGB", (noise, noise, noise)), offset=-1)
+
+
+def _letter(image: Image, prompt: str, caption: str) -> None:
+    from PIL import Image, ImageDraw, ImageFilter
+
+    width, height = image.size
+    short = min(width, height)
+    margin = round(short * 0.07)
+    prompt = tidy(prompt)
+    family = _family(prompt)
+    text = _drawable(prompt, family)
+    caption_font = _font("", round(short * 0.0185))
+    ImageDraw.Draw(image, "RGBA").text(
+        (margin, height - margin), caption, font=caption_font, fill=(255, 255, 255, 150), anchor="ls"
+    )
+    if not text:
+        return
+    column = min(width - 2 * margin, short * 1.25)
+    lines, pixels = set_text(text, column, short, lambda part, size: _font(family, size).getlength(part))
+    font = _font(family, pixels)
+    leading = round(pixels * 1.32)
+    foot = height - margin - round(short * 0.06)
+    top = foot - leading * len(lines)
+    words = Image.new("L", (width, height - top + leading))
+    pen = ImageDraw.Draw(words)
+    for number, line in enumerate(lines, start=1):
+        pen.text((margin, number * leading), line, font=font, fill=255, anchor="ls")
+    soft = words.reduce(8).filter(ImageFilter.GaussianBlur(pixels / 40)).resize(words.size)
+    image.paste((0, 0, 8), (0, top + pixels // 24), soft.point([level * 130 // 255 for level in range(256)]))
+    image.paste((255, 252, 246), (0, top), words.point([level * 240 // 255 for level in range(256)]))
+
+
+@functools.lru_cache(maxsize=16)
+def _font(family: str, pixels: int) -> FreeTypeFont:
+    """The font of a file, or Pillow's own for an empty path."""
+    from PIL import ImageFont
+
+    if family:
+        return ImageFont.truetype(family, pixels)
+    font = ImageFont.load_default(pixels)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise PillowMissing  # Built without FreeType: letters of one size only.
+    return font
+
+
+@functools.cache
+def _families() -> tuple[str, ...]:
+    """Pillow's own font, then the first of each kind that can be loaded."""
+    families = [""]
+    for paths in (western_fonts(), chinese_fonts()):
+        for path in paths:
+            try:
+                _font(str(path), _PROBE)
+            except OSError:
+                continue
+            families.append(str(path))
+            break
+    return tuple(families)
+
+
+def _family(text: str) -> str:
+    """The font that has most of a text; Pillow's own if it has as much, for it looks the same everywhere."""
+    return max(_families(), key=lambda family: sum(not is_dash(char) for char in _known(text, family)))
+
+
+def _known(text: str, family: str) -> set[str]:
+    """The characters of a text for which a font has a shape: others would be drawn as boxes."""
+    font = _font(family, _PROBE)
+    box = bytes(font.getmask("\U0010ffff"))
+    return {char for char in set(text) if char.isspace() or bytes(font.getmask(char)) not in (box, b"")}
+
+
+def _drawable(text: str, family: str) -> str:
+    """The text with a plain character for one that the font has not, or with nothing for it."""
+    plain = {
+        char: "-" if is_dash(char) else unicodedata.normalize("NFKD", char)[0]
+        for char in set(text) - _known(text, family)
+    }
+    known = _known("".join(plain.values()), family)
+    shown = "".join((plain[char] if plain[char] in known else "") if char in plain else char for char in text)
+    return " ".join(shown.split())

@@ -1,0 +1,154 @@
+"""The sandbox as a whole: the API and the image origin, each on a port of 127.0.0.1.
+
+Results live on an origin of their own, as they do at the service, so that a client that sends its
+key along with a download is found out.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from . import picture
+from .faults import Faults
+from .listener import Listener, Request
+from .results import Draw, Reply, Results
+from .service import Service
+from .store import Store
+
+#: Where the API lives below its origin. Clients recognise the sandbox by this path.
+BASE_PATH = "/sandbox/v1"
+
+Origin = Literal["api", "image"]
+
+# A server that runs for days must not keep every byte that it was ever sent.
+_RECORDED_REQUESTS = 10_000
+_RECORDED_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as it arrived. ``path`` has its query; header names are lower-case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    origin: Origin
+
+
+class Sandbox:
+    """A running stand-in of the service on a store of tasks, which other sandboxes may share.
+
+    ``seconds`` is how long a task takes, ``rate`` the requests a second that a key may send (0: any
+    number), ``url_seconds`` how long a link to a result is valid, ``clock`` gives Unix seconds.
+    ``draw`` makes an image of a request's body; by default a picture that needs Pillow.
+
+    Both ports are taken on construction, ``close`` gives them back. Raises ValueError for an option
+    that makes no sense and OSError for a port that is in use.
+    """
+
+    def __init__(
+        self,
+        store_path: Path,
+        *,
+        port: int = 0,
+        dialect: str = "live",
+        seconds: float = 3.0,
+        faults: Iterable[str] = (),
+        rate: float = 20.0,
+        url_seconds: float = 86400.0,
+        clock: Callable[[], float] = time.time,
+        draw: Draw | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        armed = Faults(faults)
+        write = log or _silent
+        #: The latest requests, oldest first.
+        self.requests: list[Recorded] = []
+        self._recording = threading.Lock()
+        self._recorded_bytes = 0
+        with ExitStack() as undo:
+            self._store = Store(store_path)
+            undo.callback(self._store.close)
+            self._service = Service(
+                self._store,
+                dialect=dialect,
+                seconds=seconds,
+                rate=rate,
+                url_seconds=url_seconds,
+                clock=clock,
+                faults=armed,
+                image_origin=lambda: self.image_origin,
+            )
+            self._results = Results(self._store, clock=clock, faults=armed, draw=draw or picture.draw)
+            self._images = Listener(0, self._answer_image, write)
+            undo.callback(self._images.stop)
+            self._api = Listener(port, self._answer_api, write)
+            undo.callback(self._api.stop)
+            self._closing = undo.pop_all()
+
+    @property
+    def base_url(self) -> str:
+        return f"{self._api.origin}{BASE_PATH}"
+
+    @property
+    def image_origin(self) -> str:
+        return self._images.origin
+
+    def start(self) -> None:
+        """Answer from now on, in daemon threads."""
+        self._images.start()
+        self._api.start()
+
+    def close(self) -> None:
+        """Stop answering and free ports and store. The tasks stay on disk."""
+        self._closing.close()
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def task_count(self) -> int:
+        return self._store.count()
+
+    def _answer_api(self, request: Request) -> Reply:
+        self._record(request, "api")
+        path = request.target.partition("?")[0]
+        # Anything outside the base path is unknown to the API, and so is the empty path.
+        inside = path.removeprefix(BASE_PATH) if path.startswith(f"{BASE_PATH}/") else ""
+        answer = self._service.answer(request.method, inside, request.headers, request.body)
+        headers = {"Content-Type": "application/json", **answer.headers}
+        body = json.dumps(answer.body, ensure_ascii=False).encode(errors="replace")
+        return Reply(answer.status, headers, body, answer.mishap)
+
+    def _answer_image(self, request: Request) -> Reply:
+        self._record(request, "image")
+        return self._results.answer(request.method, request.target, request.headers)
+
+    def _record(self, request: Request, origin: Origin) -> None:
+        recorded = Recorded(request.method, request.target, request.headers, request.body, origin)
+        with self._recording:
+            self.requests.append(recorded)
+            self._recorded_bytes += len(recorded.body)
+            del self.requests[:-_RECORDED_REQUESTS]
+            if self._recorded_bytes > _RECORDED_BYTES:
+                del self.requests[: len(self.requests) // 2]
+                # Counted anew: whoever reads the list may have emptied it.
+                self._recorded_bytes = sum(len(kept.body) for kept in self.requests)
+
+
+def _silent(line: str) -> None:
+    """Where log lines go when nobody asked for them."""

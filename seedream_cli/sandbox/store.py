@@ -1,0 +1,207 @@
+"""The sandbox's tasks on disk, so that they outlive a server and several servers can share them.
+
+SQLite in WAL mode; every write is one ``BEGIN IMMEDIATE`` transaction, which makes a create atomic
+between threads and between processes. API keys are kept as fingerprints only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+#: Seconds for which the service remembers an idempotency key: 7 days.
+IDEMPOTENCY_SECONDS = 7 * 24 * 3600.0
+
+_TIMEOUT = 10.0
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS task (
+        task_id TEXT PRIMARY KEY, created REAL NOT NULL, seconds REAL NOT NULL, outcome TEXT NOT NULL,
+        body TEXT NOT NULL, key_id TEXT NOT NULL, idempotency_key TEXT)""",
+    """CREATE TABLE IF NOT EXISTS idempotency (
+        key_id TEXT NOT NULL, route TEXT NOT NULL, idempotency_key TEXT NOT NULL,
+        digest TEXT NOT NULL, answer TEXT NOT NULL, created REAL NOT NULL,
+        PRIMARY KEY (key_id, route, idempotency_key))""",
+    "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTask:
+    """``created`` is in Unix seconds, ``seconds`` how long it takes, ``key_id`` the key's fingerprint."""
+
+    task_id: str
+    created: float
+    seconds: float
+    outcome: str
+    body: dict[str, Any]
+    key_id: str
+    idempotency_key: str | None = None
+
+    @property
+    def ends(self) -> float:
+        return self.created + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A request's idempotency key in its scope, with the digest of its canonical JSON body."""
+
+    key: str
+    key_id: str
+    route: str
+    digest: str
+
+
+class Verdict(Enum):
+    CREATED = "created"
+    REPLAYED = "replayed"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """``answer`` is the first request's answer, empty on a conflict."""
+
+    verdict: Verdict
+    answer: dict[str, Any]
+
+
+class Store:
+    """One open store. Safe to share between threads; raises sqlite3.Error for a file that is not one."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite would create the file readable by others; its -wal and -shm files copy this mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._use_wal()
+            with self._writing() as connection:
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.execute(
+                    "INSERT OR IGNORE INTO secret (id, value) VALUES (1, ?)", (secrets.token_bytes(32),)
+                )
+        except BaseException:
+            self._connection.close()
+            raise
+        self.secret: bytes = self._connection.execute("SELECT value FROM secret").fetchone()[0]
+
+    def _use_wal(self) -> None:
+        # Switching the mode does not always wait for the lock of another process that opens the
+        # new file at the same moment, so the waiting is done here.
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                return
+            except sqlite3.OperationalError as problem:
+                if "locked" not in str(problem) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                # The first problem is the one to report, not that nothing was left to undo.
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def create(
+        self,
+        make: Callable[[], tuple[StoredTask, dict[str, Any]]],
+        *,
+        now: float,
+        idempotency: Idempotency | None = None,
+    ) -> Creation:
+        """Insert the task that ``make`` returns with its answer, unless the idempotency key is known.
+
+        ``make`` is called only when a task is really created, inside the transaction.
+        """
+        with self._writing() as connection:
+            if idempotency is not None:
+                connection.execute("DELETE FROM idempotency WHERE created <= ?", (now - IDEMPOTENCY_SECONDS,))
+                if known := _known(connection, idempotency):
+                    return known
+            task, answer = make()
+            _insert(connection, task)
+            if idempotency is not None:
+                connection.execute(
+                    "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        idempotency.key_id,
+                        idempotency.route,
+                        idempotency.key,
+                        idempotency.digest,
+                        json.dumps(answer),
+                        now,
+                    ),
+                )
+            return Creation(Verdict.CREATED, answer)
+
+    def find(self, task_id: str) -> StoredTask | None:
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT task_id, created, seconds, outcome, body, key_id, idempotency_key"
+                " FROM task WHERE task_id = ?",
+                (task_id,),
+            ).fetchone()
+        if row is None:
+            return None
+        return StoredTask(row[0], row[1], row[2], row[3], json.loads(row[4]), row[5], row[6])
+
+    def count(self) -> int:
+        with self._lock:
+            return int(self._connection.execute("SELECT count(*) FROM task").fetchone()[0])
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+def _known(connection: sqlite3.Connection, idempotency: Idempotency) -> Creation | None:
+    row = connection.execute(
+        "SELECT digest, answer FROM idempotency WHERE key_id = ? AND route = ? AND idempotency_key = ?",
+        (idempotency.key_id, idempotency.route, idempotency.key),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != idempotency.digest:
+        return Creation(Verdict.CONFLICT, {})
+    return Creation(Verdict.REPLAYED, json.loads(row[1]))
+
+
+def _insert(connection: sqlite3.Connection, task: StoredTask) -> None:
+    connection.execute(
+        "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            task.task_id,
+            task.created,
+            task.seconds,
+            task.outcome,
+            json.dumps(task.body),
+            task.key_id,
+            task.idempotency_key,
+        ),
+    )

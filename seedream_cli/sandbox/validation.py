@@ -1,0 +1,104 @@
+"""Whether the body of a create is one that the service takes. Each check raises Refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..models import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
+from .envelopes import SEED, Refused
+
+#: The first description of the service knows one model.
+_SEED_MODELS = frozenset({"seedream-v4.5"})
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a request body."""
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise _invalid("The request body is not valid JSON", code="invalid_request") from None
+    if not isinstance(body, dict):
+        raise _invalid("The request body must be a JSON object", code="invalid_request")
+    return body
+
+
+def check(body: Mapping[str, Any], dialect: str) -> dict[str, Any]:
+    """The body with its defaults filled in, once every field has been found valid.
+
+    ``callback_url`` is checked, never called: the sandbox sends no traffic of its own.
+    """
+    row = _model(body, dialect)
+    _prompt(body, row)
+    ratio = body.get("aspect_ratio", DEFAULT_ASPECT_RATIO)
+    if not isinstance(ratio, str) or ratio not in ASPECT_RATIOS:
+        raise _invalid("Invalid aspect_ratio value")
+    quality = body.get("quality", DEFAULT_QUALITY)
+    if not isinstance(quality, str) or quality not in row.qualities:
+        raise _invalid(f"Invalid quality value: {row.name} takes {', '.join(row.qualities)}")
+    _images(body, row)
+    _callback(body, row)
+    return {**body, "model": row.name, "aspect_ratio": ratio, "quality": quality}
+
+
+def _invalid(message: str, code: str = "invalid_parameter") -> Refused:
+    return Refused(400, code, message)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _model(body: Mapping[str, Any], dialect: str) -> Model:
+    name = body.get("model", DEFAULT_MODEL)
+    if not isinstance(name, str):
+        raise _invalid("model must be a string")
+    row = MODELS.get(name)
+    if row is None or (dialect == SEED and name not in _SEED_MODELS):
+        raise Refused(404, "model_not_available", f"Model {name[:80]} is not available")
+    return row
+
+
+def _prompt(body: Mapping[str, Any], row: Model) -> None:
+    prompt = body.get("prompt")
+    if prompt is None or prompt == "":
+        raise _invalid("prompt is required")
+    if not isinstance(prompt, str):
+        raise _invalid("prompt must be a string")
+    if len(prompt) > row.prompt_limit:
+        raise _invalid(f"prompt is too long: {len(prompt)} characters, at most {row.prompt_limit}")
+
+
+def _images(body: Mapping[str, Any], row: Model) -> None:
+    if "image_urls" not in body:
+        if row.needs_images:
+            raise _invalid(f"image_urls is required for {row.name}")
+        return
+    if not row.max_images:
+        raise _invalid(f"image_urls is not supported by {row.name}")
+    urls = body["image_urls"]
+    if not isinstance(urls, list) or not 1 <= len(urls) <= row.max_images:
+        raise _invalid(f"image_urls must be an array of 1 to {row.max_images} strings")
+    for number, url in enumerate(urls):
+        if not isinstance(url, str) or not (_is_http(url) or url.startswith("data:image/")):
+            raise _invalid(f"image_urls[{number}] must be a public URL or a data:image/ URI")
+
+
+def _callback(body: Mapping[str, Any], row: Model) -> None:
+    if "callback_url" not in body:
+        return
+    if not row.takes_callback:
+        raise _invalid(f"callback_url is not supported by {row.name}")
+    url = body["callback_url"]
+    if not isinstance(url, str) or not _is_http(url):
+        raise _invalid("callback_url must be an http or https URL")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False

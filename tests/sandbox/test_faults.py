@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from seedream_cli.sandbox.faults import FAULTS, IMAGE, ROWS, SUBMIT, Faults
+
+
+def test_every_fault_has_one_line_for_people() -> None:
+    assert len(FAULTS) == len(ROWS) > 45
+    assert all(what and "\n" not in what for what in FAULTS.values())
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_fault_without_a_count_strikes_every_time(name: str) -> None:
+    faults = Faults([name])
+    assert [faults.strikes(name) for _ in range(3)] == [True, True, True]
+
+
+def test_a_count_is_used_up() -> None:
+    faults = Faults(["submit-429=2"])
+    assert [faults.strikes("submit-429") for _ in range(4)] == [True, True, False, False]
+
+
+def test_what_was_not_asked_for_does_not_strike() -> None:
+    assert not Faults().strikes("submit-429")
+    assert not Faults(["submit-429"]).strikes("submit-500")
+    assert Faults(["submit-429"]).take(IMAGE) is None
+
+
+def test_faults_of_one_stage_are_served_in_the_order_given() -> None:
+    faults = Faults(["submit-500=2", "image-404", "submit-429=1", "submit-500=1"])
+    taken = [faults.take(SUBMIT) for _ in range(5)]
+    assert [fault and fault.name for fault in taken] == [
+        "submit-500",
+        "submit-500",
+        "submit-429",
+        "submit-500",
+        None,
+    ]
+
+
+def test_a_fault_behind_another_does_not_strike_by_name() -> None:
+    faults = Faults(["submit-500=1", "submit-429=1"])
+    assert not faults.strikes("submit-429")
+    assert faults.strikes("submit-500")
+    assert faults.strikes("submit-429")
+
+
+def test_a_fault_that_is_not_ready_keeps_its_place() -> None:
+    faults = Faults(["submit-500=1", "submit-429=1"])
+    assert faults.take(SUBMIT, lambda fault: fault.name != "submit-500") is None
+    taken = faults.take(SUBMIT)
+    assert taken is not None
+    assert taken.name == "submit-500"
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("submit-42", "submit-429"),
+        ("sumbit-drop", "submit-drop"),
+        ("image_truncated=1", "image-truncated"),
+        ("zzz", "known are: submit-400"),
+        ("", "known are"),
+        ("submit-429=", "submit-429=1"),
+        ("submit-429=0", "submit-429=1"),
+        ("submit-429=-1", "submit-429=1"),
+        ("submit-429=two", "submit-429=1"),
+        ("submit-429=1.5", "submit-429=1"),
+        ("submit-429=²", "submit-429=1"),
+    ],
+)
+def test_what_cannot_be_read_names_what_was_meant(spec: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=meant):
+        Faults([spec])
+
+
+def test_threads_share_one_count() -> None:
+    faults = Faults(["submit-429=50"])
+    struck: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: struck.extend(faults.strikes("submit-429") for _ in range(20)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(struck) == 50

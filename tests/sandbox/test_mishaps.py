@@ -1,0 +1,131 @@
+"""What can happen to an answer on its way, seen from the other end of the socket."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedream_cli.sandbox.faults import IMAGE, ROWS
+from seedream_cli.sandbox.server import Sandbox
+
+Start = Callable[..., Sandbox]
+
+
+@pytest.mark.parametrize(
+    ("name", "created"),
+    [
+        ("submit-drop", 1),
+        ("submit-drop-before", 0),
+        ("submit-html", 1),
+        ("submit-empty", 1),
+        ("submit-hang", 1),
+    ],
+)
+def test_mishaps_of_a_create(start: Start, as_caller: Any, name: str, created: int) -> None:
+    sandbox = start(faults=[f"{name}=1"])
+    caller = as_caller(sandbox)
+    if "drop" in name:
+        with pytest.raises(http.client.RemoteDisconnected):
+            caller.create()
+    elif name == "submit-hang":
+        with pytest.raises(TimeoutError):
+            caller.create(timeout=0.2)
+    else:
+        answer = caller.create()
+        assert (answer.status, b"<html>" in answer.raw) == (200, name == "submit-html")
+        assert name == "submit-html" or answer.raw == b""
+    assert sandbox.task_count() == created
+    assert caller.create().json["code"] == 200
+
+
+def test_a_dropped_create_is_replayed_under_its_key(start: Start, as_caller: Any) -> None:
+    sandbox = start(faults=["submit-drop=1"])
+    caller = as_caller(sandbox)
+    with pytest.raises(http.client.RemoteDisconnected):
+        caller.create(idempotency_key="op-1")
+    assert caller.create(idempotency_key="op-1").headers["x-idempotent-replay"] == "true"
+    assert sandbox.task_count() == 1
+
+
+@pytest.mark.parametrize("name", ["status-drop", "status-html", "status-hang"])
+def test_mishaps_of_a_status(start: Start, as_caller: Any, name: str) -> None:
+    caller = as_caller(start(faults=[f"{name}=1"]))
+    task = caller.task_id()
+    if name == "status-drop":
+        with pytest.raises(http.client.RemoteDisconnected):
+            caller.status(task)
+    elif name == "status-hang":
+        with pytest.raises(TimeoutError):
+            caller.status(task, timeout=0.2)
+    else:
+        answer = caller.status(task)
+        assert (answer.status, b"<html>" in answer.raw) == (200, True)
+    assert caller.status(task).json["data"]["status"] == "completed"
+
+
+IMAGE_REFUSALS = [row for row in ROWS.values() if row.stage == IMAGE and row.refusal is not None]
+
+
+@pytest.mark.parametrize("row", IMAGE_REFUSALS, ids=lambda row: row.name)
+def test_refusals_of_an_image(start: Start, as_caller: Any, get: Any, row: Any) -> None:
+    url = as_caller(start(faults=[f"{row.name}=1"])).image_url()
+    refused = get(url)
+    assert (refused.status, row.name) == (row.refusal.status, f"image-{refused.status}")
+    assert f"<Code>{row.refusal.code}</Code>".encode() in refused.raw
+    assert get(url).status == 200
+
+
+def test_a_truncated_image_is_half_of_what_was_promised(
+    start: Start, as_caller: Any, get: Any, tiny_image: bytes
+) -> None:
+    url = as_caller(start(faults=["image-truncated=1"])).image_url()
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        get(url)
+    assert caught.value.partial == tiny_image[: len(tiny_image) // 2]
+    assert caught.value.expected == len(tiny_image) - len(caught.value.partial)
+    assert get(url).raw == tiny_image
+
+
+def test_a_cut_image_does_not_tell(start: Start, as_caller: Any, get: Any, tiny_image: bytes) -> None:
+    url = as_caller(start(faults=["image-cut=1"])).image_url()
+    cut = get(url)
+    assert (cut.status, cut.raw) == (200, tiny_image[: len(tiny_image) // 2])
+    assert "content-length" not in cut.headers
+    assert cut.headers["connection"] == "close"
+    assert cut.headers["content-type"] == "image/png"
+    assert get(url).raw == tiny_image
+
+
+def test_an_image_may_be_a_page(start: Start, as_caller: Any, get: Any) -> None:
+    page = get(as_caller(start(faults=["image-html"])).image_url())
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"<html>" in page.raw
+
+
+def test_an_image_may_be_elsewhere(start: Start, as_caller: Any, get: Any, tiny_image: bytes) -> None:
+    sandbox = start(faults=["image-redirect"])
+    url = as_caller(sandbox).image_url()
+    moved = get(url)
+    assert moved.status == 302
+    location = moved.headers["location"]
+    assert location != url.removeprefix(sandbox.image_origin)
+    assert get(f"{sandbox.image_origin}{location}").raw == tiny_image
+
+
+def test_an_image_may_never_come(start: Start, as_caller: Any, get: Any) -> None:
+    url = as_caller(start(faults=["image-hang=1"])).image_url()
+    with pytest.raises(TimeoutError):
+        get(url, timeout=0.2)
+    assert get(url).status == 200
+
+
+def test_every_fault_has_been_seen_to() -> None:
+    """A new row in the table of faults needs a test of what it does."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    named = {row.name for row in ROWS.values() if row.refusal is None}
+    outcomes = {"task-failed", "task-cancelled", "task-rejected"}
+    assert [name for name in sorted(named - outcomes) if name not in texts] == []

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from seedream_cli.models import ASPECT_RATIOS, QUALITIES
+from seedream_cli.sandbox import picture
+from seedream_cli.sandbox.lettering import set_text, tidy, wrap
+from seedream_cli.sandbox.server import Sandbox
+
+BODY = {"model": "seedream-v4.5", "prompt": "a red fox in snow", "aspect_ratio": "16:9", "quality": "2K"}
+
+#: The ratio that the pixels have, which rounds the name of two of them.
+EXACT = {"21:9": 3024 / 1296}
+
+
+@pytest.mark.parametrize("ratio", ASPECT_RATIOS)
+def test_every_ratio_of_the_table_has_its_shape(ratio: str) -> None:
+    width, height = picture.size(ratio, "2K")
+    across, down = (int(part) for part in ratio.split(":"))
+    assert width / height == pytest.approx(EXACT.get(ratio, across / down), rel=0.001)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_every_quality_of_the_table_has_its_scale(quality: str) -> None:
+    scale = {"2K": 1, "3K": 1.5, "4K": 2}[quality]
+    assert picture.size("1:1", quality) == (2048 * scale, 2048 * scale)
+    assert picture.size("16:9", quality) == (2560 * scale, 1440 * scale)
+
+
+@pytest.mark.parametrize("ratio", ["1:1", "21:9", "9:16"])
+def test_a_picture_is_a_whole_png_of_the_right_size(ratio: str) -> None:
+    png = picture.draw({**BODY, "aspect_ratio": ratio})
+    with Image.open(io.BytesIO(png)) as image:
+        image.load()
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", picture.size(ratio, "2K"))
+    assert 0.3e6 < len(png) < 8e6
+
+
+def test_a_4k_picture_is_soon_there_and_not_too_large() -> None:
+    picture.draw(BODY)
+    began = time.process_time()
+    png = picture.draw({**BODY, "aspect_ratio": "1:1", "quality": "4K"})
+    # Three times what it takes on a slow core: a guard against a scene drawn at full size.
+    assert time.process_time() - began < 4.5
+    assert 0.3e6 < len(png) < 8e6
+
+
+def test_the_same_body_gives_the_same_picture() -> None:
+    digests = {hashlib.sha256(picture.draw(dict(reversed(BODY.items())))).digest() for _ in range(2)}
+    assert digests == {hashlib.sha256(picture.draw(BODY)).digest()}
+    assert picture.draw({**BODY, "prompt": "a red fox in sno"}) != picture.draw(BODY)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["🐈‍⬛🌙", "\ud800", "\x1b[31m", " \n ", "\u200b", "x" * 4000, "狐" * 4000]
+)
+def test_no_prompt_is_too_strange(prompt: str) -> None:
+    with Image.open(io.BytesIO(picture.draw({"prompt": prompt}))) as image:
+        assert image.size == (2048, 2048)
+
+
+def test_words_are_drawn_below_and_characters_without_a_shape_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[str] = []
+
+    def spy(text: str, *rest: Any) -> Any:
+        drawn.append(text)
+        return set_text(text, *rest)
+
+    monkeypatch.setattr(picture, "set_text", spy)
+    monkeypatch.setattr(picture, "_families", lambda: ("",))
+    picture.draw({"prompt": "a cat 🐈‍⬛ on the moon — 月 café"})
+    picture.draw({"prompt": "月"})
+    assert drawn == ["a cat on the moon - cafe"]
+
+
+def test_chinese_is_drawn_where_a_font_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    families = picture._families()
+    chinese = max(families, key=lambda family: len(picture._known("红狐狸", family)))
+    if len(picture._known("红狐狸", chinese)) < 3:
+        pytest.skip("no Chinese font on this machine")
+    assert picture._family("红狐狸 fox") == chinese != ""
+    assert picture._drawable("红狐狸 fox", chinese) == "红狐狸 fox"
+
+
+def test_western_words_are_set_in_the_font_that_is_everywhere() -> None:
+    assert picture._family("a red fox — in snow 🌙") == ""
+
+
+def test_fonts_that_cannot_be_read_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken-for-sure.ttf").write_bytes(b"not a font")
+    monkeypatch.setattr(picture, "western_fonts", lambda: iter([tmp_path / "broken-for-sure.ttf"]))
+    monkeypatch.setattr(picture, "chinese_fonts", lambda: iter([tmp_path / "gone.ttc"]))
+    assert picture._families.__wrapped__() == ("",)
+
+
+def per_character(text: str) -> float:
+    return float(len(text))
+
+
+def test_lines_break_at_spaces() -> None:
+    assert wrap("the quick brown fox", 10, per_character) == ["the quick", "brown fox"]
+
+
+def test_chinese_breaks_between_any_characters_but_not_before_a_mark() -> None:
+    text = "一只红狐狸、坐在雪地里。"
+    assert wrap(text, 5, per_character) == [text[:4], text[4:9], text[9:]]
+
+
+def test_a_word_that_is_wider_than_a_line_is_broken() -> None:
+    lines = wrap("a " + "x" * 25, 10, per_character)
+    assert all(len(line) <= 10 for line in lines)
+    assert "".join(lines).count("x") == 25
+
+
+def test_a_long_text_ends_after_six_lines_with_an_ellipsis() -> None:
+    lines, size = set_text(
+        "words and more words, " * 180, 800, 1000, lambda part, size: len(part) * size * 0.5
+    )
+    assert len(lines) == 6
+    assert lines[-1].endswith("s…") or lines[-1].endswith("e…") or lines[-1].endswith("d…")
+    assert all(len(line) * size * 0.5 <= 800 for line in lines)
+
+
+def test_a_short_text_is_set_larger_than_a_long_one() -> None:
+    sizes = [
+        set_text("word " * count, 800, 1000, lambda part, size: len(part) * size * 0.5)[1]
+        for count in (2, 20, 80)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 3
+
+
+def test_what_cannot_be_seen_is_left_out() -> None:
+    assert tidy("a\x00 \u200bb\ufe0f\n\tc\ud800") == "a b c"
+
+
+def test_without_pillow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for call in (picture.require, lambda: picture.draw(BODY)):
+        with pytest.raises(picture.PillowMissing, match=r"pip install 'apipod-seedream\[sandbox\]'"):
+            call()
+
+
+def test_a_server_starts_without_pillow_and_says_so_at_the_first_image(
+    start: Any, as_caller: Any, get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    sandbox: Sandbox = start(draw=None)
+    answer = get(as_caller(sandbox).image_url())
+    assert answer.status == 500
+    assert b"apipod-seedream[sandbox]" in answer.raw
+
+
+def test_a_server_does_not_load_pillow(tmp_path: Path) -> None:
+    import subprocess
+
+    code = (
+        "import sys; from pathlib import Path; from seedream_cli.sandbox.server import Sandbox\n"
+        f"with Sandbox(Path({str(tmp_path / 'tasks.db')!r})): print('PIL' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "False"

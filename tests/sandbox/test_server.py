@@ -1,0 +1,326 @@
+"""The sandbox over real sockets: two origins, signed links, and everything that can happen on the way."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from seedream_cli.sandbox.server import Sandbox
+
+Start = Callable[..., Sandbox]
+
+
+def test_from_create_to_image(start: Start, as_caller: Any, get: Any, clock: Any, tiny_image: bytes) -> None:
+    sandbox = start(seconds=3.0)
+    caller = as_caller(sandbox)
+    name = caller.task_id(prompt="一只红狐狸")
+    assert caller.status(name).json["data"]["status"] == "pending"
+    clock.now += 3
+    data = caller.status(name).json["data"]
+    image = get(data["result"][0])
+    assert (image.status, image.raw) == (200, tiny_image)
+    assert image.headers["content-type"] == "image/png"
+    assert image.headers["content-length"] == str(len(tiny_image))
+
+
+def test_the_two_origins_are_on_this_machine_alone(start: Start) -> None:
+    sandbox = start()
+    api, images = urlsplit(sandbox.base_url), urlsplit(sandbox.image_origin)
+    assert (api.hostname, images.hostname) == ("127.0.0.1", "127.0.0.1")
+    assert api.path == "/sandbox/v1"
+    assert api.port != images.port
+
+
+def test_a_request_is_recorded_as_it_arrived(start: Start, as_caller: Any, get: Any) -> None:
+    sandbox = start()
+    caller = as_caller(sandbox)
+    get(caller.image_url())
+    create, status, image = sandbox.requests
+    assert (create.method, create.path, create.origin) == ("POST", "/sandbox/v1/images/generations", "api")
+    assert json.loads(create.body) == {"prompt": "a fox"}
+    assert create.headers["authorization"] == "Bearer sk-test"
+    assert (status.method, status.body, status.origin) == ("GET", b"", "api")
+    assert image.origin == "image"
+    assert "signature=" in image.path
+
+
+def test_the_draw_gets_the_body_with_its_defaults(start: Start, as_caller: Any, get: Any) -> None:
+    bodies: list[dict[str, object]] = []
+
+    def draw(body: dict[str, object]) -> bytes:
+        bodies.append(body)
+        return b"image"
+
+    sandbox = start(draw=draw)
+    url = as_caller(sandbox).image_url()
+    assert [get(url).raw for _ in range(3)] == [b"image"] * 3
+    assert bodies == [{"prompt": "a fox", "model": "seedream-v4.5", "aspect_ratio": "1:1", "quality": "2K"}]
+
+
+def test_pictures_kept_in_memory_are_few(start: Start, as_caller: Any, get: Any) -> None:
+    drawn: list[dict[str, object]] = []
+
+    def draw(body: dict[str, object]) -> bytes:
+        drawn.append(body)
+        return b"image"
+
+    sandbox = start(draw=draw)
+    caller = as_caller(sandbox)
+    urls = [caller.image_url() for _ in range(9)]
+    for url in [*urls, urls[-1], urls[0]]:
+        get(url)
+    assert len(drawn) == 10
+
+
+def test_a_link_expires(start: Start, as_caller: Any, get: Any, clock: Any) -> None:
+    url = as_caller(start(url_seconds=60.0)).image_url()
+    clock.now += 59.9
+    assert get(url).status == 200
+    clock.now += 0.2
+    refused = get(url)
+    assert (refused.status, refused.headers["content-type"]) == (403, "application/xml")
+    assert b"<Code>AccessDenied</Code>" in refused.raw
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: url.replace("/1.png", "/2.png"),
+        lambda url: url.replace("expires=1", "expires=2"),
+        lambda url: url[:-1] + ("0" if url[-1] != "0" else "1"),
+        lambda url: url[: url.index("&signature")],
+        lambda url: url[: url.index("?")],
+        lambda url: url[: url.index("signature=")] + "signature=%C3%A9",
+        lambda url: url[: url.index("?")] + "?expires=soon&signature=0",
+    ],
+)
+def test_a_link_that_was_tampered_with_is_refused(
+    start: Start, as_caller: Any, get: Any, change: Callable[[str], str]
+) -> None:
+    url = as_caller(start()).image_url()
+    refused = get(change(url))
+    assert refused.status == 403
+    assert b"SignatureDoesNotMatch" in refused.raw
+
+
+def test_a_key_on_the_image_origin_is_refused(start: Start, as_caller: Any, get: Any) -> None:
+    caller = as_caller(start())
+    refused = get(caller.image_url(), headers=caller.headers)
+    assert refused.status == 400
+    assert b"Only one auth mechanism allowed" in refused.raw
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/results/x/1.png", 405)])
+def test_other_roads_on_the_image_origin(start: Start, get: Any, method: str, path: str, status: int) -> None:
+    assert get(f"{start().image_origin}{path}", method).status == status
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/images/generations", "/sandbox/v1", "/sandbox/v1x/account/status"]
+)
+def test_outside_of_the_base_path_nothing_is_known(start: Start, as_caller: Any, get: Any, path: str) -> None:
+    sandbox = start()
+    origin = sandbox.base_url.removesuffix("/sandbox/v1")
+    assert get(f"{origin}{path}", headers=as_caller(sandbox).headers).json["code"] == 404
+
+
+def test_head_has_no_body(start: Start) -> None:
+    sandbox = start()
+    connection = http.client.HTTPConnection(str(urlsplit(sandbox.base_url).netloc), timeout=5)
+    for _ in range(2):
+        connection.request("HEAD", "/sandbox/v1/account/status")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (405, b"")
+    connection.close()
+
+
+def test_a_task_id_is_percent_decoded(start: Start, as_caller: Any, get: Any) -> None:
+    caller = as_caller(start())
+    name = caller.task_id()
+    encoded = "".join(f"%{ord(char):02x}" for char in name)
+    assert caller.status(encoded).json["data"]["task_id"] == name
+    assert caller.status(quote("a/b ?#é", safe="")).status == 404
+
+
+def test_a_connection_is_kept_and_quick(start: Start, as_caller: Any) -> None:
+    sandbox = start()
+    name = as_caller(sandbox).task_id()
+    connection = http.client.HTTPConnection(str(urlsplit(sandbox.base_url).netloc), timeout=5)
+    connection.connect()
+    kept, began = connection.sock, time.monotonic()
+    for _ in range(50):
+        headers = as_caller(sandbox).headers
+        connection.request("GET", f"/sandbox/v1/images/status/{name}", headers=headers)
+        assert connection.getresponse().read()
+        assert connection.sock is kept
+    # A write that waits for a delayed acknowledgement takes 40 ms a request: 2 s in all.
+    assert time.monotonic() - began < 1.5
+    connection.close()
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(start: Start) -> None:
+    sandbox = start()
+    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+        body = b'{"prompt": "a fox"}'
+        raw.sendall(
+            b"POST /sandbox/v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n"
+            b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        assert raw.recv(100).startswith(b"HTTP/1.1 100")
+        raw.sendall(body)
+        assert b" 200 " in raw.recv(4096).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("Transfer-Encoding: chunked", 411), ("Content-Length: x", 400), ("Content-Length: 99999999999", 413)],
+)
+def test_a_body_that_cannot_be_read_ends_the_connection(start: Start, header: str, status: int) -> None:
+    sandbox = start()
+    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+        raw.sendall(f"POST /sandbox/v1/images/generations HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+        assert b"".join(iter(lambda: raw.recv(4096), b"")).startswith(f"HTTP/1.1 {status} ".encode())
+    assert sandbox.requests == []
+
+
+def test_two_sandboxes_share_a_store(start: Start, as_caller: Any, get: Any, tiny_image: bytes) -> None:
+    first, second = start(), start(dialect="seed")
+    name = as_caller(first).task_id()
+    data = as_caller(second).status(name).json["data"]
+    assert data["result"][0].startswith(second.image_origin)
+    link = data["result"][0].replace(second.image_origin, first.image_origin)
+    assert get(link).raw == tiny_image
+    assert first.task_count() == second.task_count() == 1
+
+
+def test_tasks_outlive_a_sandbox(start: Start, as_caller: Any) -> None:
+    first = start()
+    name = as_caller(first).task_id()
+    first.close()
+    assert as_caller(start()).status(name).json["data"]["status"] == "completed"
+
+
+def test_eight_threads_with_one_idempotency_key_create_one_task(start: Start, as_caller: Any) -> None:
+    sandboxes = [start(), start()]
+    barrier = threading.Barrier(8)
+    answers: list[Any] = []
+
+    def create(number: int) -> None:
+        barrier.wait()
+        answers.append(as_caller(sandboxes[number % 2]).create(idempotency_key="op-1"))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.json["data"]["task_id"] for answer in answers}) == 1
+    assert sum("x-idempotent-replay" in answer.headers for answer in answers) == 7
+    assert sandboxes[0].task_count() == 1
+
+
+def test_closing_ends_what_hangs_and_what_is_kept_alive(start: Start, as_caller: Any) -> None:
+    sandbox = start(faults=["status-hang"])
+    caller = as_caller(sandbox)
+    kept = http.client.HTTPConnection(str(urlsplit(sandbox.base_url).netloc), timeout=5)
+    kept.request("GET", "/sandbox/v1/account/status", headers=caller.headers)
+    kept.getresponse().read()
+    problems: list[BaseException] = []
+
+    def hang() -> None:
+        try:
+            caller.status("any")
+        except (OSError, http.client.HTTPException) as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    while len(sandbox.requests) < 2:
+        time.sleep(0.01)
+    began = time.monotonic()
+    sandbox.close()
+    thread.join(timeout=5)
+    assert time.monotonic() - began < 1.5
+    assert [type(problem) for problem in problems] == [http.client.RemoteDisconnected]
+    assert kept.sock.recv(1) == b""
+    kept.close()
+
+
+def test_closing_twice_or_before_starting_is_fine(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "tasks.db")
+    sandbox.close()
+    sandbox.close()
+
+
+def test_a_port_that_is_taken_is_an_oserror(start: Start, tmp_path: Path) -> None:
+    port = int(urlsplit(start().base_url).port or 0)
+    with pytest.raises(OSError, match=r"in use|Only one usage"):
+        Sandbox(tmp_path / "other.db", port=port)
+
+
+def test_a_port_can_be_had_again_after_closing(start: Start, as_caller: Any) -> None:
+    first = start()
+    port = int(urlsplit(first.base_url).port or 0)
+    as_caller(first).account()
+    first.close()
+    assert as_caller(start(port=port)).account().status == 200
+
+
+@pytest.mark.parametrize("options", [{"faults": ["nonsense"]}, {"dialect": "klingon"}, {"rate": -1}])
+def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"nonsense|dialect|rate"):
+        Sandbox(tmp_path / "tasks.db", **options)
+
+
+def test_the_log_has_neither_query_nor_key(start: Start, as_caller: Any, get: Any) -> None:
+    lines: list[str] = []
+    sandbox = start(log=lines.append, faults=["submit-drop=1"])
+    caller = as_caller(sandbox, key="sk-very-secret")
+    with pytest.raises(http.client.RemoteDisconnected):
+        caller.create()
+    name = caller.task_id()
+    get(caller.status(name).json["data"]["result"][0])
+    get(f"{sandbox.base_url}/account/status?key=sk-very-secret", headers=caller.headers)
+    assert lines == [
+        "POST /sandbox/v1/images/generations dropped",
+        "POST /sandbox/v1/images/generations 200",
+        f"GET /sandbox/v1/images/status/{name} 200",
+        f"GET /results/{name}/1.png 200",
+        "GET /sandbox/v1/account/status 200",
+    ]
+
+
+def test_the_log_shows_no_control_characters(start: Start) -> None:
+    lines: list[str] = []
+    sandbox = start(log=lines.append)
+    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+        raw.sendall(b"GET /\x1b[31mred HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while raw.recv(4096):
+            pass
+    assert lines == ["GET /?[31mred 404"]
+
+
+def test_a_long_running_sandbox_forgets_its_oldest_requests(
+    start: Start, as_caller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seedream_cli.sandbox.server._RECORDED_REQUESTS", 3)
+    sandbox = start()
+    caller = as_caller(sandbox)
+    for _ in range(5):
+        caller.account()
+    caller.create()
+    assert [request.method for request in sandbox.requests] == ["GET", "GET", "POST"]
+    monkeypatch.setattr("seedream_cli.sandbox.server._RECORDED_BYTES", 10)
+    caller.create()
+    assert len(sandbox.requests) < 3
+    assert sandbox.requests[-1].method == "POST"

@@ -1,0 +1,284 @@
+"""The judgement without sockets: validations, envelopes, idempotency, the life of a task."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedream_cli.sandbox.envelopes import Answer
+from seedream_cli.sandbox.faults import ROWS, STATUS, SUBMIT
+from seedream_cli.sandbox.service import COSTS, Service
+
+KEY = {"authorization": "Bearer sk-test"}
+IMAGE = "https://example.com/a.png"
+Make = Callable[..., Service]
+
+
+def create(service: Service, headers: Mapping[str, str] = KEY, **body: Any) -> Answer:
+    return service.create(headers, json.dumps({"prompt": "a fox", **body}).encode())
+
+
+def task_id(service: Service, **body: Any) -> str:
+    return str(create(service, **body).body["data"]["task_id"])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "code", "form"), [("seed", 0, r"task_[0-9a-f]{16}"), ("live", 200, r"img_[0-9a-f]{24}")]
+)
+def test_a_create_is_accepted(make: Make, dialect: str, code: int, form: str) -> None:
+    answer = create(make(dialect))
+    assert (answer.status, answer.body["code"], answer.body["message"]) == (200, code, "success")
+    assert re.fullmatch(form, answer.body["data"]["task_id"])
+
+
+def test_live_names_request_and_cost(make: Make) -> None:
+    service = make("live")
+    for quality, cost in COSTS.items():
+        model = "seedream-5.0-lite" if quality == "3K" else "seedream-v4.5"
+        assert create(service, model=model, quality=quality).headers["X-Request-Cost"] == cost
+    answers = [create(service), create(service), service.account(KEY), service.account({})]
+    ids = {answer.headers["X-Request-ID"] for answer in answers}
+    assert len(ids) == 4
+    assert all(name.startswith("req_") for name in ids)
+    assert "X-Request-Cost" not in service.account(KEY).headers
+
+
+def test_seed_names_neither(make: Make) -> None:
+    service = make("seed")
+    for answer in (create(service), service.status(KEY, "none"), service.account({}), service.account(KEY)):
+        assert answer.headers == {}
+
+
+@pytest.mark.parametrize(
+    "sent", [None, "", "Bearer", "Bearer ", "sk-test", "Basic sk-test", "Bearer sk-invalid"]
+)
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_without_a_good_key_everything_is_refused(make: Make, dialect: str, sent: str | None) -> None:
+    service = make(dialect)
+    headers = {} if sent is None else {"authorization": sent}
+    for answer in (create(service, headers), service.status(headers, "none"), service.account(headers)):
+        assert answer.status == 401
+        error = answer.body["error"] if dialect == "seed" else answer.body["data"]
+        assert error["type"] == "authentication_error"
+        assert "invalid_api_key" in error.values()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "key", "status", "code", "message"),
+    [
+        ("live", "sk-empty", 402, "insufficient_quota", "quota"),
+        ("seed", "sk-empty", 403, "insufficient_quota", "insufficient balance"),
+        ("live", "sk-forbidden", 403, "permission_denied", "may not"),
+        ("seed", "sk-forbidden", 403, "permission_denied", "may not"),
+    ],
+)
+def test_some_keys_may_ask_but_not_create(
+    make: Make, dialect: str, key: str, status: int, code: str, message: str
+) -> None:
+    service = make(dialect)
+    headers = {"authorization": f"Bearer {key}"}
+    answer = create(service, headers)
+    assert answer.status == status
+    assert code in json.dumps(answer.body)
+    assert message in json.dumps(answer.body)
+    assert service.account(headers).status == 200
+
+
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_a_task_is_pending_then_processing_then_completed(make: Make, clock: Any, dialect: str) -> None:
+    service = make(dialect)
+    name, began = task_id(service), clock.now
+    seen = []
+    for after in (0.0, 1.5, 2.5, 9.9921875, 10.0):
+        clock.now = began + after
+        data = service.status(KEY, name).body["data"]
+        assert data["task_id"] == name
+        seen.append((data["status"], data.get("progress")))
+    words = ["pending", "pending", "processing", "processing", "completed"]
+    assert [word for word, _ in seen] == words
+    progress = [None] * 5 if dialect == "seed" else [0, 15, 25, 99, None]
+    assert [number for _, number in seen] == progress
+    assert all(number is None or type(number) is int for _, number in seen)
+    assert data["completed_at"] == int(began + 10)
+    (url,) = data["result"]
+    assert url.startswith(f"http://images.test/results/{name}/1.png?expires=")
+
+
+def test_asking_again_gives_the_same_link(make: Make, clock: Any) -> None:
+    service = make(seconds=0)
+    name = task_id(service)
+    first = service.status(KEY, name).body
+    clock.now += 30
+    assert service.status(KEY, name).body == first
+
+
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+@pytest.mark.parametrize("outcome", ["failed", "cancelled", "rejected"])
+def test_a_task_can_end_without_an_image(make: Make, clock: Any, dialect: str, outcome: str) -> None:
+    service = make(dialect, (f"task-{outcome}=1",))
+    unlucky, lucky = task_id(service), task_id(service)
+    assert service.status(KEY, unlucky).body["data"]["status"] == "pending"
+    clock.now += 10
+    data = service.status(KEY, unlucky).body["data"]
+    assert data["status"] == outcome
+    assert "result" not in data
+    assert data.keys() >= ({"error"} if dialect == "seed" else {"error_code", "error_message"})
+    assert service.status(KEY, lucky).body["data"]["status"] == "completed"
+
+
+@pytest.mark.parametrize("seconds", [10.0, 0.0])
+def test_a_task_may_never_complete(make: Make, clock: Any, seconds: float) -> None:
+    service = make(faults=("never-completes",), seconds=seconds)
+    name = task_id(service)
+    clock.now += 1e6
+    data = service.status(KEY, name).body["data"]
+    assert (data["status"], data["progress"]) == ("processing", 99)
+
+
+def test_a_task_of_another_key_is_not_there(make: Make) -> None:
+    service = make()
+    name = task_id(service)
+    other = service.status({"authorization": "Bearer sk-other"}, name)
+    assert other.status == 404
+    assert other.body == service.status(KEY, "none").body
+
+
+def test_the_key_is_not_kept(make: Make, tmp_path: Path) -> None:
+    create(make(), {"authorization": "Bearer sk-very-secret", "idempotency-key": "idem-1"})
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("tasks.db*"))
+    assert b"idem-1" in kept
+    assert b"sk-very-secret" not in kept
+
+
+def test_source_images_that_came_as_data_are_not_kept(make: Make, tmp_path: Path) -> None:
+    create(make(), model="seedream-v4.5-edit", image_urls=["data:image/png;base64," + "Zm94" * 10_000, IMAGE])
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("tasks.db*"))
+    assert IMAGE.encode() in kept
+    assert b"Zm94Zm94" not in kept
+
+
+def test_too_many_requests_have_to_wait(make: Make, clock: Any) -> None:
+    service = make("live", rate=2.0)
+    statuses = [service.account(KEY).status for _ in range(5)]
+    assert statuses == [200, 200, 200, 200, 429]
+    refused = create(service)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.body["data"] == {"type": "rate_limit_error", "error_code": "rate_limit_exceeded"}
+    assert service.account({"authorization": "Bearer sk-other"}).status == 200
+    clock.now += 0.5
+    assert [service.account(KEY).status for _ in range(2)] == [200, 429]
+    clock.now -= 1000
+    assert service.account(KEY).status == 429
+    clock.now += 0.5
+    assert service.account(KEY).status == 200
+
+
+def test_a_slow_rate_allows_one_request_at_a_time(make: Make, clock: Any) -> None:
+    service = make("live", rate=0.1)
+    assert [service.account(KEY).status for _ in range(2)] == [200, 429]
+    clock.now += 10
+    assert service.account(KEY).status == 200
+
+
+def test_the_account_is_active(make: Make) -> None:
+    for dialect, code in (("seed", 0), ("live", 200)):
+        body = make(dialect).account(KEY).body
+        assert (body["code"], body["data"]["status"]) == (code, "active")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/images/generations", 405, "POST"),
+        ("POST", "/images/status/x", 405, "GET"),
+        ("DELETE", "/account/status", 405, "GET"),
+        ("POST", "/images/edits", 404, None),
+        ("GET", "/images/status/", 404, None),
+        ("GET", "/images/status/a/b", 404, None),
+        ("GET", "", 404, None),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_roads_that_lead_nowhere(
+    make: Make, dialect: str, method: str, path: str, status: int, allow: str | None
+) -> None:
+    answer = make(dialect).answer(method, path, KEY, b"")
+    assert (answer.status, answer.headers.get("Allow")) == (status, allow)
+    assert "error" in answer.body if dialect == "seed" else answer.body["code"] == status
+
+
+REFUSALS = [row for row in ROWS.values() if row.refusal is not None and row.stage != "image"]
+
+
+@pytest.mark.parametrize("row", REFUSALS, ids=lambda row: row.name)
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_every_refusal_comes_in_the_dialects_envelope_and_then_no_more(
+    make: Make, dialect: str, row: Any
+) -> None:
+    name = task_id(make(dialect))
+    service = make(dialect, (f"{row.name}=1",))
+
+    def ask() -> Answer:
+        if row.stage == SUBMIT:
+            return create(service)
+        return service.status(KEY, name) if row.stage == STATUS else service.account(KEY)
+
+    answer, after = ask(), ask()
+    assert (answer.status, after.status) == (row.refusal.status, 200)
+    retry_after = None if row.refusal.retry_after is None else str(row.refusal.retry_after)
+    assert answer.headers.get("Retry-After") == retry_after
+    if dialect == "seed":
+        assert answer.body["error"]["code"] == row.refusal.code
+    elif row.name == "submit-400":
+        assert answer.body == {"code": 400, "message": row.refusal.message, "data": None}
+    else:
+        assert answer.body["data"]["error_code"] == row.refusal.code
+
+
+def test_the_faults_that_the_client_waits_for_say_how_long() -> None:
+    waits = {row.name: row.refusal.retry_after for row in REFUSALS if row.refusal and row.refusal.retry_after}
+    assert waits == {
+        "submit-in-progress": 1,
+        "submit-429": 1,
+        "submit-429-long": 3600,
+        "status-429": 1,
+        "status-429-long": 3600,
+    }
+
+
+def test_a_completed_task_may_have_no_result_yet(make: Make, clock: Any) -> None:
+    service = make(faults=("no-result-yet=1",))
+    name = task_id(service)
+    assert service.status(KEY, name).body["data"]["status"] == "pending"
+    clock.now += 10
+    first, second = (service.status(KEY, name).body["data"] for _ in range(2))
+    assert (first["status"], first["result"]) == ("completed", [])
+    assert len(second["result"]) == 1
+
+
+def test_a_status_may_be_a_word_that_nobody_knows(make: Make) -> None:
+    service = make(faults=("strange-status=1",), seconds=0)
+    name = task_id(service)
+    assert service.status(KEY, name).body["data"] == {"task_id": name, "status": "warming_up"}
+    assert service.status(KEY, name).body["data"]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dialect": "klingon"},
+        {"seconds": -1},
+        {"seconds": float("nan")},
+        {"url_seconds": -1},
+        {"rate": -1},
+        {"rate": float("nan")},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(make: Make, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make(**options)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedream_cli.sandbox.store import IDEMPOTENCY_SECONDS, Creation, Idempotency, Store, StoredTask, Verdict
+
+TASK = StoredTask("task_1", 100.0, 3.0, "completed", {"prompt": "狐狸"}, "key-a", "idem-1")
+SCOPE = Idempotency("idem-1", "key-a", "POST /images/generations", "digest-1")
+
+
+def maker(task_id: str) -> Callable[[], tuple[StoredTask, dict[str, Any]]]:
+    return lambda: (replace(TASK, task_id=task_id), {"task_id": task_id})
+
+
+def test_a_task_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    first = Store(tmp_path / "tasks.db")
+    first.create(lambda: (TASK, {}), now=100.0)
+    first.close()
+    second = Store(tmp_path / "tasks.db")
+    assert second.find("task_1") == TASK
+    assert second.find("task_2") is None
+    assert second.count() == 1
+    assert second.secret == first.secret
+    second.close()
+
+
+def test_secrets_differ_between_stores(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / name) for name in ("a.db", "b.db")]
+    assert stores[0].secret != stores[1].secret
+    assert len(stores[0].secret) >= 32
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    previous = os.umask(0)
+    try:
+        store = Store(tmp_path / "new" / "tasks.db")
+        store.create(lambda: (TASK, {}), now=100.0)
+    finally:
+        os.umask(previous)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+    assert set(modes) >= {"tasks.db", "tasks.db-wal"}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    store.close()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database\n" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        Store(tmp_path / "notes.txt")
+
+
+def test_an_idempotency_key_is_replayed_and_nothing_is_made(tmp_path: Path) -> None:
+    store = Store(tmp_path / "tasks.db")
+    assert store.create(maker("a"), now=100.0, idempotency=SCOPE) == Creation(
+        Verdict.CREATED, {"task_id": "a"}
+    )
+    assert store.create(maker("b"), now=101.0, idempotency=SCOPE) == Creation(
+        Verdict.REPLAYED, {"task_id": "a"}
+    )
+    assert store.count() == 1
+    store.close()
+
+
+def test_another_body_conflicts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "tasks.db")
+    store.create(maker("a"), now=100.0, idempotency=SCOPE)
+    other = replace(SCOPE, digest="digest-2")
+    assert store.create(maker("b"), now=101.0, idempotency=other).verdict is Verdict.CONFLICT
+    assert store.count() == 1
+    store.close()
+
+
+@pytest.mark.parametrize("change", [{"key_id": "key-b"}, {"route": "POST /other"}, {"key": "idem-2"}])
+def test_an_idempotency_key_is_scoped(tmp_path: Path, change: dict[str, str]) -> None:
+    store = Store(tmp_path / "tasks.db")
+    store.create(maker("a"), now=100.0, idempotency=SCOPE)
+    other = replace(SCOPE, **change)
+    assert store.create(maker("b"), now=101.0, idempotency=other).verdict is Verdict.CREATED
+    store.close()
+
+
+@pytest.mark.parametrize(("later", "verdict"), [(-1.0, Verdict.REPLAYED), (1.0, Verdict.CREATED)])
+def test_an_idempotency_key_is_kept_for_seven_days(tmp_path: Path, later: float, verdict: Verdict) -> None:
+    assert IDEMPOTENCY_SECONDS == 604800
+    store = Store(tmp_path / "tasks.db")
+    store.create(maker("a"), now=100.0, idempotency=SCOPE)
+    again = store.create(maker("b"), now=100.0 + IDEMPOTENCY_SECONDS + later, idempotency=SCOPE)
+    assert again.verdict is verdict
+    store.close()
+
+
+def test_a_create_that_fails_leaves_nothing_and_blocks_nobody(tmp_path: Path) -> None:
+    store = Store(tmp_path / "tasks.db")
+    store.create(maker("a"), now=100.0)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.create(maker("a"), now=100.0, idempotency=SCOPE)
+    assert store.create(maker("b"), now=100.0, idempotency=SCOPE).verdict is Verdict.CREATED
+    store.close()
+
+
+def test_threads_on_two_stores_create_one_task_for_one_key(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / "tasks.db") for _ in range(2)]
+    barrier = threading.Barrier(8)
+    creations: list[Creation] = []
+
+    def create(number: int) -> None:
+        barrier.wait()
+        creations.append(stores[number % 2].create(maker(f"task_{number}"), now=100.0, idempotency=SCOPE))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    verdicts = [creation.verdict for creation in creations]
+    assert (verdicts.count(Verdict.CREATED), verdicts.count(Verdict.REPLAYED)) == (1, 7)
+    assert len({creation.answer["task_id"] for creation in creations}) == 1
+    assert stores[0].count() == 1
+    for store in stores:
+        store.close()
+
+
+_OPEN_AND_CREATE = """
+import sys
+from pathlib import Path
+from seedream_cli.sandbox.store import Store, StoredTask
+store = Store(Path(sys.argv[1]))
+for n in range(20):
+    store.create(lambda: (StoredTask(f"{sys.argv[2]}-{n}", 1.0, 1.0, "completed", {}, "k"), {}), now=1.0)
+print(store.secret.hex())
+"""
+
+
+def test_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "tasks.db"
+    root = Path(__file__).resolve().parents[2]
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", _OPEN_AND_CREATE, str(path), str(number)],
+            stdout=subprocess.PIPE,
+            cwd=root,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    secrets = [child.communicate(timeout=30)[0].strip() for child in children]
+    assert [child.returncode for child in children] == [0] * 6
+    assert len(set(secrets)) == 1
+    store = Store(path)
+    assert store.count() == 120
+    store.close()
