@@ -14,18 +14,20 @@ from .commands.download import download
 from .commands.generate import generate
 from .commands.sandbox import EPILOG, sandbox
 from .commands.status import status
-from .errors import SeedreamError, UsageProblem
+from .errors import ExitCode, NotSaved, SeedreamError, UsageProblem
 from .output.streams import prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_EXIT_CODES = "Exit codes: " + ", ".join(f"{int(code)} {code.label}" for code in ExitCode) + "."
+
 app = typer.Typer(
     name="seedream",
-    help="Generate images with Seedream at APIPod.",
     add_completion=False,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
+    epilog=_EXIT_CODES,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -50,7 +52,14 @@ def seedream(
         typer.Option("-V", "--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Generate images with Seedream at APIPod."""
+    """Generate images with Seedream at APIPod.
+
+    \b
+    seedream generate "a red fox in snow" --sandbox
+    seedream config set api_key
+    seedream generate "a red fox in snow" -a 16:9 -o hero.png
+    seedream download --pending
+    """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -71,18 +80,26 @@ def run(arguments: list[str]) -> int:
             obj=arguments,
         )
     except _UsageError as error:
-        code = _refuse(error, arguments)
-    except BrokenPipeError:
-        # Help into a pipe that was closed: nobody is left to tell.
+        code = _refuse(_usage(error), arguments)
+    except (BrokenPipeError, SystemExit):
+        # Help whose reader left early, which rich answers with SystemExit: that is no failure.
         code = 0
+    except OSError as error:
+        # Commands answer for themselves: this is help or a version that stdout did not take.
+        full = NotSaved(f"stdout cannot be written to: {error.strerror}", code="stdout_full")
+        code = _refuse(full, arguments)
     return code if isinstance(code, int) else 0
 
 
-def _refuse(error: Exception, arguments: list[str]) -> int:
+def _refuse(error: SeedreamError, arguments: list[str]) -> int:
     from .commands._session import refuse
 
+    return int(refuse(error, arguments))
+
+
+def _usage(error: Exception) -> UsageProblem:
+    """What Typer says of a command line, with the help to read."""
     words = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "seedream"
-    problem: SeedreamError = UsageProblem(words, hint=f"{command} --help")
-    return int(refuse(problem, arguments))
+    return UsageProblem(words, hint=f"{command} --help")

@@ -7,6 +7,7 @@ does not have it. Source of the calls: the API's reference at docs.apipod.ai.
 from __future__ import annotations
 
 import json
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from .errors import (
     UnreadableAnswer,
     UsageProblem,
 )
+from .events import Exchange
 from .models import Accepted, Task
 from .wire import Received, read_accepted, read_data, read_retry_after, read_task
 
@@ -42,18 +44,6 @@ IMAGE_SECONDS = 600.0
 _CHUNK = 128 * 1024
 #: Shorter keys are words that an answer may hold by chance.
 _SHORTEST_SECRET = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
-
-    method: str
-    url: str
-    status: int | None
-    seconds: float
-    request_id: str | None
-    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,11 @@ class Client:
         now: Callable[[], float] = time.time,
         observe: Callable[[Exchange], None] = lambda exchange: None,
     ) -> None:
-        parts = urlsplit(base_url)
+        try:
+            parts = urlsplit(base_url)
+            _ = parts.port  # Raises ValueError where it is none.
+        except ValueError:
+            raise UsageProblem("the base URL is no URL") from None
         self._base = base_url.rstrip("/")
         self._local = is_loopback(parts.hostname or "")
         if parts.scheme != "https" and not (parts.scheme == "http" and self._local):
@@ -92,6 +86,7 @@ class Client:
             loopback=parts.scheme == "http",
         )
         self._images: httpx.Client | None = None
+        self._making = threading.Lock()
 
     def close(self) -> None:
         self._api.close()
@@ -109,7 +104,11 @@ class Client:
 
     def task(self, task_id: str, *, seconds: float = CALL_SECONDS) -> Task:
         """The state of a task. Ids are opaque: they are percent-encoded whole."""
-        answer = self._call("GET", f"/images/status/{quote(task_id, safe='')}", seconds)
+        name = quote(task_id, safe="", errors="surrogateescape")
+        if task_id in (".", ".."):
+            # These would be taken for steps of the path.
+            name = task_id.replace(".", "%2E")
+        answer = self._call("GET", f"/images/status/{name}", seconds)
         return read_task(answer, task_id=task_id)
 
     def account(self) -> Mapping[str, Any]:
@@ -135,14 +134,14 @@ class Client:
             answer = Received(
                 status=response.status_code,
                 headers={name.lower(): self._masked(value) for name, value in response.headers.items()},
-                body=self._masked(_read_limited(response).decode("utf-8", "replace")).encode(),
+                body=_read_limited(response),
                 at=self._now(),
+                secret=self._secret,
             )
         if 300 <= answer.status < 400:
-            elsewhere = urlsplit(urljoin(url, answer.headers.get("location", ""))).hostname
             raise RedirectRefused(
-                f"the API redirects to {elsewhere or 'nowhere'} (HTTP {answer.status}); "
-                "the key is not carried there",
+                f"the API redirects to {_host_of(answer.headers.get('location'), url)} "
+                f"(HTTP {answer.status}); the key is not carried there",
                 http_status=answer.status,
                 request_id=answer.request_id,
             )
@@ -158,19 +157,27 @@ class Client:
         Raises ImageRefused for an HTTP error, Unreachable when the connection fails or breaks, and
         NotSaved for a URL that may not be fetched. The bytes are unverified.
         """
-        if self._images is None:
-            guard = None if self._local else refuse_private
-            self._images = transport.build(deadline=self._deadline, headers=self._agent, guard=guard)
+        images = self._image_client()
         with self._deadline.within(seconds):
             for _ in range(MOST_REDIRECTS + 1):
                 check_image_url(url, local=self._local)
-                with self._exchange("GET", url) as seen, self._images.stream("GET", url) as response:
+                with self._exchange("GET", url) as seen, images.stream("GET", url) as response:
                     seen(response)
                     if not response.has_redirect_location:
                         yield _image(response, self._now())
                         return
-                    url = urljoin(url, response.headers["location"])
+                    try:
+                        url = urljoin(url, response.headers["location"])
+                    except ValueError:
+                        raise NotSaved("the image's address redirects to no URL") from None
             raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
+
+    def _image_client(self) -> httpx.Client:
+        with self._making:
+            if self._images is None:
+                guard = None if self._local else refuse_private
+                self._images = transport.build(deadline=self._deadline, headers=self._agent, guard=guard)
+            return self._images
 
     @contextmanager
     def _exchange(self, method: str, url: str) -> Iterator[Callable[[httpx.Response], None]]:
@@ -189,13 +196,14 @@ class Client:
             problem = _translated(error, url)
             raise problem from None
         finally:
+            request_id = self._masked(response.headers.get("x-request-id", "")) if response else None
             self._observe(
                 Exchange(
                     method=method,
                     url=without_query(url),
                     status=response.status_code if response else None,
                     seconds=time.monotonic() - started,
-                    request_id=response.headers.get("x-request-id") if response else None,
+                    request_id=request_id or None,
                     problem=problem.message if problem else None,
                 )
             )
@@ -209,26 +217,46 @@ def _image(response: httpx.Response, now: float) -> ImageStream:
             http_status=status,
             retry_after=read_retry_after(response.headers.get("retry-after"), now),
         )
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise NotSaved("the image came compressed, although that was not asked for")
     length = response.headers.get("content-length", "")
     return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw(_CHUNK))
 
 
 def _read_limited(response: httpx.Response) -> bytes:
-    """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API)."""
+    """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API).
+
+    An answer that is no success says enough with its status: its body is then read as far as it goes.
+    """
     encoding = response.headers.get("content-encoding", "identity").lower()
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
     body = bytearray()
     for chunk in response.iter_raw():
+        problem = None
         try:
             # One byte beyond the limit is enough to know that it was passed.
             body += unzip.decompress(chunk, LARGEST_ANSWER + 1) if unzip else chunk
         except zlib.error:
-            raise UnreadableAnswer("the API's answer could not be read: it is badly compressed") from None
+            problem = "it is badly compressed"
         if len(body) > LARGEST_ANSWER:
-            raise UnreadableAnswer("the API's answer could not be read: it is larger than 1 MiB")
-    return bytes(body)
+            problem = "it is larger than 1 MiB"
+        if problem is not None:
+            if not response.is_success:
+                break
+            raise UnreadableAnswer(
+                f"the API's answer could not be read: {problem}",
+                http_status=response.status_code,
+                request_id=response.headers.get("x-request-id"),
+            )
+    return bytes(body[:LARGEST_ANSWER])
+
+
+def _host_of(location: str | None, url: str) -> str:
+    """The host that a redirect of ``url`` points to, as it may be named."""
+    try:
+        return (urlsplit(urljoin(url, location)).hostname if location else None) or "nowhere"
+    except ValueError:
+        return "nowhere"
 
 
 def _translated(error: Exception, url: str) -> SeedreamError:

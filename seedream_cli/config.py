@@ -13,23 +13,26 @@ The config is TOML in the platform's config folder, one table a profile::
 from __future__ import annotations
 
 import os
+import shlex
 import stat
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from .addresses import is_loopback
-from .errors import MalformedKey, MissingKey, UsageProblem
+from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
 from .settings import KEYS, did_you_mean, parse_key
 
 #: The folder's name at the platform's places. Not `seedream`: another provider's tool has that name.
 APP_NAME = "apipod-seedream"
 DEFAULT_PROFILE = "default"
 PROJECT_FILE = "seedream.toml"
+#: What may stand at the top of the user's config.
+_OUTLINE = ("profile", "profiles", "styles")
 #: The service that `--sandbox` and every `seedream sandbox` server are, whatever their port.
 SANDBOX_SERVICE = "sandbox"
 
@@ -51,7 +54,7 @@ class Setting:
         """The value as it may be shown: of a key, the last four characters if it can spare them."""
         if self.value is None:
             return None
-        text = str(self.value)
+        text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
         if not KEYS[self.key].secret:
             return text
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
@@ -72,6 +75,11 @@ class Settings:
         for text, origin, rank in self._candidates(name):
             try:
                 return Setting(name, KEYS[name].parse(text), origin, rank)
+            except InvalidOutput as error:
+                # A flag is before the person's eyes; what came from elsewhere says from where.
+                raise (
+                    error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")
+                ) from None
             except ValueError as error:
                 if KEYS[name].secret:
                     raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
@@ -89,17 +97,21 @@ class Settings:
 
     def api_key(self, stdin: Callable[[], str]) -> str:
         """The key from the first place that has one; ``stdin`` reads /dev/stdin where a file is named so."""
-        # Of one origin, the key itself comes before a file that holds it.
-        found = sorted((self.get("api_key"), self.get("api_key_file")), key=lambda setting: setting.rank)
-        chosen = next((setting for setting in found if setting.value is not None), None)
-        if chosen is None:
+        # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
+        found = [
+            (rank, name)
+            for name in ("api_key", "api_key_file")
+            for _, _, rank in islice(self._candidates(name), 1)
+        ]
+        if not found:
             raise MissingKey(
                 "no API key: set SEEDREAM_API_KEY, name a file with --api-key-file, or store one; "
                 "--sandbox needs none"
             )
+        chosen = self.get(min(found)[1])
         if chosen.key == "api_key":
             return str(chosen.value)
-        return self._key_from_file(str(chosen.value), stdin)
+        return self._key_from_file(chosen, stdin)
 
     @cached_property
     def profile(self) -> str:
@@ -118,18 +130,17 @@ class Settings:
         except OSError:
             return ()
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            return (f"{self.config_path} is readable by others: chmod 600 {self.config_path}",)
+            quoted = shlex.quote(str(self.config_path))
+            return (f"{self.config_path} is readable by others: chmod 600 {quoted}",)
         return ()
 
     @cached_property
     def _config(self) -> dict[str, Any]:
-        return read_toml(self.config_path)
+        return read_config(self.config_path)
 
     @cached_property
     def _profile_table(self) -> Mapping[str, Any]:
         profiles = self._config.get("profiles", {})
-        if not isinstance(profiles, dict):
-            raise UsageProblem(f"profiles in {self.config_path} is not a table", code="invalid_setting")
         table = profiles.get(self.profile)
         if table is None and self.profile != DEFAULT_PROFILE:
             raise UsageProblem(
@@ -154,7 +165,10 @@ class Settings:
                 )
         # `dir` is the manifest's word for the folder of its images.
         table = dict(table)
-        if isinstance(folder := table.pop("dir", None), str):
+        if "dir" in table:
+            folder = table.pop("dir")
+            if not isinstance(folder, str) or not folder:
+                raise UsageProblem(f"{origin}: dir is not the name of a folder", code="invalid_setting")
             table.setdefault("output", folder.rstrip("/") + "/")
         return _checked(table, origin)
 
@@ -174,15 +188,22 @@ class Settings:
         if key.default is not None:
             yield key.default, "default", 4
 
-    def _key_from_file(self, path: str, stdin: Callable[[], str]) -> str:
+    def _key_from_file(self, file: Setting, stdin: Callable[[], str]) -> str:
+        # Messages name where the path came from, not the path: a key may have been put in its place.
+        where = "--api-key-file" if file.origin == "flag" else f"api_key_file, {file.origin}"
         try:
-            text = stdin() if path in ("-", "/dev/stdin") else Path(path).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise MissingKey(f"the API key's file cannot be read: {path}", detail=str(error)) from None
+            on_stdin = file.value in ("-", "/dev/stdin")
+            text = stdin() if on_stdin else Path(file.value).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise MissingKey(
+                f"the file with the API key ({where}) cannot be read: {error.strerror}"
+            ) from None
+        except ValueError:
+            raise MalformedKey(f"the file with the API key ({where}) is no text") from None
         try:
             return parse_key(text.strip())
         except ValueError as error:
-            raise MalformedKey(f"the API key from {path} is malformed: {error}") from None
+            raise MalformedKey(f"the API key in the file ({where}) is malformed: {error}") from None
 
 
 def load(*, profile: str | None = None, flags: Mapping[str, str | None] | None = None) -> Settings:
@@ -208,7 +229,8 @@ def service_of(base_url: str) -> str:
     parts = urlsplit(base_url)
     if is_loopback(parts.hostname or "") and parts.path.startswith("/sandbox/"):
         return SANDBOX_SERVICE
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
+    netloc = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
 
 
 def fingerprint(key: str) -> str:
@@ -220,14 +242,39 @@ def fingerprint(key: str) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
+    # Only commands that read settings pay for its import.
+    import tomllib
+
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        # Also what is not UTF-8, and numbers of more digits than Python reads.
         raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The user's config, of which the outline is checked. Raises UsageProblem."""
+    config = read_toml(path)
+    for name in config:
+        if name in KEYS:
+            raise UsageProblem(
+                f"{path}: {name} stands outside of a profile: it belongs below [profiles.{DEFAULT_PROFILE}]",
+                code="unknown_setting",
+            )
+        if name not in _OUTLINE:
+            raise UsageProblem(
+                f"{path}: nothing is called {name!r}{did_you_mean(name, _OUTLINE)}", code="unknown_setting"
+            )
+    profiles = config.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
+        raise UsageProblem(
+            f"{path}: profiles are tables, such as [profiles.{DEFAULT_PROFILE}]", code="invalid_setting"
+        )
+    return config
 
 
 def _checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:

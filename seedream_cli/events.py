@@ -98,3 +98,15 @@ class Ended(Event):
     """The last event of an operation; ``error`` says why it fell short, if it did."""
 
     error: SeedreamError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
+
+    method: str
+    url: str
+    status: int | None
+    seconds: float
+    request_id: str | None
+    problem: str | None

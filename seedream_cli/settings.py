@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +22,8 @@ from .models import (
     QUALITIES,
 )
 from .naming import DEFAULT_TEMPLATE, parse_output
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
 DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
 
@@ -38,18 +43,24 @@ def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
     return parse
 
 
-def _positive(value: str) -> float:
+def _number(value: str) -> float:
+    """The number; where the text is none, one that no comparison accepts."""
     try:
-        number = float(value)
+        return float(value)
     except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
+        return math.nan
+
+
+def _positive(value: str) -> float:
+    if not 0 < _number(value) < math.inf:
         raise ValueError(f"{value!r} is not a number of seconds above 0")
-    return number
+    return _number(value)
 
 
 def _seconds(value: str) -> float:
-    return 0.0 if value.strip() in ("0", "0.0") else _positive(value)
+    if not 0 <= _number(value) < math.inf:
+        raise ValueError(f"{value!r} is not a number of seconds, 0 or more")
+    return _number(value)
 
 
 def _whole(value: str) -> int:
@@ -67,6 +78,9 @@ def parse_key(value: str) -> str:
 
 def parse_base_url(value: str) -> str:
     """The base URL without a slash at its end: https, or plain http to this machine."""
+    if not value.isprintable() or any(char in value for char in " \\"):
+        # urlsplit drops some of these and httpx escapes others: the host must be the same to both.
+        raise ValueError("it has blanks, backslashes or control characters")
     try:
         parts = urlsplit(value)
         port_is_valid = parts.port is None or parts.port > 0
@@ -74,8 +88,11 @@ def parse_base_url(value: str) -> str:
         raise ValueError("it is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
         raise ValueError("it is not a URL that begins with https://")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or any(char in value for char in "?#"):
         raise ValueError("it has a user name, a query or a fragment")
+    if not _HOST_AND_PORT.fullmatch(parts.netloc):
+        # Such as [::1]example.com, of which urlsplit sees only the address.
+        raise ValueError("its host is not a name or an address")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("plain http would show the key to anyone on the way: use https")
     return value.rstrip("/")
@@ -135,6 +152,14 @@ KEYS: Mapping[str, Key] = {
 
 def known(name: str) -> Key:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
+    if "=" in name:
+        # What stands behind the sign may be a key: it is not repeated.
+        word = name.partition("=")[0]
+        raise UsageProblem(
+            f"{word}=… is one word: a setting and its value are two",
+            code="unknown_setting",
+            hint=f"seedream config set {shlex.quote(word)} …",
+        )
     key = KEYS.get(name.replace("-", "_"))
     if key is None:
         raise UsageProblem(

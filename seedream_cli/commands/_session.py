@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
 
 
+#: Commands whose documents have no tasks.
+_WITHOUT_TASKS = ("config", "sandbox")
+
+
 class Session:
     """One call of the program. Client, history and sandbox are made when they are first used."""
 
@@ -55,7 +59,10 @@ class Session:
     @cached_property
     def settings(self) -> config.Settings:
         shared = self.options.flags() if isinstance(self.options, ServiceOptions) else {}
-        return config.load(profile=self.options.profile, flags={**shared, **self._flags})
+        settings = config.load(profile=self.options.profile, flags={**shared, **self._flags})
+        for notice in settings.notices:
+            self.reporter.notice(notice)
+        return settings
 
     @cached_property
     def service(self) -> str:
@@ -82,8 +89,6 @@ class Session:
     def client(self) -> Client:
         from ..client import Client
 
-        for notice in self.settings.notices:
-            self.reporter.notice(notice)
         # The name is settled first: it refuses what contradicts itself.
         where = self.service
         base_url = self._sandbox() if self.sandboxed else self.settings.value("base_url")
@@ -172,10 +177,15 @@ class Session:
         left = [operation for operation, failure in self._outcomes.values() if not operation.settled]
         if not left:
             return Failure(error)
-        error.message = "stopped; nothing is lost, this gets what is still to come:"
+        tasks = [operation for operation in left if operation.task_id]
+        if len(tasks) > 1:
+            error.message = f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
+        elif tasks:
+            error.message = f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
+        else:
+            error.message = f"stopped before {left[0].id} was answered; sending it again is safe"
         for operation in left:
             self._outcomes[operation.id] = (operation, self._failed(error, operation))
-        tasks = [operation for operation in left if operation.task_id]
         return Failure(error, left[0] if len(left) == 1 else None, self.resume_command(*(tasks or left[:1])))
 
     def crash(self, error: Exception) -> None:
@@ -196,12 +206,15 @@ class Session:
             failures = [failure for _, failure in self._outcomes.values() if failure is not None]
             if self._failure is not None:
                 failures.append(self._failure)
-            if (full := self.reporter.answer.failure) is not None:
-                failures.append(Failure(full))
-                self.reporter.fail(failures[-1])
             worst = min(failures, key=lambda failure: PRECEDENCE.index(failure.error.exit_code), default=None)
             self.reporter.finish(list(self._outcomes.values()), worst)
-            return worst.error.exit_code if worst else ExitCode.OK
+            # Only now has stdout been given everything.
+            if (full := self.reporter.answer.failure) is not None:
+                self.reporter.fail(Failure(full))
+                failures.append(Failure(full))
+            return min(
+                (failure.error.exit_code for failure in failures), key=PRECEDENCE.index, default=ExitCode.OK
+            )
         finally:
             self._resources.close()
 
@@ -234,7 +247,7 @@ def session(
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     """Report a command line that could not be understood, in the form that it asked for."""
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    kind: Kind = "values" if arguments[:1] == ["config"] else "paths"
+    kind: Kind = "values" if arguments and arguments[0] in _WITHOUT_TASKS else "paths"
     quiet = reporter(kind, json="--json" in before_dashes, quiet=True, verbose=False, environment=os.environ)
     failure = Failure(error, None, error.hint)
     quiet.fail(failure)

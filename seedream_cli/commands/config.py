@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import config as settings
-from ..errors import UsageProblem
+from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
 from ..settings import Key, known
@@ -127,7 +127,16 @@ def _secret(setting: Key, value: str | None) -> str:
             f"{setting.name} is asked for only on a terminal",
             hint=f"seedream config set {setting.name} - < key.txt",
         )
-    return _parsed(setting, getpass.getpass("API key (not shown): ", stream=sys.stderr).strip())
+    try:
+        typed = getpass.getpass("API key (not shown): ", stream=sys.stderr)
+    except EOFError:
+        # Ctrl-D.
+        raise UsageProblem(f"no {setting.name} was typed; nothing is changed") from None
+    except Stopped:
+        # The question's line has no end yet.
+        print(file=sys.stderr)
+        raise
+    return _parsed(setting, typed.strip())
 
 
 def _open(setting: Key, value: str | None) -> str:

@@ -37,6 +37,11 @@ def download(
 ) -> None:
     """Save the images of tasks, waiting for their end if needed.
 
+    \b
+    seedream download TASK
+    seedream download --pending
+    seedream download TASK -o - > fox.png
+
     An image goes where its generate wanted it, unless -o says otherwise. One that is on disk
     unchanged is not fetched again.
     """

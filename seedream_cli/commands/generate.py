@@ -90,6 +90,12 @@ def generate(
 ) -> None:
     """Generate an image: submit the prompt, wait for the task, save the result.
 
+    \b
+    seedream generate "a red fox in snow" -a 16:9
+    seedream generate --prompt-file prompt.md -o hero.png
+    echo "雪中的红狐" | seedream generate - --json
+    seedream generate "a red fox" --no-wait
+
     Prints the saved paths on stdout. Ctrl-C is safe: the message says how to get the image.
     """
     picture = {
@@ -139,8 +145,8 @@ def _generate(
             )
         run.report(kept(operation, where, taken))
         return
-    prepare_folder(where, operation)
     work = run.work(output=where, overwrite=overwrite, quality=request.quality)
+    prepare_folder(where, operation)
     run.report(jobs.generate(work, operation, wait=wait))
 
 
@@ -202,7 +208,11 @@ def _prompt(argument: str | None, file: Path | None, *, literal: bool) -> str:
         raise InvalidRequest("no prompt was given", hint='seedream generate "a red fox in snow"')
     if argument == "-" and not literal:
         return read_stdin().strip()
-    return argument
+    try:
+        # In an ASCII locale Python hands over UTF-8 as surrogates.
+        return argument.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def _is_literal(context: typer.Context) -> bool:

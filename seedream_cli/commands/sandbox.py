@@ -44,6 +44,10 @@ def sandbox(
 ) -> None:
     """Serve the documented API on this machine, for trials and tests: no key, no cost.
 
+    \b
+    seedream sandbox --port 8765
+    seedream sandbox --seconds 10 --fault submit-429=2 --fault image-truncated=1
+
     Prints its base URL on stdout and logs requests on stderr, until it is stopped. Any key is
     taken, except one that ends in -invalid (401), -empty (402) or -forbidden (403).
     """

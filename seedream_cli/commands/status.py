@@ -49,6 +49,10 @@ def status(
 ) -> None:
     """Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed.
 
+    \b
+    seedream status
+    seedream status TASK --watch
+
     Without a task, list the recent ones of this machine; that asks nobody.
     """
     with session(options, kind="states", flags={"timeout": timeout, "poll_interval": poll_interval}) as run:

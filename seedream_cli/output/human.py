@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ..events import Ended, Event, Kept, Polled, Receiving, Retrying, Saved, Sending, Submitted
+from ..events import Asking, Ended, Event, Kept, Polled, Receiving, Retrying, Saved, Sending, Submitted
 from .plain import Kind, Outcomes, PlainReporter
 from .report import Failure
-from .streams import Answer, Conversation
+from .streams import Answer, Conversation, silence
 from .text import clean, duration, size
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -39,7 +42,8 @@ class _AboveBlock(Conversation):
         if self.live is None:
             super().line(text)
         else:
-            self.live.console.print(Text.from_ansi(text))
+            with _sparing_the_work():
+                self.live.console.print(Text.from_ansi(text))
 
 
 class HumanReporter(PlainReporter):
@@ -57,11 +61,13 @@ class HumanReporter(PlainReporter):
         if isinstance(event, Saved | Kept | Ended):
             # stdout may be this very terminal.
             self._clear()
-            super().handle(event)
-        elif self.verbose or not isinstance(event, Submitted | Polled):
-            super().handle(event)
+        super().handle(event)
         if self._lines and not self.quiet:
             self._draw()
+
+    def _pass(self, text: str) -> None:
+        if self.verbose:
+            self.say(text)
 
     def fail(self, failure: Failure) -> None:
         self._clear()
@@ -78,7 +84,9 @@ class HumanReporter(PlainReporter):
         if isinstance(event, Ended):
             del self._lines[event.operation.id]
         elif isinstance(event, Sending):
-            line.state = "submitting"
+            line.state = f"submitting to {self.service}"
+        elif isinstance(event, Asking):
+            line.state = f"asking {self.service}"
         elif isinstance(event, Submitted):
             line.state = "accepted"
         elif isinstance(event, Polled):
@@ -103,7 +111,8 @@ class HumanReporter(PlainReporter):
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._talk.live.start()
+            with _sparing_the_work():
+                self._talk.live.start(refresh=True)
 
     def _block(self) -> Group:
         now = time.monotonic()
@@ -124,7 +133,17 @@ class HumanReporter(PlainReporter):
         """Take the block off the screen."""
         if self._talk.live is not None:
             live, self._talk.live = self._talk.live, None
-            live.stop()
+            with _sparing_the_work():
+                live.stop()
+
+
+@contextmanager
+def _sparing_the_work() -> Iterator[None]:
+    """A terminal that has gone is no failure: from then on everything is drawn nowhere."""
+    try:
+        yield
+    except (OSError, ValueError):
+        silence(sys.stderr)
 
 
 def _transfer(event: Receiving, seconds: float) -> str:

@@ -8,11 +8,11 @@ from functools import singledispatchmethod
 from os.path import dirname
 from typing import Any, Literal
 
-from ..client import Exchange
 from ..events import (
     Asking,
     Ended,
     Event,
+    Exchange,
     Kept,
     Noticed,
     Polled,
@@ -53,6 +53,10 @@ class PlainReporter:
         if not self.quiet:
             self.talk.line(f"{self.talk.painted('note:', '33')} {clean(text)}")
 
+    def _pass(self, text: str) -> None:
+        """A state on the way to the answer: a live block shows it instead."""
+        self.say(text)
+
     def trace(self, exchange: Exchange) -> None:
         """One line a call, for ``--verbose``."""
         if not self.verbose:
@@ -87,27 +91,30 @@ class PlainReporter:
     def _(self, event: Sending) -> None:
         request = event.operation.request
         assert request is not None, "what is sent has a request"  # noqa: S101
-        self.say(
+        self._pass(
             f"submitting to {self.service}: {request.model}, {request.aspect_ratio}, {request.quality} "
             f"({event.operation.id})"
         )
 
     @handle.register
     def _(self, event: Asking) -> None:
-        self.say(f"asking {self.service} for {event.operation.task_id}")
+        self._pass(f"asking {self.service} for {event.operation.task_id}")
 
     @handle.register
     def _(self, event: Submitted) -> None:
         cost = f", cost {event.operation.cost}" if event.operation.cost else ""
-        known = " (the service knew this request already: nothing is paid twice)" if event.replayed else ""
-        self.say(f"{event.operation.task_id}: accepted{cost}{known}")
+        line = f"{event.operation.task_id}: accepted{cost}"
+        if event.replayed:
+            self.say(f"{line} (the service knew this request already: nothing is paid twice)")
+        else:
+            self._pass(line)
 
     @handle.register
     def _(self, event: Polled) -> None:
         operation = event.operation
         if self._states.get(operation.id) != operation.status:
             self._states[operation.id] = operation.status
-            self.say(f"{operation.task_id}: {operation.status}{_percent(operation)}")
+            self._pass(f"{operation.task_id}: {operation.status}{_percent(operation)}")
 
     @handle.register
     def _(self, event: Waited) -> None:
@@ -156,8 +163,9 @@ class PlainReporter:
     def _summary(self, outcomes: Outcomes) -> str:
         """How many, where, how long, and what it cost if the server said."""
         shown = [path for _, path in self._saved]
-        where = f"as {shown[0]}" if len(shown) == 1 else f"in {dirname(shown[0]) or '.'}"
-        parts = [f"{len(shown)} image{'s' if len(shown) > 1 else ''} saved {where}"]
+        folders = {(dirname(path) or ".").rstrip("/") + "/" for path in shown}
+        where = f" to {folders.pop()}" if len(folders) == 1 else ""
+        parts = [f"saved {len(shown)} image{'s' if len(shown) > 1 else ''}{where}"]
         seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))

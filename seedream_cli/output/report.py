@@ -39,7 +39,7 @@ class Failure:
             "code": self.error.code,
             "exit_code": int(self.error.exit_code),
             "message": self._message(),
-            "detail": self.error.detail,
+            "detail": shortened(self.error.detail, LONGEST_DETAIL) if self.error.detail else None,
             "hint": self.hint,
             "http_status": self.error.http_status,
             "request_id": self.error.request_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,13 +44,19 @@ class Answer:
         except (BrokenPipeError, ConnectionResetError, ValueError):
             self._abandon()
         except OSError as error:
+            gone = error.errno in (errno.EBADF, errno.EPIPE, errno.EINVAL) or _hung_up(error)
             self._abandon()
-            if error.errno not in (errno.EBADF, errno.EPIPE, errno.EINVAL):
+            if not gone:
                 self.failure = NotSaved(f"stdout cannot be written to: {error.strerror}", code="stdout_full")
 
     def _abandon(self) -> None:
         self.broken = True
         silence(sys.stdout)
+
+
+def _hung_up(error: OSError) -> bool:
+    """Whether stdout is a terminal whose window is gone; of a file, the same error is a bad disk."""
+    return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 class Conversation:
@@ -105,12 +112,13 @@ def prepare() -> None:
 
 
 def wants_colour(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
-    """NO_COLOR wins over FORCE_COLOR and CLICOLOR_FORCE, which win over what the stream is."""
+    """NO_COLOR wins over FORCE_COLOR, which wins over CLICOLOR_FORCE, which wins over what the stream is."""
     if environment.get("NO_COLOR"):
         return False
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
-        if (value := environment.get(name)) is not None and value not in ("", "0", "false"):
-            return True
+    if forced := environment.get("FORCE_COLOR"):
+        return forced not in ("0", "false")
+    if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
     return is_terminal(stream) and environment.get("TERM") != "dumb"
 
 

@@ -31,6 +31,9 @@ def fitted(text: str, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than the screen."""
     if columns(text) <= width:
         return text
-    while text and columns(text) > width - 1:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    taken = 0
+    for end, char in enumerate(text):
+        taken += columns(char)
+        if taken > width - 1:
+            return text[:end].rstrip() + "…"
+    return text

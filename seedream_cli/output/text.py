@@ -21,7 +21,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
@@ -33,7 +33,7 @@ def size(count: int) -> str:
         return f"{count} B"
     amount = count / 1000
     for unit in ("kB", "MB"):
-        if amount < 1000:
+        if round(amount, 1) < 1000:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"

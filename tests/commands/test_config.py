@@ -1,0 +1,449 @@
+"""`seedream config`: what it shows, stores, refuses and never tells."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.program import Program, Result
+from support.raw import RawServer, answer
+from support.terminal import Terminal
+
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.settings import KEYS
+
+KEY = "sk-hunter22-0123456789"
+
+
+@pytest.fixture
+def config(seedream: Program) -> Callable[..., Result]:
+    """`seedream config …` in an environment that sets nothing."""
+    seedream.environment = {
+        name: value for name, value in seedream.environment.items() if not name.startswith("SEEDREAM_")
+    }
+
+    def run(*arguments: str, stdin: str = "", **environment: str) -> Result:
+        return seedream("config", *arguments, stdin=stdin, env=environment)
+
+    return run
+
+
+Config = Callable[..., Result]
+
+
+@contextmanager
+def unchanged(seedream: Program) -> Iterator[None]:
+    """The config is the same afterwards, to the byte."""
+    seedream.config.parent.mkdir(parents=True, exist_ok=True)
+    seedream.config.write_text('[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
+    before = seedream.config.read_bytes()
+    yield
+    assert seedream.config.read_bytes() == before
+
+
+def store(seedream: Program, profile: str) -> None:
+    """Put the key into the config."""
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text(f'[profiles.{profile}]\napi_key = "{KEY}"\n')
+
+
+def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedream: Program) -> None:
+    config("set", "quality", "4K")
+    (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
+    done = config("list", SEEDREAM_MODEL="seedream-5.0-lite", SEEDREAM_TIMEOUT="")
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert list(rows) == list(KEYS)
+    assert rows["model"].endswith("seedream-5.0-lite  (environment: SEEDREAM_MODEL)")
+    assert rows["aspect_ratio"].endswith("16:9  (seedream.toml [defaults])")
+    assert rows["quality"].endswith(f"4K  ({seedream.config} [profiles.default])")
+    assert rows["timeout"].endswith("120  (default)")
+    assert rows["callback_url"].endswith("-  (default)")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_list_as_json_is_one_document(config: Config) -> None:
+    document = config("list", "--json", SEEDREAM_API_KEY=KEY).document
+    assert list(document) == ["settings", "error"]
+    assert document["error"] is None
+    assert [list(one) for one in document["settings"]] == [["key", "value", "origin"]] * len(KEYS)
+    assert document["settings"][0] == {
+        "key": "api_key",
+        "value": "…6789",
+        "origin": "environment: SEEDREAM_API_KEY",
+    }
+    assert {"key": "callback_url", "value": None, "origin": "default"} in document["settings"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("list", "--json", "--verbose"),
+        ("get", "api_key"),
+        ("get", "api_key", "--json"),
+        ("list", "--profile", "nope"),
+        ("set", "timeout", "2m", "--verbose"),
+    ],
+)
+def test_a_key_is_never_shown(config: Config, seedream: Program, arguments: tuple[str, ...]) -> None:
+    store(seedream, "default")
+    done = config(*arguments, APIPOD_API_KEY=KEY)
+    assert "hunter22" not in done.stdout + done.stderr
+
+
+def test_get_prints_what_counts_now(config: Config) -> None:
+    config("set", "timeout", "300")
+    assert config("get", "timeout").stdout == "300\n"
+    assert config("get", "timeout", SEEDREAM_TIMEOUT="7.5").stdout == "7.5\n"
+    assert config("get", "aspect-ratio").stdout == "1:1\n"
+    assert config("get", "timeout", "--json", SEEDREAM_TIMEOUT="7.5").document == {
+        "key": "timeout",
+        "value": "7.5",
+        "origin": "environment: SEEDREAM_TIMEOUT",
+        "error": None,
+    }
+
+
+def test_get_of_what_is_not_set_prints_nothing(config: Config) -> None:
+    done = config("get", "callback_url")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "callback_url is not set\n")
+    assert config("get", "callback_url", "--json").document["value"] is None
+
+
+def test_path_prints_the_path_alone(config: Config, seedream: Program) -> None:
+    assert config("path").stdout == f"{seedream.config}\n"
+    assert config("path", "--json").document == {"path": str(seedream.config), "error": None}
+
+
+def test_set_stores_for_its_owner_alone_and_tells_where(config: Config, seedream: Program) -> None:
+    done = config("set", "quality", "4K")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == f"note: quality is stored in {seedream.config}\n"
+    assert stat.S_IMODE(seedream.config.stat().st_mode) == 0o600
+    assert stat.S_IMODE(seedream.config.parent.stat().st_mode) == 0o700
+    assert seedream.config.read_text() == '[profiles.default]\nquality = "4K"\n'
+    assert config("set", "quality", "2K", "--quiet").stderr == ""
+    assert config("set", "quality", "2K", "--json").document == {
+        "path": str(seedream.config),
+        "key": "quality",
+        "error": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        ("timeout", "300", "300"),
+        ("timeout", "2.5", "2.5"),
+        ("max_bytes", "1000", "1000"),
+        ("base-url", "http://localhost:1/v1", '"http://localhost:1/v1"'),
+        ("output", "art/{slug}.{ext}", '"art/{slug}.{ext}"'),
+        ("model", "红狐", '"红狐"'),
+    ],
+)
+def test_what_is_set_is_found_again(
+    config: Config, seedream: Program, name: str, value: str, stored: str
+) -> None:
+    assert config("set", name, value).exit_code == 0
+    assert f" = {stored}\n" in seedream.config.read_text(encoding="utf-8")
+    assert config("get", name).stdout == f"{value}\n"
+
+
+def test_a_value_may_come_from_stdin(config: Config) -> None:
+    assert config("set", "model", "-", stdin="from-stdin\n").exit_code == 0
+    assert config("get", "model").stdout == "from-stdin\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("aspect_ratio", "5:4", "aspect_ratio: '5:4' is not one of 1:1"),
+        ("quality", "8K", "quality: '8K' is not one of 2K"),
+        ("timeout", "2m", "timeout: '2m' is not a number of seconds"),
+        ("poll_interval", "0", "poll_interval: '0' is not a number of seconds above 0"),
+        ("max_bytes", "1.5", "max_bytes: '1.5' is not a whole number"),
+        ("base_url", "http://api.apipod.ai", "base_url: plain http would show the key"),
+        ("base_url", "https://u:p@api.apipod.ai", "base_url: it has a user name"),
+        ("output", "{slgu}.png", "unknown field"),
+        ("model", "", "model: it is empty"),
+        ("model", "a\udcffb", "not valid Unicode"),
+        ("modle", "x", "no setting is called 'modle'; did you mean 'model'?"),
+    ],
+)
+def test_set_refuses_bad_values_and_changes_nothing(
+    config: Config, seedream: Program, name: str, value: str, words: str
+) -> None:
+    with unchanged(seedream):
+        done = config("set", name, value)
+    assert done.exit_code == 2
+    assert "error: " in done.stderr
+    assert words in done.stderr
+
+
+def test_set_without_a_value_is_refused(config: Config) -> None:
+    done = config("set", "model")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: no value for model was given\n  seedream config set model VALUE\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [("api_key", KEY), ("api-key", KEY), (f"api_key={KEY}",), ("--api-key", KEY)]
+)
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(
+    config: Config, seedream: Program, arguments: tuple[str, ...]
+) -> None:
+    with unchanged(seedream):
+        done = config("set", *arguments)
+    assert done.exit_code == 2
+    assert "hunter22" not in done.stdout + done.stderr
+
+
+def test_a_key_comes_from_stdin(config: Config, seedream: Program) -> None:
+    assert config("set", "api_key", "-", stdin=f"  {KEY}\n").exit_code == 0
+    assert f'api_key = "{KEY}"' in seedream.config.read_text()
+    assert config("get", "api_key").stdout == "…6789\n"
+
+
+@pytest.mark.parametrize("stdin", ["", "\n", "sk two", "sk-hunter22\nsk-second\n", "sk-ключ"])
+def test_a_malformed_key_is_not_stored_and_not_repeated(
+    config: Config, seedream: Program, stdin: str
+) -> None:
+    with unchanged(seedream):
+        done = config("set", "api_key", "-", stdin=stdin)
+    assert (done.exit_code, done.stderr) == (2, "error: api_key: a key is printable ASCII without blanks\n")
+
+
+def test_without_a_terminal_a_key_is_not_asked_for(config: Config, seedream: Program) -> None:
+    with unchanged(seedream):
+        done = config("set", "api_key", stdin=f"{KEY}\n")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "error: api_key is asked for only on a terminal\n  seedream config set api_key - < key.txt\n"
+    )
+
+
+def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream: Program) -> None:
+    with Terminal(seedream, "config", "set", "api_key", columns=200) as terminal:
+        terminal.screen_until(lambda screen: "API key (not shown):" in screen)
+        terminal.send(f"{KEY}\n".encode())
+        done = terminal.result()
+    assert done.exit_code == 0
+    assert b"hunter22" not in done.raw
+    assert done.lines == ["API key (not shown):", f"note: api_key is stored in {seedream.config}"]
+    assert config("get", "api_key").stdout == "…6789\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit_code", "words"),
+    [(b"\n", 2, "a key is printable"), (b"\x04", 2, "no api_key was typed"), (b"\x03", 130, "stopped")],
+)
+def test_a_question_for_a_key_can_be_left_unanswered(
+    seedream: Program, typed: bytes, exit_code: int, words: str
+) -> None:
+    with unchanged(seedream), Terminal(seedream, "config", "set", "api_key") as terminal:
+        terminal.screen_until(lambda screen: "API key (not shown):" in screen)
+        terminal.send(typed)
+        done = terminal.result()
+    assert done.exit_code == exit_code
+    assert words in done.text
+
+
+def test_unset_takes_a_setting_out_and_says_so(config: Config, seedream: Program) -> None:
+    config("set", "quality", "4K")
+    done = config("unset", "quality")
+    assert (done.exit_code, done.stderr) == (0, f"note: quality is removed from {seedream.config}\n")
+    assert config("get", "quality").stdout == "2K\n"
+
+
+def test_unset_of_what_is_not_set_is_no_failure(config: Config, seedream: Program) -> None:
+    done = config("unset", "quality")
+    assert (done.exit_code, done.stderr) == (0, f"note: quality was not set in {seedream.config}\n")
+    assert not seedream.config.exists()
+    assert config("unset", "quality", "--json").document == {
+        "key": "quality",
+        "removed": False,
+        "error": None,
+    }
+
+
+def test_a_bad_value_in_the_config_can_be_taken_out(config: Config, seedream: Program) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('[profiles.default]\ntimeout = "2m"\n')
+    assert config("list").exit_code == 2
+    assert config("unset", "timeout").exit_code == 0
+    assert config("list").exit_code == 0
+
+
+def test_profiles_are_kept_apart(config: Config) -> None:
+    config("set", "model", "mine")
+    config("set", "model", "theirs", "--profile", "work")
+    assert config("get", "model").stdout == "mine\n"
+    assert config("get", "model", "--profile", "work").stdout == "theirs\n"
+    assert config("get", "model", SEEDREAM_PROFILE="work").stdout == "theirs\n"
+    config("unset", "model", "--profile", "work")
+    assert config("get", "model").stdout == "mine\n"
+
+
+def test_an_unknown_profile_is_refused(config: Config) -> None:
+    config("set", "model", "x", "--profile", "work")
+    done = config("list", "--profile", "wrok")
+    assert done.exit_code == 2
+    assert "no profile 'wrok' in" in done.stderr
+    assert "did you mean 'work'?" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("set", "model", "x"), ("unset", "model")])
+def test_a_broken_config_names_file_and_line_and_is_left_alone(
+    config: Config, seedream: Program, command: tuple[str, ...]
+) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('[profiles.default]\nmodel = "x"\ntimeout = = 3\n')
+    done = config(*command, "--profile", "work")
+    assert done.exit_code == 2
+    assert f"{seedream.config} is not valid TOML" in done.stderr
+    assert "line 3" in done.stderr
+    assert seedream.config.read_text() == '[profiles.default]\nmodel = "x"\ntimeout = = 3\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("set", "modle", "x"), "unknown_setting"),
+        (("set", "timeout", "2m"), "invalid_setting"),
+        (("get", "modle"), "unknown_setting"),
+        (("list", "--profile", "nope"), "unknown_profile"),
+        (("set",), "usage"),
+        (("nope",), "usage"),
+    ],
+)
+def test_a_failure_as_json_is_one_document_without_tasks(
+    config: Config, arguments: tuple[str, ...], code: str
+) -> None:
+    done = config(*arguments, "--json")
+    assert done.exit_code == 2
+    assert list(done.document) == ["error"]
+    assert done.document["error"]["code"] == code
+    assert done.document["error"]["exit_code"] == 2
+
+
+# In use, with the flags and variables that every command takes.
+
+
+def test_every_flag_of_generate_has_its_variable_and_its_name_in_the_config(
+    config: Config, seedream: Program
+) -> None:
+    config("set", "quality", "4K")
+    (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
+    arguments = ("generate", "a fox", "--dry-run", "--model", "flagged")
+    request = seedream(*arguments, env={"SEEDREAM_CALLBACK_URL": "https://me.test"}).document["requests"][0]
+    assert request["json"] == {
+        "model": "flagged",
+        "prompt": "a fox",
+        "aspect_ratio": "16:9",
+        "quality": "4K",
+        "callback_url": "https://me.test",
+    }
+
+
+@pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])
+def test_a_checkouts_file_cannot_send_the_key_elsewhere(
+    seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer], name: str
+) -> None:
+    elsewhere = start_raw(answer(500))
+    (seedream.cwd / "seedream.toml").write_text(f'[defaults]\n{name} = "{elsewhere.base_url}"\n')
+    done = seedream("generate", "a fox")
+    assert done.exit_code == 2
+    assert f"seedream.toml [defaults]: {name} is not read from a project's file" in done.stderr
+    assert sandbox.requests == []
+    assert elsewhere.requests == []
+
+
+def test_no_key_is_told_with_every_way_to_give_one(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    server = start_raw(answer(500))
+    done = seedream("generate", "a fox", env={"SEEDREAM_BASE_URL": server.base_url})
+    assert done.exit_code == 4
+    for words in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox", "seedream config set api_key"):
+        assert words in done.stderr
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        ((), {"SEEDREAM_API_KEY": KEY}),
+        ((), {"APIPOD_API_KEY": KEY, "SEEDREAM_API_KEY": ""}),
+        ((), {"SEEDREAM_API_KEY_FILE": "key.txt"}),
+        (("--api-key-file", "key.txt"), {"SEEDREAM_API_KEY": "another"}),
+        (("--api-key-file", "/dev/stdin"), {"SEEDREAM_API_KEY": "another"}),
+        (("--profile", "work"), {}),
+    ],
+)
+def test_a_key_from_any_place_reaches_the_service_and_no_output(
+    seedream: Program,
+    start_sandbox: Callable[..., Sandbox],
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+) -> None:
+    sandbox = start_sandbox()
+    (seedream.cwd / "key.txt").write_text(f"{KEY}\n")
+    store(seedream, "work")
+    done = seedream(
+        "config",
+        "check",
+        "--verbose",
+        *arguments,
+        stdin=f"{KEY}\n" if "/dev/stdin" in arguments else "",
+        env={"SEEDREAM_BASE_URL": sandbox.base_url, **environment},
+    )
+    assert done.exit_code == 0, done.stderr
+    assert [one.headers["authorization"] for one in sandbox.requests] == [f"Bearer {KEY}"]
+    assert "HTTP 200" in done.stderr
+    assert "hunter22" not in done.stdout + done.stderr
+
+
+def test_a_malformed_key_is_refused_before_anything_is_sent(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "a fox", "--verbose", env={"SEEDREAM_API_KEY": "sk-hunter22\n"})
+    assert done.exit_code == 4
+    assert "the API key from environment: SEEDREAM_API_KEY is malformed" in done.stderr
+    assert "hunter22" not in done.stdout + done.stderr
+    assert sandbox.requests == []
+
+
+def test_check_says_that_the_key_is_taken_and_what_the_account_has(
+    seedream: Program, sandbox: Sandbox
+) -> None:
+    done = seedream("config", "check")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0] == f"{sandbox.base_url} takes the key"
+    assert len(done.stdout.splitlines()) > 1
+    document = seedream("config", "check", "--json").document
+    assert document["check"]["base_url"] == sandbox.base_url
+    assert document["check"]["account"]
+    assert document["error"] is None
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--verbose",)])
+def test_check_of_a_key_that_the_service_refuses_is_4_and_shows_no_key(
+    seedream: Program, sandbox: Sandbox, options: tuple[str, ...]
+) -> None:
+    done = seedream("config", "check", *options, env={"SEEDREAM_API_KEY": "sk-hunter22-invalid"})
+    assert done.exit_code == 4
+    assert "hunter22" not in done.stdout + done.stderr
+    if "--json" in options:
+        assert json.loads(done.stdout)["error"]["http_status"] == 401
+        assert "tasks" not in done.document
+
+
+def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program, sandbox: Sandbox) -> None:
+    seedream("config", "set", "model", "seedream-v4.5")
+    seedream.config.chmod(0o644)
+    done = seedream("config", "check")
+    assert done.exit_code == 0
+    assert f"note: {seedream.config} is readable by others: chmod 600 {seedream.config}\n" in done.stderr

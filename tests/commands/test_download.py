@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.images import png
+from support.program import Program, hint
+from support.raw import RawServer, answer, success
+
+from seedream_cli.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def task(seedream: Program, sandbox: Sandbox) -> str:
+    """A task that was submitted with `-o art/fox.png` and not waited for."""
+    return seedream("generate", "fox", "--no-wait", "-o", "art/fox.png").stdout.strip()
+
+
+class TestATask:
+    def test_is_saved_where_its_generate_wanted_it(self, seedream: Program, task: str) -> None:
+        elsewhere = seedream.cwd / "elsewhere"
+        elsewhere.mkdir()
+        done = seedream("download", task, cwd=elsewhere)
+        assert done.exit_code == 0
+        assert done.paths == [str(seedream.cwd / "art" / "fox.png")]
+        assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
+
+    def test_is_saved_elsewhere_with_an_output(self, seedream: Program, task: str) -> None:
+        assert seedream("download", task, "-o", "other.png").paths == ["other.png"]
+        assert not (seedream.cwd / "art" / "fox.png").exists()
+
+    def test_is_not_fetched_again_when_it_is_on_disk_unchanged(
+        self, seedream: Program, sandbox: Sandbox, task: str
+    ) -> None:
+        first = seedream("download", task)
+        before = len(sandbox.requests)
+        again = seedream("download", task)
+        assert (again.exit_code, again.paths) == (0, first.paths)
+        assert len(sandbox.requests) == before
+
+    def test_is_fetched_again_when_the_file_was_deleted(self, seedream: Program, task: str) -> None:
+        [path] = seedream("download", task).paths
+        (seedream.cwd / "art" / "fox.png").unlink()
+        assert seedream("download", task).paths == [path]
+        assert (seedream.cwd / "art" / "fox.png").exists()
+
+    def test_goes_beside_a_file_that_took_its_name(self, seedream: Program, task: str) -> None:
+        (seedream.cwd / "art" / "fox.png").write_text("mine")
+        done = seedream("download", task)
+        assert done.paths == [str(seedream.cwd / "art" / "fox-2.png")]
+        assert "fox.png is taken" in done.stderr
+        assert (seedream.cwd / "art" / "fox.png").read_text() == "mine"
+
+    def test_goes_over_that_file_with_overwrite(self, seedream: Program, task: str) -> None:
+        (seedream.cwd / "art" / "fox.png").write_text("mine")
+        assert seedream("download", task, "--overwrite").exit_code == 0
+        assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
+
+    def test_does_not_go_over_a_file_that_was_named(
+        self, seedream: Program, sandbox: Sandbox, task: str
+    ) -> None:
+        (seedream.cwd / "mine.png").write_text("mine")
+        before = len(sandbox.requests)
+        done = seedream("download", task, "-o", "mine.png")
+        assert done.exit_code == 2
+        assert len(sandbox.requests) == before
+
+    def test_of_another_machine_is_saved_here(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
+        for file in seedream.state.iterdir():
+            file.unlink()
+        [path] = seedream("download", task).paths
+        assert path == f"image-{task}.png"
+        assert seedream("download", task).paths == [str(seedream.cwd / path)]
+
+    def test_may_be_named_by_its_operation(self, seedream: Program, task: str) -> None:
+        operation = seedream("status", "--json").document["tasks"][0]["operation"]
+        assert seedream("download", operation).exit_code == 0
+
+    def test_is_written_to_stdout_with_a_dash(self, seedream: Program, task: str) -> None:
+        assert seedream("download", task, "-o", "-").raw == png()
+
+    def test_that_is_not_finished_exits_8_with_no_wait(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
+        task = seedream("generate", "fox", "--no-wait").stdout.strip()
+        done = seedream("download", task, "--no-wait")
+        assert done.exit_code == 8
+        assert hint(done) == ["download", task]
+
+    def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("download", "task_nope").exit_code == 6
+
+    def test_with_an_id_that_looks_like_a_path_stays_in_its_folder(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        image = start_raw(answer(200, png()))
+        api = start_raw(success({"status": "completed", "result": [f"{image.origin}/x"]}))
+        seedream.use(api.base_url)
+        done = seedream("download", "../../etc/x?y#z")
+        assert done.exit_code == 0
+        assert "/" not in done.paths[0]
+        assert api.requests[0].path == "/v1/images/status/..%2F..%2Fetc%2Fx%3Fy%23z"
+
+
+class TestPending:
+    def test_saves_every_task_that_is_not_saved_yet(self, seedream: Program, sandbox: Sandbox) -> None:
+        for name in ("one", "two"):
+            seedream("generate", name, "--no-wait", "-o", f"{name}.png")
+        seedream("generate", "three", "-o", "three.png")
+        done = seedream("download", "--pending")
+        assert done.exit_code == 0
+        assert done.paths == [str(seedream.cwd / "one.png"), str(seedream.cwd / "two.png")]
+        assert "2 tasks" in done.stderr
+        assert seedream("download", "--pending").paths == []
+        assert sandbox.task_count() == 3
+
+    def test_leaves_failed_tasks_alone(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["task-failed"]).base_url)
+        assert seedream("generate", "fox").exit_code == 3
+        assert seedream("download", "--pending").exit_code == 0
+
+    def test_is_success_where_there_is_nothing(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("download", "--pending", "--json")
+        assert (done.exit_code, done.document) == (0, {"tasks": [], "error": None})
+
+    @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
+    def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
+        assert seedream("download", *arguments).exit_code == 2
+
+
+class TestPartialSuccess:
+    def test_saves_what_can_be_saved_and_tells_the_rest(
+        self, seedream: Program, sandbox: Sandbox, task: str
+    ) -> None:
+        done = seedream("download", "task_nope", task, "--json")
+        assert done.exit_code == 6
+        missing, saved = done.document["tasks"]
+        assert (missing["files"], missing["error"]["exit_code"]) == ([], 6)
+        assert saved["error"] is None
+        assert saved["files"][0]["path"] == str(seedream.cwd / "art" / "fox.png")
+        assert done.document["error"] == missing["error"]

@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from support.images import JPEG, png
+from support.program import Program, hint
+from support.raw import RawServer, accepted, answer, success
+
+from seedream_cli.sandbox.server import Sandbox
+
+
+def body_of(sandbox: Sandbox) -> dict[str, object]:
+    [create] = [request for request in sandbox.requests if request.method == "POST"]
+    parsed = json.loads(create.body)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def operations(seedream: Program) -> list[sqlite3.Row]:
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute("SELECT * FROM operations ORDER BY created").fetchall()
+
+
+class TestTheAnswer:
+    def test_is_the_saved_path_and_nothing_else(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "A red fox")
+        assert done.exit_code == 0
+        [path] = done.paths
+        assert path.startswith("a-red-fox-img_")
+        assert (seedream.cwd / path).read_bytes() == png()
+        assert sandbox.task_count() == 1
+
+    def test_is_a_relative_path_where_the_output_was_relative(
+        self, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        assert seedream("generate", "fox", "-o", "art/fox.png").paths == ["art/fox.png"]
+
+    def test_is_an_absolute_path_where_the_output_was_absolute(
+        self, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        path = str(seedream.cwd / "fox.png")
+        assert seedream("generate", "fox", "-o", path).paths == [path]
+
+    def test_serves_command_substitution(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream.shell('p=$(seedream generate "a fox" -q) && test -f "$p" && echo "$p"')
+        assert done.exit_code == 0, done.stderr
+        assert done.stderr == ""
+
+    def test_is_the_task_id_with_no_wait(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "fox", "--no-wait")
+        assert done.exit_code == 0
+        assert done.stdout.startswith("img_")
+        assert [request.method for request in sandbox.requests] == ["POST"]
+        assert list(seedream.cwd.iterdir()) == []
+
+    def test_is_the_images_bytes_with_a_dash(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "fox", "-o", "-")
+        assert done.exit_code == 0
+        assert done.raw == png()
+        assert list(seedream.cwd.iterdir()) == []
+        assert "0 tasks" in seedream("download", "--pending").stderr
+
+    def test_tells_every_change_of_state_on_stderr(self, seedream: Program, sandbox: Sandbox) -> None:
+        lines = seedream("generate", "fox", "-o", "fox.png").stderr.splitlines()
+        assert lines[0].startswith("submitting to the sandbox: seedream-v4.5, 1:1, 2K (op_")
+        assert lines[1].endswith(": accepted, cost 0.035")
+        assert lines[-2].endswith(": completed")
+        assert lines[-1].startswith("saved 1 image to ./, ")
+        assert lines[-1].endswith(", cost 0.035")
+
+    def test_leaves_stderr_empty_when_quiet(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("generate", "fox", "--quiet").stderr == ""
+
+    def test_shows_requests_and_their_ids_when_verbose(self, seedream: Program, sandbox: Sandbox) -> None:
+        talk = seedream("generate", "fox", "--verbose").stderr
+        assert "POST " in talk
+        assert "request req_" in talk
+        assert "signature=" not in talk
+        assert "sk-test" not in talk
+
+
+class TestTheRequest:
+    def test_has_the_defaults_of_the_reference(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "A red fox")
+        assert body_of(sandbox) == {
+            "model": "seedream-v4.5",
+            "prompt": "A red fox",
+            "aspect_ratio": "1:1",
+            "quality": "2K",
+        }
+
+    def test_has_what_options_say(self, seedream: Program, sandbox: Sandbox) -> None:
+        callback = "https://example.com/hook"
+        done = seedream(
+            *("generate", "fox", "-m", "seedream-v4.5", "-a", "21:9", "--quality", "4K"),
+            *("--callback-url", callback),
+        )
+        assert done.exit_code == 0
+        assert body_of(sandbox) | {"prompt": "fox"} == {
+            "model": "seedream-v4.5",
+            "prompt": "fox",
+            "aspect_ratio": "21:9",
+            "quality": "4K",
+            "callback_url": callback,
+        }
+
+    def test_takes_options_after_the_prompt_and_before(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("generate", "-a", "16:9", "fox", "--quality=4K").exit_code == 0
+        assert body_of(sandbox)["aspect_ratio"] == "16:9"
+
+    @pytest.mark.parametrize("prompt", ["[bold]fox[/bold]", "--", "-", "$HOME *", "🦊", "雪中的红狐", "a\nb"])
+    def test_carries_any_prompt_as_it_is(self, seedream: Program, sandbox: Sandbox, prompt: str) -> None:
+        assert seedream("generate", "--", prompt).exit_code == 0
+        assert body_of(sandbox)["prompt"] == prompt
+
+    def test_reads_the_prompt_from_stdin(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("generate", "-", stdin="\n  A red fox\n").exit_code == 0
+        assert body_of(sandbox)["prompt"] == "A red fox"
+
+    def test_reads_the_prompt_from_a_file(self, seedream: Program, sandbox: Sandbox) -> None:
+        (seedream.cwd / "prompt.txt").write_text("\ufeff 红狐 \n", encoding="utf-8")
+        assert seedream("generate", "--prompt-file", "prompt.txt").exit_code == 0
+        assert body_of(sandbox)["prompt"] == "红狐"
+
+    def test_an_option_that_takes_dashes_is_no_end_of_options(
+        self, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        assert seedream("generate", "-o", "--", "-", stdin="fox").paths == ["--"]
+        assert body_of(sandbox)["prompt"] == "fox"
+
+    def test_for_an_unknown_model_is_left_to_the_server(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "fox", "-m", "seedream-9", "-a", "5:4", "--quality", "8K")
+        assert done.exit_code == 6
+        assert body_of(sandbox)["model"] == "seedream-9"
+
+    def test_is_shown_and_not_sent_by_a_dry_run(self, seedream: Program) -> None:
+        done = seedream("generate", "狐", "--dry-run")
+        assert done.exit_code == 0
+        assert done.document == {
+            "requests": [
+                {
+                    "method": "POST",
+                    "url": "https://api.apipod.ai/v1/images/generations",
+                    "json": {
+                        "model": "seedream-v4.5",
+                        "prompt": "狐",
+                        "aspect_ratio": "1:1",
+                        "quality": "2K",
+                    },
+                }
+            ]
+        }
+        assert not seedream.state.exists()
+
+    def test_is_part_of_the_document_of_a_dry_run_with_json(self, seedream: Program) -> None:
+        assert seedream("generate", "fox", "--dry-run", "--json").document["error"] is None
+
+
+class TestRefusedBeforeAnythingIsSent:
+    @pytest.fixture(autouse=True)
+    def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox) -> object:
+        yield
+        assert sandbox.requests == []
+        if (seedream.state / "history.sqlite3").exists():
+            with suppress(sqlite3.DatabaseError):
+                assert operations(seedream) == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            pytest.param([""], id="an empty prompt"),
+            pytest.param(["  \n"], id="a blank prompt"),
+            pytest.param([], id="no prompt"),
+            pytest.param(["x" * 4001], id="a prompt that is too long"),
+            pytest.param(["x" * 2001, "-m", "seedream-5.0-lite"], id="too long for the lite model"),
+            pytest.param(["fox", "-a", "5:4"], id="an aspect ratio that the model has not"),
+            pytest.param(["fox", "--quality", "3K"], id="a quality that the model has not"),
+            pytest.param(["fox", "--quality", "4K", "-m", "seedream-5.0-lite"], id="4K of the lite model"),
+            pytest.param(["fox", "-m", "seedream-v4.5-edit"], id="an edit model without a source image"),
+            pytest.param(["fox", "-m", ""], id="an empty model"),
+            pytest.param(["fox", "-o", ""], id="an empty output"),
+            pytest.param(["fox", "-o", "{nope}.png"], id="an unknown field in the output"),
+            pytest.param(["fox", "--timeout", "soon"], id="a timeout that is no number"),
+            pytest.param(["fox", "--timeout", "nan"], id="a timeout that is not a number"),
+            pytest.param(["fox", "--poll-interval", "0"], id="a poll interval of nothing"),
+            pytest.param(["fox", "--max-bytes", "-1"], id="a negative size"),
+            pytest.param(["fox", "bear"], id="two prompts"),
+            pytest.param(["fox", "--prompt-file", "x.txt"], id="a prompt and a file"),
+            pytest.param(["--prompt-file", "missing.txt"], id="a prompt's file that is missing"),
+            pytest.param(["fox", "--output-file", "x"], id="an unknown option"),
+            pytest.param(["fox", "--out", "x"], id="an abbreviated option"),
+            pytest.param(["fox", "--new-key"], id="a new key without an operation"),
+            pytest.param(["fox", "--resume", "last"], id="a prompt for an old request"),
+            pytest.param(["--resume", "last"], id="nothing to resume"),
+            pytest.param(["--resume", "op_00000000"], id="an unknown operation"),
+            pytest.param(["fox", "--base-url", "http://example.com/v1"], id="a plain-http base URL"),
+            pytest.param(["fox", "--base-url", "ftp://example.com"], id="a base URL of another kind"),
+            pytest.param(["fox", "--sandbox", "--base-url", "https://example.com"], id="two services"),
+            pytest.param(["fox", "--profile", "nope"], id="an unknown profile"),
+        ],
+    )
+    def test_as_a_usage_error(self, seedream: Program, arguments: list[str]) -> None:
+        done = seedream("generate", *arguments)
+        assert (done.exit_code, done.stdout) == (2, ""), done.stderr
+        assert 1 <= len(done.stderr.splitlines()) <= 3
+        document = seedream("generate", *arguments, "--json").document
+        assert document["tasks"] == []
+        assert document["error"]["exit_code"] == 2
+
+    def test_a_prompt_of_bytes_that_are_no_text(self, seedream: Program) -> None:
+        assert seedream("generate", os.fsdecode(b"fox \xff")).exit_code == 2
+        assert seedream("generate", "-", stdin=b"\xff\xfe\x00").exit_code == 2
+
+    def test_an_output_that_exists(self, seedream: Program) -> None:
+        (seedream.cwd / "fox.png").write_text("mine")
+        done = seedream("generate", "fox", "-o", "fox.png")
+        assert done.exit_code == 2
+        assert "fox.png exists" in done.stderr
+        assert (seedream.cwd / "fox.png").read_text() == "mine"
+
+    def test_an_output_that_exists_as_a_dangling_link(self, seedream: Program) -> None:
+        (seedream.cwd / "fox.png").symlink_to("nowhere")
+        assert seedream("generate", "fox", "-o", "fox.png").exit_code == 2
+
+    def test_an_output_whose_ending_is_open_and_exists(self, seedream: Program) -> None:
+        (seedream.cwd / "fox.webp").write_text("mine")
+        assert seedream("generate", "fox", "-o", "fox.{ext}").exit_code == 2
+
+    def test_an_output_whose_folder_is_a_file(self, seedream: Program) -> None:
+        (seedream.cwd / "art").write_text("mine")
+        done = seedream("generate", "fox", "-o", "art/fox.png")
+        assert done.exit_code == 2
+        assert "art" in done.stderr
+
+    def test_no_key(self, seedream: Program) -> None:
+        del seedream.environment["SEEDREAM_API_KEY"]
+        done = seedream("generate", "fox")
+        assert done.exit_code == 4
+        first = done.stderr.splitlines()[0]
+        for way in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox"):
+            assert way in first
+        assert hint(done) == ["config", "set", "api_key"]
+
+    @pytest.mark.parametrize("key", ["sk-a b", "sk-é", "sk-x\n", "\u00a0"])
+    def test_a_malformed_key(self, seedream: Program, key: str) -> None:
+        done = seedream("generate", "fox", env={"SEEDREAM_API_KEY": key})
+        assert done.exit_code == 4
+        assert key.strip() not in done.stderr or not key.strip()
+
+    def test_a_history_that_cannot_be_used(self, seedream: Program) -> None:
+        seedream.state.mkdir(parents=True)
+        (seedream.state / "history.sqlite3").write_bytes(b"not a database at all" * 100)
+        done = seedream("generate", "fox")
+        assert done.exit_code == 9
+        assert (seedream.state / "history.sqlite3").read_bytes().startswith(b"not a database")
+        assert done.stderr.splitlines()[-1].strip().startswith("mv ")
+
+    def test_bytes_and_json_on_one_stdout(self, seedream: Program) -> None:
+        assert seedream("generate", "fox", "-o", "-", "--json").document["error"]["exit_code"] == 2
+
+
+class TestLengthIsCountedInCharacters:
+    def test_4000_chinese_characters_are_sent(self, seedream: Program, sandbox: Sandbox) -> None:
+        prompt = "狐" * 4000
+        assert seedream("generate", "-", stdin=prompt).exit_code == 0
+        assert body_of(sandbox)["prompt"] == prompt
+
+    def test_4001_are_refused(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "-", stdin="狐" * 4001)
+        assert done.exit_code == 2
+        assert "4001 characters; seedream-v4.5 takes at most 4000" in done.stderr
+        assert sandbox.requests == []
+
+    def test_2000_are_sent_to_the_lite_model(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("generate", "-", "-m", "seedream-5.0-lite", stdin="狐" * 2000).exit_code == 0
+
+
+class TestFiles:
+    def test_an_existing_folder_takes_the_default_name(self, seedream: Program, sandbox: Sandbox) -> None:
+        (seedream.cwd / "art").mkdir()
+        [path] = seedream("generate", "fox", "-o", "art").paths
+        assert path.startswith("art/fox-img_")
+
+    def test_a_new_folder_is_made(self, seedream: Program, sandbox: Sandbox) -> None:
+        [path] = seedream("generate", "fox", "-o", "new/deep/").paths
+        assert (seedream.cwd / path).parent == seedream.cwd / "new" / "deep"
+
+    def test_a_template_is_filled(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "A Fox", "-a", "16:9", "-o", "{model}/{ratio}-{quality}-{slug}.{ext}")
+        assert done.paths == ["seedream-v4.5/16x9-2K-a-fox.png"]
+
+    def test_overwrite_replaces(self, seedream: Program, sandbox: Sandbox) -> None:
+        (seedream.cwd / "fox.png").write_text("old")
+        assert seedream("generate", "fox", "-o", "fox.png", "--overwrite").exit_code == 0
+        assert (seedream.cwd / "fox.png").read_bytes() == png()
+
+    def test_skip_existing_pays_nothing_and_prints_the_path(
+        self, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        (seedream.cwd / "fox.png").write_bytes(png(7, 5))
+        done = seedream("generate", "fox", "-o", "fox.png", "--skip-existing")
+        assert (done.exit_code, done.paths) == (0, ["fox.png"])
+        [task] = seedream("generate", "fox", "-o", "fox.png", "--skip-existing", "--json").document["tasks"]
+        assert task["status"] == "skipped"
+        assert (task["files"][0]["width"], task["files"][0]["height"]) == (7, 5)
+        assert sandbox.requests == []
+
+    def test_the_ending_follows_the_bytes(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        image = start_raw(answer(200, JPEG))
+        done_task = {"status": "completed", "result": [f"{image.origin}/x.png?signature=secret"]}
+        seedream.use(start_raw(accepted(), success(done_task)).base_url)
+        done = seedream("generate", "fox")
+        assert done.paths == ["fox-task_1.jpg"]
+        assert "secret" not in done.stderr
+
+    def test_an_explicit_name_keeps_its_ending_with_a_notice(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        image = start_raw(answer(200, JPEG))
+        done_task = {"status": "completed", "result": [f"{image.origin}/x.png"]}
+        seedream.use(start_raw(accepted(), success(done_task)).base_url)
+        done = seedream("generate", "fox", "-o", "fox.png")
+        assert done.paths == ["fox.png"]
+        assert "fox.png holds a JPEG image" in done.stderr
+
+    def test_several_images_of_a_task_are_numbered(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        image = start_raw(answer(200, png(shade=1)), answer(200, png(shade=2)))
+        done_task = {"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]}
+        seedream.use(start_raw(accepted(), success(done_task)).base_url)
+        assert seedream("generate", "fox", "-o", "fox.png").paths == ["fox-1.png", "fox-2.png"]
+
+    def test_stdout_takes_one_image_of_one_task(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        image = start_raw(answer(200, png()))
+        done_task = {"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]}
+        seedream.use(start_raw(accepted(), success(done_task)).base_url)
+        done = seedream("generate", "fox", "-o", "-")
+        assert (done.exit_code, done.raw) == (9, b"")
+        assert seedream(*hint(done)).exit_code == 0
+        assert len(list(seedream.cwd.glob("fox-task_1-*.png"))) == 2
+
+
+class TestTheHistory:
+    def test_has_everything_but_the_key(self, seedream: Program, sandbox: Sandbox) -> None:
+        [path] = seedream("generate", "A red fox").paths
+        database = sqlite3.connect(seedream.state / "history.sqlite3")
+        database.row_factory = sqlite3.Row
+        [row] = database.execute("SELECT * FROM operations").fetchall()
+        [create] = [request for request in sandbox.requests if request.method == "POST"]
+        assert row["idempotency_key"] == create.headers["idempotency-key"]
+        assert row["endpoint"] == "POST /images/generations"
+        assert json.loads(row["request"]) == json.loads(create.body)
+        assert row["task_id"].startswith("img_")
+        assert (row["cost"], row["status"]) == ("0.035", "completed")
+        assert row["request_id"].startswith("req_")
+        assert json.loads(row["results"])[0].startswith(sandbox.image_origin)
+        [file] = database.execute("SELECT * FROM files").fetchall()
+        content = (seedream.cwd / path).read_bytes()
+        assert file["path"] == str(seedream.cwd / path)
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        states = [state for (state,) in database.execute("SELECT status FROM states ORDER BY rowid")]
+        assert states[:2] == ["unanswered", "pending"]
+        assert states[-1] == "completed"
+        for written in seedream.state.iterdir():
+            assert b"sk-test" not in written.read_bytes()
+
+    def test_is_private(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "fox")
+        assert seedream.state.stat().st_mode & 0o777 == 0o700
+        assert (seedream.state / "history.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_left_in_the_folder_but_the_image(seedream: Program, sandbox: Sandbox) -> None:
+    seedream("generate", "fox", "-o", "fox.png")
+    assert [path.name for path in Path(seedream.cwd).iterdir()] == ["fox.png"]

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import signal
+import urllib.request
+
+import pytest
+from support.program import Program
+
+from seedream_cli.sandbox.faults import FAULTS
+
+
+def test_prints_its_base_url_alone_on_stdout_and_logs_requests_on_stderr(seedream: Program) -> None:
+    running = seedream.start("sandbox", "--port", "0", "--seconds", "0.1")
+    running.wait_for(lambda: running.stdout.endswith("\n"))
+    seedream.use(running.stdout.strip())
+    assert seedream("generate", "fox", "-o", "fox.png").exit_code == 0
+    running.wait_for(lambda: "/results/" in running.stderr)
+    stopped = running.stop(signal.SIGINT)
+    assert stopped.exit_code == 130
+    assert len(stopped.stdout.splitlines()) == 1
+    assert "POST /sandbox/v1/images/generations 200" in stopped.stderr
+    assert "signature" not in stopped.stderr
+    assert "sk-test" not in stopped.stderr
+
+
+def test_its_tasks_survive_between_processes(seedream: Program) -> None:
+    task = seedream("generate", "a fox", "--no-wait", "--sandbox").stdout.strip()
+    assert seedream("status", task, "--sandbox", "--watch").exit_code == 0
+    [path] = seedream("download", task, "--sandbox").paths
+    assert path.endswith(f"a-fox-{task}.png")
+
+
+def test_its_picture_is_real_and_of_the_right_size(seedream: Program) -> None:
+    done = seedream("generate", "雪中的红狐", "-a", "21:9", "--sandbox", "--json")
+    [file] = done.document["tasks"][0]["files"]
+    assert (file["width"], file["height"], file["media_type"]) == (3024, 1296, "image/png")
+    assert file["bytes"] > 100_000
+
+
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_speaks_both_dialects_inside_the_process(seedream: Program, dialect: str) -> None:
+    env = {"SEEDREAM_SANDBOX_DIALECT": dialect}
+    [task] = seedream("generate", "fox", "--sandbox", "--json", env=env).document["tasks"]
+    assert task["status"] == "completed"
+    assert task["cost"] == (None if dialect == "seed" else "0.035")
+
+
+def test_takes_faults_inside_the_process(seedream: Program) -> None:
+    done = seedream("generate", "fox", "--sandbox", env={"SEEDREAM_SANDBOX_FAULT": "task-failed"})
+    assert done.exit_code == 3
+
+
+def test_needs_no_key_and_uses_none(seedream: Program) -> None:
+    env = {"SEEDREAM_API_KEY": "not used at all"}
+    assert seedream("generate", "fox", "--sandbox", "--no-wait", env=env).exit_code == 0
+
+
+def test_lists_its_faults_in_its_help(seedream: Program) -> None:
+    shown = seedream("sandbox", "--help").stdout
+    for name in FAULTS:
+        assert f"{name}:" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fault", "sumbit-429"],
+        ["--fault", "submit-429=x"],
+        ["--dialect", "klingon"],
+        ["--port", "70000"],
+        ["--seconds", "-1"],
+    ],
+)
+def test_refuses_what_it_does_not_know(seedream: Program, arguments: list[str]) -> None:
+    done = seedream("sandbox", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_refuses_a_port_that_is_taken(seedream: Program) -> None:
+    running = seedream.start("sandbox")
+    running.wait_for(lambda: running.stdout.endswith("\n"))
+    port = running.stdout.split(":")[2].split("/")[0]
+    done = seedream("sandbox", "--port", port)
+    assert done.exit_code == 2
+    assert "the sandbox cannot start" in done.stderr
+    running.stop(signal.SIGTERM)
+
+
+def test_listens_on_loopback_alone(seedream: Program) -> None:
+    running = seedream.start("sandbox")
+    running.wait_for(lambda: running.stdout.endswith("\n"))
+    assert running.stdout.startswith("http://127.0.0.1:")
+    request = urllib.request.Request(running.stdout.strip() + "/account/status")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request)  # noqa: S310 - loopback
+    running.stop(signal.SIGTERM)

@@ -1,0 +1,136 @@
+"""A signal ends any wait at once, leaves no temporary file, and prints the command that finishes the job."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+from support.images import png
+from support.program import Program, Running, hint
+from support.raw import Exchange, RawServer, accepted, success
+
+from seedream_cli.sandbox.server import Sandbox
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+
+
+@pytest.fixture
+def waiting(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> tuple[Running, Sandbox]:
+    """The program, waiting for a task that takes a second of the sandbox's time."""
+    sandbox = start_sandbox(seconds=1.0)
+    seedream.use(sandbox.base_url)
+    running = seedream.start("generate", "fox", "-o", "art/fox.png", "--poll-interval", "30")
+    running.wait_for(sandbox.task_count)
+    running.wait_for(lambda: "accepted" in running.stderr)
+    return running, sandbox
+
+
+@pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
+def test_in_the_wait_the_printed_command_finishes_the_job(
+    seedream: Program, waiting: tuple[Running, Sandbox], number: signal.Signals, exit_code: int
+) -> None:
+    running, sandbox = waiting
+    stopped = running.stop(number)
+    assert stopped.exit_code == exit_code
+    assert stopped.stdout == ""
+    assert "Traceback" not in stopped.stderr
+    assert list((seedream.cwd / "art").iterdir()) == []
+    finished = seedream(*hint(stopped))
+    assert finished.exit_code == 0, finished.stderr
+    assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
+    assert sandbox.task_count() == 1
+
+
+def test_in_the_wait_gives_a_document_with_json(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(faults=["never-completes"])
+    seedream.use(sandbox.base_url)
+    running = seedream.start("generate", "fox", "--json", "--poll-interval", "30")
+    running.wait_for(lambda: "accepted" in running.stderr)
+    stopped = running.stop(signal.SIGINT)
+    document = stopped.document
+    assert stopped.exit_code == document["error"]["exit_code"] == 130
+    assert document["tasks"][0]["task_id"] == document["error"]["task_id"]
+    assert document["tasks"][0]["error"]["hint"] == document["error"]["hint"]
+
+
+@pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
+def test_before_the_answer_the_printed_command_sends_the_same_request(
+    seedream: Program, start_raw: Callable[..., RawServer], number: signal.Signals, exit_code: int
+) -> None:
+    asked = threading.Event()
+
+    def never(exchange: Exchange) -> None:
+        asked.set()
+        exchange.closed.wait(30)
+
+    server = start_raw(never, accepted("task_1"), success({"status": "queued"}))
+    seedream.use(server.base_url)
+    running = seedream.start("generate", "fox")
+    running.wait_for(asked.is_set)
+    stopped = running.stop(number)
+    assert stopped.exit_code == exit_code
+    assert hint(stopped)[:2] == ["generate", "--resume"]
+    assert seedream(*hint(stopped), "--no-wait").stdout == "task_1\n"
+    first, second = server.requests[:2]
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.body == second.body
+
+
+def test_in_the_download_leaves_no_temporary_file(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    half = threading.Event()
+
+    def slowly(exchange: Exchange) -> None:
+        exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + png())
+        half.set()
+        exchange.closed.wait(30)
+
+    image = start_raw(slowly, lambda exchange: None)
+    seedream.use(start_raw(accepted(), success({"status": "completed", "result": [image.origin]})).base_url)
+    running = seedream.start("generate", "fox", "-o", "fox.png")
+    running.wait_for(half.is_set)
+    running.wait_for(lambda: [*seedream.cwd.glob(".seedream-*.part")])
+    stopped = running.stop(signal.SIGTERM)
+    assert stopped.exit_code == 143
+    assert hint(stopped) == ["download", "task_1"]
+    assert list(seedream.cwd.iterdir()) == []
+
+
+def test_in_the_embedded_sandbox_the_printed_command_has_it_too(seedream: Program) -> None:
+    env = {"SEEDREAM_SANDBOX_SECONDS": "1"}
+    running = seedream.start(
+        "generate", "fox", "--sandbox", "-o", "fox.png", "--poll-interval", "30", env=env
+    )
+    running.wait_for(lambda: "accepted" in running.stderr)
+    stopped = running.stop(signal.SIGINT)
+    assert "--sandbox" in hint(stopped)
+    assert seedream(*hint(stopped), env=env).exit_code == 0
+    assert (seedream.cwd / "fox.png").exists()
+    assert len(seedream("status", "--sandbox").stdout.splitlines()) == 1
+
+
+def test_that_the_caller_ignores_stays_ignored(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(seconds=0.5)
+    seedream.use(sandbox.base_url)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = seedream.start("generate", "fox", "-o", "fox.png")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    running.wait_for(sandbox.task_count)
+    assert running.stop(signal.SIGINT).exit_code == 0
+
+
+def test_ends_the_sandbox_server_quietly(seedream: Program) -> None:
+    running = seedream.start("sandbox")
+    running.wait_for(lambda: running.stdout.startswith("http://127.0.0.1:"))
+    stopped = running.stop(signal.SIGTERM)
+    assert stopped.exit_code == 143
+    assert "Traceback" not in stopped.stderr

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from support.program import Program
+from support.raw import RawServer, accepted, answer, success
+
+from seedream_cli.sandbox.server import Sandbox
+
+
+class TestAskingForATask:
+    def test_that_is_completed_exits_0(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "fox", "-o", "fox.png")
+        task = seedream("status").stdout.split("\t")[1]
+        done = seedream("status", task)
+        assert (done.exit_code, done.stdout) == (0, f"{task}\tcompleted\n")
+
+    def test_that_is_not_finished_exits_8(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
+        task = seedream("generate", "fox", "--no-wait").stdout.strip()
+        done = seedream("status", task)
+        assert done.exit_code == 8
+        assert done.stdout.startswith(f"{task}\t")
+        assert "error:" not in done.stderr
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
+    def test_that_ended_without_an_image_exits_3(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox], status: str
+    ) -> None:
+        seedream.use(start_sandbox(faults=[f"task-{status}"], seconds=0).base_url)
+        task = seedream("generate", "fox", "--no-wait").stdout.strip()
+        done = seedream("status", task)
+        assert done.exit_code == 3
+        assert done.stdout.startswith(f"{task}\t{status}")
+
+    def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("status", "task_nope")
+        assert done.exit_code == 6
+        assert "task_nope" in done.stderr
+
+    def test_with_watch_waits_for_its_end(self, seedream: Program, sandbox: Sandbox) -> None:
+        task = seedream("generate", "fox", "--no-wait").stdout.strip()
+        done = seedream("status", task, "--watch")
+        assert (done.exit_code, done.stdout) == (0, f"{task}\tcompleted\n")
+
+    def test_with_json_has_the_results_urls(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "fox")
+        task = seedream("status").stdout.split("\t")[1]
+        [entry] = seedream("status", task, "--json").document["tasks"]
+        assert entry["result"][0].startswith(sandbox.image_origin)
+        assert entry["prompt"] == "fox"
+
+    def test_carries_several_tasks_as_far_as_they_go(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["task-failed=1"], seconds=0).base_url)
+        failed, fine = (seedream("generate", "fox", "--no-wait").stdout.strip() for _ in range(2))
+        done = seedream("status", failed, "task_nope", fine, "--json")
+        assert done.exit_code == 3
+        document = done.document
+        assert [task["task_id"] for task in document["tasks"]] == [failed, "task_nope", fine]
+        assert [task["error"] and task["error"]["exit_code"] for task in document["tasks"]] == [3, 6, None]
+        assert document["error"]["task_id"] == failed
+
+    def test_shows_an_unknown_state_as_it_came(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream.use(start_raw(success({"status": "Warming-Up"})).base_url)
+        done = seedream("status", "t/1 x")
+        assert (done.exit_code, done.stdout) == (8, "t/1 x\tWarming-Up\n")
+
+    def test_says_something_before_the_first_request_leaves(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(success({"status": "queued"}))
+        seedream.use(server.base_url)
+        assert seedream("status", "t1").stderr.startswith("asking 127.0.0.1:")
+
+    def test_is_answered_for_an_operation_without_a_task(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream.use(start_raw(answer(429, {}, headers={"Retry-After": "3600"})).base_url)
+        seedream("generate", "fox")
+        operation = seedream("status").stdout.split("\t")[1]
+        assert operation.startswith("op_")
+        done = seedream("status", operation)
+        assert done.exit_code == 8
+        assert f"seedream generate --resume {operation}" in done.stderr
+
+
+class TestTheList:
+    def test_is_empty_at_first(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("status")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "no tasks yet" in done.stderr
+
+    def test_needs_neither_key_nor_network(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "A red fox", "-o", "fox.png")
+        before = len(sandbox.requests)
+        del seedream.environment["SEEDREAM_API_KEY"]
+        [line] = seedream("status").stdout.splitlines()
+        assert line.split("\t")[2:] == ["completed", "A red fox", str(seedream.cwd / "fox.png")]
+        assert len(sandbox.requests) == before
+
+    def test_has_the_newest_first_and_at_most_limit(self, seedream: Program, sandbox: Sandbox) -> None:
+        for prompt in ("one", "two", "three"):
+            seedream("generate", prompt, "--no-wait")
+        prompts = [line.split("\t")[3] for line in seedream("status", "--limit", "2").stdout.splitlines()]
+        assert prompts == ["three", "two"]
+
+    def test_has_one_state_where_that_is_asked_for(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "one", "--no-wait")
+        seedream("generate", "two")
+        lines = seedream("status", "--state", "Completed").stdout.splitlines()
+        assert [line.split("\t")[3] for line in lines] == ["two"]
+
+    def test_is_a_document_with_json(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "fox")
+        document = seedream("status", "--json").document
+        assert [task["prompt"] for task in document["tasks"]] == ["fox"]
+        assert document["error"] is None
+
+    def test_keeps_services_apart(
+        self, seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream("generate", "here")
+        other = start_raw(accepted("task_2"))
+        assert seedream("status", env={"SEEDREAM_BASE_URL": other.base_url}).stdout == ""
+
+    def test_takes_every_sandbox_for_one_service(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox().base_url)
+        seedream("generate", "here", "--no-wait")
+        seedream.use(start_sandbox().base_url)
+        assert "here" in seedream("status").stdout
+        assert "here" in seedream("status", "--sandbox").stdout
+
+    def test_refuses_to_watch_nothing(self, seedream: Program) -> None:
+        assert seedream("status", "--watch").exit_code == 2
+
+    def test_shows_hostile_text_as_text(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "a\x1b[31mred\x07\u202efox\ttab [bold]", "--no-wait")
+        done = seedream("status")
+        assert not set("\x1b\x07\u202e") & set(done.stdout)
+        assert done.stdout.count("\t") == 4
+        assert "[bold]" in done.stdout
+        assert json.loads(seedream("status", "--json").stdout)["tasks"][0]["prompt"].startswith("a\x1b[31m")

@@ -1,0 +1,209 @@
+"""Plain lines: one a change of state on stderr, the answer alone on stdout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from support.events import FILE, SENT, operation
+from support.reporters import Tell, told
+
+from seedream_cli.errors import RateLimited, StillPending, TaskFailed
+from seedream_cli.events import (
+    Asking,
+    Ended,
+    Event,
+    Exchange,
+    Kept,
+    Noticed,
+    Polled,
+    Receiving,
+    Retrying,
+    Saved,
+    Sending,
+    Submitted,
+    Waited,
+)
+from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.output.plain import PlainReporter
+from seedream_cli.output.streams import Answer, Conversation
+
+DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
+LIFE: list[Event] = [
+    Sending(SENT),
+    Submitted(operation(cost="0.035")),
+    Polled(operation(status="pending")),
+    Polled(operation(status="processing", progress=10)),
+    Polled(operation(status="processing", progress=60)),
+    Polled(DONE),
+    Receiving(DONE, 1, 1, 0, 1234),
+    Receiving(DONE, 1, 1, 1234, 1234),
+    Saved(DONE, FILE, "red-fox.png"),
+    Ended(replace(DONE, cost="0.035")),
+]
+
+
+@pytest.fixture
+def tell(capfd: pytest.CaptureFixture[str]) -> Tell:
+    return partial(told, capfd)
+
+
+def test_each_change_of_state_is_one_line(tell: Tell) -> None:
+    stdout, stderr = tell(LIFE)
+    assert stdout == "red-fox.png\n"
+    *lines, summary = stderr.splitlines()
+    assert lines == [
+        "submitting to api.apipod.ai: seedream-v4.5, 1:1, 2K (op_12345678)",
+        "img_1: accepted, cost 0.035",
+        "img_1: pending",
+        "img_1: processing 10%",
+        "img_1: completed",
+    ]
+    assert summary.startswith("saved 1 image to ")
+    assert summary.endswith(", 12.3 s, cost 0.035")
+
+
+def test_quiet_leaves_paths_and_errors(tell: Tell) -> None:
+    assert tell([*LIFE[:-1], Noticed(DONE, "by the way"), LIFE[-1]], quiet=True) == ("red-fox.png\n", "")
+    failed = Ended(operation(status="failed"), TaskFailed("the task failed", hint="seedream status"))
+    assert tell([Sending(SENT), failed], quiet=True) == (
+        "",
+        "error: img_1: the task failed\n  seedream status\n",
+    )
+
+
+def test_an_error_is_at_most_three_lines(tell: Tell) -> None:
+    error = TaskFailed(
+        "the task failed", detail="content\npolicy", request_id="req_9", hint="seedream generate …"
+    )
+    _, stderr = tell([Ended(operation(status="failed"), error)])
+    assert stderr.splitlines() == [
+        "error: img_1: the task failed",
+        "  content policy (request req_9)",
+        "  seedream generate …",
+    ]
+
+
+def test_an_id_that_the_message_has_is_not_put_before_it(tell: Tell) -> None:
+    _, stderr = tell([Ended(operation(), StillPending("img_1 is not finished"))])
+    assert stderr == "error: img_1 is not finished\n"
+
+
+def test_with_no_wait_the_answer_is_the_id(tell: Tell) -> None:
+    stdout, stderr = tell([Sending(SENT), Submitted(operation()), Ended(operation())], kind="ids")
+    assert stdout == "img_1\n"
+    assert "saved" not in stderr
+
+
+def test_a_replayed_create_says_that_nothing_is_paid_twice(tell: Tell) -> None:
+    _, stderr = tell([Submitted(operation(), replayed=True)])
+    assert "nothing is paid twice" in stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "line"),
+    [
+        (operation(status="processing", progress=40), StillPending("pending"), "img_1\tprocessing\t40%"),
+        (DONE, None, "img_1\tcompleted"),
+        (
+            operation(status="failed", error_message="content\tpolicy\x1b[31m"),
+            TaskFailed("failed"),
+            "img_1\tfailed\tcontent policy [31m",
+        ),
+    ],
+)
+def test_a_state_is_one_line_with_tabs(
+    tell: Tell, task: Operation, error: StillPending | TaskFailed | None, line: str
+) -> None:
+    stdout, _ = tell([Asking(task), Polled(task), Ended(task, error)], kind="states")
+    assert stdout == f"{line}\n"
+
+
+def test_a_state_that_nobody_told_is_not_made_up(tell: Tell) -> None:
+    stdout, _ = tell([Asking(operation()), Ended(operation(), RateLimited("later"))], kind="states")
+    assert stdout == ""
+
+
+def test_a_file_that_is_there_already_is_an_answer_too(tell: Tell) -> None:
+    stdout, stderr = tell([Kept(DONE, FILE, "red-fox.png"), Ended(DONE)])
+    assert (stdout, stderr) == ("red-fox.png\n", "red-fox.png is there already\n")
+
+
+def test_waits_are_told_with_verbose_alone(tell: Tell) -> None:
+    event = Retrying(SENT, RateLimited("the API asks to slow down"), 2.5, "submitting")
+    assert tell([event])[1] == ""
+    assert tell([event], verbose=True)[1] == "submitting: the API asks to slow down; again in 2.5 s\n"
+
+
+def test_a_long_wait_gets_a_word(tell: Tell) -> None:
+    _, stderr = tell([Waited(operation(), 120)])
+    assert stderr == (
+        "note: img_1 has taken 2 min 00 s so far; waiting can be stopped with Ctrl-C, nothing is lost\n"
+    )
+
+
+EVIL = "[bold]red[/bold]\x1b[31m\x1b]0;owned\x07\u202egnp.exe\n\x9b2Jimg"
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [Noticed(DONE, EVIL)],
+        [Submitted(operation(task_id=EVIL, cost=EVIL))],
+        [Polled(operation(task_id=EVIL, status=EVIL))],
+        [Polled(operation(status=EVIL)), Ended(operation(status=EVIL, error_message=EVIL))],
+        [Asking(operation(task_id=EVIL))],
+        [Retrying(SENT, RateLimited(EVIL), 1, EVIL)],
+        [Sending(replace(SENT, request=GenerationRequest(prompt="x", model=EVIL)))],
+        [Ended(operation(), TaskFailed(EVIL, detail=EVIL, request_id=EVIL, hint=EVIL))],
+    ],
+)
+@pytest.mark.parametrize("kind", ["states", "ids"])
+def test_what_a_server_says_is_text_on_one_line(tell: Tell, events: list[Event], kind: str) -> None:
+    for shown in tell(events, kind=kind, verbose=True):
+        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x00"} & set(shown)
+        assert "\n img" not in shown
+        assert not shown or "[bold]red[/bold]" in shown or "img_1" in shown
+    assert len("".join(tell(events, kind=kind, verbose=True)).splitlines()) <= 4
+
+
+def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
+    assert summary(tell, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(", 12.3 s, cost 0.3")
+    words = summary(tell, "out/1.png", "out/2.png", costs=["1 credit", "2 credits"])
+    assert words.endswith("cost 1 credit + 2 credits")
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["fox.png"], "saved 1 image to ./,"),
+        (["/fox.png"], "saved 1 image to /,"),
+        (["out/1.png", "out/2.png"], "saved 2 images to out/,"),
+        (["a/1.png", "b/2.png"], "saved 2 images,"),
+    ],
+)
+def test_the_summary_tells_how_many_and_where(tell: Tell, paths: list[str], words: str) -> None:
+    assert summary(tell, *paths, costs=["0.1"] * len(paths)).startswith(words)
+
+
+def summary(tell: Tell, *paths: str, costs: list[str]) -> str:
+    """The closing line after these were saved."""
+    events: list[Event] = []
+    for number, (path, cost) in enumerate(zip(paths, costs, strict=True)):
+        done = replace(DONE, id=f"op_{number}", task_id=f"img_{number}", cost=cost)
+        events += [Saved(done, FILE, path), Ended(done)]
+    return tell(events)[1].splitlines()[-1]
+
+
+def test_exchanges_are_told_with_verbose_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    exchange = Exchange("GET", "https://api.apipod.ai/v1/x", 429, 0.1234, "req_1", "slow\x1b down")
+    unanswered = Exchange("GET", "https://api.apipod.ai/v1/x", None, 10, None, None)
+    for verbose in (False, True):
+        teller = PlainReporter(Answer(), Conversation(colour=False), "paths", quiet=False, verbose=verbose)
+        teller.trace(exchange)
+        teller.trace(unanswered)
+    assert capfd.readouterr().err.splitlines() == [
+        "GET https://api.apipod.ai/v1/x → HTTP 429 in 0.12 s, request req_1: slow  down",
+        "GET https://api.apipod.ai/v1/x → no answer in 10.00 s",
+    ]

@@ -1,0 +1,203 @@
+"""stdout and stderr, whatever became of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from support.program import Program
+
+from seedream_cli.output.streams import draws, wants_colour
+from seedream_cli.sandbox.server import Sandbox
+
+GENERATE = 'seedream generate "雪中的红狐" -o fox.png'
+
+
+@pytest.fixture(autouse=True)
+def service(sandbox: Sandbox) -> None:
+    """A sandbox is the program's service."""
+
+
+@pytest.mark.parametrize("command", [GENERATE, GENERATE + " --json"])
+def test_a_reader_that_left_does_not_stop_the_work(seedream: Program, command: str) -> None:
+    done = seedream.shell(f"{command} | true; exit ${{PIPESTATUS[0]}}")
+    assert done.exit_code == 0
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+    assert (seedream.cwd / "fox.png").is_file()
+
+
+def test_a_reader_of_one_line_is_enough(seedream: Program) -> None:
+    done = seedream.shell("seedream config list | head -1; exit ${PIPESTATUS[0]}")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_closed_do_not_stop_the_work(seedream: Program, closed: str) -> None:
+    done = seedream.shell(f"{GENERATE} {closed}")
+    assert done.exit_code == 0
+    assert "Traceback" not in done.stdout + done.stderr
+    image = (seedream.cwd / "fox.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    assert image.endswith(b"IEND\xaeB`\x82"), "nothing that was meant for a stream went into a file"
+    assert not image.count(b"submitting")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+@pytest.mark.parametrize("command", ["config list", "--version", "--help"])
+def test_short_answers_bear_closed_streams_too(seedream: Program, command: str, closed: str) -> None:
+    done = seedream.shell(f"seedream {command} {closed}")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "2> >(true)"])
+def test_a_failure_keeps_its_exit_code_where_nobody_hears_it(seedream: Program, closed: str) -> None:
+    done = seedream.shell(f"seedream config get nope {closed}")
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", "")
+
+
+def test_a_stderr_that_is_full_does_not_stop_the_work(seedream: Program) -> None:
+    done = seedream.shell(f"{GENERATE} 2>/dev/full")
+    assert (done.exit_code, done.stdout) == (0, "fox.png\n")
+
+
+def test_a_stdout_that_is_full_is_9_after_the_work(seedream: Program) -> None:
+    done = seedream.shell(f"{GENERATE} >/dev/full")
+    assert done.exit_code == 9
+    assert "error: stdout cannot be written to: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (seedream.cwd / "fox.png").is_file()
+    assert seedream.shell("seedream config list >/dev/full").exit_code == 9
+
+
+@pytest.mark.parametrize("command", ["config list --json", "config get nope --json"])
+def test_a_stdout_that_is_full_is_9_for_json_too(seedream: Program, command: str) -> None:
+    done = seedream.shell(f"seedream {command} >/dev/full")
+    assert done.exit_code in (2, 9) if "nope" in command else done.exit_code == 9
+    assert "stdout cannot be written to" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_a_stdout_that_is_full_is_9_for_help_too(seedream: Program, command: str) -> None:
+    done = seedream.shell(f"seedream {command} >/dev/full")
+    assert "Traceback" not in done.stderr
+    assert done.exit_code == 9
+
+
+def test_help_into_a_pipe_that_was_closed_is_no_failure(seedream: Program) -> None:
+    # true has left before help is ready.
+    done = seedream.shell("seedream --help | true; exit ${PIPESTATUS[0]}")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "POSIX", "PYTHONIOENCODING": "ascii"},
+        {"LANG": "C", "PYTHONIOENCODING": "latin-1:strict"},
+        {"PYTHONUTF8": "1", "PYTHONIOENCODING": "cp1252"},
+    ],
+    ids=lambda env: "-".join(map("=".join, env.items())),
+)
+def test_chinese_output_bears_any_locale(seedream: Program, env: dict[str, str]) -> None:
+    done = seedream("generate", "雪中的红狐", "--json", env=env)
+    assert done.exit_code == 0
+    assert done.document["tasks"][0]["prompt"] == "雪中的红狐"
+    assert '"雪中的红狐"' in done.stdout
+    [path] = seedream.cwd.glob("雪中的红狐-img_*.png")
+    assert done.document["tasks"][0]["files"][0]["path"] == str(path)
+
+
+def test_chinese_output_bears_a_python_that_was_told_to_know_ascii_alone(seedream: Program) -> None:
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = seedream("generate", "-", "--json", stdin="雪中的红狐", env=env)
+    assert done.exit_code == 0, done.stderr
+    assert '"雪中的红狐"' in done.stdout
+    [file] = done.document["tasks"][0]["files"]
+    assert Path(file["path"]).is_file()
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"FORCE_COLOR": "0"},
+        {"FORCE_COLOR": "0", "CLICOLOR_FORCE": "1"},
+        {"GITHUB_ACTIONS": "true"},
+        {"NO_COLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"},
+    ],
+    ids=lambda env: "-".join(map("=".join, env.items())) or "nothing",
+)
+def test_in_a_pipe_there_is_no_ansi_anywhere(seedream: Program, env: dict[str, str]) -> None:
+    for arguments in (("generate", "--help"), ("config", "set", "nope", "x")):
+        done = seedream(*arguments, env=env)
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "env", [{"FORCE_COLOR": "1"}, {"CLICOLOR_FORCE": "1"}, {"FORCE_COLOR": "3", "NO_COLOR": ""}]
+)
+def test_colours_can_be_forced_for_people_and_never_for_the_answer(
+    seedream: Program, env: dict[str, str]
+) -> None:
+    assert seedream("config", "set", "nope", "x", env=env).stderr.startswith("\x1b[1;31merror:\x1b[0m ")
+    done = seedream("generate", "a fox", "-o", "fox.png", env=env)
+    assert done.stdout == "fox.png\n"
+    assert "\x1b[?25l" not in done.stderr, "nothing is drawn in a pipe"
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "colour"),
+    [
+        ({}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "0"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"FORCE_COLOR": "false", "CLICOLOR_FORCE": "1"}, False),
+        ({"CLICOLOR_FORCE": "0"}, True),
+    ],
+)
+def test_no_color_wins_over_force_color_wins_over_clicolor_force_wins_over_the_terminal(
+    environment: dict[str, str], colour: bool
+) -> None:
+    assert wants_colour(Screen(), environment) is colour
+
+
+@pytest.mark.parametrize(
+    ("environment", "drawn"),
+    [
+        ({}, True),
+        ({"TERM": "dumb"}, False),
+        ({"CI": "true"}, False),
+        ({"CI": ""}, True),
+        ({"NO_COLOR": "1"}, True),
+    ],
+)
+def test_drawing_needs_a_terminal_that_can_and_no_ci(environment: dict[str, str], drawn: bool) -> None:
+    assert draws(Screen(), environment) is drawn
+    assert not draws(io.StringIO(), environment)
+    assert not draws(None, environment)
+
+
+def test_a_closed_stream_is_no_terminal() -> None:
+    stream = Screen()
+    stream.close()
+    assert not wants_colour(io.StringIO(), {})
+    closed = io.StringIO()
+    closed.close()
+    assert not draws(closed, {})
+
+
+def test_quiet_leaves_the_path_alone(seedream: Program) -> None:
+    done = seedream("generate", "a fox", "-o", "fox.png", "-q")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "fox.png\n", "")

@@ -1,0 +1,93 @@
+"""Text from outside is shown as text."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seedream_cli.errors import SeedreamError
+from seedream_cli.output.report import Failure
+from seedream_cli.output.text import clean, duration, shortened, size
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included
+
+
+@given(ANY_TEXT)
+def test_no_control_character_is_left(text: str) -> None:
+    left = clean(text)
+    assert not [char for char in left if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")]
+    bidirectional = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    assert not [char for char in left if unicodedata.bidirectional(char) in bidirectional]
+    assert len(left.splitlines()) <= 1
+    left.encode("utf-8")
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
+def test_letters_of_any_script_and_brackets_stay_as_they_are(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb", "a b"),
+        ("a\r\n\tb", "a b"),
+        ("\x1b[31mred", " [31mred"),
+        ("\x1b]0;title\x07", " ]0;title "),
+        ("\x9b31m", " 31m"),
+        ("exe\u202egnp.", "exe gnp."),
+        ("\u200eleft\u2066x\u2069", " left x "),
+        ("[bold]红狐[/bold]", "[bold]红狐[/bold]"),
+        ("caf\udce9", "caf?"),
+        ("", ""),
+    ],
+)
+def test_what_a_terminal_would_obey_becomes_a_blank(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+def test_a_servers_words_are_cut_at_500_characters() -> None:
+    [_, words] = Failure(SeedreamError("refused", detail="x" * 501)).lines()
+    assert words == "x" * 499 + "…"
+    [_, words] = Failure(SeedreamError("refused", detail="红" * 500)).lines()
+    assert words == "红" * 500
+
+
+@given(ANY_TEXT, st.integers(1, 20))
+def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> None:
+    cut = shortened(text, length)
+    assert len(cut) <= length
+    assert cut == text or cut.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.0 s"),
+        (1.25, "1.2 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (119.6, "2 min 00 s"),
+        (3661, "61 min 01 s"),
+    ],
+)
+def test_a_duration_is_read_by_people(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
+)
+def test_a_size_is_read_by_people(count: int, shown: str) -> None:
+    assert size(count) == shown

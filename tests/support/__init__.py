@@ -1,0 +1,1 @@
+"""What tests stand on: the program as a process, servers on loopback, images, terminals."""

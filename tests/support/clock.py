@@ -1,0 +1,16 @@
+"""A clock that goes on only when somebody waits."""
+
+from __future__ import annotations
+
+
+class Clock:
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self.time = start
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.time
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.time += seconds

@@ -1,0 +1,32 @@
+"""The life of a task as events, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from seedream_cli.models import GenerationRequest, Operation, SavedFile
+
+FILE = SavedFile(
+    number=1,
+    path="/home/ada/red-fox.png",
+    sha256="ab" * 32,
+    bytes=1234,
+    media_type="image/png",
+    width=4,
+    height=3,
+)
+
+SENT = Operation(
+    id="op_12345678",
+    service="https://api.apipod.ai/v1",
+    created=1_800_000_000.0,
+    output="/home/ada/{slug}-{task}.{ext}",
+    request=GenerationRequest(prompt="A red fox [bold]"),
+    idempotency_key="0c9f",
+)
+
+
+def operation(**changes: Any) -> Operation:
+    """The operation after its create was answered."""
+    return replace(SENT, **{"task_id": "img_1", "status": "pending", **changes})

@@ -1,0 +1,168 @@
+"""The program as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+COMMAND = (sys.executable, "-m", "seedream_cli")
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: int
+    stdout: str
+    stderr: str
+    raw: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        parsed = json.loads(self.stdout)
+        assert isinstance(parsed, dict)
+        return parsed
+
+    @property
+    def paths(self) -> list[str]:
+        return self.stdout.splitlines()
+
+
+class Program:
+    """Runs `seedream` in a home of its own, where nothing of this machine's user is seen."""
+
+    def __init__(self, home: Path) -> None:
+        self.cwd = home / "work"
+        self.config = home / "config" / "apipod-seedream" / "config.toml"
+        self.state = home / "state" / "apipod-seedream"
+        self.cwd.mkdir(parents=True)
+        self.environment: dict[str, str] = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_STATE_HOME": str(home / "state"),
+            "TERM": "xterm-256color",
+            "SEEDREAM_POLL_INTERVAL": "0.05",
+            "SEEDREAM_SANDBOX_SECONDS": "0.2",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def __call__(
+        self,
+        *arguments: str,
+        stdin: str | bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 60,
+    ) -> Result:
+        """Run to the end; ``env`` adds to the environment."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            env={**self.environment, **(env or {})},
+            cwd=cwd or self.cwd,
+            timeout=timeout,
+            check=False,
+        )
+        return Result(
+            done.returncode,
+            done.stdout.decode("utf-8", "surrogateescape"),
+            done.stderr.decode("utf-8", "surrogateescape"),
+            done.stdout,
+        )
+
+    def shell(self, script: str, *, env: Mapping[str, str] | None = None) -> Result:
+        """Run a shell script in which `seedream` is the program."""
+        function = f'seedream() {{ "{sys.executable}" -m seedream_cli "$@"; }}\n'
+        done = subprocess.run(
+            ["bash", "-c", function + script],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env={**self.environment, **(env or {})},
+            cwd=self.cwd,
+            timeout=60,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode(), done.stdout)
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
+        """Start and go on, to send it signals."""
+        return Running(
+            subprocess.Popen(
+                [*COMMAND, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**self.environment, **(env or {})},
+                cwd=self.cwd,
+            )
+        )
+
+    def use(self, base_url: str, key: str = "sk-test-0123456789") -> None:
+        """Make this the service of all further runs."""
+        self.environment |= {"SEEDREAM_BASE_URL": base_url, "SEEDREAM_API_KEY": key}
+
+
+class Running:
+    """A started program; both of its streams are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._read: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._readers = [
+            threading.Thread(target=self._follow, args=(name, stream), daemon=True)
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _follow(self, name: str, stream: IO[bytes] | None) -> None:
+        assert stream is not None
+        with stream:
+            while chunk := os.read(stream.fileno(), 65536):
+                self._read[name] += chunk
+
+    @property
+    def stdout(self) -> str:
+        return self._read["stdout"].decode()
+
+    @property
+    def stderr(self) -> str:
+        return self._read["stderr"].decode()
+
+    def wait_for(self, condition: Callable[[], object], *, timeout: float = 20) -> None:
+        """Wait until something outside of the program tells that it is where it should be."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self.process.poll() is None, self.result()
+            assert time.monotonic() < deadline, "the program did not come this far"
+            time.sleep(0.01)
+
+    def stop(self, number: signal.Signals) -> Result:
+        self.process.send_signal(number)
+        return self.result()
+
+    def result(self) -> Result:
+        self.process.wait(timeout=30)
+        for reader in self._readers:
+            reader.join(timeout=30)
+        return Result(self.process.returncode, self.stdout, self.stderr, bytes(self._read["stdout"]))
+
+
+def hint(result: Result) -> Sequence[str]:
+    """The words of the command that the last line of an error tells to run, without its first."""
+    import shlex
+
+    words = shlex.split(result.stderr.strip().splitlines()[-1])
+    assert words[0] == "seedream", result.stderr
+    return words[1:]

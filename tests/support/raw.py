@@ -1,0 +1,133 @@
+"""A server at the socket: it answers bytes that no HTTP library would send, and keeps what it received."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Exchange:
+    """One connection's turn, handed to a reply that is a function: it may send, wait or close."""
+
+    connection: socket.socket
+    request: Request
+    closed: threading.Event = field(default_factory=threading.Event)
+
+
+#: What to answer: bytes as they go out; None to close without an answer; or a function that does as it likes.
+Reply = bytes | None | Callable[[Exchange], None]
+
+
+def answer(
+    status: int = 200,
+    body: object = b"",
+    *,
+    headers: dict[str, str] | None = None,
+    length: int | bool | None = True,
+) -> bytes:
+    """An HTTP answer that closes its connection. ``length``: True for the right one, False for none."""
+    content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    lines = [f"HTTP/1.1 {status} Any", "Connection: close"]
+    if length is True:
+        lines.append(f"Content-Length: {len(content)}")
+    elif length is not False and length is not None:
+        lines.append(f"Content-Length: {length}")
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def success(data: object, *, code: int = 200, **more: Any) -> bytes:
+    return answer(200, {"code": code, "message": "success", "data": data}, **more)
+
+
+def accepted(task_id: str = "task_1", **more: Any) -> bytes:
+    return success({"task_id": task_id}, **more)
+
+
+class RawServer:
+    """Answers with ``replies`` in turn; the last one is repeated."""
+
+    def __init__(self, replies: Iterable[Reply] = ()) -> None:
+        self.replies: list[Reply] = list(replies)
+        self.requests: list[Request] = []
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.origin}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            request = _read(connection)
+            if request is None:
+                return
+            with self._lock:
+                self.requests.append(request)
+                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            try:
+                if callable(reply):
+                    reply(Exchange(connection, request, self._closing))
+                elif reply is not None:
+                    connection.sendall(reply)
+            except OSError:
+                return
+
+
+def _read(connection: socket.socket) -> Request | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += connection.recv(65536)
+    method, path, _ = first.split(" ", 2)
+    return Request(method, path, headers, body)

@@ -1,0 +1,41 @@
+"""Operations as they are before anything was sent, and the events of their life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seedream_cli.events import Ended, Event
+from seedream_cli.models import GenerationRequest, Operation
+
+SERVICE = "api.test"
+
+E = TypeVar("E", bound=Event)
+
+
+def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
+    """An operation whose image goes to ``name`` in ``folder``."""
+    given: dict[str, Any] = {
+        "id": "op_abcd1234",
+        "service": SERVICE,
+        "created": 1_800_000_000.0,
+        "output": str(folder / name),
+        "request": GenerationRequest(prompt="a red fox in snow"),
+        "idempotency_key": "key-1",
+        "key_id": "fingerprint",
+        **values,
+    }
+    return Operation(**given)
+
+
+def played(events: Iterable[Event]) -> tuple[list[Event], Ended]:
+    """All events, and the last one, which tells how it ended."""
+    seen = list(events)
+    assert isinstance(seen[-1], Ended)
+    assert not any(isinstance(event, Ended) for event in seen[:-1])
+    return seen, seen[-1]
+
+
+def of_kind(events: Iterable[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]

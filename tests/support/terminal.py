@@ -1,0 +1,167 @@
+"""The program under a real terminal of a given size, of which the screen can be read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyte
+
+from .program import COMMAND, Program
+
+#: Makes its stdin the controlling terminal, as a shell would, and becomes the program.
+_IN_FRONT = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+if sys.argv[1] == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is left on the screen after the end (without blank lines), and every byte that came."""
+
+    exit_code: int
+    lines: list[str]
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Terminal:
+    """Runs `seedream` with a terminal as stdin, stdout and stderr; ``stdout`` may be a file instead. With
+    ``nohup`` it goes on when the terminal hangs up.
+
+    ``screens`` are all screens that were seen, the latest last; a screen is its lines without blank ends.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        env: Mapping[str, str] | None = None,
+        stdout: Path | None = None,
+        nohup: bool = False,
+    ) -> None:
+        self.columns = columns
+        self.raw = b""
+        self.screens: list[str] = [""]
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self._changed = threading.Condition()
+        self._master, slave = pty.openpty()
+        # Ends the reader before its descriptor is closed: the number may be another file's by then.
+        self._done, self._end = os.pipe()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        file = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if stdout else slave
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-IS", "-c", _IN_FRONT, "nohup" if nohup else "", *COMMAND, *arguments],
+                stdin=slave,
+                stdout=file,
+                stderr=slave,
+                env={**program.environment, **(env or {})},
+                cwd=program.cwd,
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in {slave, file}:
+                os.close(descriptor)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def screen(self) -> str:
+        return self.screens[-1]
+
+    def screen_until(self, predicate: Callable[[str], object], *, timeout: float = 20) -> str:
+        """Wait for a screen that fulfils the predicate (those that are gone already count); that screen."""
+        seen = 0
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for screen in self.screens[seen:]:
+                    if predicate(screen):
+                        return screen
+                seen = len(self.screens)
+                left = deadline - time.monotonic()
+                assert left > 0, f"no such screen; the last one is:\n{self.screen}"
+                assert self._reader.is_alive(), (
+                    f"it ended without such a screen; the last one is:\n{self.screen}"
+                )
+                self._changed.wait(min(left, 0.2))
+
+    def send(self, typed: bytes) -> None:
+        os.write(self._master, typed)
+
+    def hang_up(self) -> int:
+        """Close the terminal under the program, as its window would; its exit code."""
+        self._close_master()
+        return self.process.wait(timeout=30)
+
+    def result(self) -> Shown:
+        """Wait for the end."""
+        exit_code = self.process.wait(timeout=60)
+        self._reader.join(timeout=10)
+        lines = [line for line in self.screen.split("\n") if line]
+        self.close()
+        return Shown(exit_code, lines, self.raw)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._close_master()
+
+    def _close_master(self) -> None:
+        if self._master < 0:
+            return
+        os.close(self._end)
+        self._reader.join()
+        os.close(self._done)
+        os.close(self._master)
+        self._master = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        while True:
+            ready, _, _ = select.select([self._master, self._done], [], [])
+            try:
+                data = os.read(self._master, 65536) if self._master in ready else b""
+            except OSError:
+                # Linux says so when nobody has the other end open any more.
+                data = b""
+            with self._changed:
+                if data:
+                    self.raw += data
+                    self._stream.feed(data)
+                    self.screens.append("\n".join(line.rstrip() for line in self._screen.display))
+                self._changed.notify_all()
+            if not data:
+                return

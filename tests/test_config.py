@@ -1,0 +1,372 @@
+"""Where settings come from, which of them wins, and how a key is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedream_cli.config import Settings, fingerprint, service_of
+from seedream_cli.errors import MalformedKey, MissingKey, UsageProblem
+from seedream_cli.settings import KEYS
+
+#: For each setting, five values that can be told apart, from the strongest origin to the weakest but one.
+VALUES = {
+    "api_key": ("sk-flag", "sk-environment", "sk-project", "sk-profile"),
+    "api_key_file": ("flag.txt", "environment.txt", "project.txt", "profile.txt"),
+    "base_url": ("https://flag.test", "https://env.test", "https://project.test", "https://profile.test"),
+    "model": ("flag", "environment", "project", "profile"),
+    "aspect_ratio": ("1:2", "1:3", "1:4", "1:5"),
+    "quality": ("5K", "6K", "7K", "8K"),
+    "output": ("flag/", "environment/", "project/", "profile/"),
+    "timeout": (1.0, 2.0, 3.0, 4.5),
+    "poll_interval": (1.0, 2.0, 3.0, 4.5),
+    "max_bytes": (1, 2, 3, 4),
+    "callback_url": ("https://flag", "https://environment", "https://project", "https://profile"),
+}
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def resolve(tmp_path: Path) -> Make:
+    """Settings of a config, a project's file, an environment and flags."""
+
+    def make(
+        config: str = "",
+        project: str = "",
+        environment: dict[str, str] | None = None,
+        flags: dict[str, str | None] | None = None,
+        profile: str | None = None,
+    ) -> Settings:
+        if config:
+            (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+        if project:
+            (tmp_path / "seedream.toml").write_text(project, encoding="utf-8")
+        return Settings(environment or {}, tmp_path, tmp_path / "config.toml", profile, flags or {})
+
+    return make
+
+
+def no_stdin() -> str:
+    raise AssertionError("stdin was read without being asked to")
+
+
+def toml(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_every_setting_is_in_the_tests_of_precedence() -> None:
+    assert VALUES.keys() == KEYS.keys()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_flag_beats_environment_beats_project_beats_profile_beats_default(
+    resolve: Make, tmp_path: Path, name: str
+) -> None:
+    flag, environment, project, profile = VALUES[name]
+    variable = f"SEEDREAM_{name.upper()}"
+    everything: dict[str, Any] = {
+        "config": f"[profiles.default]\n{name} = {toml(profile)}\n",
+        "project": f"[defaults]\n{name} = {toml(project)}\n" if KEYS[name].in_project else "",
+        "environment": {variable: str(environment)},
+        "flags": {name: str(flag)},
+    }
+
+    def found() -> tuple[Any, str]:
+        setting = resolve(**everything).get(name)
+        return setting.value, setting.origin
+
+    assert found() == (flag, "flag")
+    everything["flags"] = {name: None}
+    assert found() == (environment, f"environment: {variable}")
+    everything["environment"] = {variable: ""}
+    if KEYS[name].in_project:
+        assert found() == (project, "seedream.toml [defaults]")
+        (tmp_path / "seedream.toml").unlink()
+        everything["project"] = ""
+    assert found() == (profile, f"{tmp_path / 'config.toml'} [profiles.default]")
+    (tmp_path / "config.toml").unlink()
+    everything["config"] = ""
+    default = KEYS[name].default
+    assert found() == (None if default is None else KEYS[name].parse(default), "default")
+
+
+def test_the_providers_own_variable_holds_the_key_too(resolve: Make) -> None:
+    assert resolve(environment={"APIPOD_API_KEY": "sk-theirs"}).api_key(no_stdin) == "sk-theirs"
+    both = resolve(environment={"APIPOD_API_KEY": "sk-theirs", "SEEDREAM_API_KEY": "sk-ours"})
+    assert both.api_key(no_stdin) == "sk-ours"
+
+
+def test_a_files_key_counts_where_its_origin_is_stronger(resolve: Make, tmp_path: Path) -> None:
+    file = tmp_path / "key.txt"
+    file.write_text("sk-file")
+    config = '[profiles.default]\napi_key = "sk-config"\n'
+    flagged = resolve(config, environment={"SEEDREAM_API_KEY": "sk-env"}, flags={"api_key_file": str(file)})
+    assert flagged.api_key(no_stdin) == "sk-file"
+    named = resolve(config, environment={"SEEDREAM_API_KEY_FILE": str(file)})
+    assert named.api_key(no_stdin) == "sk-file"
+    both = {"SEEDREAM_API_KEY_FILE": str(file), "SEEDREAM_API_KEY": "sk-env"}
+    assert resolve(config, environment=both).api_key(no_stdin) == "sk-env"
+
+
+def test_a_malformed_key_that_loses_to_a_flag_does_no_harm(resolve: Make, tmp_path: Path) -> None:
+    file = tmp_path / "key.txt"
+    file.write_text("sk-file")
+    settings = resolve(environment={"SEEDREAM_API_KEY": "two words"}, flags={"api_key_file": str(file)})
+    assert settings.api_key(no_stdin) == "sk-file"
+
+
+@pytest.mark.parametrize(
+    "content", [b"sk-file", b"sk-file\n", b"\r\n sk-file \r\n", b"\xef\xbb\xbfsk-file\r\n"]
+)
+def test_blank_space_around_a_files_key_is_dropped(resolve: Make, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "key.txt"
+    file.write_bytes(content)
+    assert resolve(flags={"api_key_file": str(file)}).api_key(no_stdin) == "sk-file"
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_the_key_is_read_from_stdin_where_the_file_is_named_so(resolve: Make, name: str) -> None:
+    assert resolve(flags={"api_key_file": name}).api_key(lambda: "sk-stdin\n") == "sk-stdin"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"sk two", b"sk-\xc3\xa9\n", b"sk-one\nsk-two\n"])
+def test_a_malformed_key_in_a_file_is_refused_without_being_shown(
+    resolve: Make, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "key.txt"
+    file.write_bytes(content)
+    with pytest.raises(MalformedKey, match=r"in the file \(--api-key-file\) is malformed") as refused:
+        resolve(flags={"api_key_file": str(file)}).api_key(no_stdin)
+    assert "sk" not in refused.value.message
+
+
+def test_a_key_file_that_is_no_text_is_a_malformed_key(resolve: Make, tmp_path: Path) -> None:
+    file = tmp_path / "key.txt"
+    file.write_bytes(b"sk-\xff")
+    with pytest.raises(MalformedKey, match="is no text"):
+        resolve(flags={"api_key_file": str(file)}).api_key(no_stdin)
+
+
+def test_a_key_in_the_place_of_its_files_name_is_not_shown(resolve: Make) -> None:
+    with pytest.raises(MissingKey, match="cannot be read: No such file") as missing:
+        resolve(environment={"SEEDREAM_API_KEY_FILE": "sk-in-the-wrong-place"}).api_key(no_stdin)
+    assert "sk-" not in missing.value.message
+    assert "SEEDREAM_API_KEY_FILE" in missing.value.message
+
+
+def test_a_missing_key_names_the_ways_to_give_one(resolve: Make) -> None:
+    with pytest.raises(
+        MissingKey, match=r"SEEDREAM_API_KEY.*--api-key-file.*store one.*--sandbox"
+    ) as missing:
+        resolve().api_key(no_stdin)
+    assert missing.value.hint == "seedream config set api_key"
+
+
+def test_a_malformed_key_is_refused_in_use_without_being_shown(resolve: Make) -> None:
+    for settings in (
+        resolve(environment={"SEEDREAM_API_KEY": "sk-hunter22\n"}),
+        resolve('[profiles.default]\napi_key = "sk hunter22"\n'),
+    ):
+        with pytest.raises(MalformedKey) as refused:
+            settings.api_key(no_stdin)
+        assert "hunter22" not in f"{refused.value}{refused.value.detail}{refused.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("sk-0123456789abcdef", "…cdef"), ("0123456789abcdef", "…cdef"), ("0123456789abcde", "…"), ("x", "…")],
+)
+def test_of_a_key_no_more_is_shown_than_it_can_spare(resolve: Make, key: str, shown: str) -> None:
+    assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").shown == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), [("300", "300"), ("0.05", "0.05"), ("1234567.5", "1234567.5")])
+def test_a_number_is_shown_as_it_was_written(resolve: Make, text: str, shown: str) -> None:
+    assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").shown == shown
+
+
+PROFILES = """
+profile = "work"
+[profiles.default]
+model = "of-default"
+[profiles.work]
+model = "of-work"
+[profiles.home]
+model = "of-home"
+"""
+
+
+def test_the_configs_own_choice_of_profile_counts(resolve: Make) -> None:
+    assert resolve(PROFILES).value("model") == "of-work"
+
+
+def test_the_environment_chooses_a_profile(resolve: Make) -> None:
+    assert resolve(PROFILES, environment={"SEEDREAM_PROFILE": "home"}).value("model") == "of-home"
+    assert resolve(PROFILES, environment={"SEEDREAM_PROFILE": ""}).value("model") == "of-work"
+
+
+def test_the_flag_chooses_a_profile_before_all(resolve: Make) -> None:
+    settings = resolve(PROFILES, environment={"SEEDREAM_PROFILE": "home"}, profile="default")
+    assert settings.value("model") == "of-default"
+
+
+def test_an_unknown_profile_is_refused_with_a_suggestion(resolve: Make) -> None:
+    with pytest.raises(UsageProblem, match=r"no profile 'wrok' in .*config\.toml; did you mean 'work'"):
+        resolve(PROFILES, profile="wrok").value("model")
+
+
+def test_the_default_profile_need_not_exist(resolve: Make) -> None:
+    assert resolve(profile="default").value("model") == KEYS["model"].default
+
+
+def test_the_projects_folder_is_where_images_go(resolve: Make) -> None:
+    setting = resolve(project='[defaults]\ndir = "art/"\n').get("output")
+    assert (setting.value, setting.origin) == ("art/", "seedream.toml [defaults]")
+    assert resolve(project='[defaults]\ndir = "art"\noutput = "x.png"\n').value("output") == "x.png"
+
+
+@pytest.mark.parametrize("value", ['""', "3", "false", '["art"]'])
+def test_a_projects_folder_that_is_no_name_is_refused(resolve: Make, value: str) -> None:
+    with pytest.raises(UsageProblem, match=r"seedream\.toml \[defaults\]: dir is not the name of a folder"):
+        resolve(project=f"[defaults]\ndir = {value}\n").value("output")
+
+
+@pytest.mark.parametrize("name", [key.name for key in KEYS.values() if not key.in_project])
+def test_a_projects_file_chooses_neither_key_nor_service(resolve: Make, name: str) -> None:
+    settings = resolve(project=f'[defaults]\n{name} = "https://evil.example"\n')
+    with pytest.raises(UsageProblem, match=rf"seedream\.toml \[defaults\]: {name} is not read"):
+        settings.value("model")
+
+
+def test_what_else_a_projects_file_has_is_the_manifests_affair(resolve: Make) -> None:
+    assert resolve(project='[images.fox]\nprompt = "a fox"\n').value("model") == KEYS["model"].default
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("[profiles.default\n", r"config\.toml is not valid TOML: .*line 1"),
+        ("profile = 'x'\n\n[profiles.default]\nmodel =\n", r"config\.toml is not valid TOML: .*line 4"),
+        (f"[profiles.default]\nmax_bytes = {'9' * 5000}\n", r"config\.toml is not valid TOML"),
+        (
+            "[profiles.default]\nmodle = 'x'\n",
+            r"config\.toml: no setting is called 'modle'; did you mean 'model'",
+        ),
+        ("[profile.default]\nmodel = 'x'\n", "profile in .* is not a name"),
+        ("[profils.default]\nmodel = 'x'\n", "nothing is called 'profils'; did you mean 'profile"),
+        ("model = 'x'\n", r"model stands outside of a profile: it belongs below \[profiles\.default\]"),
+        ("profiles = 3\n", "profiles are tables"),
+        ("[profiles]\ndefault = 3\n", "profiles are tables"),
+        ("profile = 3\n", "profile in .* is not a name"),
+        ("profile = ''\n", "profile in .* is not a name"),
+        ("[profiles.default]\nmodel = ['x']\n", "model is neither text nor a number"),
+        ("[profiles.default]\ntimeout = true\n", "timeout is neither text nor a number"),
+        ("[profiles.default]\nmodel = 2026-01-01\n", "model is neither text nor a number"),
+    ],
+)
+def test_a_config_that_cannot_be_understood_is_refused(resolve: Make, config: str, words: str) -> None:
+    with pytest.raises(UsageProblem, match=words):
+        resolve(config).value("model")
+
+
+@pytest.mark.parametrize(
+    ("project", "words"),
+    [
+        ("[defaults\n", r"seedream\.toml is not valid TOML: .*line 1"),
+        ("defaults = 3\n", r"seedream\.toml \[defaults\] is not a table"),
+        ("[defaults]\nqualty = '2K'\n", r"seedream\.toml \[defaults\]: no setting .* did you mean 'quality'"),
+    ],
+)
+def test_a_projects_file_that_cannot_be_understood_is_refused(
+    resolve: Make, project: str, words: str
+) -> None:
+    with pytest.raises(UsageProblem, match=words):
+        resolve(project=project).value("model")
+
+
+def test_a_config_that_is_not_utf8_is_refused(resolve: Make, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b'[profiles.default]\nmodel = "\xff"\n')
+    with pytest.raises(UsageProblem, match=r"config\.toml is not valid TOML"):
+        resolve().value("model")
+
+
+def test_a_config_that_cannot_be_read_is_refused(resolve: Make, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(UsageProblem, match=r"config\.toml cannot be read: Is a directory"):
+        resolve().value("model")
+
+
+def test_a_config_as_windows_editors_write_it_is_read(resolve: Make, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b'\xef\xbb\xbf[profiles.default]\r\nmodel = "x"\r\n')
+    assert resolve().value("model") == "x"
+
+
+@pytest.mark.parametrize("value", ['"300"', "300", "300.0"])
+def test_numbers_may_be_written_as_numbers_or_as_text(resolve: Make, value: str) -> None:
+    assert resolve(f"[profiles.default]\ntimeout = {value}\n").value("timeout") == 300.0
+
+
+def test_a_bad_value_names_where_it_comes_from(resolve: Make) -> None:
+    for settings, words in (
+        (resolve(flags={"timeout": "2m"}), "--timeout: '2m' is not a number of seconds"),
+        (resolve(environment={"SEEDREAM_TIMEOUT": "2m"}), "timeout from environment: SEEDREAM_TIMEOUT: '2m'"),
+        (
+            resolve("[profiles.default]\ntimeout='2m'"),
+            r"timeout from .*config\.toml \[profiles\.default\]: '2m'",
+        ),
+    ):
+        with pytest.raises(UsageProblem, match=words):
+            settings.value("timeout")
+
+
+def test_a_bad_output_names_where_it_comes_from(resolve: Make) -> None:
+    with pytest.raises(UsageProblem, match=r"output from environment: SEEDREAM_OUTPUT: .*unknown field"):
+        resolve(environment={"SEEDREAM_OUTPUT": "{slgu}.png"}).value("output")
+
+
+def test_a_config_that_others_can_read_is_noticed_with_a_command_that_can_be_copied(tmp_path: Path) -> None:
+    folder = tmp_path / "Application Support"
+    folder.mkdir()
+    config = folder / "config.toml"
+    config.touch(mode=0o600)
+    settings = Settings({}, tmp_path, config)
+    assert settings.notices == ()
+    config.chmod(0o640)
+    [notice] = Settings({}, tmp_path, config).notices
+    assert notice.endswith(f"readable by others: chmod 600 '{config}'")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://api.apipod.ai/v1", "HTTPS://API.APIPOD.AI/v1"),
+        ("https://api.apipod.ai/v1", "https://api.apipod.ai/v1/"),
+        ("http://127.0.0.1:1234/sandbox/v1", "http://localhost:9/sandbox/v1"),
+        ("http://127.0.0.1:1234/sandbox/v1", "http://[::1]:9/sandbox/v1/"),
+    ],
+)
+def test_one_service_may_be_written_in_several_ways(one: str, other: str) -> None:
+    assert service_of(one) == service_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://api.apipod.ai/v1", "https://api.apipod.ai/v2"),
+        ("https://api.apipod.ai/v1", "https://api.apipod.ai:8443/v1"),
+        ("https://api.apipod.ai/v1", "https://api.apipod.ai/V1"),
+        ("http://127.0.0.1:1234/v1", "http://127.0.0.1:1234/sandbox/v1"),
+        ("https://api.apipod.ai/sandbox/v1", "http://127.0.0.1/sandbox/v1"),
+    ],
+)
+def test_services_that_differ_stay_apart(one: str, other: str) -> None:
+    assert service_of(one) != service_of(other)
+
+
+def test_a_fingerprint_tells_keys_apart_and_is_none() -> None:
+    assert fingerprint("sk-one") == fingerprint("sk-one") != fingerprint("sk-two")
+    assert "sk-one" not in fingerprint("sk-one")

@@ -1,0 +1,178 @@
+"""The user's config on disk: changed in one place, otherwise left as it is."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seedream_cli.config_store import set_value, unset_value
+from seedream_cli.errors import UsageProblem
+
+WRITTEN_BY_HAND = """\
+# my profiles
+profile = "work"   # the usual one
+
+[profiles.work]
+# cheap
+quality = "2K" # for now
+model = "seedream-v4.5"
+
+[styles]
+ink = "black ink on rice paper"
+
+[profiles.home]
+timeout = 300
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "config.toml"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_config_is_for_its_owner_alone(config: Path) -> None:
+    before = os.umask(0)
+    try:
+        set_value(config, "default", "model", "x")
+    finally:
+        os.umask(before)
+    assert (mode(config), mode(config.parent)) == (0o600, 0o700)
+    assert config.read_text() == '[profiles.default]\nmodel = "x"\n'
+
+
+def test_comments_and_order_are_kept(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    set_value(config, "work", "quality", "4K")
+    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"')
+    unset_value(config, "work", "model")
+    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace(
+        'model = "seedream-v4.5"\n', ""
+    )
+
+
+def test_a_config_that_others_could_read_is_not_so_after_a_change(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    config.chmod(0o644)
+    set_value(config, "work", "quality", "4K")
+    assert mode(config) == 0o600
+
+
+def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles" / "seedream.toml"
+    real.parent.mkdir()
+    real.write_text("# mine\n")
+    config.parent.mkdir()
+    config.symlink_to(real)
+    set_value(config, "default", "model", "x")
+    assert config.is_symlink()
+    assert real.read_text() == '# mine\n\n[profiles.default]\nmodel = "x"\n'
+
+
+def test_a_link_that_leads_nowhere_yet_is_followed(config: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles" / "seedream.toml"
+    config.parent.mkdir()
+    config.symlink_to(real)
+    set_value(config, "default", "model", "x")
+    assert config.is_symlink()
+    assert "x" in real.read_text()
+
+
+def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
+    assert not unset_value(config, "default", "model")
+    assert not config.parent.exists()
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    before = config.stat()
+    assert not unset_value(config, "work", "timeout")
+    assert not unset_value(config, "nowhere", "timeout")
+    assert (config.stat().st_ino, config.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = = 3\n", b"\xff\n", b"profiles = 3\n", b"[profiles]\ndefault = 3\n", b"[profilse.x]\n"],
+)
+def test_a_config_that_cannot_be_understood_is_left_alone(config: Path, content: bytes) -> None:
+    config.parent.mkdir()
+    config.write_bytes(content)
+    with pytest.raises(UsageProblem, match=r"config\.toml"):
+        set_value(config, "default", "model", "x")
+    with pytest.raises(UsageProblem, match=r"config\.toml"):
+        unset_value(config, "default", "model")
+    assert config.read_bytes() == content
+
+
+@pytest.mark.parametrize(("profile", "value"), [("default", "caf\udce9"), ("caf\udce9", "x")])
+def test_what_is_no_text_is_refused_and_leaves_nothing_behind(config: Path, profile: str, value: str) -> None:
+    with pytest.raises(UsageProblem, match="not valid Unicode"):
+        set_value(config, profile, "model", value)
+    assert not config.parent.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageProblem, match=r"config\.toml cannot be (read|written): Not a directory"):
+        set_value(tmp_path / "file" / "config.toml", "default", "model", "x")
+
+
+def test_a_write_that_fails_leaves_the_old_config_and_no_rest(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    try:
+        with pytest.raises(UsageProblem, match="cannot be written: File too large"):
+            set_value(config, "work", "quality", "4K")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert config.read_text() == WRITTEN_BY_HAND
+    assert os.listdir(config.parent) == ["config.toml"]
+
+
+SHAPES = [
+    "",
+    "# only a comment",
+    "\ufeffprofile = 'work'\n",
+    "[profiles]\n",
+    'profiles = {default = {model = "x"}}\n',
+    'profiles.default.model = "x"\n',
+    '[profiles]\ndefault.model = "x"\n',
+    '[profiles]\ndefault = {model = "x"}\n',
+    WRITTEN_BY_HAND,
+]
+
+
+@given(
+    shape=st.sampled_from(SHAPES),
+    profile=st.sampled_from(["default", "work", "a.b", "two words", "ünï", '"', "#"]) | st.text(min_size=1),
+    value=st.text() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False),
+)
+def test_what_is_set_is_read_back_and_all_else_stays(
+    tmp_path_factory: pytest.TempPathFactory, shape: str, profile: str, value: str | int | float
+) -> None:
+    config = tmp_path_factory.getbasetemp() / "hypothesis.toml"
+    config.write_text(shape, encoding="utf-8")
+    before = tomllib.loads(shape.removeprefix("\ufeff"))
+    profiles = before.get("profiles", {})
+    set_value(config, profile, "api_key", value)
+    changed = {**profiles.get(profile, {}), "api_key": value}
+    assert tomllib.loads(config.read_text()) == {**before, "profiles": {**profiles, profile: changed}}
+    assert unset_value(config, profile, "api_key")
+    left = {**profiles, profile: profiles.get(profile, {})}
+    assert tomllib.loads(config.read_text()) == {**before, "profiles": left}
