@@ -1,4 +1,4 @@
-"""Where images go: templates, the values of their fields, and names that every system can store.
+"""Where images go: templates, and the values of their fields.
 
 The user's own text is trusted and kept as it is. A field's value is not: prompts, task ids and
 model names come from elsewhere, so a value can neither leave the folder that it stands in nor make
@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from .errors import InvalidOutput
 from .models import Operation
+from .safe_names import NAME_BYTES, NO_SLUG, cut, encoded, safe_component, safe_value, slug, split_ending
 
 DEFAULT_TEMPLATE = "{slug}-{task}.{ext}"
 FIELDS = ("slug", "task", "n", "ext", "date", "time", "model", "ratio", "quality", "name")
@@ -27,102 +26,12 @@ FIELDS = ("slug", "task", "n", "ext", "date", "time", "model", "ratio", "quality
 EXTENSIONS = ("png", "jpg", "webp")
 
 _KNOWN = "fields are " + ", ".join(f"{{{field}}}" for field in FIELDS)
-_SLUG_CHARACTERS = 48
-_SLUG_BYTES = 120
-_VALUE_BYTES = 120
-#: File systems take 255; the `.json` of a sidecar goes behind the name.
-_NAME_BYTES = 250
-_ENDING_BYTES = 32
 
-_NO_SLUG = "image"
 _ID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<field>[^{}]*)\}|[{}]|[^{}]+")
 _SEPARATOR = re.compile(f"[{re.escape(os.sep + (os.altsep or ''))}]")
 _ENDING_OF_TEMPLATE = re.compile(r"(\.*[^.].*)(\.(?:\{ext\}|[A-Za-z0-9]{1,16}))", re.DOTALL)
-#: Names that Windows gives to devices, in any folder and with any ending.
-_RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE)
-
-
-def slug(prompt: str) -> str:
-    """The prompt's words in lower case, joined by ``-``: NFC, at most 48 characters and 120 UTF-8 bytes.
-
-    Letters and digits of any script count; everything else separates. ``image`` if nothing is left.
-    """
-    # Lower case can decompose and lengthen ("İ"), so the form is restored before anything is measured.
-    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", prompt).lower())
-    kept = []
-    after_letter = False
-    for character in text:
-        category = unicodedata.category(character)[0]
-        # Vowel signs of Indic scripts are marks: without them the words would fall apart.
-        after_letter = category == "L" or (category == "M" and after_letter)
-        kept.append(character if after_letter or category == "N" else " ")
-    return _cut_at_word("-".join("".join(kept).split())) or _NO_SLUG
-
-
-def _cut_at_word(text: str) -> str:
-    cut = len(_cut(text[:_SLUG_CHARACTERS], _SLUG_BYTES))
-    if cut == len(text):
-        return text
-    half = (cut + 1) // 2
-    word_end = text.rfind("-", half, cut + 1)
-    if word_end >= 0:
-        return text[:word_end]
-    # Scripts without blanks are cut anywhere, but not between a letter and its vowel sign.
-    whole = (end for end in range(cut, half, -1) if unicodedata.category(text[end])[0] != "M")
-    return text[: next(whole, cut)]
-
-
-def _cut(text: str, size: int) -> str:
-    """The longest beginning of a text that takes at most ``size`` bytes as UTF-8."""
-    for index, character in enumerate(text):
-        size -= len(_bytes(character))
-        if size < 0:
-            return text[:index]
-    return text
-
-
-def _bytes(text: str) -> bytes:
-    # Names that are not valid UTF-8 reach Python as lone surrogates.
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _shortened(text: str, size: int, *, of: str) -> str:
-    """Cut to ``size`` bytes, ending in a digest of the whole: two long texts remain distinct."""
-    digest = hashlib.sha256(_bytes(of)).hexdigest()[:8]
-    return f"{_cut(text, size - 9)}-{digest}"
-
-
-def _safe_value(value: str) -> str:
-    """A field's value as it may stand in a name: letters, digits, marks and ``._-``, at most 120 bytes."""
-    encoding = sys.getfilesystemencoding()
-    # What the file system cannot name becomes "?", which is replaced like every other sign.
-    nameable = value.encode(encoding, "replace").decode(encoding, "replace")
-    text = "".join(c if c in "._-" or unicodedata.category(c)[0] in "LNM" else "_" for c in nameable)
-    # A leading dot hides the file and may climb; a leading dash is an option to whoever gets the name.
-    rest = text.lstrip(".-")
-    text = "_" * (len(text) - len(rest)) + rest
-    if len(_bytes(value)) > _VALUE_BYTES:
-        return _shortened(text, _VALUE_BYTES, of=value)
-    return text or "_"
-
-
-def _split_ending(name: str) -> tuple[str, str]:
-    stem, ending = os.path.splitext(name)
-    return (stem, ending) if len(_bytes(ending)) <= _ENDING_BYTES else (name, "")
-
-
-def _safe_component(name: str) -> str:
-    """A name with expanded fields in it, made storable on every system."""
-    kept = name.rstrip(". ")
-    name = kept + "_" * (len(name) - len(kept))
-    if _RESERVED.match(name):
-        name = f"_{name}"
-    if len(_bytes(name)) > _NAME_BYTES:
-        stem, ending = _split_ending(name)
-        name = _shortened(stem, _NAME_BYTES - len(_bytes(ending)), of=name) + ending
-    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +61,14 @@ class Fields:
             "quality": self.quality,
             "name": self.name,
         }
-        return {field: _safe_value(value) for field, value in values.items()}
+        return {field: safe_value(value) for field, value in values.items()}
 
 
 def fields_of(operation: Operation) -> Fields:
     """The fields of an operation. What is not known of another machine's task stays empty."""
     task, request = operation.task_id or "", operation.request
     if request is None:
-        return Fields(_NO_SLUG, task, "", "", "", operation.created)
+        return Fields(NO_SLUG, task, "", "", "", operation.created)
     return Fields(
         slug(request.prompt), task, request.model, request.aspect_ratio, request.quality, operation.created
     )
@@ -307,19 +216,19 @@ def _expanded(component: str, values: Mapping[str, str]) -> str:
     pieces = _pieces(component)
     name = "".join(values[field] if field else literal for literal, field in pieces)
     # What the user wrote without a field is theirs: `..` must stay `..`.
-    return _safe_component(name) if any(field for _, field in pieces) else name
+    return safe_component(name) if any(field for _, field in pieces) else name
 
 
 def free_name(path: Path, attempt: int) -> Path:
     """Another name beside a taken one: ``fox.png`` → ``fox-2.png`` for attempt 2."""
-    stem, ending = _split_ending(path.name)
+    stem, ending = split_ending(path.name)
     tail = f"-{attempt}{ending}"
-    return path.with_name(_cut(stem, _NAME_BYTES - len(_bytes(tail))) + tail)
+    return path.with_name(cut(stem, NAME_BYTES - len(encoded(tail))) + tail)
 
 
 def part_path(target: Path, operation_id: str, number: int) -> Path:
     """The hidden file of the target's folder in which image ``number`` grows."""
-    return target.with_name(f".seedream-{_safe_value(operation_id)}-{number}.part")
+    return target.with_name(f".seedream-{safe_value(operation_id)}-{number}.part")
 
 
 def new_operation_id() -> str:
@@ -331,7 +240,7 @@ def new_operation_id() -> str:
 
 def foreign_operation_id(task_id: str) -> str:
     """The id under which a task of another machine is known here: always the same."""
-    return _operation_id(hashlib.sha256(_bytes(task_id)).digest())
+    return _operation_id(hashlib.sha256(encoded(task_id)).digest())
 
 
 def _operation_id(entropy: bytes) -> str:

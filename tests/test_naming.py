@@ -28,8 +28,8 @@ from seedream_cli.naming import (
     new_operation_id,
     parse_output,
     part_path,
-    slug,
 )
+from seedream_cli.safe_names import slug
 
 CREATED = time.mktime((2026, 11, 22, 17, 45, 1, 0, 0, -1))
 FOX = Fields("a-red-fox", "task_1", "seedream-v4.5", "16:9", "2K", CREATED, "hero")
@@ -429,7 +429,7 @@ def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
         "print(sys.getfilesystemencoding(), target.name)"
     )
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    printed = subprocess.run(  # noqa: S603 - our own interpreter
+    printed = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     ).stdout.split()
     assert printed == ["utf-8", "雪-fox-t.png"] or printed == ["ascii", "_-fox-t.png"]

@@ -1,0 +1,205 @@
+"""The house: imports point only downward, outside libraries have their rooms, and commands load little."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.program import Program
+
+import seedream_cli
+from seedream_cli.sandbox.server import Sandbox
+
+PACKAGE = Path(seedream_cli.__file__).parent
+
+#: From the top of the house to its ground; rooms of one line do not import each other.
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("commands",),
+    ("output", "jobs", "config_store"),
+    ("client", "history", "download", "config"),
+    ("transport", "wire", "settings"),
+    ("retry", "naming", "addresses", "image_file"),
+    ("safe_names",),
+    ("events",),
+    ("models",),
+    ("errors",),
+    ("__init__",),
+)
+#: What may be imported from outside of the standard library, and where.
+OUTSIDE = {
+    "typer": {"cli", "commands"},
+    "rich": {"output"},
+    "httpx": {"client", "transport"},
+    "httpcore": {"transport"},
+    "platformdirs": {"config"},
+    "tomlkit": {"config_store"},
+    "PIL": {"sandbox"},
+    "sqlite3": {"history", "sandbox"},
+}
+#: What else a room stays away from.
+NEVER = {
+    ("output", "jobs"),
+    ("output", "client"),
+    ("output", "history"),
+    ("output", "config"),
+    ("jobs", "config"),
+    ("jobs", "output"),
+    ("download", "config"),
+    ("history", "client"),
+    ("client", "config"),
+    ("client", "history"),
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """(file, importing room, imported room of the package or outside module)"""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        here = room_of(path)
+        depth = len(path.relative_to(PACKAGE).parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = str(path.relative_to(PACKAGE))
+            if isinstance(node, ast.Import):
+                for one in node.names:
+                    yield name, here, one.name.split(".")[0]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                yield name, here, (node.module or "").split(".")[0]
+            elif isinstance(node, ast.ImportFrom) and node.level == depth:
+                rooms = [node.module.split(".")[0]] if node.module else [one.name for one in node.names]
+                for room in rooms:
+                    yield name, here, "__init__" if room == "__version__" else room
+
+
+def floor(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")} - {"sandbox"}
+    assert rooms == {room for rooms in FLOORS for room in rooms}
+
+
+def test_imports_point_only_downward() -> None:
+    inside = {room for rooms in FLOORS for room in rooms}
+    upward = [
+        (name, there)
+        for name, here, there in imports()
+        if here in inside and there in inside and here != there and floor(there) <= floor(here)
+    ]
+    assert upward == []
+
+
+def test_rooms_that_have_no_business_with_each_other_stay_apart() -> None:
+    assert {(here, there) for _, here, there in imports()} & NEVER == set()
+
+
+def test_commands_do_not_import_each_other() -> None:
+    for path in (PACKAGE / "commands").glob("[a-z]*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                names = [node.module or "", *(one.name for one in node.names if not node.module)]
+                assert all(name.startswith("_") for name in names), path.name
+
+
+def test_outside_libraries_have_their_rooms() -> None:
+    strangers = [
+        (name, there)
+        for name, here, there in imports()
+        if there not in sys.stdlib_module_names | {"seedream_cli"} or there in OUTSIDE
+        if here not in OUTSIDE.get(there, set()) and there not in {room for rooms in FLOORS for room in rooms}
+        if there != "sandbox"
+    ]
+    assert strangers == []
+
+
+def test_the_sandbox_shares_only_the_tables_with_the_client() -> None:
+    for path in (PACKAGE / "sandbox").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                assert node.module == "models", path.name
+    assert {here for _, here, there in imports() if there == "sandbox"} == {"commands"}
+
+
+def test_reading_the_wire_happens_in_one_room() -> None:
+    """The names of the API's fields are known to the reader and to the request, and to nobody else."""
+    for path in PACKAGE.rglob("*.py"):
+        if room_of(path) not in ("wire", "sandbox"):
+            assert "x-request-cost" not in path.read_text(encoding="utf-8").lower(), path.name
+
+
+LOADED = """
+import json, sys
+from seedream_cli.cli import run
+code = run(sys.argv[1:])
+sys.stdout.flush()
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+HEAVY = {
+    "httpx",
+    "httpcore",
+    "sqlite3",
+    "rich",
+    "platformdirs",
+    "tomllib",
+    "tomlkit",
+    "PIL",
+    "ssl",
+    "asyncio",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        pytest.param(["--version"], set(), id="--version"),
+        pytest.param(["--help"], {"rich"}, id="--help"),
+        pytest.param(["generate", "--help"], {"rich"}, id="generate --help"),
+        pytest.param(["generate"], {"platformdirs", "tomllib"}, id="a usage error"),
+        pytest.param(["generate", "fox", "--dry-run"], {"platformdirs", "tomllib"}, id="--dry-run"),
+        pytest.param(["status"], {"platformdirs", "tomllib", "sqlite3"}, id="status"),
+        pytest.param(["status", "--json"], {"platformdirs", "tomllib", "sqlite3"}, id="status --json"),
+        pytest.param(["config", "path"], {"platformdirs"}, id="config path"),
+        pytest.param(["config", "list"], {"platformdirs", "tomllib"}, id="config list"),
+        pytest.param(
+            ["config", "set", "model", "seedream-v4.5"],
+            {"platformdirs", "tomllib", "tomlkit"},
+            id="config set",
+        ),
+        pytest.param(
+            ["generate", "fox", "--no-wait"],
+            {"platformdirs", "tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            id="generate in a pipe",
+        ),
+        pytest.param(
+            ["generate", "fox", "--json"],
+            {"platformdirs", "tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            id="generate --json",
+        ),
+    ],
+)
+def test_a_command_loads_no_more_than_it_needs(
+    seedream: Program, start_sandbox: Callable[..., Sandbox], arguments: list[str], allowed: set[str]
+) -> None:
+    seedream.use(start_sandbox().base_url)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        capture_output=True,
+        env=seedream.environment,
+        cwd=seedream.cwd,
+        text=True,
+        check=False,
+    )
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert (loaded & HEAVY) - allowed == set()
+    if "sqlite3" not in allowed:
+        assert "seedream_cli.history" not in loaded

@@ -1,0 +1,180 @@
+"""Each exit code is produced by a run of the program, and means the same in the document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.images import png
+from support.program import Program, hint
+from support.raw import RawServer, accepted, answer, success
+
+from seedream_cli.errors import PRECEDENCE, ExitCode
+from seedream_cli.sandbox.server import Sandbox
+
+
+def test_0_everything_asked_for_is_done(seedream: Program, sandbox: Sandbox) -> None:
+    assert seedream("generate", "fox").exit_code == ExitCode.OK
+
+
+def test_1_something_unforeseen_is_one_line_and_how_to_report_it(seedream: Program, sandbox: Sandbox) -> None:
+    gone = seedream.cwd / "gone"
+    gone.mkdir()
+    script = f'cd "{gone}" && rmdir "{gone}" && seedream generate fox'
+    done = seedream.shell(script)
+    assert done.exit_code == ExitCode.ERROR
+    assert "Traceback" not in done.stderr
+    assert "--verbose" in done.stderr
+    gone.mkdir()
+    assert "Traceback" in seedream.shell(script + " --verbose").stderr
+
+
+def test_2_a_wrong_argument(seedream: Program) -> None:
+    assert seedream("generate", "fox", "--aspect", "1:1").exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("fault", ["submit-400", "submit-409"])
+def test_2_a_request_that_the_api_refuses_as_invalid(
+    seedream: Program, start_sandbox: Callable[..., Sandbox], fault: str
+) -> None:
+    seedream.use(start_sandbox(faults=[fault]).base_url)
+    assert seedream("generate", "fox").exit_code == ExitCode.USAGE
+    assert "refused" in seedream("status").stdout
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_3_a_task_that_ended_without_an_image(
+    seedream: Program, start_sandbox: Callable[..., Sandbox], status: str, dialect: str
+) -> None:
+    seedream.use(start_sandbox(faults=[f"task-{status}"], dialect=dialect).base_url)
+    done = seedream("generate", "fox", "--json")
+    assert done.exit_code == ExitCode.TASK_FAILED
+    assert done.document["tasks"][0]["status"] == status
+    assert done.document["error"]["detail"]
+    assert list(seedream.cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["invalid", "forbidden"])
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_4_a_key_that_the_api_refuses(
+    seedream: Program, start_sandbox: Callable[..., Sandbox], ending: str, dialect: str
+) -> None:
+    sandbox = start_sandbox(dialect=dialect)
+    seedream.use(sandbox.base_url, key=f"sk-0123456789-{ending}")
+    done = seedream("generate", "fox")
+    assert done.exit_code == ExitCode.AUTHENTICATION
+    assert "seedream config set api_key" in done.stderr
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_5_a_balance_that_does_not_suffice(
+    seedream: Program, start_sandbox: Callable[..., Sandbox], dialect: str
+) -> None:
+    sandbox = start_sandbox(dialect=dialect)
+    seedream.use(sandbox.base_url, key="sk-0123456789-empty")
+    assert seedream("generate", "fox").exit_code == ExitCode.QUOTA
+    assert len(sandbox.requests) == 1
+
+
+def test_6_a_model_that_does_not_exist(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "fox", "-m", "seedream-99")
+    assert done.exit_code == ExitCode.NOT_FOUND
+    assert "seedream-99" in done.stderr
+
+
+def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
+    done = seedream("generate", "fox")
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert "come back in 3600 s, at 20" in done.stderr
+    assert seedream(*hint(done)).exit_code == 0
+
+
+def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    server = start_raw(None)
+    seedream.use(server.base_url)
+    server.__exit__(None, None, None)
+    done = seedream("generate", "fox")
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert hint(done)[:2] == ["generate", "--resume"]
+
+
+def test_7_an_api_that_redirects(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    thief = start_raw(accepted())
+    server = start_raw(answer(307, headers={"Location": f"{thief.origin}/v1/images/generations"}))
+    seedream.use(server.base_url)
+    done = seedream("generate", "fox")
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert "127.0.0.1" in done.stderr
+    assert thief.requests == []
+
+
+def test_7_a_wait_in_which_polling_itself_was_failing(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    seedream.use(start_sandbox(faults=["status-429-long"]).base_url)
+    done = seedream("generate", "fox")
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert hint(done)[0] == "download"
+
+
+def test_8_a_wait_that_ended_before_the_task(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(seconds=0.8)
+    seedream.use(sandbox.base_url)
+    done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0.1")
+    assert done.exit_code == ExitCode.PENDING
+    assert seedream(*hint(done)).exit_code == 0
+    assert (seedream.cwd / "fox.png").exists()
+    assert sandbox.task_count() == 1
+
+
+def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(faults=["image-404=2"]).base_url)
+    done = seedream("generate", "fox", "-o", "fox.png")
+    assert done.exit_code == ExitCode.NOT_SAVED
+    assert list(seedream.cwd.iterdir()) == []
+    assert seedream(*hint(done)).exit_code == 0
+    assert (seedream.cwd / "fox.png").read_bytes() == png()
+
+
+def test_9_an_image_larger_than_is_wanted(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "fox", "--max-bytes", "10")
+    assert done.exit_code == ExitCode.NOT_SAVED
+    assert list(seedream.cwd.iterdir()) == []
+
+
+def test_the_next_command_repeats_the_choice_of_service(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    server = start_raw(accepted("-t 1"), success({"status": "queued"}))
+    (seedream.cwd / "key").write_text("sk-0123456789\n")
+    chosen = ["--base-url", server.base_url, "--api-key-file", "key"]
+    done = seedream("generate", "fox", "--timeout", "0", *chosen)
+    assert done.exit_code == ExitCode.PENDING
+    assert hint(done) == ["download", *chosen, "--", "-t 1"]
+    assert seedream(*hint(done), env={"SEEDREAM_TIMEOUT": "0"}).exit_code == ExitCode.PENDING
+    assert server.requests[-1].path == "/v1/images/status/-t%201"
+
+
+def test_of_several_the_contracts_order_counts() -> None:
+    assert [int(code) for code in PRECEDENCE] == [130, 143, 1, 4, 5, 2, 9, 7, 3, 6, 8, 10, 0]
+
+
+def test_errors_have_at_most_three_lines_whatever_the_server_says(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    words = "no\n::error::\x1b]0;x\x07" + "w" * 600
+    envelope = {"error": {"message": words, "code": "invalid_parameter"}}
+    seedream.use(start_raw(answer(400, envelope, headers={"X-Request-ID": "req_7"})).base_url)
+    done = seedream("generate", "fox", "-q")
+    lines = done.stderr.splitlines()
+    assert len(lines) <= 3
+    assert len(lines[1]) < 540
+    assert "(request req_7)" in lines[1]
+    assert not set("\x1b\x07") & set(done.stderr)
