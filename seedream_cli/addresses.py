@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from .errors import NotSaved
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
 
 def is_loopback(host: str) -> bool:
     """Whether a URL's host is this machine."""
@@ -32,6 +34,7 @@ def check_image_url(url: str, *, local: bool) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
+        _ = parts.port  # Raises ValueError where it is none.
     except ValueError:
         raise NotSaved("the image's address is no URL") from None
     if local and parts.scheme in ("http", "https") and host:
@@ -49,5 +52,9 @@ def check_image_url(url: str, *, local: bool) -> None:
 
 def refuse_private(host: str, address: str) -> None:
     """Raises NotSaved where ``host`` is, or resolved to, an address that is not on the public internet."""
-    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        # Gateways carry these on to the IPv4 address inside.
+        ip = ip.sixtofour or (ipaddress.IPv4Address(ip.packed[12:]) if ip in _NAT64 else ip)
+    if ip.is_multicast or not ip.is_global:
         raise NotSaved(f"the image's address is on a private network: {host}")

@@ -44,7 +44,7 @@ class Part:
                 self._file = _create(self.path)
             except FileExistsError:
                 _remove_abandoned(self.path)
-                self._file = _create(self.path)
+                self._file = _create_or_yield(self.path)
         except BlockingIOError:
             raise NotSaved("another program is saving this image just now", code="busy") from None
         except OSError as error:
@@ -56,10 +56,17 @@ class Part:
     ) -> None:
         if self._file is None:
             return
+        # Only while the lock is held is the name surely ours: without it, another run may have taken
+        # the file for abandoned and write its own under this name. Windows removes no open file.
+        with suppress(OSError):
+            if os.name != "nt" and _is_same(self._file, self.path):
+                self.path.unlink()
         # A full disk may refuse the last bytes again; what failed has been told by write().
         with suppress(OSError):
             self._file.close()
-        self.path.unlink(missing_ok=True)
+        if os.name == "nt":
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:
@@ -167,11 +174,31 @@ def _create(path: Path) -> BinaryIO:
     # O_EXCL follows no symbolic link that someone put at the name.
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags, 0o666), "w+b")
-    _lock(file)
-    if not os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
-        # Between making and locking it, another run took it for abandoned.
-        raise BlockingIOError
+    try:
+        _lock(file)
+        if not _is_same(file, path):
+            # Between making and locking it, another run took it for abandoned.
+            raise BlockingIOError
+    except BaseException:
+        file.close()
+        raise
     return file
+
+
+def _create_or_yield(path: Path) -> BinaryIO:
+    """Raises BlockingIOError when another run was faster."""
+    try:
+        return _create(path)
+    except FileExistsError:
+        raise BlockingIOError from None
+
+
+def _is_same(file: BinaryIO, path: Path) -> bool:
+    """Whether the open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: BinaryIO) -> None:
@@ -198,9 +225,23 @@ def _remove_abandoned(path: Path) -> None:
     if path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    with path.open("rb") as file:
+    if os.name == "nt":
+        # What a run writes cannot be removed there, and neither could what is opened here.
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            raise BlockingIOError from None
+        return
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return  # Its run has just ended.
+    with file:
         _lock(file)
-        path.unlink(missing_ok=True)
+        if not _is_same(file, path):
+            # What was opened is gone: the name is that of a run which writes just now.
+            raise BlockingIOError
+        path.unlink()
 
 
 def _claim(part: Path, target: Path) -> bool:
@@ -220,5 +261,9 @@ def _claim(part: Path, target: Path) -> bool:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         return False
-    os.replace(part, target)
+    try:
+        os.replace(part, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
     return True

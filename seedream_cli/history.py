@@ -12,6 +12,7 @@ import os
 import shlex
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +24,9 @@ from .models import GenerationRequest, Operation, SavedFile
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
 VERSION = 1
+
+#: Seconds for which another program's writing is waited for.
+_PATIENCE = 10.0
 
 _SCHEMA = """
 CREATE TABLE operations (
@@ -89,12 +93,13 @@ class History:
             # SQLite would create the file readable by others: it is created here first.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             # Autocommit: every transaction below begins in so many words.
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # FULL: an intent that a power cut forgets would protect no payment.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._migrate()
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -169,15 +174,40 @@ class History:
         query = "SELECT * FROM files WHERE operation = ? ORDER BY number"
         return self._db.execute(query, (operation_id,)).fetchall()
 
+    def _prepare(self) -> None:
+        # Before the journal's mode: that would change a file of a later version.
+        with self._problems():
+            self._version(self._db)
+            self._use_wal()
+            # FULL: an intent that a power cut forgets would protect no payment.
+            self._db.execute("PRAGMA synchronous = FULL")
+        self._migrate()
+
+    def _use_wal(self) -> None:
+        # Whatever its timeout, SQLite does not wait here: programs that begin on a new file at the same
+        # time would find it locked.
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
+
+    def _version(self, db: sqlite3.Connection) -> int:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version > VERSION:
+            raise HistoryUnusable(
+                f"the history was written by a later version of seedream: {self.path}",
+                hint="pip install --upgrade apipod-seedream",
+            )
+        return version
+
     def _migrate(self) -> None:
         with self._transaction() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise HistoryUnusable(
-                    f"the history was written by a later version of seedream: {self.path}",
-                    hint="pip install --upgrade apipod-seedream",
-                )
-            if version == 0:
+            if self._version(db) == 0:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {VERSION}")
@@ -199,6 +229,10 @@ class History:
     def _problems(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise HistoryUnusable(
+                f"the history keeps only Unicode text: {self.path}", detail=str(error)
+            ) from error
         except (sqlite3.Error, OSError) as error:
             busy = "locked" in str(error)
             raise HistoryUnusable(

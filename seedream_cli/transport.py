@@ -23,6 +23,8 @@ from .errors import UsageProblem
 #: Seconds: to connect, and without a byte in either direction.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
+_PIECE = 64 * 1024
+
 #: Raises when a host may not be connected to; gets the host's name and one of its addresses.
 Guard = Callable[[str, str], None]
 
@@ -59,7 +61,10 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._deadline.cut(timeout, httpcore.WriteTimeout))
+        # In pieces: for a peer that reads a byte now and then, each write may take its whole timeout.
+        for start in range(0, len(buffer), _PIECE):
+            piece = buffer[start : start + _PIECE]
+            self._inner.write(piece, self._deadline.cut(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -88,27 +93,32 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
-        stream = self._inner.connect_tcp(
-            self._resolve(host, port), port, timeout, local_address, socket_options
-        )
-        return _Stream(stream, self._deadline)
+        problem: Exception | None = None
+        for address in self._resolve(host, port):
+            left = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                problem = error
+            else:
+                return _Stream(stream, self._deadline)
+        raise problem or httpcore.ConnectError(f"{host} has no address")
 
-    def _resolve(self, host: str, port: int) -> str:
-        """The host itself or, where a guard stands, one of its addresses that passed it.
+    def _resolve(self, host: str, port: int) -> list[str]:
+        """The host's addresses, all of which passed the guard.
 
-        Connecting to the very address that was judged leaves no second look-up to answer otherwise.
+        Connecting to the very address that was judged leaves no second look-up to answer otherwise;
+        trying each of them leaves no host out of reach whose first one is IPv6 where only IPv4 is.
         """
-        if self._guard is None:
-            return host
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
-        addresses = [str(entry[4][0]) for entry in found]
-        for address in addresses:
-            self._guard(host, address)
-        return addresses[0]
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if self._guard is not None:
+            for address in addresses:
+                self._guard(host, address)
+        return addresses
 
 
 def build(

@@ -44,20 +44,27 @@ STATUS_OF_CODE: Mapping[str, int] = {
 }
 
 #: 403 means permission or balance; these words in its code or message tell which.
-_QUOTA_WORDS = re.compile(r"balance|quota|credit|insufficient", re.IGNORECASE)
+_QUOTA_WORDS = re.compile(r"balance|quota|credit|funds", re.IGNORECASE)
 
 #: No server is believed when it asks to come back later than this.
 _LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
 
+#: The end of the year 9999 in Unix seconds: what lies behind it is no time.
+_LATEST_TIME = 253_402_300_799
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds."""
+    """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
+
+    ``secret`` is masked wherever the body's text holds it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: float
+    secret: str | None = None
 
     @property
     def request_id(self) -> str | None:
@@ -76,10 +83,13 @@ def read_retry_after(text: str | None, now: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,9})?", text):
         return min(float(text), _LONGEST_RETRY_AFTER)
     # Only dates are left: their parser is loaded for them alone.
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - now
+        date = parsedate_to_datetime(text)
+        # HTTP dates are in GMT, also in the old form that does not say so.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
@@ -128,7 +138,7 @@ def read_task(answer: Received, *, task_id: str) -> Task:
         status=status,
         progress=_progress(data.get("progress")),
         results=_results(answer, data.get("result")) if completed else (),
-        completed_at=_number(data.get("completed_at")),
+        completed_at=_time(data.get("completed_at")),
         error_message=_first_text(data, "error_message", "error"),
         error_code=_first_text(data, "error_code"),
         request_id=answer.request_id,
@@ -137,13 +147,30 @@ def read_task(answer: Received, *, task_id: str) -> Task:
 
 def _parse(answer: Received) -> dict[str, Any] | UnreadableAnswer:
     try:
-        document = json.loads(answer.body.decode("utf-8-sig"))
+        document = json.loads(answer.body.decode("utf-8-sig", "replace"))
+        document = _plain(document, answer.secret)
     except (ValueError, RecursionError):
         what = "empty" if not answer.body.strip() else "no JSON"
         return _unreadable(answer, f"the answer is {what}")
     if not isinstance(document, dict):
         return _unreadable(answer, "expected a JSON object")
     return document
+
+
+def _plain(value: Any, secret: str | None) -> Any:
+    """The value with text that can be kept and shown.
+
+    JSON's escapes can write lone surrogates, which neither a file nor a terminal takes, and can hide
+    the key from a search in the bytes.
+    """
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode("utf-8")
+        return text.replace(secret, "***") if secret else text
+    if isinstance(value, list):
+        return [_plain(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {_plain(name, secret): _plain(item, secret) for name, item in value.items()}
+    return value
 
 
 def _unreadable(answer: Received, what: str) -> UnreadableAnswer:
@@ -169,6 +196,11 @@ def _number(value: object) -> int | None:
 def _progress(value: object) -> int | None:
     number = _number(value)
     return number if number is not None and 0 <= number <= 100 else None
+
+
+def _time(value: object) -> int | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= _LATEST_TIME else None
 
 
 def _first_text(data: Mapping[str, Any], *names: str) -> str | None:

@@ -61,12 +61,14 @@ def _concluded(steps: Steps, operation: Operation) -> Iterator[Event]:
     """The events of one operation, closed by Ended: one failing task does not stop the others."""
     latest = operation
     try:
-        for event in steps:
+        while True:
+            event = next(steps)
             latest = event.operation
             yield event
+    except StopIteration as end:
+        # What the last step did may have no event of its own.
+        yield Ended(end.value)
     except Stopped:
         raise
     except SeedreamError as error:
         yield Ended(latest, error)
-    else:
-        yield Ended(latest)

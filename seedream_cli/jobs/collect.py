@@ -123,13 +123,13 @@ def _fetch(
                 )
                 return operation, image, consume(part, image)
         except SeedreamError as error:
-            if isinstance(error, ImageRefused) and error.stale and not renewed:
-                renewed, pause = True, 0.0
-            else:
+            stale = isinstance(error, ImageRefused) and error.stale and not renewed
+            if not stale:
                 pause = retries.pause_after(error)
                 yield Retrying(operation, error, pause, "fetching the image")
-        work.pause(pause)
-        if renewed and pause == 0.0:
+                work.pause(pause)
+        if stale:
+            renewed = True
             operation = yield from _renewed(work, operation, number)
 
 

@@ -32,15 +32,19 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
     started = work.clock()
     failures = 0
     pause = _schedule(work, 0.0) if fresh else 0.0
-    noticed = False
+    asked = noticed = False
     failure: SeedreamError | None = None
     while True:
-        pause = _within(work, operation, pause, started, failure)
+        if asked:
+            pause = _within(work, operation, pause, started, failure)
+        else:
+            # One try is always made, however short the wait.
+            pause, asked = min(pause, work.timeout), True
         if pause > 0:
             work.pause(pause)
         left = work.timeout - (work.clock() - started)
         try:
-            # An answer that takes longer than the wait may last is of no use; but one try is always made.
+            # An answer that takes longer than the wait may last is of no use.
             task = _task_of(operation, work, seconds=min(CALL_SECONDS, max(left, work.poll_interval)))
         except SeedreamError as error:
             if not error.transient:
@@ -94,8 +98,8 @@ def _within(
     """The pause, cut so that the last poll falls into the wait; raises when no further poll does."""
     elapsed = work.clock() - started
     left = work.timeout - elapsed
-    if pause <= left or (elapsed == 0 and failure is None):
-        return min(pause, max(left, 0.0))
+    if pause <= left:
+        return pause
     if failure is not None and (failure.retry_after or 0.0) > left:
         raise come_back_later(failure)
     if left >= work.poll_interval:

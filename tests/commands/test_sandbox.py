@@ -92,5 +92,5 @@ def test_listens_on_loopback_alone(seedream: Program) -> None:
     assert running.stdout.startswith("http://127.0.0.1:")
     request = urllib.request.Request(running.stdout.strip() + "/account/status")
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(request)  # noqa: S310 - loopback
+        urllib.request.urlopen(request)
     running.stop(signal.SIGTERM)

@@ -1,0 +1,55 @@
+"""Work on a real client and a real history, with a clock that goes on only when somebody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import Clock
+
+from seedream_cli.client import Client
+from seedream_cli.history import History
+from seedream_cli.jobs import Work
+
+KEY = "sk-test-0123456789"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def history(tmp_path: Path, clock: Clock) -> Iterator[History]:
+    history = History(tmp_path / "state" / "history.sqlite3", now=clock)
+    yield history
+    history.close()
+
+
+@pytest.fixture
+def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable[..., Work]]:
+    """Work at a base URL; keywords as for Work. Pauses are drawn at their shortest."""
+    with ExitStack() as opened:
+
+        def work(base_url: str, **options: Any) -> Work:
+            client = Client(base_url, KEY, now=clock)
+            opened.callback(client.close)
+            given: dict[str, Any] = {
+                "client": client,
+                "history": history,
+                "timeout": 120.0,
+                "poll_interval": 2.0,
+                "max_bytes": 10_000_000,
+                "pause": clock.pause,
+                "scratch": tmp_path,
+                "clock": clock,
+                "now": clock,
+                "spread": lambda low, high: low,
+                **options,
+            }
+            return Work(**given)
+
+        yield work

@@ -1,0 +1,394 @@
+"""A create is sent until its answer is read, always the same, and pays once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clock import Clock
+from support.raw import Exchange, RawServer, Reply, accepted, answer
+from support.tasks import SERVICE, of_kind, operation, played
+
+from seedream_cli import jobs
+from seedream_cli.errors import (
+    ExitCode,
+    KeyBusy,
+    RateLimited,
+    RedirectRefused,
+    RequestRefused,
+    SeedreamError,
+    ServiceFailing,
+    Stopped,
+    Unavailable,
+    UnreadableAnswer,
+    UsageProblem,
+)
+from seedream_cli.events import Ended, Refused, Retrying, Sending, Submitted
+from seedream_cli.history import History
+from seedream_cli.models import GenerationRequest, Operation, Status
+from seedream_cli.sandbox.server import Sandbox
+
+StartRaw = Callable[..., RawServer]
+StartSandbox = Callable[..., Sandbox]
+WorkOn = Callable[..., jobs.Work]
+
+
+def error_of(end: Ended) -> SeedreamError:
+    assert end.error is not None
+    return end.error
+
+
+def _without(whole: Operation, field: str) -> Operation:
+    return replace(whole, request=None) if field == "request" else replace(whole, idempotency_key=None)
+
+
+def busy(seconds: int | None = 1) -> bytes:
+    envelope = {"code": 409, "message": "running", "data": {"error_code": "idempotency_in_progress"}}
+    return answer(409, envelope, headers={} if seconds is None else {"Retry-After": str(seconds)})
+
+
+# Accepted
+
+
+def test_a_create_that_is_accepted_is_a_task(
+    start_raw: StartRaw, work_on: WorkOn, history: History, clock: Clock, tmp_path: Path
+) -> None:
+    headers = {"X-Request-ID": "req_1", "X-Request-Cost": "0.035"}
+    work = work_on(start_raw(accepted("task_1", headers=headers)).base_url)
+    events, end = played(jobs.generate(work, operation(tmp_path), wait=False))
+    assert [type(event) for event in events] == [Sending, Submitted, Ended]
+    made = end.operation
+    assert (made.task_id, made.status, made.cost, made.request_id, made.accepted) == (
+        "task_1",
+        Status.PENDING,
+        "0.035",
+        "req_1",
+        clock.time,
+    )
+    assert history.find(SERVICE, "task_1") == made
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize("code", [0, 200])
+def test_both_dialects_accept(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, code: int) -> None:
+    reply = answer(200, {"code": code, "message": "success", "data": {"task_id": "task_1"}})
+    _, end = played(jobs.generate(work_on(start_raw(reply).base_url), operation(tmp_path), wait=False))
+    assert (end.error, end.operation.task_id) == (None, "task_1")
+
+
+def test_a_replay_is_told(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path) -> None:
+    server = start_raw(accepted("task_1", headers={"X-Idempotent-Replay": "true"}))
+    events, _ = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    assert [event.replayed for event in of_kind(events, Submitted)] == [True]
+
+
+def test_an_operation_that_has_a_task_is_not_sent_again(
+    start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(seconds=0)
+    work = work_on(sandbox.base_url)
+    _, first = played(jobs.generate(work, operation(tmp_path), wait=False))
+    _, again = played(jobs.generate(work, first.operation))
+    assert again.error is None
+    assert sandbox.task_count() == 1
+    assert [request.method for request in sandbox.requests].count("POST") == 1
+
+
+@pytest.mark.parametrize("missing", ["request", "idempotency_key"])
+def test_a_task_of_another_machine_cannot_be_sent(
+    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, missing: str
+) -> None:
+    server = start_raw(accepted())
+    _, end = played(jobs.generate(work_on(server.base_url), _without(operation(tmp_path), missing)))
+    assert isinstance(end.error, UsageProblem)
+    assert server.connections == 0
+
+
+# Sent again
+
+PASSING: dict[str, Reply] = {
+    "429": answer(429),
+    "500": answer(500),
+    "502": answer(502),
+    "503": answer(503),
+    "504": answer(504),
+    "408": answer(408),
+    "a dropped connection": None,
+    "half an answer": answer(200, b'{"code"', length=100),
+    "an HTML page": answer(200, b"<html>It works!</html>"),
+    "an empty answer": answer(200, b""),
+    "a success without a task id": answer(200, {"code": 200, "data": {}}),
+    "a 429 inside HTTP 200": answer(200, {"code": 429, "message": "slow down", "data": None}),
+    "a known code inside HTTP 200": answer(200, {"error": {"code": "internal_error"}}),
+    "in progress": busy(None),
+    "a 503 with its code": answer(
+        503, {"code": 503, "message": "no", "data": {"error_code": "idempotency_unavailable"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
+def test_a_create_is_repeated_with_the_same_key_and_body_after(
+    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, reply: Reply
+) -> None:
+    server = start_raw(reply, reply, accepted("task_1"))
+    request = GenerationRequest(prompt="雪中的红狐狸", aspect_ratio="16:9", quality="4K")
+    events, end = played(
+        jobs.generate(work_on(server.base_url), operation(tmp_path, request=request), wait=False)
+    )
+    assert (end.error, end.operation.task_id) == (None, "task_1")
+    assert [request.headers["idempotency-key"] for request in server.requests] == ["key-1"] * 3
+    assert len({request.body for request in server.requests}) == 1
+    assert len(of_kind(events, Retrying)) == 2
+
+
+def test_a_repetition_from_the_history_sends_an_equal_request(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    server = start_raw(None, None, None, None, None, accepted("task_1"))
+    request = GenerationRequest(prompt="雪", image_urls=("https://a/1",), callback_url="https://a/hook")
+    work = work_on(server.base_url)
+    _, end = played(jobs.generate(work, operation(tmp_path, request=request), wait=False))
+    assert error_of(end).exit_code == ExitCode.UNAVAILABLE
+    kept = history.last_unsettled(SERVICE)
+    assert kept is not None
+    assert kept.status == Status.UNANSWERED
+    _, end = played(jobs.generate(work, kept, wait=False))
+    assert end.operation.task_id == "task_1"
+    assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("fault", ["submit-drop", "submit-html", "submit-empty", "submit-drop-before"])
+def test_an_answer_that_got_lost_makes_exactly_one_task(
+    start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, fault: str
+) -> None:
+    sandbox = start_sandbox(seconds=0, faults=[f"{fault}=2"])
+    events, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    assert end.error is None
+    assert sandbox.task_count() == 1
+    assert [event.replayed for event in of_kind(events, Submitted)] == [fault != "submit-drop-before"]
+    assert len(end.operation.files) == 1
+
+
+def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(
+    start_sandbox: StartSandbox, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(seconds=0, faults=["submit-drop=5"])
+    work = work_on(sandbox.base_url)
+    _, end = played(jobs.generate(work, operation(tmp_path)))
+    assert error_of(end).exit_code == ExitCode.UNAVAILABLE
+    kept = history.last_unsettled(SERVICE)
+    assert kept is not None
+    _, end = played(jobs.generate(work, kept))
+    assert end.error is None
+    assert sandbox.task_count() == 1
+
+
+# The budget
+
+
+def test_a_create_is_tried_five_times(
+    start_raw: StartRaw, work_on: WorkOn, history: History, clock: Clock, tmp_path: Path
+) -> None:
+    server = start_raw(answer(503))
+    work = work_on(server.base_url, spread=lambda low, high: high)
+    _, end = played(jobs.generate(work, operation(tmp_path)))
+    assert isinstance(end.error, ServiceFailing)
+    assert len(server.requests) == 5
+    assert clock.pauses == [0.5, 1.0, 2.0, 4.0]
+    # Nobody knows whether it was accepted: it stays what can be sent again.
+    assert end.operation.status == Status.UNANSWERED
+    assert history.last_unsettled(SERVICE) == end.operation
+
+
+def test_a_create_is_tried_for_a_minute(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
+) -> None:
+    server = start_raw(answer(429, headers={"Retry-After": "25"}))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert isinstance(end.error, RateLimited)
+    assert clock.pauses == [25.0, 25.0]
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("seconds", [1, 7, 59])
+def test_a_retry_after_is_waited_for(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path, seconds: int
+) -> None:
+    server = start_raw(answer(429, headers={"Retry-After": str(seconds)}), accepted("task_1"))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    assert end.error is None
+    assert clock.pauses == [seconds]
+
+
+@pytest.mark.parametrize("value", ["3600", "Fri, 31 Dec 2999 23:59:59 GMT", "99999999999999"])
+def test_a_retry_after_beyond_the_budget_ends_at_once(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path, value: str
+) -> None:
+    server = start_raw(answer(429, headers={"Retry-After": value}))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert isinstance(end.error, RateLimited)
+    assert "asks to come back in" in end.error.message
+    assert (len(server.requests), clock.pauses) == (1, [])
+
+
+def test_a_retry_after_in_the_past_is_now(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
+) -> None:
+    reply = answer(503, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
+    _, end = played(
+        jobs.generate(
+            work_on(start_raw(reply, accepted()).base_url, spread=lambda low, high: high),
+            operation(tmp_path),
+            wait=False,
+        )
+    )
+    assert end.error is None
+    assert clock.pauses == [0.0]
+
+
+def test_a_first_request_that_still_runs_is_waited_for(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
+) -> None:
+    server = start_raw(busy(1), busy(2), accepted("task_1"))
+    events, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    assert end.operation.task_id == "task_1"
+    assert clock.pauses == [1.0, 2.0]
+    assert all(isinstance(event.cause, KeyBusy) for event in of_kind(events, Retrying))
+    assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
+
+
+def test_a_stop_while_waiting_leaves_something_to_resume(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    def stop(seconds: float) -> None:
+        raise Stopped
+
+    server = start_raw(answer(503))
+    with pytest.raises(Stopped):
+        list(jobs.generate(work_on(server.base_url, pause=stop), operation(tmp_path)))
+    assert history.last_unsettled(SERVICE) == operation(tmp_path)
+
+
+# Refused
+
+REFUSED: dict[str, tuple[Reply, ExitCode]] = {
+    "400": (answer(400, {"error": {"message": "Invalid aspect_ratio value"}}), ExitCode.USAGE),
+    "401": (answer(401), ExitCode.AUTHENTICATION),
+    "402": (answer(402), ExitCode.QUOTA),
+    "403": (answer(403), ExitCode.AUTHENTICATION),
+    "403, of the balance": (answer(403, {"error": {"message": "insufficient balance"}}), ExitCode.QUOTA),
+    "404": (answer(404), ExitCode.NOT_FOUND),
+    "409 conflict": (
+        answer(409, {"code": 409, "message": "other", "data": {"error_code": "idempotency_conflict"}}),
+        ExitCode.USAGE,
+    ),
+    "422": (answer(422), ExitCode.USAGE),
+    "400 inside HTTP 200": (answer(200, {"code": 400, "message": "no", "data": None}), ExitCode.USAGE),
+    "invalid_api_key inside HTTP 200": (
+        answer(200, {"error": {"code": "invalid_api_key"}}),
+        ExitCode.AUTHENTICATION,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "exit_code"), REFUSED.values(), ids=REFUSED)
+def test_a_create_is_over_once_it_is_refused_with(
+    start_raw: StartRaw,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    reply: Reply,
+    exit_code: ExitCode,
+) -> None:
+    server = start_raw(reply)
+    events, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert error_of(end).exit_code == exit_code
+    assert len(server.requests) == 1
+    assert [type(event) for event in events] == [Sending, Refused, Ended]
+    kept = history.find(SERVICE, end.operation.id)
+    assert kept == end.operation
+    assert (kept.status, kept.settled, kept.task_id) == (Status.REFUSED, True, None)
+    assert kept.error_message
+    assert history.last_unsettled(SERVICE) is None
+
+
+def test_a_refusal_after_a_failure_is_a_refusal(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path) -> None:
+    server = start_raw(answer(503), answer(400))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert isinstance(end.error, RequestRefused)
+    assert end.operation.status == Status.REFUSED
+
+
+AMBIGUOUS: dict[str, tuple[Reply, type[SeedreamError]]] = {
+    "a redirect": (answer(307, headers={"Location": "https://elsewhere.test/"}), RedirectRefused),
+    "an error of an unknown kind": (
+        answer(200, {"code": 1001, "message": "?", "data": None}),
+        Unavailable,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "kind"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_a_create_may_be_sent_again_by_hand_after(
+    start_raw: StartRaw,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    reply: Reply,
+    kind: type[SeedreamError],
+) -> None:
+    server = start_raw(reply)
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert type(end.error) is kind
+    assert len(server.requests) == 1
+    assert history.last_unsettled(SERVICE) == end.operation
+
+
+def test_an_unreadable_answer_that_stays_so_is_7_and_can_be_resumed(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    server = start_raw(answer(200, b"<html>"))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert isinstance(end.error, UnreadableAnswer)
+    assert end.error.exit_code == ExitCode.UNAVAILABLE
+    assert len(server.requests) == 5
+    assert history.last_unsettled(SERVICE) is not None
+
+
+# The history fails after the payment
+
+
+def test_a_history_that_fails_after_the_payment_does_not_lose_the_image(
+    start_sandbox: StartSandbox, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(seconds=0)
+    work = work_on(sandbox.base_url)
+    events = []
+    for event in jobs.generate(work, operation(tmp_path)):
+        events.append(event)
+        if isinstance(event, Sending):
+            history.close()
+    end = events[-1]
+    assert isinstance(end, Ended)
+    assert end.error is None
+    assert (tmp_path / "fox.png").exists()
+    notices = [event for event in events if type(event).__name__ == "Noticed"]
+    assert notices
+    assert sandbox.task_count() == 1
+
+
+def test_the_history_is_asked_before_the_server(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    seen: list[str | None] = []
+
+    def look(exchange: Exchange) -> None:
+        found = history.last_unsettled(SERVICE)
+        seen.append(found.idempotency_key if found else None)
+        exchange.connection.sendall(accepted())
+
+    played(jobs.generate(work_on(start_raw(look).base_url), operation(tmp_path), wait=False))
+    assert seen == ["key-1"]

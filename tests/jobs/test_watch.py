@@ -1,0 +1,436 @@
+"""Waiting for a task: when it is asked for, and how the wait ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.raw import Exchange, RawServer, Reply, answer, success
+from support.tasks import SERVICE, of_kind, operation, played
+
+from seedream_cli import jobs
+from seedream_cli.errors import (
+    ExitCode,
+    KeyRefused,
+    NotFound,
+    RateLimited,
+    SeedreamError,
+    ServiceFailing,
+    StillPending,
+    Stopped,
+    TaskFailed,
+    Unreachable,
+)
+from seedream_cli.events import Asking, Ended, Polled, Retrying, Waited
+from seedream_cli.history import History
+from seedream_cli.jobs.watch import watch
+from seedream_cli.models import Operation
+from seedream_cli.sandbox.server import Sandbox
+
+StartRaw = Callable[..., RawServer]
+WorkOn = Callable[..., jobs.Work]
+
+
+def state(status: str, **more: Any) -> bytes:
+    return success({"task_id": "task_1", "status": status, **more})
+
+
+RUNNING = state("processing")
+DONE = state("completed", result=["https://img.test/1.png"])
+
+
+@dataclass
+class Polls:
+    """Answers polls, and keeps at which second of the wait each came."""
+
+    clock: Clock
+    replies: list[bytes | None]
+    times: list[float] = field(default_factory=list)
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.time
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.times.append(round(self.clock.time - self.started, 6))
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if reply is not None:
+            exchange.connection.sendall(reply)
+
+
+@dataclass
+class Watching:
+    work: jobs.Work
+    polls: Polls
+    clock: Clock
+    operation: Operation
+
+    def events(self, *, fresh: bool = True) -> tuple[list[Any], SeedreamError | None]:
+        seen: list[Any] = []
+        try:
+            for event in watch(self.work, self.operation, fresh=fresh):
+                seen.append(event)
+        except SeedreamError as error:
+            return seen, error
+        return seen, None
+
+
+Wait = Callable[..., Watching]
+
+
+@pytest.fixture
+def wait(start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path) -> Wait:
+    """A task that answers polls with ``replies`` in turn, the last one again and again."""
+
+    def make(*replies: Reply, task: dict[str, Any] | None = None, **options: Any) -> Watching:
+        polls = Polls(clock, [reply for reply in replies if not callable(reply)])
+        work = work_on(start_raw(polls).base_url, **options)
+        current = operation(tmp_path, **{"task_id": "task_1", "status": "pending", **(task or {})})
+        return Watching(work, polls, clock, current)
+
+    return make
+
+
+def shortest(low: float, high: float) -> float:
+    return low
+
+
+def longest(low: float, high: float) -> float:
+    return high
+
+
+# When polls leave
+
+
+@pytest.mark.parametrize(
+    ("spread", "gaps"),
+    [
+        pytest.param(shortest, (2.0, 5.0, 15.0), id="at the shortest"),
+        pytest.param(longest, (3.0, 10.0, 30.0), id="at the longest"),
+    ],
+)
+def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, float]) -> None:
+    watching = wait(RUNNING, timeout=400.0, spread=spread)
+    _, error = watching.events()
+    assert isinstance(error, StillPending)
+    times = [0.0, *watching.polls.times]
+    for before, after in pairwise(times[:-1]):
+        expected = gaps[0] if before < 30 else gaps[1] if before < 120 else gaps[2]
+        assert after - before == pytest.approx(expected)
+    # The last one falls to the end of the wait.
+    assert times[-1] == 400
+
+
+def test_the_number_of_polls_in_two_minutes_is_what_the_service_bears(wait: Wait) -> None:
+    watching = wait(RUNNING, timeout=120.0)
+    watching.events()
+    assert len(watching.polls.times) <= 60
+
+
+def test_a_poll_interval_of_ones_own_stretches_the_whole_schedule(wait: Wait) -> None:
+    watching = wait(RUNNING, timeout=300.0, poll_interval=4.0)
+    watching.events()
+    gaps = [after - before for before, after in pairwise([0.0, *watching.polls.times[:-1]])]
+    assert gaps[0] == 4.0
+    assert gaps[-1] == 30.0
+
+
+@pytest.mark.parametrize("spread", [shortest, longest])
+@pytest.mark.parametrize("timeout", [2.0, 5.0, 29.0, 31.0, 119.5, 121.0, 300.0])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(RUNNING, id="answered"),
+        pytest.param(answer(503), id="503"),
+        pytest.param(answer(429, headers={"Retry-After": "0"}), id="429, now"),
+        pytest.param(None, id="dropped"),
+    ],
+)
+def test_two_polls_are_never_closer_than_the_interval(
+    wait: Wait, spread: Any, timeout: float, reply: Reply
+) -> None:
+    watching = wait(reply, timeout=timeout, spread=spread)
+    watching.events()
+    times = watching.polls.times
+    assert all(after - before >= 2.0 for before, after in pairwise(times))
+    assert times[-1] <= timeout
+
+
+def test_a_fresh_task_is_given_a_moment(wait: Wait) -> None:
+    watching = wait(DONE)
+    watching.events(fresh=True)
+    assert watching.polls.times == [2.0]
+
+
+def test_an_older_task_is_asked_for_at_once(wait: Wait) -> None:
+    watching = wait(DONE)
+    events, error = watching.events(fresh=False)
+    assert error is None
+    assert watching.polls.times == [0.0]
+    assert isinstance(events[0], Asking)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("timeout", [0.0, 0.5, 1.9])
+def test_one_try_is_made_however_short_the_wait(
+    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, timeout: float, fresh: bool
+) -> None:
+    class Ticking(Clock):
+        """Real clocks go on while nobody waits."""
+
+        def __call__(self) -> float:
+            self.time += 0.001
+            return self.time
+
+    clock = Ticking()
+    server = start_raw(RUNNING)
+    work = work_on(server.base_url, timeout=timeout, clock=clock, pause=clock.pause)
+    current = operation(tmp_path, task_id="task_1", status="pending")
+    with pytest.raises(StillPending):
+        list(watch(work, current, fresh=fresh))
+    assert len(server.requests) == 1
+    assert sum(clock.pauses) <= timeout
+
+
+@pytest.mark.parametrize(("seconds", "gap"), [(1, 2.0), (2, 2.0), (7, 7.0), (40, 40.0)])
+def test_a_retry_after_on_a_poll_is_honoured(wait: Wait, seconds: int, gap: float) -> None:
+    watching = wait(answer(429, headers={"Retry-After": str(seconds)}), DONE)
+    events, error = watching.events(fresh=False)
+    assert error is None
+    assert watching.polls.times == [0.0, gap]
+    (retrying,) = of_kind(events, Retrying)
+    assert (retrying.pause, retrying.what) == (gap, "polling")
+
+
+def test_polls_that_fail_back_off(wait: Wait) -> None:
+    watching = wait(answer(503), answer(503), answer(503), answer(503), answer(503), DONE, spread=longest)
+    _, error = watching.events(fresh=False)
+    assert error is None
+    assert watching.polls.times == [0.0, 2.0, 4.0, 6.0, 10.0, 18.0]
+
+
+def test_a_poll_that_is_answered_ends_the_backing_off(wait: Wait) -> None:
+    failing = [answer(503)] * 4
+    watching = wait(*failing, RUNNING, answer(503), DONE, spread=longest)
+    watching.events(fresh=False)
+    times = watching.polls.times
+    assert times[-1] - times[-2] == 2.0
+
+
+# How the wait ends
+
+
+@pytest.mark.parametrize("word", ["failed", "cancelled", "rejected", "FAILED"])
+def test_a_terminal_state_stops_the_wait_at_once(wait: Wait, history: History, word: str) -> None:
+    watching = wait(
+        RUNNING, state(word, error_message="no capacity", error_code="UPSTREAM_CAPACITY_EXHAUSTED")
+    )
+    events, error = watching.events()
+    assert isinstance(error, TaskFailed)
+    assert error.exit_code == ExitCode.TASK_FAILED
+    assert (error.code, error.detail) == ("UPSTREAM_CAPACITY_EXHAUSTED", "no capacity")
+    assert len(watching.polls.times) == 2
+    last = of_kind(events, Polled)[-1].operation
+    assert (last.status, last.settled) == (word, True)
+    assert history.find(SERVICE, "task_1") == last
+
+
+@pytest.mark.parametrize(
+    "word", ["pending", "processing", "queued", "running", "submitted", "warming_up", "Unknown Word!"]
+)
+def test_any_other_word_is_waited_through_and_shown_as_it_came(
+    wait: Wait, history: History, word: str
+) -> None:
+    watching = wait(state(word, progress=30), DONE)
+    events, error = watching.events()
+    assert error is None
+    assert [event.operation.status for event in of_kind(events, Polled)] == [word, "completed"]
+    assert [event.operation.progress for event in of_kind(events, Polled)] == [30, None]
+    known = history.find(SERVICE, "task_1")
+    assert known is not None
+    assert word in [status for _, status in history.states(known)]
+
+
+@pytest.mark.parametrize("nothing", [{"result": []}, {"result": None}, {"result": ""}, {}])
+def test_completed_without_a_result_is_not_the_end(wait: Wait, nothing: dict[str, Any]) -> None:
+    watching = wait(state("completed", **nothing), state("completed", **nothing), DONE)
+    events, error = watching.events()
+    assert error is None
+    assert len(watching.polls.times) == 3
+    assert of_kind(events, Polled)[-1].operation.results == ("https://img.test/1.png",)
+
+
+def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
+    watching = wait(RUNNING, timeout=20.0)
+    _, error = watching.events()
+    assert isinstance(error, StillPending)
+    assert error.exit_code == ExitCode.PENDING
+    assert "task_1 is not finished after 20 s: processing" in error.message
+    assert history.last_unsettled(SERVICE) is not None
+
+
+FAILING: dict[str, tuple[Reply, type[SeedreamError]]] = {
+    "a 429": (answer(429), RateLimited),
+    "a 503": (answer(503), ServiceFailing),
+    "a dropped connection": (None, Unreachable),
+}
+
+
+@pytest.mark.parametrize(("reply", "kind"), FAILING.values(), ids=FAILING)
+def test_a_wait_that_runs_out_while_polling_fails_is_that_failure(
+    wait: Wait, reply: Reply, kind: type[SeedreamError]
+) -> None:
+    watching = wait(RUNNING, reply, timeout=20.0)
+    _, error = watching.events()
+    assert type(error) is kind
+    assert error.exit_code == ExitCode.UNAVAILABLE
+
+
+def test_a_last_poll_that_is_answered_makes_it_pending_again(wait: Wait) -> None:
+    watching = wait(answer(503), answer(503), RUNNING, timeout=20.0)
+    _, error = watching.events()
+    assert isinstance(error, StillPending)
+
+
+def test_a_retry_after_beyond_the_wait_ends_it_at_once(wait: Wait) -> None:
+    watching = wait(RUNNING, answer(429, headers={"Retry-After": "3600"}), timeout=100.0)
+    _, error = watching.events()
+    assert isinstance(error, RateLimited)
+    assert "asks to come back in 3600 s" in error.message
+    assert watching.polls.times == [2.0, 4.0]
+    assert watching.clock.pauses == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, KeyRefused), (403, KeyRefused), (404, NotFound), (400, SeedreamError)]
+)
+def test_a_poll_that_is_refused_ends_the_wait(wait: Wait, status: int, kind: type[SeedreamError]) -> None:
+    watching = wait(answer(status))
+    _, error = watching.events()
+    assert isinstance(error, kind)
+    assert len(watching.polls.times) == 1
+
+
+def test_a_wait_of_two_minutes_is_worth_a_word_once(wait: Wait) -> None:
+    watching = wait(RUNNING, timeout=300.0)
+    events, _ = watching.events()
+    assert [event.seconds for event in of_kind(events, Waited)] == [120.0]
+
+
+def test_a_shorter_wait_is_not(wait: Wait) -> None:
+    events, _ = wait(RUNNING, timeout=119.0).events()
+    assert of_kind(events, Waited) == []
+
+
+def test_a_stop_ends_the_wait(wait: Wait) -> None:
+    def stop(seconds: float) -> None:
+        raise Stopped
+
+    watching = wait(RUNNING, pause=stop)
+    _, error = watching.events()
+    assert isinstance(error, Stopped)
+    assert watching.polls.times == []
+
+
+# What is kept of it
+
+
+def test_how_long_a_fresh_task_took_is_measured(wait: Wait) -> None:
+    watching = wait(RUNNING, RUNNING, DONE)
+    events, _ = watching.events()
+    assert events[-1].operation.seconds == 6.0
+
+
+def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait) -> None:
+    accepted = 1_800_000_000.0
+    done = state("completed", result=["https://a/1"], completed_at=1_800_000_017)
+    events, _ = wait(done, task={"accepted": accepted}).events(fresh=False)
+    assert events[-1].operation.seconds == 17.0
+
+
+@pytest.mark.parametrize("completed_at", [10**400, 1, -1, "soon"])
+def test_an_absurd_time_of_completion_is_no_crash(wait: Wait, completed_at: Any) -> None:
+    done = state("completed", result=["https://a/1"], completed_at=completed_at)
+    events, error = wait(done, task={"accepted": 1_800_000_000.0}).events(fresh=False)
+    assert error is None
+    assert events[-1].operation.seconds in (0.0, None)
+
+
+def test_text_that_no_file_can_hold_does_not_stop_the_wait(wait: Wait, history: History) -> None:
+    odd = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00"}}'
+    watching = wait(answer(200, odd), DONE)
+    _, error = watching.events()
+    assert error is None
+    known = history.find(SERVICE, "task_1")
+    assert known is not None
+    assert [word for _, word in history.states(known)] == ["odd?", "completed"]
+
+
+def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wait, history: History) -> None:
+    watching = wait(DONE, task={"request": None, "idempotency_key": None})
+    _, error = watching.events(fresh=False)
+    assert error is None
+    assert history.find(SERVICE, "task_1") is None
+
+
+def test_nothing_is_recorded_twice(wait: Wait, history: History) -> None:
+    watching = wait(RUNNING, RUNNING, RUNNING, DONE)
+    watching.events()
+    known = history.find(SERVICE, "task_1")
+    assert known is not None
+    assert [word for _, word in history.states(known)] == ["processing", "completed"]
+
+
+# Asking once
+
+
+def test_status_asks_once(wait: Wait) -> None:
+    watching = wait(RUNNING)
+    events, end = played(jobs.status(watching.work, watching.operation))
+    assert isinstance(end.error, StillPending)
+    assert [type(event) for event in events] == [Asking, Polled, Ended]
+    assert watching.polls.times == [0.0]
+
+
+def test_status_of_a_completed_task_is_ok(wait: Wait) -> None:
+    watching = wait(DONE)
+    _, end = played(jobs.status(watching.work, watching.operation))
+    assert end.error is None
+    assert end.operation.results == ("https://img.test/1.png",)
+
+
+def test_status_of_a_task_without_its_result_is_pending(wait: Wait) -> None:
+    watching = wait(state("completed", result=[]))
+    _, end = played(jobs.status(watching.work, watching.operation))
+    assert isinstance(end.error, StillPending)
+
+
+def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
+    watching = wait(answer(503), spread=longest)
+    _, end = played(jobs.status(watching.work, watching.operation))
+    assert isinstance(end.error, ServiceFailing)
+    assert watching.clock.pauses == [0.5, 1.0, 2.0, 4.0]
+
+
+def test_status_watches_where_it_is_asked_to(wait: Wait) -> None:
+    watching = wait(RUNNING, DONE)
+    _, end = played(jobs.status(watching.work, watching.operation, wait=True))
+    assert end.error is None
+    assert len(watching.polls.times) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", ["status-drop", "status-html", "status-500", "status-429", "strange-status"]
+)
+def test_a_service_that_stumbles_is_outlasted(
+    start_sandbox: Callable[..., Sandbox], work_on: WorkOn, tmp_path: Path, fault: str
+) -> None:
+    sandbox = start_sandbox(seconds=0, faults=[f"{fault}=3"])
+    _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    assert end.error is None
+    assert (tmp_path / "fox.png").exists()

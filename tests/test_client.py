@@ -1,0 +1,631 @@
+"""The four calls, at real sockets: what leaves this machine, and what may come back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import socket
+import threading
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from support.images import png
+from support.raw import RawServer, Reply, accepted, answer, success
+
+from seedream_cli import __version__
+from seedream_cli.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
+from seedream_cli.errors import (
+    ExitCode,
+    ImageRefused,
+    KeyRefused,
+    NotSaved,
+    RateLimited,
+    RedirectRefused,
+    SeedreamError,
+    Unavailable,
+    Unreachable,
+    UnreadableAnswer,
+    UsageProblem,
+)
+from seedream_cli.events import Exchange
+from seedream_cli.models import GenerationRequest
+from seedream_cli.sandbox.server import Sandbox
+
+KEY = "sk-test-0123456789"
+BODY = GenerationRequest(prompt="a red fox").body()
+
+StartRaw = Callable[..., RawServer]
+Connect = Callable[..., Client]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    made: list[Client] = []
+
+    def one(base_url: str, key: str = KEY, **options: Any) -> Client:
+        made.append(Client(base_url, key, **options))
+        return made[-1]
+
+    yield one
+    for client in made:
+        client.close()
+
+
+def fetched(client: Client, url: str, **options: Any) -> bytes:
+    with client.stream(url, **options) as image:
+        return b"".join(image.chunks)
+
+
+# What leaves
+
+
+def test_a_create_is_a_post_of_utf_8_json(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(accepted("task_1"))
+    body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
+    assert connect(server.base_url).submit(body, "key-1").task_id == "task_1"
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/v1/images/generations")
+    assert request.headers["content-type"] == "application/json"
+    assert "雪中的红狐狸 🦊".encode() in request.body
+    assert request.json == body
+    assert request.headers["idempotency-key"] == "key-1"
+
+
+def test_every_call_carries_the_key_and_names_the_program(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(accepted(), success({"status": "pending"}), success({}))
+    client = connect(server.base_url)
+    client.submit(BODY, "key-1")
+    client.task("task_1")
+    client.account()
+    assert [request.path for request in server.requests] == [
+        "/v1/images/generations",
+        "/v1/images/status/task_1",
+        "/v1/account/status",
+    ]
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["user-agent"] == f"seedream/{__version__}"
+
+
+@pytest.mark.parametrize("key", ["sk-0123456789", "apipod-0123456789", "anything~!@#$%^&*()"])
+def test_a_key_of_any_form_is_sent_as_it_is(start_raw: StartRaw, connect: Connect, key: str) -> None:
+    server = start_raw(success({}))
+    connect(server.base_url, key).account()
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+def test_a_slash_at_the_end_of_the_base_url_does_not_matter(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(success({}))
+    connect(f"{server.base_url}/").account()
+    assert server.requests[0].path == "/v1/account/status"
+
+
+@pytest.mark.parametrize(
+    ("task_id", "path"),
+    [
+        ("task_abc", "task_abc"),
+        ("5f4dcc3b-5aa7-65d6", "5f4dcc3b-5aa7-65d6"),
+        ("a/b?c=d#e f%2F", "a%2Fb%3Fc%3Dd%23e%20f%252F"),
+        ("任务", "%E4%BB%BB%E5%8A%A1"),
+        ("../account", "..%2Faccount"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("\udcff", "%FF"),
+        ("a\r\nb\0", "a%0D%0Ab%00"),
+    ],
+)
+def test_a_task_id_is_percent_encoded_whole(
+    start_raw: StartRaw, connect: Connect, task_id: str, path: str
+) -> None:
+    server = start_raw(success({"status": "pending"}))
+    connect(server.base_url).task(task_id)
+    assert server.requests[0].path == f"/v1/images/status/{path}"
+
+
+def test_the_key_is_not_sent_to_the_images_host(
+    start_sandbox: Callable[..., Sandbox], connect: Connect
+) -> None:
+    sandbox = start_sandbox(seconds=0, faults=["image-redirect=1"])
+    client = connect(sandbox.base_url)
+    (url,) = client.task(client.submit(BODY, "key-1").task_id).results
+    assert fetched(client, url) == png()
+    seen = [request for request in sandbox.requests if request.origin == "image"]
+    assert len(seen) == 2
+    assert KEY not in str(seen)
+    assert all(request.headers["user-agent"] == f"seedream/{__version__}" for request in seen)
+
+
+def test_no_cookie_is_ever_sent_back(start_raw: StartRaw, connect: Connect) -> None:
+    cookie = {"Set-Cookie": "session=1; Path=/"}
+    server = start_raw(
+        success({}, headers=cookie),
+        success({}, headers=cookie),
+        answer(302, headers={"Location": "/2.png", **cookie}),
+        answer(200, b"image", headers=cookie),
+        answer(200, b"image"),
+    )
+    client = connect(server.base_url)
+    client.account()
+    client.account()
+    fetched(client, f"{server.origin}/1.png")
+    fetched(client, f"{server.origin}/1.png")
+    assert len(server.requests) == 5
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://api.example.com/v1",
+        "http://10.0.0.1/v1",
+        "http://localhost.example.com/v1",
+        "ftp://api.example.com/v1",
+        "api.example.com/v1",
+        "https://[::1/v1",
+        "https://api.example.com:99999/v1",
+        "",
+    ],
+)
+def test_a_base_url_that_would_show_the_key_is_refused_at_once(base_url: str) -> None:
+    with pytest.raises(UsageProblem):
+        Client(base_url, KEY)
+
+
+# Answers that an API gives
+
+
+def test_headers_of_a_create_are_read(start_raw: StartRaw, connect: Connect) -> None:
+    headers = {"X-Request-ID": "req_1", "X-Request-Cost": "0.035", "X-Idempotent-Replay": "true"}
+    made = connect(start_raw(accepted("t", headers=headers)).base_url).submit(BODY, "key-1")
+    assert (made.request_id, made.cost, made.replayed) == ("req_1", "0.035", True)
+
+
+@pytest.mark.parametrize("code", [0, 200])
+def test_both_dialects_of_success_are_understood(start_raw: StartRaw, connect: Connect, code: int) -> None:
+    server = start_raw(success({"task_id": "t"}, code=code), success({"status": "running"}, code=code))
+    client = connect(server.base_url)
+    assert client.submit(BODY, "key-1").task_id == "t"
+    assert client.task("t").status == "running"
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code"),
+    [
+        (400, 2),
+        (401, 4),
+        (402, 5),
+        (403, 4),
+        (404, 6),
+        (409, 2),
+        (429, 7),
+        (500, 7),
+        (502, 7),
+        (503, 7),
+        (504, 7),
+    ],
+)
+def test_an_http_error_has_its_exit_code(
+    start_raw: StartRaw, connect: Connect, status: int, exit_code: int
+) -> None:
+    reply = answer(status, b"<html>", headers={"X-Request-ID": "req_1"})
+    with pytest.raises(SeedreamError) as caught:
+        connect(start_raw(reply).base_url).submit(BODY, "key-1")
+    assert caught.value.exit_code == exit_code
+    assert caught.value.request_id == "req_1"
+
+
+def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, connect: Connect) -> None:
+    reply = answer(429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
+    client = connect(start_raw(reply).base_url, now=lambda: 784_111_770.0)
+    with pytest.raises(RateLimited) as caught:
+        client.account()
+    assert caught.value.retry_after == 7.0
+
+
+def test_bytes_that_are_no_utf_8_do_not_hide_the_error(start_raw: StartRaw, connect: Connect) -> None:
+    reply = answer(401, b'{"error": {"message": "\xc3\x28 key", "code": "invalid_api_key"}}')
+    with pytest.raises(KeyRefused) as caught:
+        connect(start_raw(reply).base_url).account()
+    assert caught.value.detail is not None
+    assert caught.value.detail.endswith("( key")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_redirect_of_the_api_is_refused_by_its_host(
+    start_raw: StartRaw, connect: Connect, status: int, method: str
+) -> None:
+    elsewhere = start_raw(accepted())
+    location = elsewhere.origin.replace("127.0.0.1", "localhost") + "/v1/images?x=secret"
+    server = start_raw(answer(status, headers={"Location": location, "X-Request-ID": "req_1"}))
+    client = connect(server.base_url)
+    with pytest.raises(RedirectRefused, match="redirects to localhost") as caught:
+        client.submit(BODY, "key-1") if method == "POST" else client.task("t")
+    assert (caught.value.exit_code, caught.value.transient) == (ExitCode.UNAVAILABLE, False)
+    assert caught.value.request_id == "req_1"
+    assert "secret" not in caught.value.message
+    assert (len(server.requests), elsewhere.connections) == (1, 0)
+
+
+def test_a_redirect_to_the_same_host_is_refused_too(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(307, headers={"Location": "/v2/images/generations"}))
+    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1"):
+        connect(server.base_url).submit(BODY, "key-1")
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_to_nowhere_says_so(start_raw: StartRaw, connect: Connect) -> None:
+    with pytest.raises(RedirectRefused, match="nowhere"):
+        connect(start_raw(answer(302)).base_url).account()
+
+
+# Answers that are too much
+
+
+def test_an_answer_of_exactly_a_mebibyte_is_read(start_raw: StartRaw, connect: Connect) -> None:
+    frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
+    body = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
+    assert len(body) == LARGEST_ANSWER
+    assert len(connect(start_raw(answer(200, body)).base_url).account()["x"]) > 10**6
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
+def test_an_answer_beyond_a_mebibyte_is_refused(start_raw: StartRaw, connect: Connect, length: bool) -> None:
+    body = json.dumps({"code": 0, "data": {"x": "y" * LARGEST_ANSWER}}).encode()
+    reply = answer(200, body, length=length, headers={"X-Request-ID": "req_1"})
+    with pytest.raises(UnreadableAnswer, match="larger than 1 MiB") as caught:
+        connect(start_raw(reply).base_url).account()
+    assert (caught.value.transient, caught.value.request_id) == (True, "req_1")
+
+
+def bomb(mebibytes: int) -> bytes:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return b"".join(squeeze.compress(bytes(1024 * 1024)) for _ in range(mebibytes)) + squeeze.flush()
+
+
+def test_a_compressed_bomb_is_refused_with_flat_memory(start_raw: StartRaw, connect: Connect) -> None:
+    reply = answer(200, bomb(200), headers={"Content-Encoding": "gzip"})
+    client = connect(start_raw(reply).base_url)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableAnswer, match="larger than 1 MiB"):
+            client.account()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * LARGEST_ANSWER
+
+
+@pytest.mark.parametrize("status", [401, 503])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        pytest.param(b"<html>" + b" " * 2 * LARGEST_ANSWER, {}, id="too large"),
+        pytest.param(b"no gzip", {"Content-Encoding": "gzip"}, id="badly compressed"),
+    ],
+)
+def test_an_error_is_told_by_its_status_whatever_its_body(
+    start_raw: StartRaw, connect: Connect, status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    with pytest.raises(SeedreamError) as caught:
+        connect(start_raw(answer(status, body, headers=headers)).base_url).account()
+    assert caught.value.exit_code == {401: ExitCode.AUTHENTICATION, 503: ExitCode.UNAVAILABLE}[status]
+    assert caught.value.http_status == status
+    assert type(caught.value) is not UnreadableAnswer
+
+
+@pytest.mark.parametrize(
+    ("encoding", "squeeze"),
+    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+)
+def test_a_compressed_answer_is_read_although_none_was_asked_for(
+    start_raw: StartRaw, connect: Connect, encoding: str, squeeze: Callable[[bytes], bytes]
+) -> None:
+    body = squeeze(json.dumps({"code": 0, "data": {"plan": "pro"}}).encode())
+    server = start_raw(answer(200, body, headers={"Content-Encoding": encoding}))
+    assert connect(server.base_url).account() == {"plan": "pro"}
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "body", [b"no gzip at all", gzip.compress(b'{"code": 0, "data": {}}')[:-12]], ids=["none", "half of it"]
+)
+def test_a_badly_compressed_answer_is_unreadable(start_raw: StartRaw, connect: Connect, body: bytes) -> None:
+    reply = answer(200, body, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(UnreadableAnswer):
+        connect(start_raw(reply).base_url).account()
+
+
+# Answers that are no HTTP, or not all of it
+
+BROKEN: dict[str, Reply] = {
+    "closed at once": None,
+    "nothing": b"",
+    "an empty line": b"\r\n",
+    "half a status line": b"HTTP/1.1 2",
+    "another protocol": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
+    "half the headers": b"HTTP/1.1 200 OK\r\nContent-",
+    "a header without a colon": b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
+    "a header with a zero byte": b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+    "headers without end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: " + b"z" * 300_000,
+    "half the body": answer(200, b'{"code": 0', length=5000),
+    "no body": answer(200, b"", length=10),
+    "a negative length": answer(200, b"{}", length=-5),
+    "a length of 5000 digits": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "an unknown transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
+    "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{",
+    "no last chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    "a chunk that is no number": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    "a chunk beyond all size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 60 + b"\r\n",
+    "an interim answer only": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "a redirect to no URL": answer(302, headers={"Location": "http://[::1"}),
+}
+
+
+@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
+def test_a_broken_answer_is_ambiguous(start_raw: StartRaw, connect: Connect, reply: Reply) -> None:
+    """So a create may be sent again under its key."""
+    with pytest.raises(Unavailable) as caught:
+        connect(start_raw(reply).base_url).submit(BODY, "key-1", seconds=5)
+    assert caught.value.transient
+    assert isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
+def test_a_broken_image_is_not_saved_and_no_crash(
+    start_raw: StartRaw, connect: Connect, reply: Reply
+) -> None:
+    server = start_raw(reply)
+    with pytest.raises((Unreachable, NotSaved)):
+        fetched(connect(server.base_url), f"{server.origin}/1.png", seconds=5)
+
+
+def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(start_raw: StartRaw, connect: Connect) -> None:
+    whole = accepted("t", headers={"Retry-After": "1", "X-Request-ID": "req_1", "Location": "/x"})
+    chance = random.Random(20261122)  # noqa: S311 - the same damage in every run
+
+    def damaged() -> bytes:
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.randrange(len(data))
+            match chance.randrange(3):
+                case 0:
+                    data[place] = chance.randrange(256)
+                case 1:
+                    del data[place : place + chance.randint(1, 20)]
+                case _:
+                    data[place:place] = chance.randbytes(chance.randint(1, 20))
+        return bytes(data)
+
+    server = start_raw(*[damaged() for _ in range(300)])
+    client = connect(server.base_url)
+    outcomes = {True: 0, False: 0}
+    for _ in range(300):
+        try:
+            client.submit(BODY, "key-1", seconds=5)
+            outcomes[True] += 1
+        except SeedreamError:
+            outcomes[False] += 1
+    assert min(outcomes.values()) > 5
+
+
+def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1") as caught:
+        connect(f"http://127.0.0.1:{port}/v1").submit(BODY, "key-1")
+    assert caught.value.transient
+
+
+# The key stays secret
+
+
+@pytest.mark.parametrize(
+    "echo", [KEY, json.dumps(KEY)[1:-1].replace("-", "\\u002d")], ids=["as it is", "escaped"]
+)
+def test_a_key_that_the_server_repeats_is_masked(start_raw: StartRaw, connect: Connect, echo: str) -> None:
+    body = f'{{"error": {{"message": "Invalid key: {echo}.", "code": "invalid_api_key"}}}}'.encode()
+    seen: list[Exchange] = []
+    reply = answer(401, body, headers={"X-Request-ID": f"req-{KEY}"})
+    with pytest.raises(KeyRefused) as caught:
+        connect(start_raw(reply).base_url, observe=seen.append).account()
+    assert caught.value.detail == "Invalid key: ***."
+    assert caught.value.request_id == "req-***"
+    assert KEY not in repr(vars(caught.value)) + repr(seen)
+
+
+def test_a_redirect_does_not_show_the_key(start_raw: StartRaw, connect: Connect) -> None:
+    reply = answer(302, headers={"Location": f"https://{KEY}.example.com/"})
+    with pytest.raises(RedirectRefused) as caught:
+        connect(start_raw(reply).base_url).account()
+    assert KEY not in caught.value.message
+
+
+def test_a_key_that_cannot_be_a_header_is_not_shown(start_raw: StartRaw, connect: Connect) -> None:
+    with pytest.raises(SeedreamError) as caught:
+        connect(start_raw(success({})).base_url, f"{KEY}\n").account()
+    assert KEY not in repr(vars(caught.value))
+
+
+# What --verbose sees
+
+
+def test_an_exchange_tells_the_call_without_its_secrets(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(accepted(headers={"X-Request-ID": "req_1"}), answer(200, b"image"))
+    seen: list[Exchange] = []
+    client = connect(server.base_url, observe=seen.append)
+    client.submit(BODY, "key-1")
+    fetched(client, f"{server.origin}/1.png?signature=hidden")
+    assert [(each.method, each.url, each.status, each.request_id, each.problem) for each in seen] == [
+        ("POST", f"{server.base_url}/images/generations", 200, "req_1", None),
+        ("GET", f"{server.origin}/1.png", 200, None, None),
+    ]
+    assert all(each.seconds >= 0 for each in seen)
+    assert "hidden" not in repr(seen)
+
+
+def test_an_exchange_that_failed_tells_why(start_raw: StartRaw, connect: Connect) -> None:
+    seen: list[Exchange] = []
+    with pytest.raises(Unreachable):
+        connect(start_raw(None).base_url, observe=seen.append).account()
+    (exchange,) = seen
+    assert exchange.status is None
+    assert exchange.problem is not None
+
+
+# Images
+
+
+def test_an_image_comes_with_its_length(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(200, b"image"))
+    with connect(server.base_url).stream(f"{server.origin}/1.png") as image:
+        assert image.length == 5
+        assert b"".join(image.chunks) == b"image"
+
+
+def test_an_image_may_come_without_a_length(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(200, b"image", length=None))
+    with connect(server.base_url).stream(f"{server.origin}/1.png") as image:
+        assert image.length is None
+        assert b"".join(image.chunks) == b"image"
+
+
+def test_the_signature_of_an_images_address_is_kept_as_it_is(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(200, b"image"))
+    path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
+    fetched(connect(server.base_url), server.origin + path)
+    assert server.requests[0].path == path
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_image_may_be_redirected_to_another_host(
+    start_raw: StartRaw, connect: Connect, status: int
+) -> None:
+    target = start_raw(answer(200, b"image"))
+    server = start_raw(answer(status, headers={"Location": f"{target.origin}/2.png?s=1"}))
+    assert fetched(connect(server.base_url), f"{server.origin}/1.png") == b"image"
+    assert target.requests[0].path == "/2.png?s=1"
+    assert "authorization" not in target.requests[0].headers
+
+
+def test_an_image_may_be_redirected_five_times(start_raw: StartRaw, connect: Connect) -> None:
+    hops = [answer(302, headers={"Location": f"/{number}.png"}) for number in range(MOST_REDIRECTS)]
+    server = start_raw(*hops, answer(200, b"image"))
+    assert MOST_REDIRECTS == 5
+    assert fetched(connect(server.base_url), f"{server.origin}/start.png") == b"image"
+    assert len(server.requests) == 6
+
+
+def test_a_sixth_redirect_is_refused(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(302, headers={"Location": "/again.png"}))
+    with pytest.raises(NotSaved, match="redirects more than 5 times"):
+        fetched(connect(server.base_url), f"{server.origin}/1.png")
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc/passwd", "ftp://127.0.0.1/1.png", "http://127.0.0.1:99999/1.png", "data:,x"],
+)
+def test_a_redirect_to_what_may_not_be_fetched_is_refused(
+    start_raw: StartRaw, connect: Connect, location: str
+) -> None:
+    server = start_raw(answer(302, headers={"Location": location}))
+    with pytest.raises((NotSaved, Unreachable)):
+        fetched(connect(server.base_url), f"{server.origin}/1.png")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost"])
+def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: str) -> None:
+    seen: list[Exchange] = []
+    client = Client("https://api.test/v1", KEY, observe=seen.append)
+    with pytest.raises(NotSaved, match="private network"):
+        fetched(client, f"https://{host}/1.png")
+    assert seen == []
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "transient", "stale"),
+    [
+        (400, False, False),
+        (403, False, True),
+        (404, False, True),
+        (408, True, False),
+        (410, False, True),
+        (429, True, False),
+        (500, True, False),
+        (503, True, False),
+        (204, False, False),
+        (206, False, False),
+        (304, False, False),
+    ],
+)
+def test_an_image_that_is_refused_with(
+    start_raw: StartRaw, connect: Connect, status: int, transient: bool, stale: bool
+) -> None:
+    server = start_raw(answer(status, headers={"Retry-After": "3"}))
+    with pytest.raises(ImageRefused) as caught:
+        fetched(connect(server.base_url), f"{server.origin}/1.png")
+    error = caught.value
+    assert (error.transient, error.stale, error.http_status, error.retry_after) == (
+        transient,
+        stale,
+        status,
+        3.0,
+    )
+    assert error.exit_code == ExitCode.NOT_SAVED
+
+
+def test_an_image_that_comes_compressed_is_refused(start_raw: StartRaw, connect: Connect) -> None:
+    server = start_raw(answer(200, gzip.compress(b"image"), headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(NotSaved, match="compressed"):
+        fetched(connect(server.base_url), f"{server.origin}/1.png")
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_an_image_may_say_that_it_is_not_compressed(
+    start_raw: StartRaw, connect: Connect, encoding: str
+) -> None:
+    server = start_raw(answer(200, b"image", headers={"Content-Encoding": encoding}))
+    assert fetched(connect(server.base_url), f"{server.origin}/1.png") == b"image"
+
+
+def test_one_client_serves_many_threads(start_sandbox: Callable[..., Sandbox], connect: Connect) -> None:
+    sandbox = start_sandbox(seconds=0, rate=0)
+    client = connect(sandbox.base_url)
+    images: list[bytes] = []
+
+    def work(number: int) -> None:
+        made = client.submit(BODY, f"key-{number}")
+        images.append(fetched(client, client.task(made.task_id).results[0]))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert images == [png()] * 16
+    assert sandbox.task_count() == 16
+
+
+def test_connections_are_kept_and_dead_ones_replaced(
+    start_sandbox: Callable[..., Sandbox], connect: Connect
+) -> None:
+    sandbox = start_sandbox()
+    client = connect(sandbox.base_url)
+    assert client.account()["plan"] == "sandbox"
+    port = urlsplit(sandbox.base_url).port
+    sandbox.close()
+    again = start_sandbox(port=port)
+    assert client.account()["plan"] == "sandbox"
+    assert len(again.requests) == 1

@@ -1,0 +1,464 @@
+"""The history: written before anything is sent, readable by its owner alone, never lost to a crowd."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.raw import Exchange, RawServer, accepted
+from support.tasks import SERVICE, operation, played
+
+from seedream_cli import jobs
+from seedream_cli.client import Client
+from seedream_cli.errors import ExitCode, HistoryUnusable
+from seedream_cli.history import VERSION, History
+from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
+
+KEY = "sk-test-0123456789"
+
+Open = Callable[..., History]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "apipod-seedream" / "history.sqlite3"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Open]:
+    made: list[History] = []
+
+    def one(where: Path = path, clock: Clock | None = None) -> History:
+        made.append(History(where, now=clock or Clock()))
+        return made[-1]
+
+    yield one
+    for history in made:
+        history.close()
+
+
+def saved(folder: Path, number: int = 1) -> SavedFile:
+    return SavedFile(number, str(folder / f"fox-{number}.png"), "0" * 64, 7, "image/png", 4, 3)
+
+
+# What is kept
+
+
+def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None:
+    whole = operation(
+        tmp_path,
+        request=GenerationRequest(
+            prompt="雪中的红狐狸 🦊\n\0",
+            model="seedream-v4.5-edit",
+            aspect_ratio="21:9",
+            quality="4K",
+            image_urls=("https://a/1.png", "data:image/png;base64,AAAA"),
+            callback_url="https://a/hook",
+        ),
+        task_id="task/1?",
+        status="completed",
+        progress=100,
+        results=("https://a/1", "https://a/2"),
+        cost="0.035",
+        request_id="req_1",
+        accepted=1_800_000_001.5,
+        seconds=12.25,
+        error_code="E",
+        error_message="words",
+        delivered="-",
+        files=(saved(tmp_path, 1), saved(tmp_path, 2)),
+    )
+    history = opened()
+    history.record(whole)
+    assert history.find(SERVICE, whole.id) == whole
+    assert opened().find(SERVICE, "task/1?") == whole
+
+
+def test_a_task_of_another_machine_has_no_request(opened: Open, tmp_path: Path) -> None:
+    foreign = operation(tmp_path, request=None, idempotency_key=None, key_id=None, task_id="task_1")
+    opened().record(foreign)
+    assert opened().find(SERVICE, "task_1") == foreign
+
+
+def test_recording_again_replaces_what_was_known(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    first = operation(tmp_path)
+    history.record(first)
+    later = replace(first, task_id="task_1", status="completed", results=("u",), files=(saved(tmp_path),))
+    history.record(later)
+    moved = replace(later, files=(replace(saved(tmp_path), path="/elsewhere.png"),))
+    history.record(moved)
+    assert history.recent(SERVICE, limit=10) == [moved]
+
+
+def test_what_is_unknown_is_not_found(opened: Open) -> None:
+    assert opened().find(SERVICE, "task_1") is None
+    assert opened().last_unsettled(SERVICE) is None
+    assert opened().recent(SERVICE, limit=5) == []
+
+
+def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
+    clock = Clock(100.0)
+    history = opened(clock=clock)
+    current = operation(tmp_path)
+    for word in ("unanswered", "pending", "pending", "processing", "warming_up", "completed"):
+        history.record(replace(current, status=word))
+        clock.time += 1
+    assert history.states(current) == [
+        (100.0, "unanswered"),
+        (101.0, "pending"),
+        (103.0, "processing"),
+        (104.0, "warming_up"),
+        (105.0, "completed"),
+    ]
+
+
+def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    here = operation(tmp_path, id="op_here0000", task_id="task_1")
+    there = operation(tmp_path, id="op_there000", task_id="task_1", service="other.test")
+    history.record(here)
+    history.record(there)
+    assert history.find(SERVICE, "task_1") == here
+    assert history.find("other.test", "task_1") == there
+    assert history.find(SERVICE, "op_there000") is None
+    assert history.recent(SERVICE, limit=9) == history.pending(SERVICE) == [here]
+    assert history.last_unsettled("other.test") == there
+
+
+def test_the_newest_come_first_and_may_be_limited(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    for number in (2, 0, 1):
+        history.record(operation(tmp_path, id=f"op_{number:08}", created=float(number)))
+    # The same second: what was recorded later is newer.
+    history.record(operation(tmp_path, id="op_twin0000", created=2.0))
+    found = [each.id for each in history.recent(SERVICE, limit=3)]
+    assert found == ["op_twin0000", "op_00000002", "op_00000001"]
+
+
+def test_one_state_may_be_asked_for_in_any_case(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    for number, word in enumerate(("completed", "failed", "Completed")):
+        history.record(operation(tmp_path, id=f"op_{number:08}", status=word))
+    assert [each.status for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == [
+        "Completed",
+        "completed",
+    ]
+
+
+SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
+    "without an answer": ({"status": Status.UNANSWERED}, False),
+    "refused": ({"status": Status.REFUSED}, True),
+    "skipped": ({"status": Status.SKIPPED}, True),
+    "pending": ({"task_id": "t", "status": "pending"}, False),
+    "of an unknown state": ({"task_id": "t", "status": "warming_up"}, False),
+    "failed": ({"task_id": "t", "status": "failed"}, True),
+    "cancelled": ({"task_id": "t", "status": "cancelled"}, True),
+    "rejected": ({"task_id": "t", "status": "Rejected"}, True),
+    "completed, without files": ({"task_id": "t", "status": "completed", "results": ("u",)}, False),
+    "with a file": (
+        {"task_id": "t", "status": "completed", "results": ("u",), "files": (saved(Path("/x")),)},
+        True,
+    ),
+    "with one of two files": (
+        {"task_id": "t", "status": "completed", "results": ("u", "v"), "files": (saved(Path("/x")),)},
+        False,
+    ),
+    "written to stdout": (
+        {"task_id": "t", "status": "completed", "results": ("u",), "delivered": "-"},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "settled"), SETTLED.values(), ids=SETTLED)
+def test_an_operation(opened: Open, tmp_path: Path, values: dict[str, Any], settled: bool) -> None:
+    history = opened()
+    current = operation(tmp_path, **values)
+    history.record(current)
+    assert current.settled is settled
+    assert history.last_unsettled(SERVICE) == (None if settled else current)
+    # Without a task there is nothing to download.
+    assert history.pending(SERVICE) == ([] if settled or current.task_id is None else [current])
+
+
+def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    for number in range(3):
+        history.record(
+            operation(tmp_path, id=f"op_{number:08}", created=float(number), task_id=f"task_{number}")
+        )
+    history.record(operation(tmp_path, id="op_done0000", created=9.0, status="failed", task_id="task_9"))
+    history.record(operation(tmp_path, id="op_unanswer", created=5.0))
+    assert [each.task_id for each in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
+    last = history.last_unsettled(SERVICE)
+    assert last is not None
+    assert last.id == "op_unanswer"
+
+
+# Who may read it
+
+
+def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        opened().record(operation(tmp_path))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    files = list(path.parent.iterdir())
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+    # The journal holds what the file does: it is among those that were looked at.
+    assert len(files) > 1
+
+
+def test_the_key_is_never_in_the_files_bytes(
+    opened: Open, path: Path, tmp_path: Path, start_raw: Callable[..., RawServer]
+) -> None:
+    echo = {"error": {"message": f"bad key {KEY}", "code": "invalid_api_key"}}
+    server = start_raw(b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\n" + json.dumps(echo).encode())
+    history = opened()
+    _, end = played(jobs.generate(_work(history, Client(server.base_url, KEY)), operation(tmp_path)))
+    assert end.operation.error_message == "bad key ***"
+    for file in path.parent.iterdir():
+        assert KEY.encode() not in file.read_bytes()
+
+
+# Before the request leaves
+
+
+def _work(history: History, client: Client) -> jobs.Work:
+    clock = Clock()
+    return jobs.Work(
+        client=client,
+        history=history,
+        timeout=10,
+        poll_interval=2,
+        max_bytes=10**6,
+        pause=clock.pause,
+        clock=clock,
+        now=clock,
+    )
+
+
+def test_the_intent_is_on_disk_before_the_request_leaves(
+    opened: Open, path: Path, tmp_path: Path, start_raw: Callable[..., RawServer]
+) -> None:
+    found: list[tuple[Any, ...]] = []
+
+    def look(exchange: Exchange) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            query = "SELECT id, status, task_id, idempotency_key, request FROM operations"
+            found.extend(database.execute(query).fetchall())
+        exchange.connection.sendall(accepted("task_1"))
+
+    current = operation(tmp_path)
+    server = start_raw(look)
+    client = Client(server.base_url, KEY)
+    played(jobs.generate(_work(opened(), client), current, wait=False))
+    client.close()
+    ((identifier, state, task_id, key, request),) = found
+    assert (identifier, state, task_id) == (current.id, "unanswered", None)
+    assert key == server.requests[0].headers["idempotency-key"] == "key-1"
+    assert json.loads(request) == server.requests[0].json
+
+
+def test_nothing_is_sent_when_the_intent_cannot_be_kept(
+    opened: Open, tmp_path: Path, start_raw: Callable[..., RawServer]
+) -> None:
+    server, history = start_raw(accepted()), opened()
+    history.close()
+    client = Client(server.base_url, KEY)
+    _, end = played(jobs.generate(_work(history, client), operation(tmp_path)))
+    assert isinstance(end.error, HistoryUnusable)
+    assert end.error.exit_code == ExitCode.NOT_SAVED
+    assert server.connections == 0
+    client.close()
+
+
+# A crowd
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from support.tasks import operation
+from dataclasses import replace
+from seedream_cli.history import History
+
+path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+# All at once: the file is made and migrated by whoever is first.
+time.sleep(max(0, start - time.time()))
+history = History(path, now=time.time)
+for number in range(20):
+    current = operation(path.parent, id=f"op_{who}{number:04}")
+    history.record(current)
+    history.record(replace(current, task_id=f"task_{who}_{number}", status="pending"))
+    assert history.find("api.test", current.id) is not None
+history.close()
+"""
+
+
+def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Path) -> None:
+    start = str(time.time() + 1.0)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), f"{number:04}", start],
+            env=environment,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(6)
+    ]
+    problems = [writer.communicate(timeout=60)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 6, problems
+    history = opened()
+    assert len(history.pending(SERVICE)) == 120
+    assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
+
+
+def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    problems: list[BaseException] = []
+
+    def write(who: int) -> None:
+        try:
+            for number in range(20):
+                history.record(operation(tmp_path, id=f"op_{who:04}{number:04}"))
+                history.recent(SERVICE, limit=3)
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert len(history.recent(SERVICE, limit=999)) == 120
+
+
+def test_a_history_that_another_program_holds_says_so(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    # Not the ten seconds that people wait.
+    history._db.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
+            history.record(operation(tmp_path))
+        assert caught.value.hint is None
+        other.execute("ROLLBACK")
+    history.record(operation(tmp_path))
+    assert history.find(SERVICE, "op_abcd1234") is not None
+
+
+def test_a_write_that_was_interrupted_leaves_no_lock(opened: Open, tmp_path: Path) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    history = opened()
+    with pytest.raises(Interrupted), history._transaction():
+        raise Interrupted
+    other = opened()
+    other._db.execute("PRAGMA busy_timeout = 50")
+    other.record(operation(tmp_path))
+    assert history.find(SERVICE, "op_abcd1234") is not None
+
+
+# Files that cannot be used
+
+
+def test_a_file_of_a_later_version_is_refused_and_left_alone(opened: Open, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("CREATE TABLE operations (everything TEXT)")
+        later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(HistoryUnusable, match="later version") as caught:
+        opened()
+    assert caught.value.hint == "pip install --upgrade apipod-seedream"
+    assert caught.value.exit_code == ExitCode.NOT_SAVED
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"not a database, but long enough to be looked at as one" * 100, id="something else"),
+        pytest.param(b"SQLite format 3\x00" + b"\xff" * 4096, id="a header and nonsense"),
+    ],
+)
+def test_a_corrupt_file_is_refused_and_left_alone(opened: Open, path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(HistoryUnusable) as caught:
+        opened()
+    assert str(path) in caught.value.message
+    assert caught.value.hint == f"mv {path} {path}.broken"
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    for number in range(200):
+        history.record(operation(tmp_path, id=f"op_{number:08}"))
+    history.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(size - 8192))
+    broken = opened()
+    with pytest.raises(HistoryUnusable):
+        broken.recent(SERVICE, limit=999)
+
+
+@pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
+def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "the folder is a file":
+        place.write_text("here")
+        where = place / "history.sqlite3"
+    else:
+        place.mkdir()
+        where = place
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    assert str(where) in caught.value.message
+
+
+def test_a_path_with_blanks_gives_a_hint_that_can_be_copied(opened: Open, tmp_path: Path) -> None:
+    where = tmp_path / "my state" / "it's.sqlite3"
+    where.parent.mkdir()
+    where.write_bytes(b"broken" * 1000)
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    assert shlex.split(caught.value.hint or "") == ["mv", str(where), f"{where}.broken"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_folder_whose_name_is_no_unicode_is_refused_before_anything_is_paid(
+    opened: Open, tmp_path: Path
+) -> None:
+    odd: Operation = operation(tmp_path / os.fsdecode(b"caf\xe9"))
+    history = opened()
+    with pytest.raises(HistoryUnusable, match="only Unicode text") as caught:
+        history.record(odd)
+    assert caught.value.hint is None
+    history.record(operation(tmp_path))
+    assert len(history.recent(SERVICE, limit=9)) == 1

@@ -1,0 +1,114 @@
+"""The budget of a call: attempts, seconds, and what the server asks for."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.clock import Clock
+
+from seedream_cli.errors import KeyRefused, RateLimited, ServiceFailing, Stopped
+from seedream_cli.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff
+
+
+def longest(low: float, high: float) -> float:
+    return high
+
+
+def retries(clock: Clock, *, attempts: int = 5, seconds: float = 60.0) -> Retries:
+    return Retries(attempts=attempts, seconds=seconds, clock=clock, spread=longest)
+
+
+def test_pauses_double_until_the_attempts_are_used_up() -> None:
+    clock = Clock()
+    budget = retries(clock)
+    pauses = [budget.pause_after(ServiceFailing("no")) for _ in range(4)]
+    assert pauses == [0.5, 1.0, 2.0, 4.0]
+    last = ServiceFailing("still no")
+    with pytest.raises(ServiceFailing) as caught:
+        budget.pause_after(last)
+    assert caught.value is last
+
+
+def test_one_attempt_has_no_second() -> None:
+    with pytest.raises(ServiceFailing):
+        retries(Clock(), attempts=1).pause_after(ServiceFailing("no"))
+
+
+@pytest.mark.parametrize("error", [KeyRefused("no"), Stopped()])
+def test_what_would_fail_again_is_not_tried_again(error: KeyRefused | Stopped) -> None:
+    with pytest.raises(type(error)) as caught:
+        retries(Clock()).pause_after(error)
+    assert caught.value is error
+
+
+def test_the_budget_ends_with_its_seconds() -> None:
+    clock = Clock()
+    budget = retries(clock, attempts=100, seconds=10)
+    for _ in range(4):
+        clock.pause(budget.pause_after(ServiceFailing("no")))
+    assert clock.pauses == [0.5, 1.0, 2.0, 4.0]
+    assert budget.remaining == 2.5
+    # Another 8 would not fit.
+    with pytest.raises(ServiceFailing):
+        budget.pause_after(ServiceFailing("no"))
+
+
+def test_time_that_the_calls_took_counts() -> None:
+    clock = Clock()
+    budget = retries(clock, seconds=10)
+    clock.time += 9.6
+    with pytest.raises(ServiceFailing):
+        budget.pause_after(ServiceFailing("slow"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 59.9])
+def test_a_retry_after_within_the_budget_is_waited_for_exactly(seconds: float) -> None:
+    assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds)) == seconds
+
+
+def test_a_retry_after_does_not_stand_still() -> None:
+    """Where the next answer names none, the backoff has grown."""
+    budget = retries(Clock())
+    assert budget.pause_after(RateLimited("slow down", retry_after=3)) == 3
+    assert budget.pause_after(RateLimited("slow down")) == 1.0
+
+
+@pytest.mark.parametrize("seconds", [60.0, 3600.0, 10 * 365 * 86400.0])
+def test_a_retry_after_beyond_the_budget_ends_at_once_and_says_when_to_come_back(seconds: float) -> None:
+    before = time.time()
+    with pytest.raises(RateLimited) as caught:
+        retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds))
+    told = re.fullmatch(
+        r"slow down; it asks to come back in (\d+) s, at ([-\d]+ [:\d]+)", caught.value.message
+    )
+    assert told
+    assert told[1] == f"{seconds:.0f}"
+    named = time.mktime(time.strptime(told[2], "%Y-%m-%d %H:%M:%S"))
+    # Seconds, and an hour where the clocks change.
+    assert 0 <= named - int(before + seconds) < 120 or abs(abs(named - before - seconds) - 3600) < 120
+
+
+@given(failures=st.integers(0, 10**6), share=st.floats(0, 1))
+def test_backoff_is_drawn_from_zero_to_what_has_grown(failures: int, share: float) -> None:
+    bounds: list[tuple[float, float]] = []
+
+    def spread(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return low + (high - low) * share
+
+    pause = backoff(failures, spread)
+    assert bounds == [(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 60)))]
+    assert 0 <= pause <= LONGEST_BACKOFF
+
+
+def test_full_jitter_is_the_default() -> None:
+    """Many clients that failed together must not come back together."""
+    drawn = {
+        Retries(attempts=5, seconds=60, clock=Clock()).pause_after(ServiceFailing("no")) for _ in range(50)
+    }
+    assert len(drawn) > 40
+    assert 0 <= min(drawn) < 0.25 < max(drawn) <= FIRST_BACKOFF

@@ -1,0 +1,561 @@
+"""Reading the API's answers: both dialects, three envelopes, and whatever else a server may send."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from seedream_cli.errors import (
+    ExitCode,
+    KeyBusy,
+    KeyRefused,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    RequestRefused,
+    SeedreamError,
+    ServiceFailing,
+    Unavailable,
+    UnreadableAnswer,
+)
+from seedream_cli.models import Accepted, Task
+from seedream_cli.wire import (
+    STATUS_OF_CODE,
+    Received,
+    read_accepted,
+    read_data,
+    read_retry_after,
+    read_task,
+)
+
+NOW = 1_800_000_000.0
+
+
+def received(
+    body: object, status: int = 200, headers: dict[str, str] | None = None, secret: str | None = None
+) -> Received:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Received(status, headers or {}, content, NOW, secret)
+
+
+def success(data: object, code: object = 200) -> dict[str, object]:
+    return {"code": code, "message": "success", "data": data}
+
+
+def create(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Accepted:
+    return read_accepted(received(body, status, headers), model="seedream-v4.5")
+
+
+def status_of(data: object, code: object = 200) -> Task:
+    return read_task(received(success(data, code)), task_id="task_1")
+
+
+def refusal(body: object, status: int = 200, headers: dict[str, str] | None = None) -> SeedreamError:
+    with pytest.raises(SeedreamError) as caught:
+        create(body, status, headers)
+    return caught.value
+
+
+# A create that was accepted
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(0, id="code 0, as the seed answers"),
+        pytest.param(200, id="code 200, as the live service answers"),
+        pytest.param("200", id="the number as text"),
+        pytest.param(200.0, id="the number as a float"),
+        pytest.param(201, id="another 2xx"),
+        pytest.param(None, id="no number"),
+    ],
+)
+def test_a_create_is_accepted_with(code: object) -> None:
+    assert create(success({"task_id": "task_abc123xyz"}, code)) == Accepted("task_abc123xyz")
+
+
+@pytest.mark.parametrize(
+    "task_id", ["task_abc123xyz", "img_0f", "5f4dcc3b-5aa7-65d6-1d83-27deb882cf99", "a/b?c d%2F", "任务"]
+)
+def test_a_task_id_is_opaque(task_id: str) -> None:
+    assert create(success({"task_id": task_id})).task_id == task_id
+
+
+def test_the_request_id_is_kept() -> None:
+    assert create(success({"task_id": "t"}), headers={"x-request-id": "req_1"}).request_id == "req_1"
+
+
+def test_the_cost_is_kept_as_it_came() -> None:
+    assert create(success({"task_id": "t"}), headers={"x-request-cost": "0.0350"}).cost == "0.0350"
+
+
+@pytest.mark.parametrize(
+    ("header", "replayed"), [("true", True), ("True", True), ("false", False), ("", False), (None, False)]
+)
+def test_a_replay_is_told_by_its_header(header: str | None, replayed: bool) -> None:
+    headers = {} if header is None else {"x-idempotent-replay": header}
+    assert create(success({"task_id": "t"}), headers=headers).replayed is replayed
+
+
+def test_unknown_fields_are_ignored() -> None:
+    body = success({"task_id": "t", "queue": [1, {"place": None}]}) | {"trace": {}, "version": 9}
+    assert create(body) == Accepted("t")
+
+
+@pytest.mark.parametrize("data", [{}, {"task_id": None}, {"task_id": 7}, {"task_id": ""}, {"task_id": ["t"]}])
+def test_a_create_without_a_task_id_names_the_field(data: object) -> None:
+    error = refusal(success(data))
+    assert type(error) is UnreadableAnswer
+    assert "data.task_id" in error.message
+
+
+@pytest.mark.parametrize("data", [None, [], "task_1", 3, [{"task_id": "t"}]])
+def test_an_answer_without_a_data_object_names_the_field(data: object) -> None:
+    error = refusal(success(data))
+    assert type(error) is UnreadableAnswer
+    assert "data: expected an object" in error.message
+
+
+# A task's state
+
+
+@pytest.mark.parametrize(
+    ("word", "finished", "unsuccessful"),
+    [
+        ("pending", False, False),
+        ("processing", False, False),
+        ("queued", False, False),
+        ("running", False, False),
+        ("submitted", False, False),
+        ("completed", True, False),
+        ("failed", True, True),
+        ("cancelled", True, True),
+        ("rejected", True, True),
+        pytest.param("warming_up", False, False, id="an unknown word"),
+        pytest.param("COMPLETED", True, False, id="completed in capitals"),
+        pytest.param("Failed", True, True, id="failed in capitals"),
+    ],
+)
+def test_status(word: str, finished: bool, unsuccessful: bool) -> None:
+    task = status_of({"task_id": "task_1", "status": word, "result": ["https://img.test/1.png"]})
+    assert (task.status, task.finished, task.unsuccessful) == (word, finished, unsuccessful)
+
+
+@pytest.mark.parametrize("data", [{}, {"status": None}, {"status": 3}, {"status": ""}, {"status": {}}])
+def test_a_state_without_a_status_names_the_field(data: object) -> None:
+    with pytest.raises(UnreadableAnswer, match=r"data\.status"):
+        status_of(data)
+
+
+@pytest.mark.parametrize(
+    ("result", "urls"),
+    [
+        pytest.param(["https://a/1", "https://a/2"], ("https://a/1", "https://a/2"), id="a list"),
+        pytest.param("https://a/1", ("https://a/1",), id="one string"),
+        pytest.param([{"url": "https://a/1", "size": 3}], ("https://a/1",), id="objects with a url"),
+        pytest.param({"url": "https://a/1"}, ("https://a/1",), id="one object"),
+        pytest.param(["https://a/1", {"url": "https://a/2"}], ("https://a/1", "https://a/2"), id="a mixture"),
+        pytest.param([], (), id="an empty list"),
+        pytest.param("", (), id="an empty string"),
+        pytest.param(None, (), id="null"),
+        pytest.param(..., (), id="absent"),
+    ],
+)
+def test_result_is(result: object, urls: tuple[str, ...]) -> None:
+    data: dict[str, object] = {"status": "completed"}
+    if result is not ...:
+        data["result"] = result
+    task = status_of(data)
+    assert task.results == urls
+    assert task.finished is bool(urls)
+
+
+@pytest.mark.parametrize("result", [7, [None], [["https://a/1"]], {"href": "https://a/1"}, [{"url": 3}]])
+def test_a_result_that_is_no_url_names_the_field(result: object) -> None:
+    with pytest.raises(UnreadableAnswer, match=r"data\.result"):
+        status_of({"status": "completed", "result": result})
+
+
+def test_a_result_before_the_end_is_not_looked_at() -> None:
+    assert status_of({"status": "processing", "result": [7]}).results == ()
+
+
+@pytest.mark.parametrize(
+    ("progress", "read"),
+    [
+        (0, 0),
+        (42, 42),
+        (100, 100),
+        pytest.param(42.0, 42, id="a whole float"),
+        pytest.param("42", 42, id="text"),
+        pytest.param(42.5, None, id="a fraction"),
+        pytest.param(-1, None, id="negative"),
+        pytest.param(101, None, id="beyond 100"),
+        pytest.param("42%", None, id="with a sign"),
+        pytest.param(True, None, id="a truth value"),
+        pytest.param(None, None, id="null"),
+        pytest.param([1], None, id="a list"),
+    ],
+)
+def test_progress_is(progress: object, read: int | None) -> None:
+    assert status_of({"status": "processing", "progress": progress}).progress == read
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "code"),
+    [
+        ({"error_message": "no capacity", "error_code": "UPSTREAM"}, "no capacity", "UPSTREAM"),
+        pytest.param({"error": "no capacity"}, "no capacity", None, id="the older field"),
+        pytest.param(
+            {"error": {"message": "no capacity"}}, "no capacity", None, id="the older field, nested"
+        ),
+        pytest.param({"error_message": "new", "error": "old"}, "new", None, id="both"),
+        pytest.param({"error_message": 3, "error_code": 4}, None, None, id="mistyped"),
+        pytest.param({}, None, None, id="no words"),
+    ],
+)
+def test_a_failed_task_says_why(data: dict[str, object], message: str | None, code: str | None) -> None:
+    task = status_of({"status": "failed", **data})
+    assert (task.error_message, task.error_code) == (message, code)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (1_800_000_000, 1_800_000_000),
+        ("1800000000", 1_800_000_000),
+        pytest.param(None, None, id="null"),
+        pytest.param("yesterday", None, id="a word"),
+        pytest.param(-5, None, id="before all time"),
+        pytest.param(10**400, None, id="beyond all time"),
+    ],
+)
+def test_completed_at_is(value: object, read: int | None) -> None:
+    assert status_of({"status": "completed", "completed_at": value}).completed_at == read
+
+
+# Errors
+
+#: HTTP status → the error and its exit code, as the API's table has them.
+STATUSES: list[tuple[int, type[SeedreamError], ExitCode, bool]] = [
+    (400, RequestRefused, ExitCode.USAGE, False),
+    (401, KeyRefused, ExitCode.AUTHENTICATION, False),
+    (402, QuotaExceeded, ExitCode.QUOTA, False),
+    (403, KeyRefused, ExitCode.AUTHENTICATION, False),
+    (404, NotFound, ExitCode.NOT_FOUND, False),
+    (405, RequestRefused, ExitCode.USAGE, False),
+    (408, ServiceFailing, ExitCode.UNAVAILABLE, True),
+    (409, RequestRefused, ExitCode.USAGE, False),
+    (422, RequestRefused, ExitCode.USAGE, False),
+    (429, RateLimited, ExitCode.UNAVAILABLE, True),
+    (500, ServiceFailing, ExitCode.UNAVAILABLE, True),
+    (502, ServiceFailing, ExitCode.UNAVAILABLE, True),
+    (503, ServiceFailing, ExitCode.UNAVAILABLE, True),
+    (504, ServiceFailing, ExitCode.UNAVAILABLE, True),
+]
+
+ENVELOPES: dict[str, Callable[[int], object]] = {
+    "error object": lambda status: {"error": {"message": "their words", "type": "t", "code": "their_code"}},
+    "code with data": lambda status: {
+        "code": status,
+        "message": "their words",
+        "data": {"type": "t", "error_code": "their_code"},
+    },
+    "code without data": lambda status: {"code": status, "message": "their words", "data": None},
+}
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+@pytest.mark.parametrize(
+    ("status", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
+)
+def test_http(
+    status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, envelope: str
+) -> None:
+    error = refusal(ENVELOPES[envelope](status), status, {"x-request-id": "req_7"})
+    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+    assert (error.detail, error.http_status, error.request_id) == ("their words", status, "req_7")
+    assert str(status) in error.message
+    if envelope != "code without data":
+        assert error.code == "their_code"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
+)
+@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"[]", b"null", b"\xff\xfe"])
+def test_the_status_alone_is_enough(
+    status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, body: bytes
+) -> None:
+    error = refusal(body, status)
+    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+    assert error.detail is None
+
+
+@pytest.mark.parametrize("envelope", ["code with data", "code without data"])
+@pytest.mark.parametrize(
+    ("number", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
+)
+def test_an_error_inside_http_200_counts_as_its_number(
+    number: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, envelope: str
+) -> None:
+    error = refusal(ENVELOPES[envelope](number))
+    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+    assert error.http_status == 200
+    assert str(number) in error.message
+
+
+#: Machine code → the error that it means where there is no number.
+CODES: dict[str, type[SeedreamError]] = {
+    "invalid_api_key": KeyRefused,
+    "invalid_request": RequestRefused,
+    "invalid_parameter": RequestRefused,
+    "insufficient_quota": QuotaExceeded,
+    "rate_limit_exceeded": RateLimited,
+    "model_not_available": NotFound,
+    "internal_error": ServiceFailing,
+    "invalid_idempotency_key": RequestRefused,
+    "idempotency_conflict": RequestRefused,
+    "idempotency_in_progress": KeyBusy,
+    "idempotency_unavailable": ServiceFailing,
+}
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("number", [None, 0, 200, 1001])
+def test_an_error_inside_http_200_without_a_number_counts_as_its_code(code: str, number: int | None) -> None:
+    body = {"error": {"message": "their words", "code": code}, "code": number}
+    error = refusal(body)
+    assert type(error) is CODES[code]
+    assert (error.code, error.detail) == (code, "their words")
+
+
+def test_every_known_code_is_in_the_table() -> None:
+    assert set(STATUS_OF_CODE) == set(CODES)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "their words", "code": "something_new"}},
+        {"error": "their words"},
+        {"code": 1001, "message": "their words", "data": {"error_code": "something_new"}},
+        {"code": -1, "message": "their words", "data": None},
+        {"code": 600, "message": "their words"},
+    ],
+)
+def test_an_error_of_an_unknown_kind_inside_http_200_is_7(body: object) -> None:
+    error = refusal(body)
+    assert type(error) is Unavailable
+    assert (error.exit_code, error.transient, error.detail) == (ExitCode.UNAVAILABLE, False, "their words")
+
+
+def test_an_unknown_code_is_kept_and_the_status_decides() -> None:
+    error = refusal({"error": {"message": "busy", "code": "UPSTREAM_CAPACITY_EXHAUSTED"}}, 503)
+    assert type(error) is ServiceFailing
+    assert error.code == "UPSTREAM_CAPACITY_EXHAUSTED"
+
+
+def test_the_status_decides_against_a_known_code() -> None:
+    assert type(refusal({"error": {"message": "?", "code": "invalid_api_key"}}, 500)) is ServiceFailing
+
+
+def test_the_code_of_the_error_object_goes_before_that_of_the_data() -> None:
+    body = {"error": {"code": "first"}, "data": {"error_code": "second"}}
+    assert refusal(body, 400).code == "first"
+
+
+def test_an_error_code_that_is_a_status_counts_as_it() -> None:
+    assert type(refusal({"error": {"message": "no", "code": 404}})) is NotFound
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        ("insufficient_quota", "no", QuotaExceeded),
+        (None, "insufficient balance", QuotaExceeded),
+        (None, "Your Quota is used up", QuotaExceeded),
+        (None, "not enough credits", QuotaExceeded),
+        ("permission_denied", "this key may not create images", KeyRefused),
+        (None, "insufficient permissions", KeyRefused),
+        (None, None, KeyRefused),
+    ],
+)
+def test_a_403_speaks_of_balance_or_of_permission(
+    code: str | None, words: str | None, kind: type[SeedreamError]
+) -> None:
+    assert type(refusal({"error": {"code": code, "message": words}}, 403)) is kind
+
+
+@pytest.mark.parametrize("status", [200, 409])
+def test_a_first_request_that_still_runs_is_waited_for(status: int) -> None:
+    body = {"code": 409, "message": "running", "data": {"error_code": "idempotency_in_progress"}}
+    error = refusal(body, status, {"retry-after": "1"})
+    assert type(error) is KeyBusy
+    assert (error.transient, error.retry_after) == (True, 1.0)
+
+
+def test_a_conflict_is_an_error() -> None:
+    body = {"code": 409, "message": "another body", "data": {"error_code": "idempotency_conflict"}}
+    error = refusal(body, 409)
+    assert (type(error), error.transient, error.code) == (RequestRefused, False, "idempotency_conflict")
+
+
+def test_a_404_names_the_model_or_the_task() -> None:
+    assert "seedream-v4.5" in refusal(b"", 404).message
+    with pytest.raises(NotFound, match="task_1"):
+        read_task(received(b"", 404), task_id="task_1")
+
+
+def test_a_refused_key_says_how_to_set_one() -> None:
+    assert refusal(b"", 401).hint == "seedream config set api_key"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"  \n", b"<html>", b'{"code": 0', b"[1]", b'"x"', b"3", b"null", b"NaN", b"\x00\xff"]
+)
+def test_a_success_that_is_no_json_object_is_unreadable(body: bytes) -> None:
+    error = refusal(body, 200, {"x-request-id": "req_9"})
+    assert (type(error), error.transient) == (UnreadableAnswer, True)
+    assert (error.http_status, error.request_id) == (200, "req_9")
+
+
+def test_a_byte_order_mark_is_tolerated() -> None:
+    assert create(b"\xef\xbb\xbf" + json.dumps(success({"task_id": "t"})).encode()).task_id == "t"
+
+
+# Text that would break what it touches later
+
+
+def test_lone_surrogates_do_not_get_inside() -> None:
+    body = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00!", "x\\ud800": 1}}'
+    task = read_task(received(body), task_id="t")
+    assert (task.status, task.error_message) == ("odd?", "?!")
+    for key in read_data(received(body)):
+        key.encode()
+
+
+def test_whole_pairs_of_surrogates_stay_what_they_mean() -> None:
+    assert create(b'{"code": 0, "data": {"task_id": "\\ud83e\\udd8a"}}').task_id == "🦊"
+
+
+@pytest.mark.parametrize("echo", ["sk-a/b\\\\c", "sk-a\\/b\\\\c", "\\u0073k-a/b\\u005cc"])
+def test_a_key_that_is_repeated_in_an_error_is_masked_however_it_is_escaped(echo: str) -> None:
+    body = f'{{"error": {{"message": "bad key {echo}!", "code": "{echo}"}}}}'.encode()
+    with pytest.raises(KeyRefused) as caught:
+        read_data(received(body, 401, secret="sk-a/b\\c"))
+    assert caught.value.detail == "bad key ***!"
+    assert caught.value.code == "***"
+
+
+# Any bytes at all
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["completed", "failed", "https://a/1"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["code", "message", "data", "error", "task_id", "status", "result", "url", "progress"]
+            )
+            | st.sampled_from(["completed_at", "error_message", "error_code", "type"]),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=12,
+)
+ENVELOPE = st.fixed_dictionaries({}, optional={"code": JSON, "message": JSON, "data": JSON, "error": JSON})
+READERS: list[Callable[[Received], Any]] = [
+    read_data,
+    lambda answer: read_accepted(answer, model="m"),
+    lambda answer: read_task(answer, task_id="t"),
+]
+
+
+def _is_read(answer: Received) -> None:
+    for reader in READERS:
+        try:
+            value = reader(answer)
+        except SeedreamError as error:
+            texts = [error.message, error.code, error.detail]
+        else:
+            texts = [value.status, *value.results, value.error_message] if isinstance(value, Task) else []
+        for text in texts:
+            if text is not None:
+                text.encode()
+
+
+@given(body=st.binary(max_size=200), status=st.integers(100, 999))
+@example(b"[" * 100_000, 200)
+@example(b'{"data":' * 50_000, 200)
+@example(b'{"code":200,"data":{"status":"completed","completed_at":1e999,"result":[]}}', 200)
+@example(b'{"code":NaN,"data":{"status":"x","progress":-Infinity}}', 200)
+@example(b'{"code":' + b"9" * 5000 + b"}", 200)
+@example(b'{"code":' + b"9" * 4000 + b',"error":{"code":' + b"9" * 4000 + b"}}", 200)
+@example(b'{"error":{"message":"\\ud800","code":"\\udfff"}}', 400)
+@example(b'{"code":200,"data":{"status":"\\ud800","error":"\\udfff"}}', 200)
+def test_any_bytes_are_a_value_or_an_error_of_ours(body: bytes, status: int) -> None:
+    _is_read(received(body, status))
+
+
+@given(body=JSON | ENVELOPE, status=st.sampled_from([200, 201, 400, 403, 409, 500]))
+def test_any_json_is_a_value_or_an_error_of_ours(body: object, status: int) -> None:
+    _is_read(received(json.dumps(body).encode(), status))
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        pytest.param("1", 1.0, id="seconds"),
+        pytest.param("0", 0.0, id="zero"),
+        pytest.param(" 7 ", 7.0, id="blanks around"),
+        pytest.param("1.5", 1.5, id="a fraction"),
+        pytest.param(formatdate(NOW + 90, usegmt=True), 90.0, id="a date"),
+        pytest.param(time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(NOW + 90)), 90.0, id="RFC 850"),
+        pytest.param(time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(NOW + 90)), 90.0, id="asctime"),
+        pytest.param(formatdate(NOW - 90, usegmt=True), 0.0, id="a date in the past"),
+        pytest.param("99999999999999999999", 10 * 365 * 86400.0, id="absurd seconds"),
+        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 10 * 365 * 86400.0, id="an absurd date"),
+        pytest.param("9" * 400, None, id="more digits than a number has"),
+        pytest.param("-5", None, id="negative"),
+        pytest.param("1e5", None, id="an exponent"),
+        pytest.param("٣", None, id="digits of another script"),
+        pytest.param("inf", None, id="infinity"),
+        pytest.param("soon", None, id="a word"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="absent"),
+    ],
+)
+def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A date without a zone must not be taken for this machine's time.
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert read_retry_after(text, NOW) == seconds
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@given(st.text(max_size=60))
+@example("Mon, 99 Foo 99999999999999999999 99:99:99 GMT")
+@example("Mon, 01 Jan 2026 00:00:00 +999999999999")
+def test_any_retry_after_is_a_bounded_wait_or_none(text: str) -> None:
+    seconds = read_retry_after(text, NOW)
+    assert seconds is None or 0 <= seconds <= 10 * 365 * 86400
