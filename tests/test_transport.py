@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
+from support.needs import program
 from support.raw import Exchange, RawServer, answer
 
 from seedream_cli import transport
@@ -388,12 +388,11 @@ def test_an_api_on_this_machine_does_not_mind_the_environment(
 @pytest.fixture
 def secure_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """An https server on loopback, and the file of the certificate that it signed itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("makes its certificate with openssl")
+    openssl = program("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"),
             *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         ],

@@ -152,7 +152,10 @@ class Session:
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
         commands = [error.hint] if error.hint else []
-        if operation is not None and not operation.settled:
+        if operation is not None and operation.task_id and error.exit_code == ExitCode.NOT_FOUND:
+            # What does not exist cannot be resumed; the list has what does.
+            commands.append(shlex.join(["seedream", "status", *self._choice_of_service()]))
+        elif operation is not None and not operation.settled:
             commands.append(self.resume_command(operation))
         return Failure(error, operation, " && ".join(commands) or None)
 

@@ -4,6 +4,7 @@ import signal
 import urllib.request
 
 import pytest
+from support import needs
 from support.program import Program
 
 from seedream_cli.sandbox.faults import FAULTS
@@ -35,6 +36,12 @@ def test_its_picture_is_real_and_of_the_right_size(seedream: Program) -> None:
     [file] = done.document["tasks"][0]["files"]
     assert (file["width"], file["height"], file["media_type"]) == (3024, 1296, "image/png")
     assert file["bytes"] > 100_000
+
+
+def test_its_picture_is_a_png_to_others_too(seedream: Program) -> None:
+    file = needs.program("file")
+    done = seedream.shell(f"seedream generate 'a fox' --sandbox -o a.png -q && {file} a.png")
+    assert "PNG image data, 2048 x 2048" in done.stdout
 
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.needs import missing
 
 from seedream_cli.models import ASPECT_RATIOS, QUALITIES
 from seedream_cli.sandbox import picture
@@ -88,7 +89,7 @@ def test_chinese_is_drawn_where_a_font_has_it(monkeypatch: pytest.MonkeyPatch) -
     families = picture._families()
     chinese = max(families, key=lambda family: len(picture._known("红狐狸", family)))
     if len(picture._known("红狐狸", chinese)) < 3:
-        pytest.skip("no Chinese font on this machine")
+        missing("a Chinese font")
     assert picture._family("红狐狸 fox") == chinese != ""
     assert picture._drawable("红狐狸 fox", chinese) == "红狐狸 fox"
 
