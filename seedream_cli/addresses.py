@@ -21,8 +21,13 @@ def is_loopback(host: str) -> bool:
 
 
 def without_query(url: str) -> str:
-    """The URL as it may be shown: the query of a signed URL is a secret."""
-    return url.partition("?")[0].partition("#")[0]
+    """The URL as it may be shown, without its secrets: a signature's query, a password before an @."""
+    shown = url.partition("?")[0].partition("#")[0]
+    scheme, separator, rest = shown.partition("://")
+    if not separator:
+        return shown
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def check_image_url(url: str, *, local: bool) -> None:

@@ -14,7 +14,7 @@ from .commands.download import download
 from .commands.generate import generate
 from .commands.sandbox import EPILOG, sandbox
 from .commands.status import status
-from .errors import ExitCode, NotSaved, SeedreamError, UsageProblem
+from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
 from .output.streams import prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
@@ -81,6 +81,9 @@ def run(arguments: list[str]) -> int:
         )
     except _UsageError as error:
         code = _refuse(_usage(error), arguments)
+    except Stopped as stopped:
+        # A signal between a session's end and the program's.
+        code = stopped.exit_code
     except (BrokenPipeError, SystemExit):
         # Help whose reader left early, which rich answers with SystemExit: that is no failure.
         code = 0

@@ -31,7 +31,7 @@ from .errors import (
 )
 from .events import Exchange
 from .models import Accepted, Task
-from .wire import Received, read_accepted, read_data, read_retry_after, read_task
+from .wire import Received, read_accepted, read_account, read_retry_after, read_task
 
 #: Bytes of a JSON answer that are read at most.
 LARGEST_ANSWER = 1024 * 1024
@@ -113,7 +113,7 @@ class Client:
 
     def account(self) -> Mapping[str, Any]:
         """What the account probe holds; its body is not documented."""
-        return read_data(self._call("GET", "/account/status", CALL_SECONDS))
+        return read_account(self._call("GET", "/account/status", CALL_SECONDS))
 
     def _call(
         self,
@@ -263,7 +263,9 @@ def _translated(error: Exception, url: str) -> SeedreamError:
     """Our error for one of httpx's. Its text is shown only where it cannot hold a header."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(error, httpx.ConnectTimeout):
-        return Unreachable(f"no connection to {host} in time", code="timeout")
+        problem = Unreachable(f"no connection to {host} in time", code="timeout")
+        problem.unsent = True
+        return problem
     if isinstance(error, httpx.TimeoutException):
         return Unreachable(f"{host} did not answer in time", code="timeout")
     if isinstance(error, httpx.ProxyError):
@@ -276,6 +278,7 @@ def _translated(error: Exception, url: str) -> SeedreamError:
             )
             # The same certificate comes again: only a setting such as SSL_CERT_FILE helps.
             problem.transient = False
+        problem.unsent = True
         return problem
     if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
         return Unreachable(f"the connection to {host} broke before its answer was complete")

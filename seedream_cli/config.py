@@ -97,21 +97,27 @@ class Settings:
 
     def api_key(self, stdin: Callable[[], str]) -> str:
         """The key from the first place that has one; ``stdin`` reads /dev/stdin where a file is named so."""
-        # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
-        found = [
-            (rank, name)
-            for name in ("api_key", "api_key_file")
-            for _, _, rank in islice(self._candidates(name), 1)
-        ]
-        if not found:
+        place = self.key_place
+        if place is None:
             raise MissingKey(
                 "no API key: set SEEDREAM_API_KEY, name a file with --api-key-file, or store one; "
                 "--sandbox needs none"
             )
-        chosen = self.get(min(found)[1])
+        chosen = self.get(place[0])
         if chosen.key == "api_key":
             return str(chosen.value)
         return self._key_from_file(chosen, stdin)
+
+    @property
+    def key_place(self) -> tuple[str, str] | None:
+        """The setting that the key comes from (`api_key` or `api_key_file`), and its origin."""
+        # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
+        found = [
+            (rank, name, origin)
+            for name in ("api_key", "api_key_file")
+            for _, origin, rank in islice(self._candidates(name), 1)
+        ]
+        return min(found)[1:] if found else None
 
     @cached_property
     def profile(self) -> str:
@@ -208,7 +214,11 @@ class Settings:
 
 def load(*, profile: str | None = None, flags: Mapping[str, str | None] | None = None) -> Settings:
     """The settings of this process."""
-    return Settings(os.environ, Path.cwd(), config_path(), profile, flags or {})
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError:
+        raise UsageProblem("the current folder does not exist any more", code="no_folder") from None
+    return Settings(os.environ, cwd, config_path(), profile, flags or {})
 
 
 def config_path() -> Path:

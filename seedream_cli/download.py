@@ -9,7 +9,8 @@ import errno
 import hashlib
 import itertools
 import os
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -19,6 +20,13 @@ from .image_file import DamagedImage, ImageInfo, inspect
 from .models import SavedFile
 from .naming import free_name
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+Shield = Callable[[], AbstractContextManager[None]]
+
 #: Errors that a file system without hard links answers os.link with.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -26,11 +34,13 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 class Part:
     """The temporary file of one image, locked while it is written; gone when the block ends.
 
-    Raises NotSaved, naming the folder, for whatever the file system refuses.
+    ``shield`` gives blocks in which no signal interrupts. Raises NotSaved, naming the folder, for
+    whatever the file system refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shield: Shield = nullcontext) -> None:
         self.path = path
+        self._shield = shield
         self.size = 0
         self._digest = hashlib.sha256()
         self._file: BinaryIO | None = None
@@ -38,6 +48,21 @@ class Part:
     def __enter__(self) -> Self:
         # Each attempt begins anew.
         self.size, self._digest = 0, hashlib.sha256()
+        try:
+            with self._shield():
+                self._make()
+            return self
+        except BaseException:
+            # A signal that came meanwhile is obeyed at the shield's end, and then nobody leaves the block.
+            self._remove()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _make(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -49,21 +74,23 @@ class Part:
             raise NotSaved("another program is saving this image just now", code="busy") from None
         except OSError as error:
             raise self._not_saved(error) from None
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def _remove(self) -> None:
+        with self._shield():
+            self._close()
+
+    def _close(self) -> None:
         if self._file is None:
             return
+        file, self._file = self._file, None
         # Only while the lock is held is the name surely ours: without it, another run may have taken
         # the file for abandoned and write its own under this name. Windows removes no open file.
         with suppress(OSError):
-            if os.name != "nt" and _is_same(self._file, self.path):
+            if os.name != "nt" and _is_same(file, self.path):
                 self.path.unlink()
         # A full disk may refuse the last bytes again; what failed has been told by write().
         with suppress(OSError):
-            self._file.close()
+            file.close()
         if os.name == "nt":
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
@@ -125,17 +152,22 @@ class Part:
         return self._file
 
     def _not_saved(self, error: OSError) -> NotSaved:
-        return NotSaved(f"cannot write in {self.path.parent}: {error.strerror or error}", code="cannot_write")
+        reason = error.strerror or str(error)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "it is, or stands in, something that is no folder"
+        return NotSaved(f"cannot write in {self.path.parent}: {reason}", code="cannot_write")
 
 
-def check_folder(folder: Path) -> None:
-    """Make the folder where it is missing. Raises InvalidOutput if no file can be written in it."""
+def check_folder(trial: Path) -> None:
+    """Make the folder of the file ``trial``, and that file for a moment.
+
+    Only trying tells: permissions say yes to root where the file system says no. Raises InvalidOutput.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidOutput(f"the folder {folder} cannot be made: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidOutput(f"the folder {folder} cannot be written to")
+        with Part(trial):
+            pass
+    except NotSaved as error:
+        raise InvalidOutput(error.message) from None
 
 
 def sha256_of(path: Path) -> str | None:
@@ -203,9 +235,7 @@ def _is_same(file: BinaryIO, path: Path) -> bool:
 
 def _lock(file: BinaryIO) -> None:
     """Raises BlockingIOError when another program holds the file."""
-    try:
-        import fcntl
-    except ImportError:
+    if fcntl is None:
         # Windows: an open file cannot be removed, which serves the same end.
         return
     try:
@@ -263,7 +293,7 @@ def _claim(part: Path, target: Path) -> bool:
         return False
     try:
         os.replace(part, target)
-    except OSError:
+    except BaseException:
         target.unlink(missing_ok=True)
         raise
     return True

@@ -116,6 +116,8 @@ class SeedreamError(Exception):
         self.http_status = http_status
         self.request_id = request_id
         self.retry_after = retry_after
+        #: Options without which resuming would fail in the same way.
+        self.resume_with: tuple[str, ...] = ()
 
 
 class UsageProblem(SeedreamError):
@@ -174,8 +176,11 @@ class Unavailable(SeedreamError):
 
 
 class Unreachable(Unavailable):
+    """No connection, or it broke. ``unsent``: surely before any of the request had left."""
+
     default_code = "unreachable"
     transient = True
+    unsent = False
 
 
 class RateLimited(Unavailable):
@@ -226,7 +231,7 @@ class ImageRefused(NotSaved):
     @property
     def stale(self) -> bool:
         """The signed URL may have died: asking the status again may give a fresh one."""
-        return self.http_status in (403, 404, 410)
+        return self.http_status in (400, 403, 404, 410)
 
 
 class ImageUnreachable(NotSaved):

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ CREATE TABLE operations (
     error_message TEXT,
     delivered TEXT,
     settled INTEGER NOT NULL
-) STRICT;
+);
 CREATE INDEX operations_by_time ON operations (service, created);
 CREATE INDEX operations_by_task ON operations (service, task_id);
 CREATE TABLE files (
@@ -63,12 +63,12 @@ CREATE TABLE files (
     width INTEGER,
     height INTEGER,
     PRIMARY KEY (operation, number)
-) STRICT;
+);
 CREATE TABLE states (
     operation TEXT NOT NULL REFERENCES operations (id),
     at REAL NOT NULL,
     status TEXT NOT NULL
-) STRICT;
+);
 CREATE INDEX states_by_operation ON states (operation, at);
 """
 
@@ -78,6 +78,12 @@ _PLAIN = (
     *("cost", "request_id", "accepted", "seconds", "error_code", "error_message", "delivered"),
 )
 _COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled")
+# Only the names above are put into the statement.
+_CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
+_UPSERT = (
+    f"INSERT INTO operations ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
+    f"ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
+)
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 
 
@@ -92,6 +98,9 @@ class History:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # SQLite would create the file readable by others: it is created here first.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if os.name == "posix" and path.stat().st_mode & 0o077:
+                # It was made by something else, such as a restored backup.
+                path.chmod(0o600)
             # Autocommit: every transaction below begins in so many words.
             self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
@@ -104,34 +113,36 @@ class History:
     def close(self) -> None:
         self._db.close()
 
-    def record(self, operation: Operation) -> None:
-        """Write the operation as it stands. Raises HistoryUnusable when it cannot be kept."""
-        values = {name: getattr(operation, name) for name in _PLAIN}
-        values["endpoint"] = "POST /images/generations"
-        values["request"] = _dumped(operation.request.body()) if operation.request else None
-        values["results"] = _dumped(operation.results)
-        values["settled"] = int(operation.settled)
-        names = ", ".join(_COLUMNS)
-        marks = ", ".join(f":{name}" for name in _COLUMNS)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
+    def record(self, operation: Operation) -> Operation:
+        """Write the operation as it stands, and return it as it is kept.
+
+        Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
+        Raises HistoryUnusable when the operation cannot be kept.
+        """
         with self._transaction() as db:
-            before = db.execute("SELECT status FROM operations WHERE id = ?", (operation.id,)).fetchone()
-            # Only names from the constants above are put into the statement.
-            db.execute(
-                f"INSERT INTO operations ({names}) VALUES ({marks}) "  # noqa: S608
-                f"ON CONFLICT (id) DO UPDATE SET {changes}",
-                values,
-            )
-            if before is None or before["status"] != operation.status:
-                db.execute(
-                    "INSERT INTO states VALUES (?, ?, ?)", (operation.id, self._now(), operation.status)
-                )
-            for file in operation.files:
+            rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
+            before = _operation(rows[0], self._files(operation.id)) if rows else None
+            kept = _merged(before, operation)
+            values = {name: getattr(kept, name) for name in _PLAIN}
+            values["output"] = _path_to_keep(kept.output)
+            values["endpoint"] = "POST /images/generations"
+            values["request"] = _dumped(kept.request.body()) if kept.request else None
+            values["results"] = _dumped(kept.results)
+            values["settled"] = int(kept.settled)
+            db.execute(_UPSERT, values)
+            if before is None or before.status != kept.status:
+                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
+            for file in kept.files:
                 db.execute(
                     "INSERT OR REPLACE INTO files VALUES (:operation, :number, :path, :sha256, :bytes, "
                     ":media_type, :width, :height)",
-                    {"operation": operation.id, **asdict(file)},
+                    {"operation": kept.id, **asdict(file), "path": _path_to_keep(file.path)},
                 )
+        return kept
+
+    def has_sent(self, operation: Operation) -> bool:
+        """Whether the operation was recorded, and so may have been sent, with its present key."""
+        return bool(self._select("id = ? AND idempotency_key = ?", operation.id, operation.idempotency_key))
 
     def find(self, service: str, name: str) -> Operation | None:
         """The operation with this id or task id, of this service."""
@@ -148,9 +159,13 @@ class History:
         found = self._select("service = ? AND task_id IS NOT NULL AND settled = 0", service)
         return found[::-1]
 
-    def last_unsettled(self, service: str) -> Operation | None:
-        """The newest operation that is not done: without an answer, or with images still to save."""
-        return self._first("service = ? AND settled = 0", service)
+    def last_unsettled(self, service: str, *, since: float = 0.0) -> Operation | None:
+        """The newest operation that is not done: with images still to save, or without an answer.
+
+        An unanswered one from before ``since`` (Unix seconds) is passed over.
+        """
+        condition = "service = ? AND settled = 0 AND (task_id IS NOT NULL OR created >= ?)"
+        return self._first(condition, service, since)
 
     def states(self, operation: Operation) -> list[tuple[float, str]]:
         """Every state that was seen, with its time in Unix seconds."""
@@ -206,6 +221,9 @@ class History:
         return version
 
     def _migrate(self) -> None:
+        if self._version(self._db) == VERSION:
+            # Reading must not wait for another program's writing.
+            return
         with self._transaction() as db:
             if self._version(db) == 0:
                 for statement in _SCHEMA.split(";"):
@@ -234,12 +252,59 @@ class History:
                 f"the history keeps only Unicode text: {self.path}", detail=str(error)
             ) from error
         except (sqlite3.Error, OSError) as error:
-            busy = "locked" in str(error)
+            busy = " (another program holds it)" if "locked" in str(error) else ""
             raise HistoryUnusable(
-                f"the history cannot be used: {self.path}" + (" (another program holds it)" if busy else ""),
+                f"the history cannot be used: {self.path}{busy}",
                 detail=str(error),
-                hint=None if busy else shlex.join(["mv", str(self.path), f"{self.path}.broken"]),
+                hint=self._way_out() if _is_corrupt(error) else None,
             ) from error
+
+    def _way_out(self) -> str:
+        """The command that puts a corrupt history aside, with the files in which its last writes are."""
+        names = [f"{self.path}{ending}" for ending in ("", "-wal", "-shm")]
+        aside = [f"{self.path}.broken{ending}" for ending in ("", "-wal", "-shm")]
+        moves = [
+            shlex.join(["mv", name, to])
+            for name, to in zip(names, aside, strict=True)
+            if os.path.exists(name)
+        ]
+        return " && ".join(moves)
+
+
+def _merged(before: Operation | None, now: Operation) -> Operation:
+    """``now``, without losing what is known of it already."""
+    if before is None:
+        return now
+    if before.task_id is not None and now.task_id is None:
+        # Another run of this operation was answered: that there is a task outweighs all else.
+        return before
+    numbers = {file.number for file in now.files}
+    files = (*now.files, *(file for file in before.files if file.number not in numbers))
+    return replace(
+        now,
+        delivered=now.delivered or before.delivered,
+        results=now.results or before.results,
+        files=tuple(sorted(files, key=lambda file: file.number)),
+    )
+
+
+def _is_corrupt(error: Exception) -> bool:
+    """Only a file that is no history can be put aside: a full disk or a missing permission passes."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _path_to_keep(path: str) -> str | bytes:
+    """A path as SQLite takes it: bytes where the file system's name is no text."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "surrogateescape")
+    return path
+
+
+def _kept_path(kept: str | bytes) -> str:
+    return kept if isinstance(kept, str) else kept.decode("utf-8", "surrogateescape")
 
 
 def _dumped(value: Any) -> str:
@@ -248,6 +313,10 @@ def _dumped(value: Any) -> str:
 
 def _operation(row: sqlite3.Row, files: Sequence[sqlite3.Row]) -> Operation:
     plain = {name: row[name] for name in _PLAIN}
+    plain["output"] = _kept_path(row["output"])
     request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
-    saved = tuple(SavedFile(**{name: file[name] for name in SavedFile.__slots__}) for file in files)
+    saved = tuple(
+        SavedFile(**{**{name: file[name] for name in SavedFile.__slots__}, "path": _kept_path(file["path"])})
+        for file in files
+    )
     return Operation(**plain, request=request, results=tuple(json.loads(row["results"])), files=saved)

@@ -170,9 +170,14 @@ class Status:
     #: The task ended without an image.
     UNSUCCESSFUL = frozenset({FAILED, CANCELLED, REJECTED})
 
-    #: Words of this program, for operations that have no task: no answer yet; refused by the API.
+    #: Words of this program. A task of another machine that was not asked for yet; a create without an
+    #: answer; one that the API refused.
+    UNKNOWN = "unknown"
     UNANSWERED = "unanswered"
     REFUSED = "refused"
+    #: The service has the task no longer.
+    GONE = "gone"
+    #: Never begun, since the image is there.
     SKIPPED = "skipped"
 
 
@@ -260,6 +265,6 @@ class Operation:
     @property
     def settled(self) -> bool:
         """Nothing is left to do: its images are here, or it has none."""
-        if self.unsuccessful or self.delivered or self.status == Status.SKIPPED:
+        if self.unsuccessful or self.delivered or self.status in (Status.SKIPPED, Status.GONE):
             return True
         return bool(self.files) and len(self.files) >= max(1, len(self.results))

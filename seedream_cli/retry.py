@@ -50,9 +50,8 @@ class Retries:
         self._left -= 1
         if not error.transient or self._left <= 0:
             raise error
-        pause = error.retry_after
-        if pause is None:
-            pause = backoff(self._failures, self._spread)
+        # "0 seconds" is no pause: it must not turn the attempts into a volley.
+        pause = error.retry_after or backoff(self._failures, self._spread)
         self._failures += 1
         if pause >= self.remaining:
             raise come_back_later(error)

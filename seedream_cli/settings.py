@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,6 +24,8 @@ from .naming import DEFAULT_TEMPLATE, parse_output
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
+#: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
+LONGEST = 30 * 86400.0
 DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
 
 
@@ -52,14 +53,14 @@ def _number(value: str) -> float:
 
 
 def _positive(value: str) -> float:
-    if not 0 < _number(value) < math.inf:
-        raise ValueError(f"{value!r} is not a number of seconds above 0")
+    if not 0 < _number(value) <= LONGEST:
+        raise ValueError(f"{value!r} is not a number of seconds above 0, at most {LONGEST:.0f} (30 days)")
     return _number(value)
 
 
 def _seconds(value: str) -> float:
-    if not 0 <= _number(value) < math.inf:
-        raise ValueError(f"{value!r} is not a number of seconds, 0 or more")
+    if not 0 <= _number(value) <= LONGEST:
+        raise ValueError(f"{value!r} is not a number of seconds from 0 to {LONGEST:.0f} (30 days)")
     return _number(value)
 
 
@@ -158,7 +159,7 @@ def known(name: str) -> Key:
         raise UsageProblem(
             f"{word}=… is one word: a setting and its value are two",
             code="unknown_setting",
-            hint=f"seedream config set {shlex.quote(word)} …",
+            hint="seedream config set --help",
         )
     key = KEYS.get(name.replace("-", "_"))
     if key is None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpcore
@@ -94,7 +95,7 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         problem: Exception | None = None
-        for address in self._resolve(host, port):
+        for address in self._resolve(host, port, self._deadline.cut(timeout, httpcore.ConnectTimeout)):
             left = self._deadline.cut(timeout, httpcore.ConnectTimeout)
             try:
                 stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
@@ -104,21 +105,38 @@ class _Backend(httpcore.NetworkBackend):
                 return _Stream(stream, self._deadline)
         raise problem or httpcore.ConnectError(f"{host} has no address")
 
-    def _resolve(self, host: str, port: int) -> list[str]:
+    def _resolve(self, host: str, port: int, timeout: float | None = None) -> list[str]:
         """The host's addresses, all of which passed the guard.
 
         Connecting to the very address that was judged leaves no second look-up to answer otherwise;
         trying each of them leaves no host out of reach whose first one is IPv6 where only IPv4 is.
         """
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = _addresses_of(host, port, timeout)
         if self._guard is not None:
             for address in addresses:
                 self._guard(host, address)
         return addresses
+
+
+def _addresses_of(host: str, port: int, timeout: float | None) -> list[str]:
+    """Look the host up, in a thread: getaddrinfo knows no time limit, and signals wait until it returns."""
+    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        outcome = found.get(timeout=timeout)
+    except Empty:
+        raise httpcore.ConnectTimeout(f"looking up {host} took too long") from None
+    if isinstance(outcome, Exception):
+        raise httpcore.ConnectError(str(outcome)) from outcome
+    return outcome
 
 
 def build(
@@ -148,7 +166,8 @@ def build(
             "a proxy or certificate setting in the environment cannot be used "
             "(HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR)",
             code="invalid_environment",
-            detail=str(error) or type(error).__name__,
+            # What cannot be parsed may have a password in it, and is not repeated.
+            detail=str(error) if isinstance(error, OSError | ImportError) else None,
         ) from None
     _bound(client._transport, deadline, guard)
     for transport in client._mounts.values():

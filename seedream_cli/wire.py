@@ -116,6 +116,19 @@ def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str,
     return data
 
 
+def read_account(answer: Received) -> Mapping[str, Any]:
+    """What the account probe holds: its body is not documented, so the HTTP status decides."""
+    try:
+        return read_data(answer)
+    except UnreadableAnswer:
+        if not 200 <= answer.status < 300:
+            raise
+        document = _parse(answer)
+        if isinstance(document, UnreadableAnswer):
+            return {}
+    return {name: value for name, value in document.items() if name not in ("code", "message", "data")}
+
+
 def read_accepted(answer: Received, *, model: str) -> Accepted:
     """The accepted create. Source: ``POST /images/generations``, ``data.task_id``."""
     data = read_data(answer, not_found=f"the model is not available: {model}")
@@ -147,7 +160,7 @@ def read_task(answer: Received, *, task_id: str) -> Task:
 
 def _parse(answer: Received) -> dict[str, Any] | UnreadableAnswer:
     try:
-        document = json.loads(answer.body.decode("utf-8-sig", "replace"))
+        document = json.loads(answer.body.decode("utf-8-sig", "replace"), parse_constant=_refuse_constant)
         document = _plain(document, answer.secret)
     except (ValueError, RecursionError):
         what = "empty" if not answer.body.strip() else "no JSON"
@@ -171,6 +184,11 @@ def _plain(value: Any, secret: str | None) -> Any:
     if isinstance(value, dict):
         return {_plain(name, secret): _plain(item, secret) for name, item in value.items()}
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
 
 
 def _unreadable(answer: Received, what: str) -> UnreadableAnswer:

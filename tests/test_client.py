@@ -338,7 +338,7 @@ def test_a_compressed_answer_is_read_although_none_was_asked_for(
 def test_a_badly_compressed_answer_is_unreadable(start_raw: StartRaw, connect: Connect, body: bytes) -> None:
     reply = answer(200, body, headers={"Content-Encoding": "gzip"})
     with pytest.raises(UnreadableAnswer):
-        connect(start_raw(reply).base_url).account()
+        connect(start_raw(reply).base_url).task("task_1")
 
 
 # Answers that are no HTTP, or not all of it
@@ -556,7 +556,7 @@ def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: st
 @pytest.mark.parametrize(
     ("status", "transient", "stale"),
     [
-        (400, False, False),
+        (400, False, True),
         (403, False, True),
         (404, False, True),
         (408, True, False),

@@ -469,16 +469,22 @@ def test_a_part_that_vanished_is_no_crash(folder: Path, part: Part) -> None:
 
 
 def test_a_folder_is_made_before_anything_is_paid(tmp_path: Path) -> None:
-    check_folder(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").is_dir()
-    check_folder(tmp_path / "a" / "b")
+    check_folder(tmp_path / "a" / "b" / ".trial")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    check_folder(tmp_path / "a" / "b" / ".trial")
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InvalidOutput, match="cannot be made"):
-            check_folder(folder)
+        with pytest.raises(InvalidOutput, match="no folder"):
+            check_folder(folder / ".trial")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_folder_that_only_trying_shows_to_be_closed_is_refused() -> None:
+    with pytest.raises(InvalidOutput, match="cannot write in /proc"):
+        check_folder(Path("/proc/.trial"))
 
 
 def test_the_digest_of_what_is_no_file_is_none(tmp_path: Path) -> None:

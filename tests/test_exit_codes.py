@@ -18,15 +18,23 @@ def test_0_everything_asked_for_is_done(seedream: Program, sandbox: Sandbox) -> 
 
 
 def test_1_something_unforeseen_is_one_line_and_how_to_report_it(seedream: Program, sandbox: Sandbox) -> None:
-    gone = seedream.cwd / "gone"
-    gone.mkdir()
-    script = f'cd "{gone}" && rmdir "{gone}" && seedream generate fox'
-    done = seedream.shell(script)
+    (seedream.cwd / "sitecustomize.py").write_text("import uuid\ndel uuid.uuid4\n")
+    broken = {"PYTHONPATH": str(seedream.cwd)}
+    done = seedream("generate", "fox", env=broken)
     assert done.exit_code == ExitCode.ERROR
     assert "Traceback" not in done.stderr
     assert "--verbose" in done.stderr
+    assert "Traceback" in seedream("generate", "fox", "--verbose", env=broken).stderr
+    assert seedream("generate", "fox", "--json", env=broken).document["error"]["exit_code"] == 1
+    assert sandbox.requests == []
+
+
+def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
+    gone = seedream.cwd / "gone"
     gone.mkdir()
-    assert "Traceback" in seedream.shell(script + " --verbose").stderr
+    done = seedream.shell(f'cd "{gone}" && rmdir "{gone}" && seedream generate fox')
+    assert done.exit_code == ExitCode.USAGE
+    assert "current folder" in done.stderr
 
 
 def test_2_a_wrong_argument(seedream: Program) -> None:

@@ -452,13 +452,73 @@ def test_a_path_with_blanks_gives_a_hint_that_can_be_copied(opened: Open, tmp_pa
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
-def test_a_folder_whose_name_is_no_unicode_is_refused_before_anything_is_paid(
-    opened: Open, tmp_path: Path
-) -> None:
-    odd: Operation = operation(tmp_path / os.fsdecode(b"caf\xe9"))
+def test_a_folder_whose_name_is_no_unicode_is_kept_byte_by_byte(opened: Open, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
+    odd: Operation = operation(folder, files=(file,))
     history = opened()
-    with pytest.raises(HistoryUnusable, match="only Unicode text") as caught:
-        history.record(odd)
+    history.record(odd)
+    assert history.recent(SERVICE, limit=9) == [odd]
+
+
+class TestWhatAnotherRunLearntMeanwhile:
+    """Two programs carry one operation: the slower one must not write over what the faster one found."""
+
+    def test_a_task_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history, stale = opened(), operation(tmp_path)
+        answered = replace(stale, task_id="task_9", status="pending", cost="1")
+        history.record(answered)
+        for late in (stale, replace(stale, status=Status.REFUSED)):
+            assert history.record(late) == answered
+        assert history.find(SERVICE, "task_9") == answered
+
+    def test_files_are_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history = opened()
+        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
+        file = SavedFile(1, str(tmp_path / "fox.png"), "00", 1, "image/png", 1, 1)
+        history.record(replace(asked, files=(file,)))
+        kept = history.record(asked)
+        assert kept.files == (file,)
+        assert history.pending(SERVICE) == []
+
+    def test_a_delivery_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history = opened()
+        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
+        history.record(replace(asked, delivered="-"))
+        history.record(asked)
+        assert history.pending(SERVICE) == []
+
+
+def test_no_way_out_is_named_where_the_file_is_no_broken_history(opened: Open, tmp_path: Path) -> None:
+    """Moving a history aside forgets idempotency keys: only one that cannot be read at all is moved."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(tmp_path / "folder")
     assert caught.value.hint is None
-    history.record(operation(tmp_path))
-    assert len(history.recent(SERVICE, limit=9)) == 1
+
+
+def test_the_way_out_moves_what_belongs_together(opened: Open, tmp_path: Path) -> None:
+    where = tmp_path / "history.sqlite3"
+    where.write_bytes(b"broken" * 1000)
+    (tmp_path / "history.sqlite3-wal").write_bytes(b"")
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    moved = [f"mv {where} {where}.broken", f"mv {where}-wal {where}.broken-wal"]
+    assert caught.value.hint == " && ".join(moved)
+
+
+def test_an_unanswered_operation_from_before_is_not_the_last(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    old = operation(tmp_path)
+    history.record(old)
+    assert history.last_unsettled(SERVICE, since=old.created - 1) == old
+    assert history.last_unsettled(SERVICE, since=old.created + 1) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_a_history_that_others_can_read_is_closed_to_them(opened: Open, tmp_path: Path) -> None:
+    where = tmp_path / "history.sqlite3"
+    where.touch(mode=0o644)
+    where.chmod(0o644)
+    opened(where)
+    assert where.stat().st_mode & 0o777 == 0o600

@@ -65,9 +65,13 @@ def test_time_that_the_calls_took_counts() -> None:
         budget.pause_after(ServiceFailing("slow"))
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.0, 59.9])
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 59.9])
 def test_a_retry_after_within_the_budget_is_waited_for_exactly(seconds: float) -> None:
     assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds)) == seconds
+
+
+def test_a_retry_after_of_nothing_is_a_backoff() -> None:
+    assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=0.0)) == 0.5
 
 
 def test_a_retry_after_does_not_stand_still() -> None:

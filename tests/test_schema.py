@@ -82,7 +82,7 @@ def test_of_a_failure(seedream: Program, start_raw: Callable[..., RawServer], ch
         "exit_code": 4,
         "message": "the API refused the key (HTTP 401)",
         "detail": "no",
-        "hint": "seedream config set api_key",
+        "hint": "unset SEEDREAM_API_KEY && seedream config set api_key",
         "http_status": 401,
         "request_id": "req_1",
         "task_id": None,

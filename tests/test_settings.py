@@ -157,4 +157,4 @@ def test_a_value_glued_to_its_name_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageProblem) as refused:
         known("api_key=sk-secret")
     assert "sk-secret" not in f"{refused.value}{refused.value.hint}"
-    assert refused.value.hint == "seedream config set api_key …"
+    assert refused.value.hint == "seedream config set --help"

@@ -368,8 +368,15 @@ def test_an_environment_that_cannot_be_used_is_one_clear_line(
     with pytest.raises(UsageProblem) as caught:
         Client("https://api.test/v1", KEY)
     assert name in caught.value.message
-    assert caught.value.detail
     assert caught.value.code == "invalid_environment"
+
+
+@pytest.mark.parametrize("proxy", ["http://user:sec/ret@127.0.0.1:80", "http://user:sec#ret@127.0.0.1:80"])
+def test_a_proxys_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(UsageProblem) as caught:
+        Client("https://api.test/v1", KEY)
+    assert "sec" not in f"{caught.value.message} {caught.value.detail}"
 
 
 @pytest.mark.parametrize(("name", "value"), [("SSL_CERT_FILE", "/nonexistent"), ("ALL_PROXY", "socks5://x")])

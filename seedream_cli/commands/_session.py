@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +18,21 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import config
-from ..errors import PRECEDENCE, ExitCode, SeedreamError, Stopped, UsageProblem
+from ..errors import (
+    PRECEDENCE,
+    AuthenticationProblem,
+    ExitCode,
+    HistoryUnusable,
+    SeedreamError,
+    Stopped,
+    UsageProblem,
+)
 from ..events import Ended, Event
 from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
 from ..output.report import Failure
+from ..output.text import clean
 from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
 
@@ -37,6 +46,8 @@ if TYPE_CHECKING:
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
 
 
+#: Hints that are about the service in use.
+_OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 #: Commands whose documents have no tasks.
 _WITHOUT_TASKS = ("config", "sandbox")
 
@@ -53,8 +64,16 @@ class Session:
         self._flags = flags
         self.stop = Stop()
         self._resources = ExitStack()
+        #: Operations of this call, in their order, and how each fell short; those that came to their end.
         self._outcomes: dict[str, tuple[Operation, Failure | None]] = {}
+        self._ended: set[str] = set()
+        #: An unfinished task is what stdout was to tell, not a failure to tell.
+        self.told_by_answer = True
+        #: The exit code of a command that does not end by itself.
+        self.ends_with: ExitCode | None = None
+        self._overwrite = False
         self._failure: Failure | None = None
+        self._placed: set[Path] = set()
 
     @cached_property
     def settings(self) -> config.Settings:
@@ -105,6 +124,7 @@ class Session:
         """What jobs work with, from the settings."""
         from ..jobs import Work
 
+        self._overwrite = overwrite
         timeout = self.settings.get("timeout")
         patience = _TIMEOUT_OF_QUALITY.get(quality or "") if timeout.origin == "default" else None
         return Work(
@@ -117,79 +137,116 @@ class Session:
             output=output,
             overwrite=overwrite,
             deliver=self.reporter.answer.file,
-            scratch=Path(tempfile.gettempdir()),
+            scratch=self._scratch if output is not None and output.stdout else Path(os.curdir),
+            placed=self._placed,
+            key_id=config.fingerprint(self.api_key),
+            shield=self.stop.shield,
         )
 
-    def report(self, events: Iterable[Event]) -> None:
+    def expect(self, operations: Iterable[Operation]) -> None:
+        """These are about to be worked on: whatever ends the call tells how to come back to each."""
+        for operation in operations:
+            self._outcomes[operation.id] = (operation, None)
+
+    def report(self, events: Generator[Event, None, None]) -> None:
         """Show events as they come, and keep how each operation ended."""
-        for event in events:
-            operation, failure = event.operation, None
-            if isinstance(event, Ended) and event.error is not None:
-                failure = self._failed(event.error, operation)
-            self._outcomes[operation.id] = (operation, failure)
-            self.reporter.handle(event)
-            if failure is not None and not self._is_answer(failure):
-                self.reporter.fail(failure)
+        # Whatever ends this ends the work behind it too, with what it has open.
+        with closing(events):
+            for event in events:
+                self._take(event)
 
-    def resume_command(self, *operations: Operation) -> str:
+    def _take(self, event: Event) -> None:
+        operation, failure = event.operation, None
+        if isinstance(event, Ended):
+            self._ended.add(operation.id)
+            failure = self._failed(event.error, operation) if event.error is not None else None
+        self._outcomes[operation.id] = (operation, failure)
+        self.reporter.handle(event)
+        if failure is not None and not self._is_answer(failure):
+            self.reporter.fail(failure)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        """A folder of this call's own: an image on its way to stdout is nobody else's to read."""
+        return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="seedream-")))
+
+    def resume_command(self, *operations: Operation, error: SeedreamError | None = None) -> str:
         """The command that carries these operations on, with this call's choice of service."""
-        tasks = [operation.task_id for operation in operations if operation.task_id]
-        if tasks:
-            words = ["seedream", "download", *(["--"] if tasks[0].startswith("-") else []), *tasks]
-        else:
-            words = ["seedream", "generate", "--resume", operations[0].id]
-        return shlex.join([*words[:2], *self._choice_of_service(), *words[2:]])
+        tasks = [operation for operation in operations if operation.task_id]
+        if not tasks:
+            return self._command("generate", "--resume", operations[0].id)
+        # An id that cannot be shown as it is would name another task when it is copied.
+        names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
+        options = ["--overwrite"] if self._overwrite else []
+        options += error.resume_with if error is not None else ()
+        if any(name and name.startswith("-") for name in names):
+            options.append("--")
+        return self._command("download", *options, *map(str, names))
 
-    def _choice_of_service(self) -> list[str]:
-        words = ["--profile", self.options.profile] if self.options.profile else []
+    def _command(self, *words: str) -> str:
+        """A command of this program, with the service that this call chose."""
+        chosen = self._profile()
         if self.sandboxed:
-            words.append("--sandbox")
+            chosen.append("--sandbox")
         elif isinstance(self.options, ServiceOptions):
             for name, value in self.options.flags().items():
-                words += [f"--{name.replace('_', '-')}", value] if value is not None else []
-        return words
+                chosen += [f"--{name.replace('_', '-')}", value] if value is not None else []
+        return shlex.join(["seedream", words[0], *chosen, *words[1:]])
+
+    def _profile(self) -> list[str]:
+        return ["--profile", self.options.profile] if self.options.profile else []
+
+    def _remedy(self, error: SeedreamError) -> str | None:
+        """What helps against the error itself, for this call's choice of service and key."""
+        if isinstance(error, AuthenticationProblem):
+            store = shlex.join(["seedream", "config", "set", "api_key", *self._profile()])
+            _, origin = self.settings.key_place or ("", "")
+            if origin == "flag":
+                # The file that was named comes before whatever is stored.
+                return None
+            variable = origin.removeprefix("environment: ")
+            return f"unset {variable} && {store}" if variable != origin else store
+        if error.hint in _OF_THE_SERVICE:
+            return self._command(*error.hint.split()[1:])
+        return error.hint
 
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
-        commands = [error.hint] if error.hint else []
+        commands = [remedy] if (remedy := self._remedy(error)) else []
         if operation is not None and operation.task_id and error.exit_code == ExitCode.NOT_FOUND:
             # What does not exist cannot be resumed; the list has what does.
-            commands.append(shlex.join(["seedream", "status", *self._choice_of_service()]))
-        elif operation is not None and not operation.settled:
-            commands.append(self.resume_command(operation))
+            commands.append(self._command("status"))
+        elif operation is not None and not operation.settled and not isinstance(error, HistoryUnusable):
+            # What the history could not take was not sent, and is not there to be resumed.
+            commands.append(self.resume_command(operation, error=error))
         return Failure(error, operation, " && ".join(commands) or None)
 
     def _is_answer(self, failure: Failure) -> bool:
         """`status` tells these states on stdout: they are what was asked for, not a failure to answer."""
-        told = failure.operation is not None and failure.operation.task_id is not None
-        return (
-            told
-            and self.reporter.kind == "states"
-            and failure.error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
-        )
+        if self.reporter.kind != "states" or failure.task_id is None:
+            return False
+        if failure.error.exit_code == ExitCode.PENDING:
+            return self.told_by_answer
+        return failure.error.exit_code == ExitCode.TASK_FAILED
 
     def fail(self, error: SeedreamError) -> None:
-        """An error that ends the call."""
-        self._failure = self._failed(error)
-        if isinstance(error, Stopped):
-            self._failure = self._stopped(error)
-        self.reporter.fail(self._failure)
-
-    def _stopped(self, error: Stopped) -> Failure:
-        """Tell what goes on without us, and how to come back to it."""
-        left = [operation for operation, failure in self._outcomes.values() if not operation.settled]
-        if not left:
-            return Failure(error)
+        """An error that ends the call: tell it, and how to come back to what was not finished by then."""
+        left = [
+            operation
+            for operation, failure in self._outcomes.values()
+            if failure is None and operation.id not in self._ended and not operation.settled
+        ]
         tasks = [operation for operation in left if operation.task_id]
-        if len(tasks) > 1:
-            error.message = f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
-        elif tasks:
-            error.message = f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
-        else:
-            error.message = f"stopped before {left[0].id} was answered; sending it again is safe"
+        if isinstance(error, Stopped) and left:
+            error.message = _stopped_at(left, tasks)
         for operation in left:
             self._outcomes[operation.id] = (operation, self._failed(error, operation))
-        return Failure(error, left[0] if len(left) == 1 else None, self.resume_command(*(tasks or left[:1])))
+        commands = [remedy] if (remedy := self._remedy(error)) else []
+        if left:
+            commands.append(self.resume_command(*(tasks or left[:1])))
+        only = left[0] if len(left) == 1 else None
+        self._failure = Failure(error, only, " && ".join(commands) or None)
+        self.reporter.fail(self._failure)
 
     def crash(self, error: Exception) -> None:
         """A bug: one line and how to report it, the traceback only where it was asked for."""
@@ -203,6 +260,13 @@ class Session:
         )
         self.fail(unforeseen)
 
+    def conclude(self, problem: Exception | None) -> None:
+        """Tell what ended the call before its work was done."""
+        if isinstance(problem, SeedreamError):
+            self.fail(problem)
+        elif problem is not None:
+            self.crash(problem)
+
     def finish(self) -> ExitCode:
         """Close what was opened, print the end of the answer, and tell the exit code."""
         try:
@@ -213,13 +277,17 @@ class Session:
             self.reporter.finish(list(self._outcomes.values()), worst)
             # Only now has stdout been given everything.
             if (full := self.reporter.answer.failure) is not None:
-                self.reporter.fail(Failure(full))
+                self._fail_for_stdout(full)
                 failures.append(Failure(full))
-            return min(
-                (failure.error.exit_code for failure in failures), key=PRECEDENCE.index, default=ExitCode.OK
-            )
+            codes = [failure.error.exit_code for failure in failures]
+            return min(codes, key=PRECEDENCE.index, default=self.ends_with or ExitCode.OK)
         finally:
             self._resources.close()
+
+    def _fail_for_stdout(self, full: SeedreamError) -> None:
+        """Stdout did not take the answer: what was to be in it can be had again."""
+        left = [operation for operation, _ in self._outcomes.values() if not operation.settled]
+        self.reporter.fail(Failure(full, None, self.resume_command(*left) if left else None))
 
     def _sandbox(self) -> str:
         """Start the stand-in of the API inside this process; its base URL."""
@@ -234,17 +302,26 @@ def session(
 ) -> Iterator[Session]:
     """One call of the program, from its options to its exit code (raised as typer.Exit)."""
     run = Session(options, kind, flags or {})
+    problem: Exception | None = None
     with obeyed(run.stop):
         try:
             yield run
-        except SeedreamError as error:
-            run.fail(error)
         except KeyboardInterrupt:
-            run.fail(Stopped())
+            problem = Stopped()
         except Exception as error:
-            run.crash(error)
+            problem = error
+        run.stop.answering = True
+        run.conclude(problem)
         code = run.finish()
     raise typer.Exit(code)
+
+
+def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
+    if len(tasks) > 1:
+        return f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
+    if tasks:
+        return f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
+    return f"stopped before {left[0].id} was answered; resuming it sends the same request, with the same key"
 
 
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:

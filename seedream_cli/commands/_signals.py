@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from ..errors import ExitCode, Stopped
 
+#: Seconds for which a second signal is taken for an echo of the first; later it ends the program where it is.
+PATIENCE = 2.0
+
 
 class Stop:
-    """Whether the program was asked to end, and a pause that such a request cuts short."""
+    """Whether the program was asked to end, and how it obeys."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
+        self._asked_at = 0.0
+        self._shields = 0
+        self._raised = False
         self.exit_code = ExitCode.INTERRUPTED
+        #: All work is done or given up, and only its answer is still to be written.
+        self.answering = False
 
     def ask(self, exit_code: ExitCode) -> None:
-        self.exit_code = exit_code
+        """Obey a signal; runs in the main thread, between any two of its steps."""
+        if self._asked.is_set():
+            # The first one is being obeyed, and another must not interrupt the tidying up, unless that hangs.
+            if time.monotonic() - self._asked_at > PATIENCE:
+                os._exit(exit_code)
+            return
+        self.exit_code, self._asked_at = exit_code, time.monotonic()
         self._asked.set()
-
-    @property
-    def asked(self) -> bool:
-        return self._asked.is_set()
+        if self.answering:
+            # Nothing is left to tidy up, and whoever reads the answer may have stopped reading.
+            os._exit(exit_code)
+        self._raise_unless_shielded()
 
     def pause(self, seconds: float) -> None:
         """Wait ``seconds``; raises Stopped when asked to end, also if that was earlier."""
         if self._asked.wait(seconds):
+            raise Stopped(self.exit_code)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """A block that no signal interrupts; one that came is obeyed at its end."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        if self._asked.is_set():
+            self._raise_unless_shielded()
+
+    def _raise_unless_shielded(self) -> None:
+        if self._shields == 0 and not self._raised:
+            self._raised = True
             raise Stopped(self.exit_code)
 
 
@@ -37,17 +69,14 @@ def obeyed(stop: Stop) -> Iterator[None]:
     """Turn signals into Stopped where the program is, once; signals that the caller had ignored stay so."""
 
     def obey(number: int, frame: FrameType | None) -> None:
-        # While the first one is being obeyed, another must not interrupt the tidying up.
-        if not stop.asked:
-            stop.ask(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
-            raise Stopped(stop.exit_code)
+        stop.ask(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     ours = [number for number in numbers if before[number] is not signal.SIG_IGN]
-    for number in ours:
-        signal.signal(number, obey)
     try:
+        for number in ours:
+            signal.signal(number, obey)
         yield
     finally:
         for number in ours:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,31 +29,53 @@ def wanted_output(run: Session) -> Output:
         raise InvalidOutput("-o - and --json both want stdout")
     if where.stdout and is_terminal(sys.stdout):
         raise InvalidOutput(
-            "an image's bytes are not written to a terminal", hint="seedream generate … -o - > image.png"
+            "an image's bytes are not written to a terminal: send them on, as in -o - > image.png"
         )
     return where
 
 
-def existing(where: Output, operation: Operation, *, overwrite: bool) -> Path | None:
-    """A file that stands where an image would go, as far as that is known, and is not to be replaced."""
+def existing(where: Output, operation: Operation, *, overwrite: bool = False) -> Path | None:
+    """A file that stands where an image would go, as far as that is known, and is not to be replaced.
+
+    Raises InvalidOutput for a name that no file can have, or that something other than a file has.
+    """
     from ..naming import fields_of
 
     for target in where.known_targets(fields_of(operation)):
-        if target.is_dir() or (os.path.lexists(target) and not overwrite):
+        shown = where.shown(str(target))
+        try:
+            if not os.path.lexists(target):
+                # Asked for its errors: lexists() takes a name that is too long for one that is free.
+                os.lstat(target.parent / target.name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InvalidOutput(f"{shown} cannot be written: {error.strerror}") from None
+        if target.exists() and not target.is_file():
+            raise InvalidOutput(f"{shown} is no file that could be replaced", code="output_exists")
+        if not overwrite:
             return target
     return None
+
+
+def refuse_taken(where: Output, operation: Operation, *, overwrite: bool) -> None:
+    """Refuse an output that was asked for and exists, unless it is the operation's own image."""
+    taken = existing(where, operation, overwrite=overwrite)
+    if taken is not None and str(taken) not in [file.path for file in operation.files]:
+        raise InvalidOutput(f"{where.shown(str(taken))} exists (--overwrite)", code="output_exists")
 
 
 def prepare_folder(where: Output, operation: Operation) -> None:
     """Make sure that there is a folder which can be written to. Raises InvalidOutput."""
     from ..download import check_folder
-    from ..naming import fields_of
+    from ..naming import fields_of, part_path
 
     if not where.stdout:
-        check_folder(where.folder(fields_of(operation)))
+        folder = where.folder(fields_of(operation))
+        check_folder(part_path(folder / "image", operation.id, 0))
 
 
-def kept(operation: Operation, where: Output, path: Path) -> Iterator[Event]:
+def kept(operation: Operation, where: Output, path: Path) -> Generator[Event, None, None]:
     """The life of an operation that never had to begin."""
     from ..download import describe
 

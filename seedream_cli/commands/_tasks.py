@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
-from ..errors import StillPending, UsageProblem
+from ..errors import SeedreamError, StillPending, UsageProblem
+from ..events import Ended, Event
 from ..models import Operation, Status
 from ._session import Session
 
@@ -31,8 +32,13 @@ def _foreign(run: Session, task_id: str) -> Operation:
         created=time.time(),
         output=parse_output(None, cwd=os.getcwd()).template,
         task_id=task_id,
-        status=Status.PENDING,
+        status=Status.UNKNOWN,
     )
+
+
+def ended(operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:
+    """The life of an operation that there is nothing to do for."""
+    yield Ended(operation, error)
 
 
 def unanswered(operation: Operation) -> StillPending | UsageProblem:

@@ -19,7 +19,7 @@ from ._session import Session, read_stdin, session
 app = typer.Typer(
     name="config",
     help="Show and change settings: the API key, defaults, profiles.",
-    no_args_is_help=True,
+    invoke_without_command=True,
 )
 
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as api_key or aspect_ratio.")]
@@ -31,6 +31,13 @@ Value = Annotated[
         show_default=False,
     ),
 ]
+
+
+@app.callback()
+def show_help(context: typer.Context) -> None:
+    """Show and change settings: the API key, defaults, profiles."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command("set")
@@ -141,9 +148,7 @@ def _secret(setting: Key, value: str | None) -> str:
 
 def _open(setting: Key, value: str | None) -> str:
     if value is None:
-        raise UsageProblem(
-            f"no value for {setting.name} was given", hint=f"seedream config set {setting.name} VALUE"
-        )
+        raise UsageProblem(f"no value for {setting.name} was given", hint="seedream config set --help")
     return _parsed(setting, read_stdin().strip() if value == "-" else value)
 
 

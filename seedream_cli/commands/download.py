@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InvalidOutput, UsageProblem
-from ..events import Ended
 from ..models import Operation
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
-from ._target import existing, prepare_folder, wanted_output
-from ._tasks import known_or_foreign, unanswered
+from ._target import prepare_folder, refuse_taken, wanted_output
+from ._tasks import ended, known_or_foreign, unanswered
 
 if TYPE_CHECKING:
     from ..naming import Output as Target
@@ -64,26 +63,24 @@ def _download(
 ) -> None:
     from .. import jobs
 
-    # Only a flag moves images that have a place of their own already.
-    flagged = wanted_output(run) if output is not None else None
-    if flagged is not None:
-        if flagged.stdout and len(operations) > 1:
-            raise InvalidOutput("-o - takes one task")
-        for operation in operations:
-            _refuse_taken(flagged, operation, overwrite=overwrite)
-            prepare_folder(flagged, operation)
-    for operation in operations:
+    targets = [_target(run, operation, flagged=output is not None) for operation in operations]
+    if len(operations) > 1 and any(where is not None and where.stdout for where in targets):
+        raise InvalidOutput("-o - takes one task")
+    run.expect(operations)
+    for operation, where in zip(operations, targets, strict=True):
+        if where is not None and operation.task_id is not None:
+            refuse_taken(where, operation, overwrite=overwrite)
+            prepare_folder(where, operation)
+    for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
-            run.report([Ended(operation, unanswered(operation))])
+            run.report(ended(operation, unanswered(operation)))
             continue
-        placeless = operation.request is None and not operation.files
-        where = wanted_output(run) if placeless else flagged
         quality = operation.request.quality if operation.request else None
         work = run.work(output=where, overwrite=overwrite, quality=quality)
         run.report(jobs.download(work, operation, wait=wait))
 
 
-def _refuse_taken(where: Target, operation: Operation, *, overwrite: bool) -> None:
-    taken = existing(where, operation, overwrite=overwrite)
-    if taken is not None and str(taken) not in [file.path for file in operation.files]:
-        raise InvalidOutput(f"{where.shown(str(taken))} exists (--overwrite)", code="output_exists")
+def _target(run: Session, operation: Operation, *, flagged: bool) -> Target | None:
+    """Where the images go: only a flag moves those that have a place of their own (None) already."""
+    placeless = operation.request is None and not operation.files
+    return wanted_output(run) if flagged or placeless else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +25,9 @@ from ._options import (
     described,
     with_options,
 )
+from ._resume import carry_on, refuse_with_resume
 from ._session import Session, read_stdin, session
 from ._target import existing, kept, prepare_folder, wanted_output
-
-#: The service keeps idempotency keys this long (API reference): later, a repetition would pay again.
-KEY_LIFETIME = 7 * 86400.0
 
 _PICTURE = "Picture"
 Prompt = Annotated[
@@ -108,11 +105,15 @@ def generate(
     kind: Kind = "ids" if no_wait else "paths"
     with session(options, kind=kind, flags={**picture, **rest}) as run:
         if resume is not None:
-            _refuse_with_resume(prompt, prompt_file, *picture.values())
-            _resume(run, resume, new_key=new_key, overwrite=overwrite, wait=not no_wait)
+            refuse_with_resume(prompt, prompt_file, *picture.values(), dry_run or None, skip_existing or None)
+            moved = wanted_output(run) if output is not None else None
+            carry_on(run, resume, output=moved, overwrite=overwrite, new_key=new_key, wait=not no_wait)
             return
         if new_key:
             raise UsageProblem("--new-key goes with --resume")
+        if overwrite and skip_existing:
+            raise UsageProblem("--overwrite and --skip-existing contradict each other")
+        _refuse_two_readers(run, prompt, prompt_file, literal=_is_literal(context))
         request = _request(run, _prompt(prompt, prompt_file, literal=_is_literal(context)))
         if dry_run:
             _show_request(run, request)
@@ -124,9 +125,11 @@ def _generate(
     run: Session, request: GenerationRequest, *, overwrite: bool, skip_existing: bool, wait: bool
 ) -> None:
     from .. import jobs
-    from ..naming import new_operation_id, parse_output
+    from ..naming import fields_of, new_operation_id, parse_output
 
     where = wanted_output(run)
+    if where.stdout and not wait:
+        raise InvalidOutput("-o - has to wait for the image: it does not go with --no-wait")
     cwd = os.getcwd()
     operation = Operation(
         id=new_operation_id(),
@@ -138,6 +141,8 @@ def _generate(
         idempotency_key=str(uuid.uuid4()),
         key_id=config.fingerprint(run.api_key),
     )
+    if skip_existing and not where.known_targets(fields_of(operation)):
+        raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
     if (taken := existing(where, operation, overwrite=overwrite)) is not None:
         if not skip_existing:
             raise InvalidOutput(
@@ -150,55 +155,11 @@ def _generate(
     run.report(jobs.generate(work, operation, wait=wait))
 
 
-def _resume(run: Session, name: str, *, new_key: bool, overwrite: bool, wait: bool) -> None:
-    from .. import jobs
-
-    operation = (
-        run.history.last_unsettled(run.service) if name == "last" else run.history.find(run.service, name)
-    )
-    if operation is None:
-        what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
-        raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
-    if operation.task_id is None:
-        operation = _sendable(run, operation, new_key=new_key)
-    where = None if run.settings.get("output").origin == "default" else wanted_output(run)
-    quality = operation.request.quality if operation.request else None
-    work = run.work(output=where, overwrite=overwrite, quality=quality)
-    act = jobs.generate if operation.task_id is None else jobs.download
-    run.report(act(work, operation, wait=wait))
-
-
-def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:
-    """The operation as it may be sent again without paying twice; raises UsageProblem otherwise."""
-    if new_key:
-        return replace(
-            operation,
-            idempotency_key=str(uuid.uuid4()),
-            key_id=config.fingerprint(run.api_key),
-            created=time.time(),
-        )
-    hint = run.resume_command(operation) + " --new-key"
-    if operation.unsuccessful:
-        raise UsageProblem(f"{operation.id} was refused by the API: {operation.error_message}", hint=hint)
-    if time.time() - operation.created > KEY_LIFETIME:
-        raise UsageProblem(
-            f"{operation.id} is older than the 7 days for which the service keeps idempotency keys: "
-            "sending it again could pay again",
-            code="idempotency_expired",
-            hint=hint,
-        )
-    if operation.key_id not in (None, config.fingerprint(run.api_key)):
-        raise UsageProblem(
-            f"{operation.id} was sent with another API key: sending it with this one could pay again",
-            code="other_api_key",
-            hint=hint,
-        )
-    return operation
-
-
 def _prompt(argument: str | None, file: Path | None, *, literal: bool) -> str:
     if argument is not None and file is not None:
         raise UsageProblem("the prompt is given twice: as an argument and as a file")
+    if file is not None and str(file) == "-":
+        return read_stdin().strip()
     if file is not None:
         try:
             return file.read_text(encoding="utf-8-sig").strip()
@@ -213,6 +174,12 @@ def _prompt(argument: str | None, file: Path | None, *, literal: bool) -> str:
         return argument.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         return argument
+
+
+def _refuse_two_readers(run: Session, argument: str | None, file: Path | None, *, literal: bool) -> None:
+    prompt_on_stdin = (argument == "-" and not literal) or str(file) == "-"
+    if prompt_on_stdin and run.settings.value("api_key_file") in ("-", "/dev/stdin"):
+        raise UsageProblem("the prompt and the API key both want stdin")
 
 
 def _is_literal(context: typer.Context) -> bool:
@@ -249,10 +216,3 @@ def _show_request(run: Session, request: GenerationRequest) -> None:
     url = f"{base_url}/images/generations"
     document = {"requests": [{"method": "POST", "url": url, "json": request.body()}]}
     run.reporter.tell(dumped(document).split("\n"), document)
-
-
-def _refuse_with_resume(*given: object) -> None:
-    if any(value is not None for value in given):
-        raise UsageProblem(
-            "--resume sends the request as it was: no prompt and no option of the picture goes with it"
-        )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageProblem
+from ..errors import Stopped, UsageProblem
 from ..sandbox.faults import FAULTS
 from ._options import Options, with_options
 from ._sandbox import DIALECT, FAULT, SECONDS, made
@@ -48,8 +48,9 @@ def sandbox(
     seedream sandbox --port 8765
     seedream sandbox --seconds 10 --fault submit-429=2 --fault image-truncated=1
 
-    Prints its base URL on stdout and logs requests on stderr, until it is stopped. Any key is
-    taken, except one that ends in -invalid (401), -empty (402) or -forbidden (403).
+    Prints its base URL on stdout and logs requests on stderr, until it is stopped.
+
+    Any key is taken but one that ends in -invalid (401), -empty (402) or -forbidden (403).
     """
     with session(options, kind="values") as run:
         try:
@@ -59,9 +60,13 @@ def sandbox(
         except ValueError as error:
             raise UsageProblem(str(error)) from None
         with server:
-            run.reporter.answer.line(server.base_url)
+            run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
             run.reporter.say(
                 "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
             )
-            while True:
-                run.stop.pause(3600)
+            try:
+                while True:
+                    run.stop.pause(3600)
+            except Stopped as stopped:
+                # That is how a server ends: there is no error to tell.
+                run.ends_with = stopped.exit_code

@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageProblem
-from ..events import Ended
 from ..models import Operation
 from ..output.report import task_document
 from ..output.streams import terminal_width
 from ..output.table import table
 from ._options import PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
-from ._tasks import known_or_foreign, unanswered
+from ._tasks import ended, known_or_foreign, unanswered
 
 Tasks = Annotated[
     list[str] | None,
@@ -68,9 +67,13 @@ def _ask(run: Session, tasks: list[str], *, watch: bool) -> None:
     from .. import jobs
 
     work = run.work()
-    for operation in known_or_foreign(run, tasks):
+    operations = known_or_foreign(run, tasks)
+    run.expect(operations)
+    # A wait that ended too early is told on stderr too, with the way back; a state that was asked for is not.
+    run.told_by_answer = not watch
+    for operation in operations:
         if operation.task_id is None:
-            run.report([Ended(operation, unanswered(operation))])
+            run.report(ended(operation, unanswered(operation)))
         else:
             run.report(jobs.status(work, operation, wait=watch))
 
@@ -81,7 +84,9 @@ def _list(run: Session, *, limit: int, state: str | None) -> None:
     document = {"tasks": [task_document(operation, with_result=True) for operation in operations]}
     run.reporter.tell(table(rows, width=terminal_width()), document)
     if not operations:
-        run.reporter.say('no tasks yet: seedream generate "a red fox in snow"')
+        run.reporter.say(
+            f"no task is {state}" if state else 'no tasks yet: seedream generate "a red fox in snow"'
+        )
 
 
 def _row(operation: Operation) -> list[str]:

@@ -7,7 +7,8 @@ functions carry on, from another terminal too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
@@ -17,10 +18,12 @@ from .submit import submit
 from .watch import inspect, watch
 from .work import Steps, Work
 
+Events = Generator[Event, None, None]
+
 __all__ = ["Work", "download", "generate", "status"]
 
 
-def generate(work: Work, operation: Operation, *, wait: bool = True) -> Iterator[Event]:
+def generate(work: Work, operation: Operation, *, wait: bool = True) -> Events:
     """Send the operation, or carry it on from where it stands; without ``wait`` only send it."""
 
     def steps() -> Steps:
@@ -36,7 +39,7 @@ def generate(work: Work, operation: Operation, *, wait: bool = True) -> Iterator
     return _concluded(steps(), operation)
 
 
-def download(work: Work, operation: Operation, *, wait: bool = True) -> Iterator[Event]:
+def download(work: Work, operation: Operation, *, wait: bool = True) -> Events:
     """Save the images of a task; nothing is asked of anyone if they are on disk unchanged."""
 
     def steps() -> Steps:
@@ -51,20 +54,22 @@ def download(work: Work, operation: Operation, *, wait: bool = True) -> Iterator
     return _concluded(steps(), operation)
 
 
-def status(work: Work, operation: Operation, *, wait: bool = False) -> Iterator[Event]:
+def status(work: Work, operation: Operation, *, wait: bool = False) -> Events:
     """Ask where the task stands, or ``wait`` for its end."""
     looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
     return _concluded(looked, operation)
 
 
-def _concluded(steps: Steps, operation: Operation) -> Iterator[Event]:
+def _concluded(steps: Steps, operation: Operation) -> Events:
     """The events of one operation, closed by Ended: one failing task does not stop the others."""
     latest = operation
     try:
-        while True:
-            event = next(steps)
-            latest = event.operation
-            yield event
+        # Whoever stops listening ends the steps at once, with what they have open.
+        with closing(steps):
+            while True:
+                event = next(steps)
+                latest = event.operation
+                yield event
     except StopIteration as end:
         # What the last step did may have no event of its own.
         yield Ended(end.value)

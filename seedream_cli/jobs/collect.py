@@ -61,9 +61,11 @@ def _save(
     def place(part: Part, image: ImageInfo) -> Path:
         nonlocal wanted
         wanted = output.target(fields, number=number, several=several, extension=image.extension)
-        return part.move_to(wanted, overwrite=work.overwrite)
+        moved = part.move_to(wanted, overwrite=work.overwrite and wanted not in work.placed)
+        work.placed.add(moved)
+        return moved
 
-    part = Part(part_path(wanted, operation.id, number))
+    part = Part(part_path(wanted, operation.id, number), work.shield)
     operation, image, placed = yield from _fetch(work, operation, number, part, place)
     if placed != wanted:
         yield Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}")
@@ -97,7 +99,7 @@ def _deliver(work: Work, operation: Operation) -> Steps:
         taken = work.deliver(part.path)
         return part.path
 
-    part = Part(part_path(work.scratch / "stdout", operation.id, 1))
+    part = Part(part_path(work.scratch / "stdout", operation.id, 1), work.shield)
     operation, _, _ = yield from _fetch(work, operation, 1, part, hand_over)
     if taken:
         # A reader that left early did not take it: the task stays one whose image is to be saved.
@@ -149,7 +151,7 @@ def _receive(
     count = len(operation.results)
     try:
         with work.client.stream(operation.results[number - 1], seconds=seconds) as stream:
-            _check_size(work, stream.length or 0)
+            _check_size(work, stream.length or 0, announced=True)
             yield Receiving(operation, number, count, 0, stream.length)
             for chunk in stream.chunks:
                 part.write(chunk)
@@ -161,8 +163,10 @@ def _receive(
     return part.verify(announced)
 
 
-def _check_size(work: Work, size: int) -> None:
+def _check_size(work: Work, size: int, *, announced: bool = False) -> None:
     if size > work.max_bytes:
-        raise NotSaved(
+        error = NotSaved(
             f"the image is larger than the {work.max_bytes} bytes allowed (--max-bytes)", code="too_large"
         )
+        error.resume_with = ("--max-bytes", str(size)) if announced else ()
+        raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..client import CALL_SECONDS
-from ..errors import ExitCode, SeedreamError, UsageProblem
+from ..errors import ExitCode, RateLimited, SeedreamError, Unreachable, UsageProblem
 from ..events import Refused, Retrying, Sending, Submitted
 from ..models import Operation, Status
 from .work import Steps, Work, remember
@@ -19,8 +19,14 @@ def submit(work: Work, operation: Operation) -> Steps:
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
+    # Whether a create with this key may have arrived although its answer was never read.
+    ambiguous = work.history.has_sent(operation)
     # Intent first: a crash after the POST must leave something to resume.
-    work.history.record(operation)
+    operation = work.history.record(operation)
+    if operation.task_id is not None:
+        # Another run of this operation was answered meanwhile.
+        yield Submitted(operation, replayed=True)
+        return operation
     yield Sending(operation)
     retries = work.retries(ATTEMPTS, SECONDS)
     while True:
@@ -29,7 +35,7 @@ def submit(work: Work, operation: Operation) -> Steps:
             accepted = work.client.submit(request.body(), key, seconds=seconds)
             break
         except SeedreamError as error:
-            if _is_refusal(error):
+            if _is_refusal(error) and not ambiguous:
                 refused = replace(
                     operation,
                     status=Status.REFUSED,
@@ -40,6 +46,7 @@ def submit(work: Work, operation: Operation) -> Steps:
                 yield from remember(work, refused)
                 yield Refused(refused)
                 raise
+            ambiguous = ambiguous or _may_have_arrived(error)
             pause = retries.pause_after(error)
             yield Retrying(operation, error, pause, "submitting")
             work.pause(pause)
@@ -58,7 +65,15 @@ def submit(work: Work, operation: Operation) -> Steps:
     return operation
 
 
+def _may_have_arrived(error: SeedreamError) -> bool:
+    """Only what was never sent, or was turned away at the rate limit, has surely created nothing."""
+    return not (isinstance(error, RateLimited) or (isinstance(error, Unreachable) and error.unsent))
+
+
 def _is_refusal(error: SeedreamError) -> bool:
-    """The API answered, and the answer is that there is no task and will be none."""
+    """The API answered that this create makes no task.
+
+    Behind an earlier one that may have arrived (and taken the last of a balance, say) it settles nothing.
+    """
     refusals = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA, ExitCode.NOT_FOUND)
     return error.http_status is not None and error.exit_code in refusals

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from ..client import CALL_SECONDS
-from ..errors import SeedreamError, StillPending, TaskFailed
+from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Event, Polled, Retrying, Waited
-from ..models import Operation, Task
+from ..models import Operation, Status, Task
 from ..retry import Retries, backoff, come_back_later
 from .work import Steps, Work, remember
 
@@ -48,6 +48,7 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
             task = _task_of(operation, work, seconds=min(CALL_SECONDS, max(left, work.poll_interval)))
         except SeedreamError as error:
             if not error.transient:
+                yield from _gone(work, operation, error)
                 raise
             failure = error
             pause = max(error.retry_after or backoff(failures, work.spread), work.poll_interval)
@@ -81,9 +82,19 @@ def ask(work: Work, operation: Operation, retries: Retries) -> Generator[Event, 
         try:
             return _task_of(operation, work, seconds=min(CALL_SECONDS, max(retries.remaining, 1.0)))
         except SeedreamError as error:
+            yield from _gone(work, operation, error)
             pause = retries.pause_after(error)
             yield Retrying(operation, error, pause, "asking for the status")
             work.pause(pause)
+
+
+def _gone(work: Work, operation: Operation, error: SeedreamError) -> Iterator[Event]:
+    """Note that the service has this task no longer, so that no list of open tasks has it for ever.
+
+    With another key than its own, a 404 may only mean that the task is another account's.
+    """
+    if isinstance(error, NotFound) and operation.request is not None and operation.key_id == work.key_id:
+        yield from remember(work, replace(operation, status=Status.GONE))
 
 
 def _schedule(work: Work, elapsed: float) -> float:
@@ -107,7 +118,7 @@ def _within(
     if failure is not None:
         raise failure
     raise StillPending(
-        f"{operation.task_id} is not finished after {elapsed:.0f} s: {operation.status}",
+        f"{operation.task_id} is not finished after {elapsed:.1f} s: {operation.status}",
         request_id=operation.request_id,
     )
 

@@ -6,10 +6,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..client import Client
+from ..download import Shield
 from ..errors import HistoryUnusable
 from ..events import Event, Noticed
 from ..history import History
@@ -25,8 +27,10 @@ Steps = Generator[Event, None, Operation]
 class Work:
     """What the steps work with. ``pause`` waits some seconds, or raises Stopped.
 
-    ``output`` is where images go; None: where their operation wanted them. ``deliver`` writes a
-    verified file to stdout and tells whether anyone took it.
+    ``output`` is where images go; None: where their operation wanted them. ``overwrite`` does not
+    concern what is in ``placed``, the images that this call has saved. ``deliver`` writes a verified
+    file to stdout and tells whether anyone took it; ``scratch`` is a private folder for it.
+    ``key_id`` is the API key's fingerprint. ``shield`` gives blocks in which no signal interrupts.
     """
 
     client: Client
@@ -37,6 +41,9 @@ class Work:
     pause: Callable[[float], None]
     output: Output | None = None
     overwrite: bool = False
+    placed: set[Path] = field(default_factory=set)
+    key_id: str | None = None
+    shield: Shield = nullcontext
     deliver: Callable[[Path], bool] | None = None
     scratch: Path = Path(os.curdir)
     clock: Callable[[], float] = time.monotonic

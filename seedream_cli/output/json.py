@@ -19,9 +19,14 @@ class JsonReporter(PlainReporter):
     """Folds events into ``tasks``, which only a command that has none to do with leaves out."""
 
     _document: Mapping[str, Any] | None = None
+    _answered = False
 
     def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
         self._document = document
+
+    def tell_now(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+        self.answer.line(dumped({**document, "error": None}))
+        self._answered = True
 
     def _print_path(self, path: str) -> None:
         """Paths are in the document."""
@@ -31,6 +36,8 @@ class JsonReporter(PlainReporter):
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         super().finish(outcomes, failure)
+        if self._answered:
+            return
         document = dict(self._document or {})
         if self._document is None and self.kind != "values":
             document["tasks"] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import singledispatchmethod
 from os.path import dirname
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from ..events import (
 from ..models import Operation
 from .report import Failure
 from .streams import Answer, Conversation
-from .text import clean, duration
+from .text import clean, duration, shortened
 
 #: What a command prints on stdout: paths of images, ids of tasks, states of tasks, or values without tasks.
 Kind = Literal["paths", "ids", "states", "values"]
@@ -78,9 +78,14 @@ class PlainReporter:
         for line in lines:
             self.answer.line(line)
 
+    def tell_now(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+        """The answer of a command that goes on after it."""
+        self.tell(lines, document)
+
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         """After the last event: a closing line."""
-        if self._saved and not self.quiet:
+        delivered = any(operation.delivered for operation, _ in outcomes)
+        if (self._saved or delivered) and not self.quiet:
             self.talk.line(clean(self._summary(outcomes)))
 
     @singledispatchmethod
@@ -114,7 +119,7 @@ class PlainReporter:
         operation = event.operation
         if self._states.get(operation.id) != operation.status:
             self._states[operation.id] = operation.status
-            self._pass(f"{operation.task_id}: {operation.status}{_percent(operation)}")
+            self._pass(f"{operation.task_id}: {shortened(operation.status, 60)}{_percent(operation)}")
 
     @handle.register
     def _(self, event: Waited) -> None:
@@ -166,6 +171,8 @@ class PlainReporter:
         folders = {(dirname(path) or ".").rstrip("/") + "/" for path in shown}
         where = f" to {folders.pop()}" if len(folders) == 1 else ""
         parts = [f"saved {len(shown)} image{'s' if len(shown) > 1 else ''}{where}"]
+        if not shown:
+            parts = ["wrote 1 image to stdout"]
         seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))
@@ -185,5 +192,5 @@ def _total(costs: Iterable[str]) -> str | None:
         return texts[0] if texts else None
     try:
         return str(sum(map(Decimal, texts)))
-    except InvalidOperation:
+    except ArithmeticError:
         return " + ".join(texts)

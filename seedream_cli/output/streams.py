@@ -25,7 +25,13 @@ class Answer:
 
     def line(self, text: str) -> None:
         """One line; a path keeps its bytes even where they are no text."""
-        self._write((text + "\n").encode("utf-8", "surrogateescape"))
+        # prepare() has made this UTF-8, but for a terminal that speaks something else.
+        encoding = sys.stdout.encoding if sys.stdout is not None else "utf-8"
+        try:
+            data = text.encode(encoding, "surrogateescape")
+        except UnicodeEncodeError:
+            data = text.encode(encoding, "replace")
+        self._write(data + b"\n")
 
     def file(self, path: Path) -> bool:
         """A file's bytes; False if nobody took them all."""

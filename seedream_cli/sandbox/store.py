@@ -96,6 +96,9 @@ class Store:
                 connection.execute(
                     "INSERT OR IGNORE INTO secret (id, value) VALUES (1, ?)", (secrets.token_bytes(32),)
                 )
+        except sqlite3.Error as problem:
+            self._connection.close()
+            raise OSError(None, f"{path} is unusable: {problem}") from problem
         except BaseException:
             self._connection.close()
             raise

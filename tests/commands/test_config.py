@@ -187,7 +187,7 @@ def test_set_without_a_value_is_refused(config: Config) -> None:
     done = config("set", "model")
     assert (done.exit_code, done.stderr) == (
         2,
-        "error: no value for model was given\n  seedream config set model VALUE\n",
+        "error: no value for model was given\n  seedream config set --help\n",
     )
 
 
@@ -447,3 +447,30 @@ def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program, 
     done = seedream("config", "check")
     assert done.exit_code == 0
     assert f"note: {seedream.config} is readable by others: chmod 600 {seedream.config}\n" in done.stderr
+
+
+@pytest.mark.parametrize("body", [b"", b"OK", b"[]", b'{"balance": 5}', b'{"code": 200, "data": null}'])
+def test_check_judges_by_the_status_alone(
+    seedream: Program, start_raw: Callable[..., RawServer], body: bytes
+) -> None:
+    """The answer's body is not documented."""
+    seedream.use(start_raw(answer(200, body)).base_url)
+    assert seedream("config", "check").exit_code == 0
+
+
+def test_config_alone_shows_its_help(seedream: Program) -> None:
+    done = seedream("config")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "list" in done.stdout
+
+
+def test_the_remedy_for_a_key_is_where_the_key_comes_from(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    server = start_raw(answer(401))
+    seedream.use(server.base_url)
+    assert "unset SEEDREAM_API_KEY && seedream config set api_key" in seedream("config", "check").stderr
+    del seedream.environment["SEEDREAM_API_KEY"]
+    seedream("config", "set", "api_key", "-", "--profile", "work", stdin="sk-0123456789")
+    told = seedream("config", "check", "--profile", "work").stderr
+    assert told.splitlines()[-1] == "  seedream config set api_key --profile work"

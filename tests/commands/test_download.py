@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
 from support.images import png
 from support.program import Program, hint
-from support.raw import RawServer, answer, success
+from support.raw import RawServer, accepted, answer, success
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -129,6 +130,43 @@ class TestPending:
     @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
     def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
+
+    def test_leaves_a_task_alone_that_the_service_has_no_longer(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
+        seedream("generate", "fox", "--no-wait")
+        assert seedream("download", "--pending").exit_code == 6
+        assert seedream("download", "--pending").exit_code == 0
+        assert seedream("download", "task_1").exit_code == 6
+
+
+class TestOneNameForTwo:
+    def test_keeps_both_images_even_with_overwrite(self, seedream: Program, sandbox: Sandbox) -> None:
+        """--overwrite is for files that were there before the call."""
+        (seedream.cwd / "fox.png").write_text("old")
+        tasks = [seedream("generate", word, "--no-wait").stdout.strip() for word in ("one", "two")]
+        done = seedream("download", *tasks, "-o", "fox.png", "--overwrite")
+        assert done.paths == ["fox.png", "fox.png"] or done.paths == ["fox.png", "fox-2.png"]
+        assert (seedream.cwd / "fox.png").read_bytes() == png()
+
+    def test_is_not_taken_for_stdout(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("download", "t1", "t2", env={"SEEDREAM_OUTPUT": "-"})
+        assert (done.exit_code, done.raw) == (2, b"")
+
+
+class TestStopped:
+    def test_names_every_task_that_is_left(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
+        tasks = [seedream("generate", word, "--no-wait").stdout.strip() for word in ("one", "two")]
+        running = seedream.start("download", *tasks, "--poll-interval", "30", "--json")
+        running.wait_for(lambda: "processing" in running.stderr or "pending" in running.stderr)
+        stopped = running.stop(signal.SIGINT)
+        assert hint(stopped) == ["download", *tasks]
+        assert [task["task_id"] for task in stopped.document["tasks"]] == tasks
+        assert all(task["error"]["exit_code"] == 130 for task in stopped.document["tasks"])
 
 
 class TestPartialSuccess:

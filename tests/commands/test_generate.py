@@ -240,6 +240,34 @@ class TestRefusedBeforeAnythingIsSent:
         assert done.exit_code == 2
         assert "art" in done.stderr
 
+    @pytest.mark.parametrize(
+        "output", ["/proc/x.png", "n" * 300 + ".png", "n" * 300 + "/x.png", "fifo", "folder", "fifo/x.png"]
+    )
+    @pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--skip-existing"]])
+    def test_an_output_that_cannot_be_written(self, seedream: Program, output: str, flags: list[str]) -> None:
+        os.mkfifo(seedream.cwd / "fifo")
+        (seedream.cwd / "folder").mkdir()
+        if output == "folder":
+            (seedream.cwd / "folder" / "1x1.png").mkdir()
+            output = "folder/{ratio}.png"
+        done = seedream("generate", "fox", "-o", output, *flags)
+        assert (done.exit_code, done.stdout) == (2, "")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            pytest.param(["fox", "-o", "-", "--no-wait"], id="bytes without waiting for them"),
+            pytest.param(["fox", "--skip-existing"], id="skipping a name that has the task in it"),
+            pytest.param(
+                ["fox", "-o", "x.png", "--skip-existing", "--overwrite"], id="skipping and overwriting"
+            ),
+            pytest.param(["-", "--api-key-file", "/dev/stdin"], id="prompt and key from one stdin"),
+            pytest.param(["fox", "--timeout", "1e12"], id="a wait beyond all timers"),
+        ],
+    )
+    def test_what_contradicts_itself(self, seedream: Program, arguments: list[str]) -> None:
+        assert seedream("generate", *arguments, stdin="fox").exit_code == 2
+
     def test_no_key(self, seedream: Program) -> None:
         del seedream.environment["SEEDREAM_API_KEY"]
         done = seedream("generate", "fox")
@@ -265,6 +293,40 @@ class TestRefusedBeforeAnythingIsSent:
 
     def test_bytes_and_json_on_one_stdout(self, seedream: Program) -> None:
         assert seedream("generate", "fox", "-o", "-", "--json").document["error"]["exit_code"] == 2
+
+
+def test_a_folder_whose_name_is_no_text_takes_images(seedream: Program, sandbox: Sandbox) -> None:
+    folder = seedream.cwd / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    done = seedream("generate", "fox", "-o", "fox.png", cwd=folder)
+    assert (done.exit_code, done.paths) == (0, ["fox.png"])
+    task = seedream("status", cwd=folder).stdout.split("\t")[1]
+    again = seedream("download", task)
+    assert os.fsencode(again.paths[0]) == os.fsencode(folder / "fox.png")
+
+
+def test_the_next_command_keeps_overwrite(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(seconds=1.0).base_url)
+    (seedream.cwd / "fox.png").write_text("old")
+    done = seedream("generate", "fox", "-o", "fox.png", "--overwrite", "--timeout", "0")
+    assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
+
+
+def test_the_next_command_allows_the_size_that_was_announced(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "fox", env={"SEEDREAM_MAX_BYTES": "10"})
+    assert done.exit_code == 9
+    assert seedream(*hint(done), env={"SEEDREAM_MAX_BYTES": "10"}).exit_code == 0
+
+
+def test_an_absurd_cost_is_shown_and_does_no_harm(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    image = start_raw(answer(200, png()))
+    absurd = accepted("task_1", headers={"X-Request-Cost": "9e999999"})
+    seedream.use(start_raw(absurd, success({"status": "completed", "result": [image.origin]})).base_url)
+    done = seedream("generate", "fox")
+    assert done.exit_code == 0
+    assert "cost 9e999999" in done.stderr
 
 
 class TestLengthIsCountedInCharacters:

@@ -24,6 +24,15 @@ def test_prints_its_base_url_alone_on_stdout_and_logs_requests_on_stderr(seedrea
     assert "sk-test" not in stopped.stderr
 
 
+def test_prints_one_document_with_json_and_stops_without_an_error(seedream: Program) -> None:
+    running = seedream.start("sandbox", "--json")
+    running.wait_for(lambda: running.stdout.endswith("}\n"))
+    stopped = running.stop(signal.SIGINT)
+    assert stopped.document["base_url"].startswith("http://127.0.0.1:")
+    assert (stopped.exit_code, stopped.document["error"]) == (130, None)
+    assert "error:" not in stopped.stderr
+
+
 def test_its_tasks_survive_between_processes(seedream: Program) -> None:
     task = seedream("generate", "a fox", "--no-wait", "--sandbox").stdout.strip()
     assert seedream("status", task, "--sandbox", "--watch").exit_code == 0

@@ -91,6 +91,27 @@ class TestAskingForATask:
         assert done.exit_code == 8
         assert f"seedream generate --resume {operation}" in done.stderr
 
+    def test_with_watch_that_ends_too_early_says_how_to_go_on(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
+        task = seedream("generate", "fox", "--no-wait").stdout.strip()
+        done = seedream("status", task, "--watch", "--timeout", "0")
+        assert done.exit_code == 8
+        assert f"seedream download {task}" in done.stderr
+
+    def test_that_does_not_exist_is_not_said_to_be_pending(self, seedream: Program, sandbox: Sandbox) -> None:
+        [task] = seedream("status", "nope", "--json").document["tasks"]
+        assert task["status"] == "unknown"
+
+    def test_with_an_id_that_cannot_be_shown_is_resumed_by_its_operation(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream.use(start_raw(accepted("t\x1b[31m\n1"), success({"status": "queued"})).base_url)
+        done = seedream("generate", "fox", "--timeout", "0")
+        operation = seedream("status", "--json").document["tasks"][0]["operation"]
+        assert done.stderr.splitlines()[-1].strip() == f"seedream download {operation}"
+
 
 class TestTheList:
     def test_is_empty_at_first(self, seedream: Program, sandbox: Sandbox) -> None:

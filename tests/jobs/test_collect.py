@@ -496,7 +496,7 @@ def test_a_stop_leaves_nothing_half_done(
     assert any(isinstance(event, Receiving) for event in events)
     assert names(folder) != []
     with pytest.raises(Stopped):
-        events.throw(Stopped())  # type: ignore[attr-defined]
+        events.throw(Stopped())
     assert names(folder) == []
     assert len(history.pending(SERVICE)) == 1
 
@@ -509,7 +509,7 @@ def test_a_stream_of_events_that_is_dropped_leaves_nothing_half_done(
     events = jobs.download(work_on(service.base_url), current)
     assert any(isinstance(event, Receiving) for event in events)
     assert names(folder) != []
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert names(folder) == []
 
 

@@ -234,7 +234,7 @@ def test_a_retry_after_beyond_the_budget_ends_at_once(
     assert (len(server.requests), clock.pauses) == (1, [])
 
 
-def test_a_retry_after_in_the_past_is_now(
+def test_a_retry_after_in_the_past_does_not_make_a_volley(
     start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
 ) -> None:
     reply = answer(503, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
@@ -246,7 +246,7 @@ def test_a_retry_after_in_the_past_is_now(
         )
     )
     assert end.error is None
-    assert clock.pauses == [0.0]
+    assert clock.pauses == [0.5]
 
 
 def test_a_first_request_that_still_runs_is_waited_for(
@@ -315,11 +315,51 @@ def test_a_create_is_over_once_it_is_refused_with(
     assert history.last_unsettled(SERVICE) is None
 
 
-def test_a_refusal_after_a_failure_is_a_refusal(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path) -> None:
-    server = start_raw(answer(503), answer(400))
+@pytest.mark.parametrize("refusal", [400, 401, 402, 403, 404, 409])
+@pytest.mark.parametrize("earlier", [None, answer(503), answer(200, b"<html>")], ids=["drop", "503", "html"])
+def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, earlier: Reply, refusal: int
+) -> None:
+    """The first attempt may have made the task, and have taken the last of the balance for it."""
+    server = start_raw(earlier, answer(refusal), accepted("task_1"))
+    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    assert end.error is not None
+    assert end.operation.status == Status.UNANSWERED
+    left = history.last_unsettled(SERVICE)
+    assert left is not None
+    _, end = played(jobs.generate(work_on(server.base_url), left, wait=False))
+    assert end.operation.task_id == "task_1"
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+
+
+def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    current = operation(tmp_path)
+    history.record(current)
+    _, end = played(jobs.generate(work_on(start_raw(answer(402)).base_url), current))
+    assert end.operation.status == Status.UNANSWERED
+    assert history.last_unsettled(SERVICE) is not None
+
+
+def test_a_refusal_behind_a_rate_limit_is_a_refusal(
+    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path
+) -> None:
+    server = start_raw(answer(429, headers={"Retry-After": "1"}), answer(400))
     _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
     assert isinstance(end.error, RequestRefused)
     assert end.operation.status == Status.REFUSED
+
+
+def test_an_operation_that_another_run_carried_further_is_not_sent(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    stale = operation(tmp_path)
+    history.record(replace(stale, task_id="task_9", status="pending"))
+    server = start_raw(accepted("task_1"))
+    _, end = played(jobs.generate(work_on(server.base_url), stale, wait=False))
+    assert end.operation.task_id == "task_9"
+    assert server.requests == []
 
 
 AMBIGUOUS: dict[str, tuple[Reply, type[SeedreamError]]] = {

@@ -270,7 +270,7 @@ def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
     _, error = watching.events()
     assert isinstance(error, StillPending)
     assert error.exit_code == ExitCode.PENDING
-    assert "task_1 is not finished after 20 s: processing" in error.message
+    assert "task_1 is not finished after 20.0 s: processing" in error.message
     assert history.last_unsettled(SERVICE) is not None
 
 

@@ -60,7 +60,7 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(OSError, match="is unusable: file is not a database"):
         Store(tmp_path / "notes.txt")
 
 

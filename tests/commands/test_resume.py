@@ -1,0 +1,205 @@
+"""`generate --resume`: a request whose answer never came is sent again, and nothing is paid twice."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from support.images import png
+from support.program import Program, hint
+from support.raw import RawServer, accepted, answer
+
+from seedream_cli.sandbox.server import Sandbox
+
+EIGHT_DAYS = 8 * 86400
+
+
+@pytest.fixture
+def unanswered(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> tuple[str, Sandbox]:
+    """An operation whose create was put off for an hour, at a sandbox that takes it the next time."""
+    sandbox = start_sandbox(faults=["submit-429-long=1"])
+    seedream.use(sandbox.base_url)
+    done = seedream("generate", "fox", "-o", "fox.png", "-a", "16:9")
+    assert done.exit_code == 7
+    command, option, operation = hint(done)
+    assert (command, option) == ("generate", "--resume")
+    return operation, sandbox
+
+
+def make_older(seedream: Program, seconds: float) -> None:
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
+        database.execute("UPDATE operations SET created = created - ?", (seconds,))
+
+
+def keys(sandbox: Sandbox) -> list[str]:
+    return [one.headers["idempotency-key"] for one in sandbox.requests if one.method == "POST"]
+
+
+@pytest.mark.parametrize("by", ["its id", "last"])
+def test_sends_the_same_key_and_body(seedream: Program, unanswered: tuple[str, Sandbox], by: str) -> None:
+    operation, sandbox = unanswered
+    done = seedream("generate", "--resume", operation if by == "its id" else "last")
+    assert (done.exit_code, done.paths) == (0, [str(seedream.cwd / "fox.png")])
+    assert (seedream.cwd / "fox.png").read_bytes() == png()
+    first, second = [one for one in sandbox.requests if one.method == "POST"]
+    assert first.body == second.body
+    assert len(set(keys(sandbox))) == 1
+    assert sandbox.task_count() == 1
+
+
+def test_of_a_create_that_arrived_gets_the_same_task(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    """Every answer is lost, so that the budget ends; the task has been there since the first attempt."""
+    sandbox = start_sandbox(faults=["submit-drop=5"])
+    seedream.use(sandbox.base_url)
+    lost = seedream("generate", "fox", "-o", "fox.png")
+    assert lost.exit_code == 7
+    assert sandbox.task_count() == 1
+    done = seedream(*hint(lost))
+    assert done.exit_code == 0
+    assert "nothing is paid twice" in done.stderr
+    assert sandbox.task_count() == 1
+
+
+def test_of_a_task_that_goes_on_waits_for_it_and_sends_nothing(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "fox", "-o", "fox.png", "--no-wait").stdout.strip()
+    assert seedream("generate", "--resume", task).paths == [str(seedream.cwd / "fox.png")]
+    assert len(keys(sandbox)) == 1
+
+
+def test_without_waiting_prints_the_task(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+    assert seedream("generate", "--resume", "last", "--no-wait").stdout.startswith("img_")
+    assert not (seedream.cwd / "fox.png").exists()
+
+
+class TestWhatCouldPayAgainIsRefused:
+    def test_a_request_older_than_the_service_keeps_keys(
+        self, seedream: Program, unanswered: tuple[str, Sandbox]
+    ) -> None:
+        operation, sandbox = unanswered
+        make_older(seedream, EIGHT_DAYS)
+        done = seedream("generate", "--resume", operation)
+        assert done.exit_code == 2
+        assert "7 days" in done.stderr
+        assert len(keys(sandbox)) == 1
+        assert seedream(*hint(done)).exit_code == 0
+        assert len(set(keys(sandbox))) == 2
+
+    def test_a_request_of_another_key(self, seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+        operation, sandbox = unanswered
+        other = {"SEEDREAM_API_KEY": "sk-another-0123456789"}
+        done = seedream("generate", "--resume", operation, env=other)
+        assert done.exit_code == 2
+        assert "another API key" in done.stderr
+        assert len(keys(sandbox)) == 1
+        assert seedream(*hint(done), env=other).exit_code == 0
+
+    def test_a_request_that_the_api_refused(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        sandbox = start_sandbox(faults=["submit-400=1"])
+        seedream.use(sandbox.base_url)
+        assert seedream("generate", "fox").exit_code == 2
+        operation = seedream("status").stdout.split("\t")[1]
+        done = seedream("generate", "--resume", operation)
+        assert done.exit_code == 2
+        assert "refused" in done.stderr
+        assert len(keys(sandbox)) == 1
+        assert seedream("generate", "--resume", "last").exit_code == 2
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["fox"], ["-a", "1:1"], ["-m", "seedream-v4.5"], ["--quality", "2K"], ["--prompt-file", "x"]],
+    )
+    def test_another_picture_under_the_same_key(
+        self, seedream: Program, unanswered: tuple[str, Sandbox], arguments: list[str]
+    ) -> None:
+        operation, sandbox = unanswered
+        assert seedream("generate", "--resume", operation, *arguments).exit_code == 2
+        assert len(keys(sandbox)) == 1
+
+
+def test_of_another_services_operation_is_unknown_here(
+    seedream: Program, unanswered: tuple[str, Sandbox], start_raw: Callable[..., RawServer]
+) -> None:
+    operation, _ = unanswered
+    other = start_raw(accepted())
+    done = seedream("generate", "--resume", operation, env={"SEEDREAM_BASE_URL": other.base_url})
+    assert done.exit_code == 2
+    assert other.requests == []
+
+
+def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    later = answer(503, {}, headers={"Retry-After": "3600"})
+    server = start_raw(later)
+    seedream.use(server.base_url)
+    first = hint(seedream("generate", "fox"))
+    second = hint(seedream(*first))
+    assert first == second
+    assert len({one.headers["idempotency-key"] for one in server.requests}) == 1
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--skip-existing"])
+def test_is_not_sent_with_what_asks_for_nothing_to_be_sent(
+    seedream: Program, unanswered: tuple[str, Sandbox], flag: str
+) -> None:
+    operation, sandbox = unanswered
+    assert seedream("generate", "--resume", operation, flag).exit_code == 2
+    assert len(keys(sandbox)) == 1
+
+
+def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    """Refused, sent again under a new key, and that answer lost: the new key is what is resumed."""
+    sandbox = start_sandbox(faults=["submit-402=1", "submit-drop=5"])
+    seedream.use(sandbox.base_url)
+    assert seedream("generate", "fox", "-o", "fox.png").exit_code == 5
+    operation = seedream("status").stdout.split("\t")[1]
+    lost = seedream("generate", "--resume", operation, "--new-key")
+    assert lost.exit_code == 7
+    assert hint(lost) == ["generate", "--resume", operation]
+    assert seedream("generate", "--resume", "last").exit_code == 0
+    assert sandbox.task_count() == 1
+
+
+def test_of_a_known_task_without_waiting_names_it(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "fox", "--no-wait").stdout
+    done = seedream("generate", "--resume", "last", "--no-wait")
+    assert (done.exit_code, done.stdout) == (0, task)
+
+
+def test_with_a_new_key_of_a_known_task_is_refused(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "fox", "--no-wait").stdout.strip()
+    assert seedream("generate", "--resume", task, "--new-key").exit_code == 2
+    assert sandbox.task_count() == 1
+
+
+def test_checks_its_output_before_it_sends(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+    operation, sandbox = unanswered
+    (seedream.cwd / "mine.png").write_text("mine")
+    assert seedream("generate", "--resume", operation, "-o", "mine.png").exit_code == 2
+    assert seedream("generate", "--resume", operation, "-o", "mine.png/x.png").exit_code == 2
+    assert len(keys(sandbox)) == 1
+
+
+def test_is_not_moved_by_a_setting(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+    done = seedream("generate", "--resume", "last", env={"SEEDREAM_OUTPUT": "elsewhere/"})
+    assert done.paths == [str(seedream.cwd / "fox.png")]
+
+
+def test_last_passes_over_what_the_service_has_forgotten(
+    seedream: Program, unanswered: tuple[str, Sandbox]
+) -> None:
+    make_older(seedream, EIGHT_DAYS)
+    assert seedream("generate", "--resume", "last").exit_code == 2
+
+
+def test_of_a_clock_set_back_is_refused(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+    operation, sandbox = unanswered
+    make_older(seedream, -EIGHT_DAYS)
+    assert seedream("generate", "--resume", operation).exit_code == 2
+    assert len(keys(sandbox)) == 1
