@@ -158,13 +158,13 @@ class Part:
         return NotSaved(f"cannot write in {self.path.parent}: {reason}", code="cannot_write")
 
 
-def check_folder(trial: Path) -> None:
+def check_folder(trial: Path, shield: Shield = nullcontext) -> None:
     """Make the folder of the file ``trial``, and that file for a moment.
 
     Only trying tells: permissions say yes to root where the file system says no. Raises InvalidOutput.
     """
     try:
-        with Part(trial):
+        with Part(trial, shield):
             pass
     except NotSaved as error:
         raise InvalidOutput(error.message) from None

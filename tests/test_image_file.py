@@ -18,7 +18,7 @@ SIZE = (61, 37)
 
 
 def _picture(mode: str = "RGB") -> Image.Image:
-    noise = random.Random(7)  # noqa: S311 - a picture, no secret
+    noise = random.Random(7)
     return Image.frombytes(mode, SIZE, noise.randbytes(SIZE[0] * SIZE[1] * len(mode)))
 
 

@@ -55,7 +55,7 @@ def carry_on(
     where = output
     if where is not None:
         refuse_taken(where, operation, overwrite=overwrite)
-    prepare_folder(where or Output(operation.output), operation)
+    prepare_folder(run, where or Output(operation.output), operation)
     quality = operation.request.quality if operation.request else None
     work = run.work(output=where, overwrite=overwrite, quality=quality)
     # Without waiting, all that is left of a known task is to name it.
@@ -76,7 +76,7 @@ def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation
             error_code=None,
             error_message=None,
         )
-    hint = run.resume_command(operation) + " --new-key"
+    hint = run.next.resume(operation) + " --new-key"
     if operation.unsuccessful:
         raise UsageProblem(f"{operation.id} was refused by the API: {operation.error_message}", hint=hint)
     if not -CLOCK_SLACK <= time.time() - operation.created <= KEY_LIFETIME:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
 from ..output.report import Failure
-from ..output.text import clean
+from ._next import Next
 from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
 
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
 
 
-#: Hints that are about the service in use.
-_OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 #: Commands whose documents have no tasks.
 _WITHOUT_TASKS = ("config", "sandbox")
 
@@ -170,55 +167,25 @@ class Session:
         """A folder of this call's own: an image on its way to stdout is nobody else's to read."""
         return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="seedream-")))
 
-    def resume_command(self, *operations: Operation, error: SeedreamError | None = None) -> str:
-        """The command that carries these operations on, with this call's choice of service."""
-        tasks = [operation for operation in operations if operation.task_id]
-        if not tasks:
-            return self._command("generate", "--resume", operations[0].id)
-        # An id that cannot be shown as it is would name another task when it is copied.
-        names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
-        options = ["--overwrite"] if self._overwrite else []
-        options += error.resume_with if error is not None else ()
-        if any(name and name.startswith("-") for name in names):
-            options.append("--")
-        return self._command("download", *options, *map(str, names))
-
-    def _command(self, *words: str) -> str:
-        """A command of this program, with the service that this call chose."""
-        chosen = self._profile()
-        if self.sandboxed:
-            chosen.append("--sandbox")
-        elif isinstance(self.options, ServiceOptions):
-            for name, value in self.options.flags().items():
-                chosen += [f"--{name.replace('_', '-')}", value] if value is not None else []
-        return shlex.join(["seedream", words[0], *chosen, *words[1:]])
-
-    def _profile(self) -> list[str]:
-        return ["--profile", self.options.profile] if self.options.profile else []
+    @property
+    def next(self) -> Next:
+        """Commands to run next, with this call's choice of service."""
+        return Next(self.options, overwrite=self._overwrite)
 
     def _remedy(self, error: SeedreamError) -> str | None:
-        """What helps against the error itself, for this call's choice of service and key."""
-        if isinstance(error, AuthenticationProblem):
-            store = shlex.join(["seedream", "config", "set", "api_key", *self._profile()])
-            _, origin = self.settings.key_place or ("", "")
-            if origin == "flag":
-                # The file that was named comes before whatever is stored.
-                return None
-            variable = origin.removeprefix("environment: ")
-            return f"unset {variable} && {store}" if variable != origin else store
-        if error.hint in _OF_THE_SERVICE:
-            return self._command(*error.hint.split()[1:])
-        return error.hint
+        if not isinstance(error, AuthenticationProblem):
+            return self.next.remedy(error)
+        return self.next.store_key((self.settings.key_place or ("", ""))[1])
 
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
         commands = [remedy] if (remedy := self._remedy(error)) else []
         if operation is not None and operation.task_id and error.exit_code == ExitCode.NOT_FOUND:
             # What does not exist cannot be resumed; the list has what does.
-            commands.append(self._command("status"))
+            commands.append(self.next.command("status"))
         elif operation is not None and not operation.settled and not isinstance(error, HistoryUnusable):
             # What the history could not take was not sent, and is not there to be resumed.
-            commands.append(self.resume_command(operation, error=error))
+            commands.append(self.next.resume(operation, error=error))
         return Failure(error, operation, " && ".join(commands) or None)
 
     def _is_answer(self, failure: Failure) -> bool:
@@ -243,7 +210,7 @@ class Session:
             self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self._remedy(error)) else []
         if left:
-            commands.append(self.resume_command(*(tasks or left[:1])))
+            commands.append(self.next.resume(*(tasks or left[:1])))
         only = left[0] if len(left) == 1 else None
         self._failure = Failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
@@ -287,7 +254,7 @@ class Session:
     def _fail_for_stdout(self, full: SeedreamError) -> None:
         """Stdout did not take the answer: what was to be in it can be had again."""
         left = [operation for operation, _ in self._outcomes.values() if not operation.settled]
-        self.reporter.fail(Failure(full, None, self.resume_command(*left) if left else None))
+        self.reporter.fail(Failure(full, None, self.next.resume(*left) if left else None))
 
     def _sandbox(self) -> str:
         """Start the stand-in of the API inside this process; its base URL."""

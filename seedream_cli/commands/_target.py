@@ -65,14 +65,14 @@ def refuse_taken(where: Output, operation: Operation, *, overwrite: bool) -> Non
         raise InvalidOutput(f"{where.shown(str(taken))} exists (--overwrite)", code="output_exists")
 
 
-def prepare_folder(where: Output, operation: Operation) -> None:
+def prepare_folder(run: Session, where: Output, operation: Operation) -> None:
     """Make sure that there is a folder which can be written to. Raises InvalidOutput."""
     from ..download import check_folder
     from ..naming import fields_of, part_path
 
     if not where.stdout:
         folder = where.folder(fields_of(operation))
-        check_folder(part_path(folder / "image", operation.id, 0))
+        check_folder(part_path(folder / "image", operation.id, 0), run.stop.shield)
 
 
 def kept(operation: Operation, where: Output, path: Path) -> Generator[Event, None, None]:

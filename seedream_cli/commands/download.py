@@ -70,7 +70,7 @@ def _download(
     for operation, where in zip(operations, targets, strict=True):
         if where is not None and operation.task_id is not None:
             refuse_taken(where, operation, overwrite=overwrite)
-            prepare_folder(where, operation)
+            prepare_folder(run, where, operation)
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
             run.report(ended(operation, unanswered(operation)))

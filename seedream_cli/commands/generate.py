@@ -151,7 +151,7 @@ def _generate(
         run.report(kept(operation, where, taken))
         return
     work = run.work(output=where, overwrite=overwrite, quality=request.quality)
-    prepare_folder(where, operation)
+    prepare_folder(run, where, operation)
     run.report(jobs.generate(work, operation, wait=wait))
 
 

@@ -1,0 +1,61 @@
+"""The command to run next: each names the service that the call chose, so that it works when it is copied."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from ..errors import SeedreamError
+from ..models import Operation
+from ..output.text import clean
+from ._options import Options, ServiceOptions, TaskOptions
+
+#: Hints that are about the service in use.
+_OF_THE_SERVICE = ("seedream status", "seedream download --pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Commands for the call with these options; ``overwrite``: it was asked to replace files."""
+
+    options: Options
+    overwrite: bool = False
+
+    def command(self, *words: str) -> str:
+        """A command of this program, with the service that this call chose."""
+        chosen = self._profile()
+        if isinstance(self.options, TaskOptions) and self.options.sandbox:
+            chosen.append("--sandbox")
+        elif isinstance(self.options, ServiceOptions):
+            for name, value in self.options.flags().items():
+                chosen += [f"--{name.replace('_', '-')}", value] if value is not None else []
+        return shlex.join(["seedream", words[0], *chosen, *words[1:]])
+
+    def resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
+        """What carries these operations on, with what keeps ``error`` from coming again."""
+        tasks = [operation for operation in operations if operation.task_id]
+        if not tasks:
+            return self.command("generate", "--resume", operations[0].id)
+        # An id that cannot be shown as it is would name another task when it is copied.
+        names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
+        options = ["--overwrite"] if self.overwrite else []
+        options += error.resume_with if error is not None else ()
+        if any(name and name.startswith("-") for name in names):
+            options.append("--")
+        return self.command("download", *options, *map(str, names))
+
+    def remedy(self, error: SeedreamError) -> str | None:
+        """What helps against the error itself."""
+        return self.command(*error.hint.split()[1:]) if error.hint in _OF_THE_SERVICE else error.hint
+
+    def store_key(self, origin: str) -> str | None:
+        """How to come to a better key, where the present one is from ``origin`` (empty: there is none)."""
+        if origin == "flag":
+            # The file that was named comes before whatever is stored.
+            return None
+        store = shlex.join(["seedream", "config", "set", "api_key", *self._profile()])
+        variable = origin.removeprefix("environment: ")
+        return f"unset {variable} && {store}" if variable != origin else store
+
+    def _profile(self) -> list[str]:
+        return ["--profile", self.options.profile] if self.options.profile else []
