@@ -7,7 +7,6 @@ The API key is never in it.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sqlite3
@@ -15,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from .errors import HistoryUnusable
-from .models import GenerationRequest, Operation, SavedFile
+from .history_rows import SCHEMA, UPSERT, UPSERT_FILE, file_values_of, operation_of, values_of
+from .models import Operation
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
 VERSION = 1
@@ -28,62 +27,6 @@ VERSION = 1
 #: Seconds for which another program's writing is waited for.
 _PATIENCE = 10.0
 
-_SCHEMA = """
-CREATE TABLE operations (
-    id TEXT PRIMARY KEY,
-    service TEXT NOT NULL,
-    created REAL NOT NULL,
-    output TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    request TEXT,
-    idempotency_key TEXT,
-    key_id TEXT,
-    task_id TEXT,
-    status TEXT NOT NULL,
-    progress INTEGER,
-    results TEXT NOT NULL,
-    cost TEXT,
-    request_id TEXT,
-    accepted REAL,
-    seconds REAL,
-    error_code TEXT,
-    error_message TEXT,
-    delivered TEXT,
-    settled INTEGER NOT NULL
-);
-CREATE INDEX operations_by_time ON operations (service, created);
-CREATE INDEX operations_by_task ON operations (service, task_id);
-CREATE TABLE files (
-    operation TEXT NOT NULL REFERENCES operations (id),
-    number INTEGER NOT NULL,
-    path TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    media_type TEXT,
-    width INTEGER,
-    height INTEGER,
-    PRIMARY KEY (operation, number)
-);
-CREATE TABLE states (
-    operation TEXT NOT NULL REFERENCES operations (id),
-    at REAL NOT NULL,
-    status TEXT NOT NULL
-);
-CREATE INDEX states_by_operation ON states (operation, at);
-"""
-
-#: Columns of `operations` that are kept as they are in the Operation.
-_PLAIN = (
-    *("id", "service", "created", "output", "idempotency_key", "key_id", "task_id", "status", "progress"),
-    *("cost", "request_id", "accepted", "seconds", "error_code", "error_message", "delivered"),
-)
-_COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled")
-# Only the names above are put into the statement.
-_CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
-_UPSERT = (
-    f"INSERT INTO operations ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
-    f"ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
-)
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 
 
@@ -121,23 +64,12 @@ class History:
         """
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-            before = _operation(rows[0], self._files(operation.id)) if rows else None
+            before = operation_of(rows[0], self._files(operation.id)) if rows else None
             kept = _merged(before, operation)
-            values = {name: getattr(kept, name) for name in _PLAIN}
-            values["output"] = _path_to_keep(kept.output)
-            values["endpoint"] = "POST /images/generations"
-            values["request"] = _dumped(kept.request.body()) if kept.request else None
-            values["results"] = _dumped(kept.results)
-            values["settled"] = int(kept.settled)
-            db.execute(_UPSERT, values)
+            db.execute(UPSERT, values_of(kept))
             if before is None or before.status != kept.status:
                 db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
-            for file in kept.files:
-                db.execute(
-                    "INSERT OR REPLACE INTO files VALUES (:operation, :number, :path, :sha256, :bytes, "
-                    ":media_type, :width, :height)",
-                    {"operation": kept.id, **asdict(file), "path": _path_to_keep(file.path)},
-                )
+            db.executemany(UPSERT_FILE, file_values_of(kept))
         return kept
 
     def has_sent(self, operation: Operation) -> bool:
@@ -183,7 +115,7 @@ class History:
         query = f"SELECT * FROM operations WHERE {condition}{_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - constants only
         with self._problems(), self._lock:
             rows = self._db.execute(query, (*values, limit)).fetchall()
-            return [_operation(row, self._files(row["id"])) for row in rows]
+            return [operation_of(row, self._files(row["id"])) for row in rows]
 
     def _files(self, operation_id: str) -> Sequence[sqlite3.Row]:
         query = "SELECT * FROM files WHERE operation = ? ORDER BY number"
@@ -226,7 +158,7 @@ class History:
             return
         with self._transaction() as db:
             if self._version(db) == 0:
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -292,31 +224,3 @@ def _is_corrupt(error: Exception) -> bool:
     """Only a file that is no history can be put aside: a full disk or a missing permission passes."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _path_to_keep(path: str) -> str | bytes:
-    """A path as SQLite takes it: bytes where the file system's name is no text."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return path.encode("utf-8", "surrogateescape")
-    return path
-
-
-def _kept_path(kept: str | bytes) -> str:
-    return kept if isinstance(kept, str) else kept.decode("utf-8", "surrogateescape")
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _operation(row: sqlite3.Row, files: Sequence[sqlite3.Row]) -> Operation:
-    plain = {name: row[name] for name in _PLAIN}
-    plain["output"] = _kept_path(row["output"])
-    request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
-    saved = tuple(
-        SavedFile(**{**{name: file[name] for name in SavedFile.__slots__}, "path": _kept_path(file["path"])})
-        for file in files
-    )
-    return Operation(**plain, request=request, results=tuple(json.loads(row["results"])), files=saved)

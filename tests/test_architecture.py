@@ -24,7 +24,7 @@ FLOORS = (
     ("commands",),
     ("output", "jobs", "config_store"),
     ("client", "history", "download", "config"),
-    ("transport", "wire", "settings"),
+    ("transport", "wire", "settings", "history_rows"),
     ("retry", "naming", "addresses", "image_file"),
     ("safe_names",),
     ("events",),

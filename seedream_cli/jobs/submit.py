@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..client import CALL_SECONDS
 from ..errors import ExitCode, RateLimited, SeedreamError, Unreachable, UsageProblem
 from ..events import Refused, Retrying, Sending, Submitted
-from ..models import Operation, Status
+from ..models import Accepted, Operation, Status
 from .work import Steps, Work, remember
 
 #: The budget of one create: attempts and seconds.
@@ -36,33 +36,41 @@ def submit(work: Work, operation: Operation) -> Steps:
             break
         except SeedreamError as error:
             if _is_refusal(error) and not ambiguous:
-                refused = replace(
-                    operation,
-                    status=Status.REFUSED,
-                    request_id=error.request_id,
-                    error_code=error.code,
-                    error_message=error.detail or error.message,
-                )
-                yield from remember(work, refused)
-                yield Refused(refused)
+                operation = _refused(operation, error)
+                yield from remember(work, operation)
+                yield Refused(operation)
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
             pause = retries.pause_after(error)
             yield Retrying(operation, error, pause, "submitting")
             work.pause(pause)
-    operation = replace(
+    operation = _answered(operation, accepted, work.now())
+    yield from remember(work, operation)
+    yield Submitted(operation, accepted.replayed)
+    return operation
+
+
+def _answered(operation: Operation, accepted: Accepted, now: float) -> Operation:
+    return replace(
         operation,
         task_id=accepted.task_id,
         status=Status.PENDING,
         cost=accepted.cost,
         request_id=accepted.request_id,
-        accepted=work.now(),
+        accepted=now,
         error_code=None,
         error_message=None,
     )
-    yield from remember(work, operation)
-    yield Submitted(operation, accepted.replayed)
-    return operation
+
+
+def _refused(operation: Operation, error: SeedreamError) -> Operation:
+    return replace(
+        operation,
+        status=Status.REFUSED,
+        request_id=error.request_id,
+        error_code=error.code,
+        error_message=error.detail or error.message,
+    )
 
 
 def _may_have_arrived(error: SeedreamError) -> bool:
