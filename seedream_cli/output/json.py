@@ -12,7 +12,10 @@ from .plain import Outcomes, PlainReporter
 from .report import Failure, task_document
 
 #: Controls other than the line feeds between fields (json escapes those inside of text), and surrogates.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: The second of two number signs that begin a workflow command (`##[`, `##vso[`) goes with them.
+_UNPRINTABLE = re.compile(
+    "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]" r"|(?<=#)#(?=\w*\[)"
+)
 
 
 class JsonReporter(PlainReporter):
@@ -51,7 +54,8 @@ class JsonReporter(PlainReporter):
 def dumped(document: Mapping[str, Any]) -> str:
     """JSON as UTF-8 text, readable in any script.
 
-    What a terminal would obey and what UTF-8 cannot hold (lone surrogates, from file names) is escaped.
+    What a terminal or a CI service's log would obey and what UTF-8 cannot hold (lone surrogates, from
+    file names) is escaped.
     """
     return _UNPRINTABLE.sub(
         lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, ensure_ascii=False, indent=2)

@@ -11,9 +11,15 @@ LONGEST_DETAIL = 500
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
+#: What a CI service would obey in a log: GitHub's `::name::` at a line's beginning, `##[…]` and Azure's
+#: `##vso[…]` anywhere.
+_WORKFLOW_COMMANDS = re.compile(r"^(\s*):(?=:)|#(?=#\w*\[)")
+
+
 def clean(text: str) -> str:
-    """The text on one line without control characters: none reaches a terminal or a log."""
-    return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode("utf-8")
+    """The text on one line, with nothing in it that a terminal or a CI service's log would obey."""
+    text = _WORKFLOW_COMMANDS.sub(lambda found: f"{found[0]} ", _CONTROLS.sub(" ", text))
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def shortened(text: str, length: int) -> str:

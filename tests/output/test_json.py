@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -136,3 +137,10 @@ def test_without_a_terminal_nothing_loads_rich(seedream: Program) -> None:
             check=True,
         )
         assert done.stderr == b"False"
+
+
+@pytest.mark.parametrize("text", ["so ##[error]x", "so ##vso[task.x]y", "###[x"])
+def test_nothing_in_it_is_a_workflow_command(text: str) -> None:
+    written = dumped({"prompt": text})
+    assert not re.search(r"##\w*\[", written)
+    assert json.loads(written) == {"prompt": text}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -91,3 +92,21 @@ def test_a_duration_is_read_by_people(seconds: float, shown: str) -> None:
 )
 def test_a_size_is_read_by_people(count: int, shown: str) -> None:
     assert size(count) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::error::you are fooled",
+        "  ::stop-commands::x",
+        "\n::add-mask::x",
+        "so ##[error]x",
+        "so ##vso[task.setvariable variable=x]y",
+        "##teamcity[buildStop]",
+    ],
+)
+def test_nothing_is_left_that_a_ci_service_would_obey(text: str) -> None:
+    shown = clean(text)
+    assert not shown.lstrip().startswith("::")
+    assert not re.search(r"##\w*\[", shown)
+    assert shown.replace(" ", "") == text.replace(" ", "").strip()
