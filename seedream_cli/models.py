@@ -263,8 +263,13 @@ class Operation:
         return self.status.lower() in Status.UNSUCCESSFUL or self.status == Status.REFUSED
 
     @property
+    def over(self) -> bool:
+        """There is nothing to come back for, whatever became of earlier downloads."""
+        return self.unsuccessful or self.status in (Status.SKIPPED, Status.GONE)
+
+    @property
     def settled(self) -> bool:
         """Nothing is left to do: its images are here, or it has none."""
-        if self.unsuccessful or self.delivered or self.status in (Status.SKIPPED, Status.GONE):
+        if self.over or self.delivered:
             return True
         return bool(self.files) and len(self.files) >= max(1, len(self.results))

@@ -95,8 +95,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         problem: Exception | None = None
-        for address in self._resolve(host, port, self._deadline.cut(timeout, httpcore.ConnectTimeout)):
-            left = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+        addresses = self._resolve(host, port, self._deadline.cut(timeout, httpcore.ConnectTimeout))
+        # Each address gets its share: one that is out of reach must not use up the others' time.
+        share = timeout / len(addresses) if timeout is not None and addresses else timeout
+        for address in addresses:
+            left = self._deadline.cut(share, httpcore.ConnectTimeout)
             try:
                 stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

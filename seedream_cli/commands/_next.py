@@ -33,13 +33,13 @@ class Next:
 
     def resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
         """What carries these operations on, with what keeps ``error`` from coming again."""
-        tasks = [operation for operation in operations if operation.task_id]
-        if not tasks:
-            return self.command("generate", "--resume", operations[0].id)
-        # An id that cannot be shown as it is would name another task when it is copied.
-        names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
         options = ["--overwrite"] if self.overwrite else []
         options += error.resume_with if error is not None else ()
+        tasks = [operation for operation in operations if operation.task_id]
+        if not tasks:
+            return self.command("generate", *options, "--resume", operations[0].id)
+        # An id that cannot be shown as it is would name another task when it is copied.
+        names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
         if any(name and name.startswith("-") for name in names):
             options.append("--")
         return self.command("download", *options, *map(str, names))

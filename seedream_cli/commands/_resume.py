@@ -55,6 +55,11 @@ def carry_on(
     where = output
     if where is not None:
         refuse_taken(where, operation, overwrite=overwrite)
+        if not where.stdout:
+            # Also for whoever carries it on after this call.
+            operation = replace(operation, output=where.template)
+            if operation.task_id is not None:
+                operation = run.history.record(operation)
     prepare_folder(run, where or Output(operation.output), operation)
     quality = operation.request.quality if operation.request else None
     work = run.work(output=where, overwrite=overwrite, quality=quality)

@@ -180,11 +180,10 @@ class Session:
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
         commands = [remedy] if (remedy := self._remedy(error)) else []
-        if operation is not None and operation.task_id and error.exit_code == ExitCode.NOT_FOUND:
+        if operation is not None and operation.request is None and error.exit_code == ExitCode.NOT_FOUND:
             # What does not exist cannot be resumed; the list has what does.
             commands.append(self.next.command("status"))
-        elif operation is not None and not operation.settled and not isinstance(error, HistoryUnusable):
-            # What the history could not take was not sent, and is not there to be resumed.
+        elif operation is not None and _can_be_resumed(operation, error):
             commands.append(self.next.resume(operation, error=error))
         return Failure(error, operation, " && ".join(commands) or None)
 
@@ -201,7 +200,7 @@ class Session:
         left = [
             operation
             for operation, failure in self._outcomes.values()
-            if failure is None and operation.id not in self._ended and not operation.settled
+            if failure is None and operation.id not in self._ended and not operation.over
         ]
         tasks = [operation for operation in left if operation.task_id]
         if isinstance(error, Stopped) and left:
@@ -281,6 +280,14 @@ def session(
         run.conclude(problem)
         code = run.finish()
     raise typer.Exit(code)
+
+
+def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
+    """Whether a command carries the operation on from where ``error`` left it."""
+    if operation.task_id is None and isinstance(error, HistoryUnusable | AuthenticationProblem):
+        # What the history could not take was not sent; and an idempotency key holds for one API key alone.
+        return False
+    return not operation.over
 
 
 def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:

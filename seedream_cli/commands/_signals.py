@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ class Stop:
     """Whether the program was asked to end, and how it obeys."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._asked = False
         self._asked_at = 0.0
         self._shields = 0
         self._raised = False
@@ -30,21 +29,25 @@ class Stop:
 
     def ask(self, exit_code: ExitCode) -> None:
         """Obey a signal; runs in the main thread, between any two of its steps."""
-        if self._asked.is_set():
+        if self._asked:
             # The first one is being obeyed, and another must not interrupt the tidying up, unless that hangs.
             if time.monotonic() - self._asked_at > PATIENCE:
                 os._exit(exit_code)
             return
         self.exit_code, self._asked_at = exit_code, time.monotonic()
-        self._asked.set()
+        self._asked = True
         if self.answering:
-            # Nothing is left to tidy up, and whoever reads the answer may have stopped reading.
+            # The work is over, and whoever reads the answer may have stopped reading.
             os._exit(exit_code)
         self._raise_unless_shielded()
 
     def pause(self, seconds: float) -> None:
         """Wait ``seconds``; raises Stopped when asked to end, also if that was earlier."""
-        if self._asked.wait(seconds):
+        # No lock is waited for here: the handler, which runs in this thread, could find it taken. It raises
+        # out of the sleep.
+        if not self._asked:
+            time.sleep(seconds)
+        if self._asked:
             raise Stopped(self.exit_code)
 
     @contextmanager
@@ -55,7 +58,7 @@ class Stop:
             yield
         finally:
             self._shields -= 1
-        if self._asked.is_set():
+        if self._asked:
             self._raise_unless_shielded()
 
     def _raise_unless_shielded(self) -> None:

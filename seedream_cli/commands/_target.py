@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..naming import Output
 
 
-def wanted_output(run: Session) -> Output:
+def wanted_output(run: Session, *, wait: bool = True) -> Output:
     """The output that the settings ask for. Raises InvalidOutput."""
     from ..naming import parse_output
 
@@ -27,6 +27,8 @@ def wanted_output(run: Session) -> Output:
     where = parse_output(None if setting.origin == "default" else setting.value, cwd=os.getcwd())
     if where.stdout and run.options.json:
         raise InvalidOutput("-o - and --json both want stdout")
+    if where.stdout and not wait:
+        raise InvalidOutput("-o - has to wait for the image: it does not go with --no-wait")
     if where.stdout and is_terminal(sys.stdout):
         raise InvalidOutput(
             "an image's bytes are not written to a terminal: send them on, as in -o - > image.png"

@@ -66,11 +66,11 @@ def _download(
     targets = [_target(run, operation, flagged=output is not None) for operation in operations]
     if len(operations) > 1 and any(where is not None and where.stdout for where in targets):
         raise InvalidOutput("-o - takes one task")
-    run.expect(operations)
     for operation, where in zip(operations, targets, strict=True):
         if where is not None and operation.task_id is not None:
             refuse_taken(where, operation, overwrite=overwrite)
             prepare_folder(run, where, operation)
+    run.expect(operations)
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
             run.report(ended(operation, unanswered(operation)))

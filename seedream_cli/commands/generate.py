@@ -106,7 +106,7 @@ def generate(
     with session(options, kind=kind, flags={**picture, **rest}) as run:
         if resume is not None:
             refuse_with_resume(prompt, prompt_file, *picture.values(), dry_run or None, skip_existing or None)
-            moved = wanted_output(run) if output is not None else None
+            moved = wanted_output(run, wait=not no_wait) if output is not None else None
             carry_on(run, resume, output=moved, overwrite=overwrite, new_key=new_key, wait=not no_wait)
             return
         if new_key:
@@ -127,9 +127,7 @@ def _generate(
     from .. import jobs
     from ..naming import fields_of, new_operation_id, parse_output
 
-    where = wanted_output(run)
-    if where.stdout and not wait:
-        raise InvalidOutput("-o - has to wait for the image: it does not go with --no-wait")
+    where = wanted_output(run, wait=wait)
     cwd = os.getcwd()
     operation = Operation(
         id=new_operation_id(),

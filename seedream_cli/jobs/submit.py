@@ -35,7 +35,7 @@ def submit(work: Work, operation: Operation) -> Steps:
             accepted = work.client.submit(request.body(), key, seconds=seconds)
             break
         except SeedreamError as error:
-            if _is_refusal(error) and not ambiguous:
+            if _is_refusal(error, ambiguous=ambiguous):
                 operation = _refused(operation, error)
                 yield from remember(work, operation)
                 yield Refused(operation)
@@ -78,10 +78,18 @@ def _may_have_arrived(error: SeedreamError) -> bool:
     return not (isinstance(error, RateLimited) or (isinstance(error, Unreachable) and error.unsent))
 
 
-def _is_refusal(error: SeedreamError) -> bool:
-    """The API answered that this create makes no task.
+def _is_refusal(error: SeedreamError, *, ambiguous: bool) -> bool:
+    """The API answered that this create makes no task, and that settles it.
 
-    Behind an earlier one that may have arrived (and taken the last of a balance, say) it settles nothing.
+    Behind an earlier one that may have arrived, a refusal of the key, of the account or of the
+    idempotency key settles nothing: the first may have taken the last of a balance. A request that is
+    invalid, or a model that is not there, was so the first time too.
     """
-    refusals = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA, ExitCode.NOT_FOUND)
-    return error.http_status is not None and error.exit_code in refusals
+    if error.http_status is None:
+        return False
+    if error.exit_code == ExitCode.NOT_FOUND or (
+        error.exit_code == ExitCode.USAGE and error.http_status != 409
+    ):
+        return True
+    refusals = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA)
+    return error.exit_code in refusals and not ambiguous

@@ -17,6 +17,8 @@ ATTEMPTS, SECONDS = 5, 60.0
 #: The first this many seconds of a wait are polled every 1 to 1.5 intervals, and so on (API reference:
 #: every 2–3 s until 30 s, every 5–10 s until 2 minutes, every 15–30 s after that).
 SCHEDULE = ((30.0, 1.0, 1.5), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
+#: Results can be fetched for about a day (API reference); seconds.
+RESULT_LIFETIME = 86400.0
 #: A wait as long as this is worth a word.
 LONG_WAIT = 120.0
 
@@ -91,10 +93,15 @@ def ask(work: Work, operation: Operation, retries: Retries) -> Generator[Event, 
 def _gone(work: Work, operation: Operation, error: SeedreamError) -> Iterator[Event]:
     """Note that the service has this task no longer, so that no list of open tasks has it for ever.
 
-    With another key than its own, a 404 may only mean that the task is another account's.
+    A young task may only not be known everywhere yet, and with another key than its own, a 404 may
+    mean that it is another account's: neither is given up.
     """
-    if isinstance(error, NotFound) and operation.request is not None and operation.key_id == work.key_id:
-        yield from remember(work, replace(operation, status=Status.GONE))
+    old = operation.accepted is not None and work.now() - operation.accepted > RESULT_LIFETIME
+    own = operation.request is not None and operation.key_id == work.key_id
+    if isinstance(error, NotFound) and old and own:
+        gone = replace(operation, status=Status.GONE)
+        yield from remember(work, gone)
+        yield Polled(gone)
 
 
 def _schedule(work: Work, elapsed: float) -> float:

@@ -84,8 +84,7 @@ class PlainReporter:
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         """After the last event: a closing line."""
-        delivered = any(operation.delivered for operation, _ in outcomes)
-        if (self._saved or delivered) and not self.quiet:
+        if (self._saved or self.answer.files) and not self.quiet:
             self.talk.line(clean(self._summary(outcomes)))
 
     @singledispatchmethod

@@ -22,6 +22,8 @@ class Answer:
         #: Nobody reads any more.
         self.broken = sys.stdout is None
         self.failure: NotSaved | None = None
+        #: Whole files that were taken.
+        self.files = 0
 
     def line(self, text: str) -> None:
         """One line; a path keeps its bytes even where they are no text."""
@@ -38,6 +40,7 @@ class Answer:
         with path.open("rb") as file:
             while not self.broken and (chunk := file.read(_CHUNK)):
                 self._write(chunk)
+        self.files += not self.broken
         return not self.broken
 
     def _write(self, data: bytes) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from support.images import png
@@ -131,12 +133,23 @@ class TestPending:
     def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
 
+    def test_keeps_a_young_task_that_the_service_does_not_know_everywhere_yet(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        seedream.use(start_raw(accepted("task_1"), answer(404), success({"status": "queued"})).base_url)
+        done = seedream("generate", "fox")
+        assert (done.exit_code, hint(done)) == (6, ["download", "task_1"])
+        assert seedream("download", "--pending", "--no-wait").exit_code == 8
+
     def test_leaves_a_task_alone_that_the_service_has_no_longer(
         self, seedream: Program, start_raw: Callable[..., RawServer]
     ) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
         seedream("generate", "fox", "--no-wait")
-        assert seedream("download", "--pending").exit_code == 6
+        with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
+            database.execute("UPDATE operations SET accepted = accepted - 2 * 86400")
+        gone = seedream("download", "--pending", "--json")
+        assert (gone.exit_code, gone.document["tasks"][0]["status"]) == (6, "gone")
         assert seedream("download", "--pending").exit_code == 0
         assert seedream("download", "task_1").exit_code == 6
 
@@ -180,3 +193,21 @@ class TestPartialSuccess:
         assert saved["error"] is None
         assert saved["files"][0]["path"] == str(seedream.cwd / "art" / "fox.png")
         assert done.document["error"] == missing["error"]
+
+
+def test_a_later_failure_of_what_was_saved_before_says_how_to_go_on(
+    seedream: Program, sandbox: Sandbox, task: str
+) -> None:
+    seedream("download", task)
+    (seedream.cwd / "art" / "fox.png").unlink()
+    done = seedream("download", task, "--max-bytes", "10")
+    assert done.exit_code == 9
+    assert hint(done)[:2] == ["download", "--max-bytes"]
+    assert seedream(*hint(done)).exit_code == 0
+
+
+def test_what_was_written_to_stdout_before_is_not_said_again(
+    seedream: Program, sandbox: Sandbox, task: str
+) -> None:
+    assert "wrote 1 image to stdout" in seedream("download", task, "-o", "-").stderr
+    assert "stdout" not in seedream("status", task).stderr

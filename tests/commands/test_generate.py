@@ -24,9 +24,13 @@ def body_of(sandbox: Sandbox) -> dict[str, object]:
 
 
 def operations(seedream: Program) -> list[sqlite3.Row]:
+    return rows(seedream, "SELECT * FROM operations ORDER BY created")
+
+
+def rows(seedream: Program, query: str) -> list[sqlite3.Row]:
     with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database:
         database.row_factory = sqlite3.Row
-        return database.execute("SELECT * FROM operations ORDER BY created").fetchall()
+        return database.execute(query).fetchall()
 
 
 class TestTheAnswer:
@@ -418,9 +422,7 @@ class TestFiles:
 class TestTheHistory:
     def test_has_everything_but_the_key(self, seedream: Program, sandbox: Sandbox) -> None:
         [path] = seedream("generate", "A red fox").paths
-        database = sqlite3.connect(seedream.state / "history.sqlite3")
-        database.row_factory = sqlite3.Row
-        [row] = database.execute("SELECT * FROM operations").fetchall()
+        [row] = operations(seedream)
         [create] = [request for request in sandbox.requests if request.method == "POST"]
         assert row["idempotency_key"] == create.headers["idempotency-key"]
         assert row["endpoint"] == "POST /images/generations"
@@ -429,11 +431,11 @@ class TestTheHistory:
         assert (row["cost"], row["status"]) == ("0.035", "completed")
         assert row["request_id"].startswith("req_")
         assert json.loads(row["results"])[0].startswith(sandbox.image_origin)
-        [file] = database.execute("SELECT * FROM files").fetchall()
+        [file] = rows(seedream, "SELECT * FROM files")
         content = (seedream.cwd / path).read_bytes()
         assert file["path"] == str(seedream.cwd / path)
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
-        states = [state for (state,) in database.execute("SELECT status FROM states ORDER BY rowid")]
+        states = [row["status"] for row in rows(seedream, "SELECT status FROM states ORDER BY rowid")]
         assert states[:2] == ["unanswered", "pending"]
         assert states[-1] == "completed"
         for written in seedream.state.iterdir():

@@ -203,3 +203,37 @@ def test_of_a_clock_set_back_is_refused(seedream: Program, unanswered: tuple[str
     make_older(seedream, -EIGHT_DAYS)
     assert seedream("generate", "--resume", operation).exit_code == 2
     assert len(keys(sandbox)) == 1
+
+
+def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(seconds=1.0).base_url)
+    task = seedream("generate", "fox", "-o", "old.png", "--no-wait").stdout.strip()
+    waiting = seedream("generate", "--resume", task, "-o", "new.png", "--timeout", "0")
+    assert waiting.exit_code == 8
+    assert seedream(*hint(waiting)).paths == [str(seedream.cwd / "new.png")]
+
+
+def test_to_stdout_without_waiting_is_refused(seedream: Program, sandbox: Sandbox) -> None:
+    seedream("generate", "fox", "--no-wait")
+    done = seedream("generate", "--resume", "last", "-o", "-", "--no-wait")
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_keeps_overwrite_before_there_is_a_task(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
+    (seedream.cwd / "fox.png").write_text("old")
+    done = seedream("generate", "fox", "-o", "fox.png", "--overwrite")
+    assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
+
+
+def test_is_not_offered_to_another_key(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    """A create that may have arrived, then a refused key: the key comes first, and the list has the rest."""
+    later = answer(503, {}, headers={"Retry-After": "3600"})
+    seedream.use(start_raw(later, answer(401)).base_url)
+    seedream("generate", "fox")
+    refused = seedream("generate", "--resume", "last")
+    assert refused.exit_code == 4
+    assert "--resume" not in refused.stderr
+    assert "unanswered" in seedream("status").stdout

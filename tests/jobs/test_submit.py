@@ -315,7 +315,7 @@ def test_a_create_is_over_once_it_is_refused_with(
     assert history.last_unsettled(SERVICE) is None
 
 
-@pytest.mark.parametrize("refusal", [400, 401, 402, 403, 404, 409])
+@pytest.mark.parametrize("refusal", [401, 402, 403, 409])
 @pytest.mark.parametrize("earlier", [None, answer(503), answer(200, b"<html>")], ids=["drop", "503", "html"])
 def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
     start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, earlier: Reply, refusal: int
@@ -330,6 +330,14 @@ def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
     _, end = played(jobs.generate(work_on(server.base_url), left, wait=False))
     assert end.operation.task_id == "task_1"
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 422])
+def test_a_request_that_is_invalid_was_so_the_first_time_too(
+    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, refusal: int
+) -> None:
+    _, end = played(jobs.generate(work_on(start_raw(None, answer(refusal)).base_url), operation(tmp_path)))
+    assert end.operation.status == Status.REFUSED
 
 
 def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
