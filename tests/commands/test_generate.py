@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -331,6 +332,26 @@ def test_an_absurd_cost_is_shown_and_does_no_harm(
     done = seedream("generate", "fox")
     assert done.exit_code == 0
     assert "cost 9e999999" in done.stderr
+
+
+class TestTheWait:
+    """A first poll that is put off by 250 s tells how long the program is ready to wait."""
+
+    @pytest.fixture(autouse=True)
+    def put_off(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+        later = answer(429, {}, headers={"Retry-After": "250"})
+        seedream.use(start_raw(accepted(), later).base_url)
+
+    @pytest.mark.parametrize(
+        "arguments", [[], ["--quality", "4K", "--timeout", "120"]], ids=["2K", "4K with a timeout"]
+    )
+    def test_is_two_minutes(self, seedream: Program, arguments: list[str]) -> None:
+        assert seedream("generate", "fox", *arguments).exit_code == 7
+
+    def test_is_five_minutes_for_4k(self, seedream: Program) -> None:
+        running = seedream.start("generate", "fox", "--quality", "4K", "--verbose")
+        running.wait_for(lambda: "again in 250.0 s" in running.stderr)
+        assert running.stop(signal.SIGINT).exit_code == 130
 
 
 class TestLengthIsCountedInCharacters:
