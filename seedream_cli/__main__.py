@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> None:
     """Run the program and exit with its code."""
     try:
-        # Ctrl-C while modules load ends the program as quietly as later.
-        from .cli import run
-
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt:
         code = 130
+        try:
+            # Ctrl-C while modules load ends the program as quietly as later.
+            from .cli import run
+
+            code = run(sys.argv[1:])
+        finally:
+            # All is done, and told: what is left takes no time, and has nothing to stop.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        pass
     _flush()
     sys.exit(code)
 
