@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 
 from .errors import NotSaved
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: Networks whose addresses end in one of IPv4: NAT64, and an old form of compatibility.
+_WITH_IPV4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+#: Not on the public internet, whatever Python's table says: site-local, and NAT64 of one's own.
+_OF_A_SITE = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
 def is_loopback(host: str) -> bool:
@@ -46,13 +49,29 @@ def check_image_url(url: str, *, local: bool) -> None:
         return
     if parts.scheme != "https" or not host:
         raise NotSaved(f"the image's address is not https: {without_query(url)}")
-    if host == "localhost":
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         raise NotSaved(f"the image's address is on a private network: {host}")
+    if (address := _address_in(name)) is not None:
+        refuse_private(host, address)
+
+
+def _address_in(name: str) -> str | None:
+    """The address that a host's name is, in any form that a look-up takes: 127.1 is 127.0.0.1.
+
+    Behind a proxy this is all there is to judge: it gets names, and looks them up itself.
+    """
+    # Only where something is fetched: settings need this module too, but no sockets.
+    import socket
+
     try:
-        ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(name))
     except ValueError:
-        return
-    refuse_private(host, host)
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except (OSError, ValueError):
+        return None
 
 
 def refuse_private(host: str, address: str) -> None:
@@ -60,6 +79,7 @@ def refuse_private(host: str, address: str) -> None:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         # Gateways carry these on to the IPv4 address inside.
-        ip = ip.sixtofour or (ipaddress.IPv4Address(ip.packed[12:]) if ip in _NAT64 else ip)
-    if ip.is_multicast or not ip.is_global:
+        ends_in_ipv4 = any(ip in network for network in _WITH_IPV4)
+        ip = ip.sixtofour or (ipaddress.IPv4Address(ip.packed[12:]) if ends_in_ipv4 else ip)
+    if ip.is_multicast or not ip.is_global or any(ip in network for network in _OF_A_SITE):
         raise NotSaved(f"the image's address is on a private network: {host}")

@@ -31,7 +31,15 @@ from .errors import (
 )
 from .events import Exchange
 from .models import Accepted, Task
-from .wire import Received, read_accepted, read_account, read_retry_after, read_task
+from .wire import (
+    Received,
+    masked,
+    read_accepted,
+    read_account,
+    read_request_id,
+    read_retry_after,
+    read_task,
+)
 
 #: Bytes of a JSON answer that are read at most.
 LARGEST_ANSWER = 1024 * 1024
@@ -42,8 +50,6 @@ CALL_SECONDS = 30.0
 IMAGE_SECONDS = 600.0
 
 _CHUNK = 128 * 1024
-#: Shorter keys are words that an answer may hold by chance.
-_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Client:
         if parts.scheme != "https" and not (parts.scheme == "http" and self._local):
             raise UsageProblem("the base URL must be https: over plain http anyone could read the key")
         # A server that repeats the key in its message must not bring it into a log or the history.
-        self._secret = key if len(key) >= _SHORTEST_SECRET else None
+        self._secret = key
         self._now = now
         self._observe = observe
         self._deadline = transport.Deadline()
@@ -85,13 +91,14 @@ class Client:
             headers={**self._agent, "Authorization": f"Bearer {key}", "Accept": "application/json"},
             loopback=parts.scheme == "http",
         )
-        self._images: httpx.Client | None = None
+        #: By whether they fetch from this machine.
+        self._images: dict[bool, httpx.Client] = {}
         self._making = threading.Lock()
 
     def close(self) -> None:
         self._api.close()
-        if self._images is not None:
-            self._images.close()
+        for images in self._images.values():
+            images.close()
 
     def submit(
         self, body: Mapping[str, Any], idempotency_key: str, *, seconds: float = CALL_SECONDS
@@ -131,10 +138,11 @@ class Client:
             self._api.stream(method, url, content=content, headers=headers) as response,
         ):
             seen(response)
+            told = {name.lower(): masked(value, self._secret) for name, value in response.headers.items()}
             answer = Received(
                 status=response.status_code,
-                headers={name.lower(): self._masked(value) for name, value in response.headers.items()},
-                body=_read_limited(response),
+                headers=told,
+                body=_read_limited(response, read_request_id(told)),
                 at=self._now(),
                 secret=self._secret,
             )
@@ -147,9 +155,6 @@ class Client:
             )
         return answer
 
-    def _masked(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
-
     @contextmanager
     def stream(self, url: str, *, seconds: float = IMAGE_SECONDS) -> Iterator[ImageStream]:
         """The bytes of a result, without the key and without cookies; at most MOST_REDIRECTS hops.
@@ -157,10 +162,10 @@ class Client:
         Raises ImageRefused for an HTTP error, Unreachable when the connection fails or breaks, and
         NotSaved for a URL that may not be fetched. The bytes are unverified.
         """
-        images = self._image_client()
         with self._deadline.within(seconds):
             for _ in range(MOST_REDIRECTS + 1):
                 check_image_url(url, local=self._local)
+                images = self._image_client(url)
                 with self._exchange("GET", url) as seen, images.stream("GET", url) as response:
                     seen(response)
                     if not response.has_redirect_location:
@@ -172,12 +177,16 @@ class Client:
                         raise NotSaved("the image's address redirects to no URL") from None
             raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
 
-    def _image_client(self) -> httpx.Client:
+    def _image_client(self, url: str) -> httpx.Client:
+        parts = urlsplit(url)
+        here = parts.scheme == "http" and is_loopback(parts.hostname or "")
         with self._making:
-            if self._images is None:
+            if here not in self._images:
                 guard = None if self._local else refuse_private
-                self._images = transport.build(deadline=self._deadline, headers=self._agent, guard=guard)
-            return self._images
+                self._images[here] = transport.build(
+                    deadline=self._deadline, headers=self._agent, loopback=here, guard=guard
+                )
+            return self._images[here]
 
     @contextmanager
     def _exchange(self, method: str, url: str) -> Iterator[Callable[[httpx.Response], None]]:
@@ -196,14 +205,13 @@ class Client:
             problem = _translated(error, url)
             raise problem from None
         finally:
-            request_id = self._masked(response.headers.get("x-request-id", "")) if response else None
             self._observe(
                 Exchange(
                     method=method,
                     url=without_query(url),
                     status=response.status_code if response else None,
                     seconds=time.monotonic() - started,
-                    request_id=request_id or None,
+                    request_id=read_request_id(response.headers, self._secret) if response else None,
                     problem=problem.message if problem else None,
                 )
             )
@@ -223,7 +231,7 @@ def _image(response: httpx.Response, now: float) -> ImageStream:
     return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw(_CHUNK))
 
 
-def _read_limited(response: httpx.Response) -> bytes:
+def _read_limited(response: httpx.Response, request_id: str | None) -> bytes:
     """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API).
 
     An answer that is no success says enough with its status: its body is then read as far as it goes.
@@ -231,14 +239,17 @@ def _read_limited(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").lower()
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
     body = bytearray()
+    received = 0
     for chunk in response.iter_raw():
+        received += len(chunk)
         problem = None
         try:
             # One byte beyond the limit is enough to know that it was passed.
             body += unzip.decompress(chunk, LARGEST_ANSWER + 1) if unzip else chunk
         except zlib.error:
             problem = "it is badly compressed"
-        if len(body) > LARGEST_ANSWER:
+        # What is compressed may go on behind its end, where zlib keeps it: both sides count.
+        if max(len(body), received) > LARGEST_ANSWER:
             problem = "it is larger than 1 MiB"
         if problem is not None:
             if not response.is_success:
@@ -246,7 +257,7 @@ def _read_limited(response: httpx.Response) -> bytes:
             raise UnreadableAnswer(
                 f"the API's answer could not be read: {problem}",
                 http_status=response.status_code,
-                request_id=response.headers.get("x-request-id"),
+                request_id=request_id,
             )
     return bytes(body[:LARGEST_ANSWER])
 
@@ -261,7 +272,8 @@ def _host_of(location: str | None, url: str) -> str:
 
 def _translated(error: Exception, url: str) -> SeedreamError:
     """Our error for one of httpx's. Its text is shown only where it cannot hold a header."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    proxy = getattr(error.__cause__, "proxy", None)
+    host = f"the proxy {proxy}" if proxy else urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(error, httpx.ConnectTimeout):
         problem = Unreachable(f"no connection to {host} in time", code="timeout")
         problem.unsent = True
@@ -269,7 +281,11 @@ def _translated(error: Exception, url: str) -> SeedreamError:
     if isinstance(error, httpx.TimeoutException):
         return Unreachable(f"{host} did not answer in time", code="timeout")
     if isinstance(error, httpx.ProxyError):
-        return Unreachable("the proxy does not let the call through", code="proxy_error", detail=str(error))
+        why, passing = transport.refusal_of(error)
+        problem = Unreachable("the proxy does not let the call through", code="proxy_error", detail=why)
+        problem.transient = passing
+        problem.unsent = True
+        return problem
     if isinstance(error, httpx.ConnectError):
         problem = Unreachable(f"no connection to {host}", detail=str(error) or None)
         if "CERTIFICATE_VERIFY_FAILED" in str(error):

@@ -11,7 +11,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from http.client import responses
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -19,12 +20,14 @@ from typing import Any
 import httpcore
 import httpx
 
-from .errors import UsageProblem
+from . import socks
+from .proxies import SOCKS, certificates, proxies
 
 #: Seconds: to connect, and without a byte in either direction.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 _PIECE = 64 * 1024
+_SOCKS_PORT = 1080
 
 #: Raises when a host may not be connected to; gets the host's name and one of its addresses.
 Guard = Callable[[str, str], None]
@@ -53,15 +56,55 @@ class Deadline(threading.local):
         return left if timeout is None else min(timeout, left)
 
 
+class ProxyUnreachable(httpcore.ConnectError):
+    """No connection to ``proxy``, or it broke before a call was let through."""
+
+    def __init__(self, proxy: str, text: str) -> None:
+        super().__init__(text)
+        self.proxy = proxy
+
+
+class ProxyTimeout(httpcore.ConnectTimeout):
+    """The same, because it took too long."""
+
+    def __init__(self, proxy: str, text: str) -> None:
+        super().__init__(text)
+        self.proxy = proxy
+
+
+@contextmanager
+def _blamed_on(proxy: str) -> Iterator[None]:
+    """What fails before a proxy has let a call through is the proxy's failure, and nothing was sent."""
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise ProxyTimeout(proxy, str(error)) from error
+    except httpcore.NetworkError as error:
+        raise ProxyUnreachable(proxy, str(error)) from error
+
+
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+    """``proxy``: the name of the proxy at the other end, until TLS with a host behind it has begun."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, proxy: str | None = None) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._proxy = proxy
+        #: The proxy that has been asked to let a call through.
+        self._asked: str | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
+        if self._asked is None:
+            return self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
+        with _blamed_on(self._asked):
+            data = self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
+            if not data:
+                raise httpcore.ReadError("it closed the connection")
+            return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._proxy is not None and buffer.startswith(b"CONNECT "):
+            self._asked = self._proxy
         # In pieces: for a peer that reads a byte now and then, each write may take its whole timeout.
         for start in range(0, len(buffer), _PIECE):
             piece = buffer[start : start + _PIECE]
@@ -73,15 +116,21 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+        # TLS with the proxy itself comes before anything is asked of it.
+        proxy = self._proxy if self._asked is None else None
+        with _blamed_on(proxy) if proxy is not None else nullcontext():
+            timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+            inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return _Stream(inner, self._deadline, proxy)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline, guard: Guard | None) -> None:
+    def __init__(
+        self, inner: httpcore.NetworkBackend, deadline: Deadline, guard: Guard | None = None
+    ) -> None:
         self._inner = inner
         self._deadline = deadline
         self._guard = guard
@@ -121,6 +170,37 @@ class _Backend(httpcore.NetworkBackend):
         return addresses
 
 
+class _ProxyBackend(_Backend):
+    """All that it connects to is a proxy, of which httpcore asks the rest."""
+
+    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.NetworkStream:
+        with _blamed_on(proxy := _named(host, port)):
+            return _Stream(super().connect_tcp(host, port, *args, **options), self._deadline, proxy)
+
+
+class _SocksBackend(_Backend):
+    """Connects to everything through a SOCKS proxy, which gets the host's name."""
+
+    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline, proxy: httpx.Proxy) -> None:
+        super().__init__(inner, deadline)
+        self._host, self._port = proxy.url.host, proxy.url.port or _SOCKS_PORT
+        self._login = proxy.raw_auth
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        with _blamed_on(_named(self._host, self._port)), ExitStack() as undo:
+            stream = super().connect_tcp(self._host, self._port, timeout, *args, **options)
+            undo.callback(stream.close)
+            socks.connect(stream, host, port, self._login, timeout)
+            undo.pop_all()
+            return stream
+
+
+def _named(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _addresses_of(host: str, port: int, timeout: float | None) -> list[str]:
     """Look the host up, in a thread: getaddrinfo knows no time limit, and signals wait until it returns."""
     found: SimpleQueue[list[str] | Exception] = SimpleQueue()
@@ -152,35 +232,56 @@ def build(
     as httpx reads it, never for loopback hosts. Raises UsageProblem for a proxy or certificate
     setting that cannot be used.
     """
-    try:
-        client = httpx.Client(
-            headers=headers,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=TIMEOUT,
-            follow_redirects=False,
-            trust_env=not loopback,
-            # With no TLS ahead, loading the certificate bundle would be for nothing.
-            verify=False if loopback else httpx.create_ssl_context(),
-            mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-        )
-    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-        raise UsageProblem(
-            "a proxy or certificate setting in the environment cannot be used "
-            "(HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR)",
-            code="invalid_environment",
-            # What cannot be parsed may have a password in it, and is not repeated.
-            detail=str(error) if isinstance(error, OSError | ImportError) else None,
-        ) from None
-    _bound(client._transport, deadline, guard)
-    for transport in client._mounts.values():
-        # The peer of a proxied connection is the proxy, so there is no address for the guard to judge.
-        _bound(transport, deadline, None)
-    return client
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+    # With no TLS ahead, loading the certificate bundle would be for nothing.
+    verify: ssl.SSLContext | bool = False if loopback else certificates()
+    # The peer of a proxied connection is the proxy, so there is no address for the guard to judge.
+    mounts: dict[str, httpx.BaseTransport | None] = {
+        pattern: None if proxy is None else _through(proxy, verify, limits, deadline)
+        for pattern, proxy in ({} if loopback else proxies()).items()
+    }
+    direct = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits)
+    _replace_backend(direct, lambda inner: _Backend(inner, deadline, guard))
+    return httpx.Client(
+        headers=headers,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=False,
+        transport=direct,
+        mounts=mounts | {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+    )
 
 
-def _bound(transport: httpx.BaseTransport | None, deadline: Deadline, guard: Guard | None) -> None:
-    if isinstance(transport, httpx.HTTPTransport):
-        # httpx offers no public way to hand in a network backend; pyproject.toml caps it for this.
-        pool: Any = transport._pool
-        pool._network_backend = _Backend(pool._network_backend, deadline, guard)
+def _through(
+    proxy: httpx.Proxy, verify: ssl.SSLContext | bool, limits: httpx.Limits, deadline: Deadline
+) -> httpx.BaseTransport:
+    """What carries calls through a proxy, whose own certificate is judged as any other."""
+    if proxy.url.scheme in SOCKS:
+        transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits)
+        _replace_backend(transport, lambda inner: _SocksBackend(inner, deadline, proxy))
+        return transport
+    if proxy.url.scheme == "https" and isinstance(verify, ssl.SSLContext):
+        proxy.ssl_context = verify
+    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
+    _replace_backend(transport, lambda inner: _ProxyBackend(inner, deadline))
+    return transport
+
+
+def _replace_backend(
+    transport: httpx.HTTPTransport, backend: Callable[[httpcore.NetworkBackend], httpcore.NetworkBackend]
+) -> None:
+    # httpx offers no public way to hand in a network backend; pyproject.toml caps it for this.
+    pool: Any = transport._pool
+    pool._network_backend = backend(pool._network_backend)
+
+
+def refusal_of(error: httpx.ProxyError) -> tuple[str, bool]:
+    """Why a proxy lets a call not through, and whether it may do so a moment later."""
+    if isinstance(error.__cause__, socks.Refused):
+        return str(error.__cause__), error.__cause__.passing
+    # httpcore puts the status first; the words behind it are the proxy's, which may repeat a password.
+    first = str(error).partition(" ")[0]
+    status = int(first) if first.isascii() and first.isdecimal() else 0
+    words = f"it answered with HTTP {status} {responses.get(status, '')}".rstrip()
+    return words, status >= 500 or status in (408, 429)

@@ -12,7 +12,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from .errors import (
     KeyBusy,
@@ -49,6 +51,12 @@ _QUOTA_WORDS = re.compile(r"balance|quota|credit|funds", re.IGNORECASE)
 #: No server is believed when it asks to come back later than this.
 _LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
 
+#: Shorter keys are words that a text may hold by chance.
+_SHORTEST_SECRET = 8
+
+#: Characters of a state, a code or a request's id: more are none, and would fill a screen.
+_LONGEST_WORD = 100
+
 #: The end of the year 9999 in Unix seconds: what lies behind it is no time.
 _LATEST_TIME = 253_402_300_799
 
@@ -68,11 +76,30 @@ class Received:
 
     @property
     def request_id(self) -> str | None:
-        return self.headers.get("x-request-id") or None
+        return read_request_id(self.headers)
 
     @property
     def retry_after(self) -> float | None:
         return read_retry_after(self.headers.get("retry-after"), self.at)
+
+
+def masked(text: str, secret: str | None) -> str:
+    """The text without the secret, also where it stands as in a URL, or as in JSON inside of a string."""
+    if secret is None or len(secret) < _SHORTEST_SECRET:
+        return text
+    for form in _forms(secret):
+        text = text.replace(form, "***")
+    return text
+
+
+@lru_cache(maxsize=1)
+def _forms(secret: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])))
+
+
+def read_request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
+    """The id under which the service knows a request. Source: ``X-Request-ID``, of every answer."""
+    return masked(headers.get("x-request-id", ""), secret)[:_LONGEST_WORD] or None
 
 
 def read_retry_after(text: str | None, now: float) -> float | None:
@@ -148,12 +175,12 @@ def read_task(answer: Received, *, task_id: str) -> Task:
         raise _unreadable(answer, "data.status: expected a string")
     completed = status.lower() == Status.COMPLETED
     return Task(
-        status=status,
+        status=status[:_LONGEST_WORD],
         progress=_progress(data.get("progress")),
         results=_results(answer, data.get("result")) if completed else (),
         completed_at=_time(data.get("completed_at")),
         error_message=_first_text(data, "error_message", "error"),
-        error_code=_first_text(data, "error_code"),
+        error_code=(_first_text(data, "error_code") or "")[:_LONGEST_WORD] or None,
         request_id=answer.request_id,
     )
 
@@ -178,7 +205,7 @@ def _plain(value: Any, secret: str | None) -> Any:
     """
     if isinstance(value, str):
         text = value.encode("utf-8", "replace").decode("utf-8")
-        return text.replace(secret, "***") if secret else text
+        return masked(text, secret)
     if isinstance(value, list):
         return [_plain(item, secret) for item in value]
     if isinstance(value, dict):
@@ -272,7 +299,7 @@ def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str | No
         ),
         None,
     )
-    return (str(code)[:100] if isinstance(code, str | int) else None), message
+    return (str(code)[:_LONGEST_WORD] if isinstance(code, str | int) else None), message
 
 
 def _error(

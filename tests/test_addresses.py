@@ -112,6 +112,9 @@ def test_public_address(address: str) -> None:
         pytest.param("::ffff:10.0.0.1", id="private, mapped"),
         pytest.param("64:ff9b::10.0.0.1", id="private behind NAT64"),
         pytest.param("2002:0a00:0001::1", id="private in 6to4"),
+        pytest.param("::10.0.0.1", id="private, compatible"),
+        pytest.param("fec0::1", id="of a site"),
+        pytest.param("64:ff9b:1::8.8.8.8", id="NAT64 of one's own"),
     ],
 )
 def test_private_address(address: str) -> None:

@@ -10,14 +10,19 @@ import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from support.images import png
 from support.raw import RawServer, Reply, accepted, answer, success
+from support.tls import Authority, Front, authority
 
 from seedream_cli import __version__
+from seedream_cli import client as client_module
+from seedream_cli.addresses import refuse_private
 from seedream_cli.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
 from seedream_cli.errors import (
     ExitCode,
@@ -332,6 +337,21 @@ def test_a_compressed_answer_is_read_although_none_was_asked_for(
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
+def test_an_answer_ends_with_its_compression_and_not_long_after(
+    start_raw: StartRaw, connect: Connect
+) -> None:
+    whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}')
+    headers = {"Content-Encoding": "gzip"}
+    server = start_raw(
+        answer(200, whole + bytes(1000), headers=headers),
+        answer(200, whole + bytes(LARGEST_ANSWER), headers=headers),
+    )
+    client = connect(server.base_url)
+    assert client.account() == {"plan": "pro"}
+    with pytest.raises(UnreadableAnswer, match="larger than 1 MiB"):
+        client.account()
+
+
 @pytest.mark.parametrize(
     "body", [b"no gzip at all", gzip.compress(b'{"code": 0, "data": {}}')[:-12]], ids=["none", "half of it"]
 )
@@ -425,6 +445,43 @@ def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
 
 
 # The key stays secret
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(
+            answer(200, b"x" * (LARGEST_ANSWER + 1), headers={"X-Request-ID": f"req-{KEY}"}), id="large"
+        ),
+        pytest.param(
+            answer(200, b"x", headers={"Content-Encoding": "gzip", "X-Request-ID": f"req-{KEY}"}),
+            id="no gzip",
+        ),
+        pytest.param(answer(200, b"x", headers={"X-Request-ID": "r" * 95 + KEY}), id="cut in the middle"),
+    ],
+)
+def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
+    start_raw: StartRaw, connect: Connect, reply: bytes
+) -> None:
+    seen: list[Exchange] = []
+    with pytest.raises(UnreadableAnswer) as caught:
+        connect(start_raw(reply).base_url, observe=seen.append).task("task_1")
+    assert "***" in (caught.value.request_id or "")
+    assert KEY[:5] not in repr(vars(caught.value)) + repr(seen)
+
+
+@pytest.mark.parametrize("form", [str, partial(quote, safe=""), json.dumps], ids=["plain", "URL", "JSON"])
+def test_a_key_that_is_repeated_in_another_form_is_masked(
+    start_raw: StartRaw, connect: Connect, form: Callable[[str], str]
+) -> None:
+    key = 'sk-a/b+c="d"\\e&f%g'
+    told = form(key)
+    body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
+    with pytest.raises(KeyRefused) as caught:
+        connect(start_raw(answer(401, body, headers={"X-Request-ID": told})).base_url, key).account()
+    shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
+    assert shown.count("***") == 4
+    assert "sk-a" not in shown
 
 
 @pytest.mark.parametrize(
@@ -551,6 +608,80 @@ def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: st
         fetched(client, f"https://{host}/1.png")
     assert seen == []
     client.close()
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("authority"), "DNS:img.test", "DNS:inside.test", "IP:127.0.0.1")
+
+
+@pytest.fixture
+def abroad(
+    start_raw: StartRaw, certified: Authority, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[RawServer, Callable[[str], bytes]]]]:
+    """Starts an image's host that counts as one on the internet, of a service that is there too.
+
+    With it comes what fetches a URL, in which ``{port}`` is the host's.
+    """
+
+    def look_up(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    def guard(host: str, address: str) -> None:
+        if host != "img.test":
+            refuse_private(host, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(client_module, "refuse_private", guard)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certified.certificate))
+    with ExitStack() as running:
+
+        def start(*replies: Callable[[int], bytes]) -> tuple[RawServer, Callable[[str], bytes]]:
+            server = start_raw()
+            front = running.enter_context(Front(certified, server.port))
+            server.replies = [reply(front.port) for reply in replies]
+            client = connect("https://api.test/v1")
+            return server, lambda url: fetched(client, url.format(port=front.port))
+
+        yield start
+
+
+def hop(location: str) -> Callable[[int], bytes]:
+    return lambda port: answer(302, headers={"Location": location.format(port=port), "Set-Cookie": "a=b"})
+
+
+def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
+    abroad: Callable[..., tuple[RawServer, Callable[[str], bytes]]],
+) -> None:
+    server, fetch = abroad(hop("https://img.test:{port}/2.png"), lambda port: answer(200, b"image"))
+    assert fetch("https://img.test:{port}/1.png") == b"image"
+    assert [request.path for request in server.requests] == ["/1.png", "/2.png"]
+    assert not any({"authorization", "cookie"} & set(request.headers) for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("http://img.test:{port}/2.png", "not https"),
+        ("https://127.0.0.1:{port}/2.png", "private network"),
+        ("//127.0.0.1:{port}/2.png", "private network"),
+        ("https://localhost:{port}/2.png", "private network"),
+        ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
+        pytest.param(
+            "https://inside.test:{port}/2.png",
+            r"private network: inside\.test",
+            id="by what a name resolves to",
+        ),
+    ],
+)
+@pytest.mark.parametrize("hops", [1, MOST_REDIRECTS])
+def test_every_hop_of_an_image_on_the_internet_is_judged(
+    abroad: Callable[..., tuple[RawServer, Callable[[str], bytes]]], location: str, why: str, hops: int
+) -> None:
+    server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
+    with pytest.raises(NotSaved, match=why):
+        fetch("https://img.test:{port}/1.png")
+    assert len(server.requests) == hops
 
 
 @pytest.mark.parametrize(

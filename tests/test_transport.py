@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 import pytest
-from support.needs import program
+from hypothesis import given
+from hypothesis import strategies as st
+from support.listening import Listening
+from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
 from support.raw import Exchange, RawServer, answer
+from support.tls import Authority, Front, authority
 
-from seedream_cli import transport
-from seedream_cli.addresses import refuse_private
+from seedream_cli import socks, transport
+from seedream_cli.addresses import check_image_url, refuse_private
 from seedream_cli.client import Client
 from seedream_cli.errors import NotSaved, Unreachable, UsageProblem
 from seedream_cli.transport import Deadline
@@ -149,6 +151,10 @@ def test_an_answer_that_never_comes_does_not_outlast_the_deadline(start_raw: Sta
         client.task("task_1", seconds=0.2)
     assert caught.value.code == "timeout"
     client.close()
+
+
+def port_of(server: RawServer) -> int:
+    return int(server.origin.rpartition(":")[2])
 
 
 @contextmanager
@@ -338,27 +344,27 @@ def test_a_proxy_carries_what_goes_further(start_raw: StartRaw, monkeypatch: pyt
     client.close()
 
 
-def test_a_proxy_that_hangs_does_not_outlast_the_deadline(
-    start_raw: StartRaw, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy = start_raw(trickle(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"))
-    monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
-    client = Client("https://api.test/v1", KEY)
-    with pytest.raises(Unreachable) as caught:
-        client.task("task_1", seconds=0.3)
-    assert caught.value.code == "timeout"
-    client.close()
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param("HTTPS_PROXY", "socks5://127.0.0.1:1", id="a SOCKS proxy without its package"),
-        pytest.param("HTTPS_PROXY", "nonsense://127.0.0.1", id="a proxy of an unknown kind"),
-        pytest.param("ALL_PROXY", "http://127.0.0.1:port", id="a proxy without a port number"),
+        pytest.param("HTTPS_PROXY", "nonsense://127.0.0.1", id="an unknown scheme"),
+        pytest.param("HTTPS_PROXY", "http://", id="no host"),
+        pytest.param("HTTPS_PROXY", "http://127.0.0.1:0", id="port 0"),
+        pytest.param("HTTPS_PROXY", "http://127.0.0.1:-1", id="a port below all ports"),
+        pytest.param("HTTPS_PROXY", "socks5://127.0.0.1:65536", id="a port beyond all ports"),
+        pytest.param("ALL_PROXY", "http://127.0.0.1:port", id="a port that is no number"),
+        pytest.param("ALL_PROXY", "http://127.0 .0.1", id="a blank"),
+        pytest.param("ALL_PROXY", "http://127.0.0.1\n", id="a line's end"),
+        pytest.param("ALL_PROXY", "http://[::x]:1", id="no IPv6 address"),
+        pytest.param("all_proxy", "http://{host}:1", id="a template"),
+        pytest.param("HTTP_PROXY", "http://\udcff:1", id="bytes that are no text"),
+        pytest.param("HTTP_PROXY", f"socks5://{'u' * 256}@127.0.0.1", id="a user name too long for SOCKS"),
         pytest.param("NO_PROXY", "[::1]", id="an IPv6 bracket in NO_PROXY"),
+        pytest.param("NO_PROXY", "api.test other.test", id="a blank instead of a comma"),
+        pytest.param("no_proxy", "api.test;other.test", id="a semicolon instead of a comma"),
         pytest.param("SSL_CERT_FILE", "/nonexistent/ca.pem", id="certificates that are not there"),
         pytest.param("SSL_CERT_FILE", __file__, id="certificates that are none"),
+        pytest.param("SSL_CERT_DIR", "/nonexistent:/neither", id="folders that are not there"),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_one_clear_line(
@@ -367,11 +373,50 @@ def test_an_environment_that_cannot_be_used_is_one_clear_line(
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageProblem) as caught:
         Client("https://api.test/v1", KEY)
-    assert name in caught.value.message
+    assert caught.value.message.startswith(f"{name} in the environment cannot be used: ")
     assert caught.value.code == "invalid_environment"
 
 
-@pytest.mark.parametrize("proxy", ["http://user:sec/ret@127.0.0.1:80", "http://user:sec#ret@127.0.0.1:80"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "127.0.0.1:3128"),
+        ("HTTPS_PROXY", "http://proxy.test"),
+        ("https_proxy", "https://user:p%40ss@proxy.test:3128/"),
+        ("ALL_PROXY", "socks5h://[::1]:1080"),
+        ("ALL_PROXY", "HTTP://müller.test:1"),
+        ("NO_PROXY", "localhost, .api.test,*.api.test,10.0.0.0/8,::1,api.test:8443,"),
+        ("NO_PROXY", "*"),
+        ("SSL_CERT_DIR", "/nonexistent:/"),
+    ],
+)
+def test_an_environment_that_can_be_used(
+    build: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    build()
+
+
+def test_the_lower_case_form_comes_first_and_is_the_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "nonsense://127.0.0.1")
+    with pytest.raises(UsageProblem, match=r"^https_proxy in"):
+        Client("https://api.test/v1", KEY)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:sec/ret@127.0.0.1:80",
+        "http://user:sec#ret@127.0.0.1:80",
+        "http://user:1/secret@127.0.0.1:80",
+        "http://user:1?secret@127.0.0.1:80",
+        "http://user#secret@127.0.0.1:80",
+        "secret://127.0.0.1",
+    ],
+)
 def test_a_proxys_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(UsageProblem) as caught:
@@ -379,54 +424,34 @@ def test_a_proxys_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, prox
     assert "sec" not in f"{caught.value.message} {caught.value.detail}"
 
 
-@pytest.mark.parametrize(("name", "value"), [("SSL_CERT_FILE", "/nonexistent"), ("ALL_PROXY", "socks5://x")])
+@pytest.mark.parametrize(("name", "value"), [("SSL_CERT_FILE", "/nonexistent"), ("ALL_PROXY", "socks4://x")])
 def test_an_api_on_this_machine_does_not_mind_the_environment(
     start_raw: StartRaw, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
+    """Nor do its images: nothing that is paid for ends at a setting that it does not need."""
     monkeypatch.setenv(name, value)
-    client = Client(start_raw(answer(200, {"code": 0, "data": {}})).base_url, KEY)
+    server = start_raw(answer(200, {"code": 0, "data": {}}), answer(200, b"bytes"))
+    client = Client(server.base_url, KEY)
     assert client.account() == {}
+    with client.stream(f"{server.origin}/fox.png") as image:
+        assert b"".join(image.chunks) == b"bytes"
     client.close()
 
 
 # Certificates
 
 
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("authority"), "DNS:api.test", "IP:127.0.0.1")
+
+
 @pytest.fixture
-def secure_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """An https server on loopback, and the file of the certificate that it signed itself."""
-    openssl = program("openssl")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            try:
-                with context.wrap_socket(connection, server_side=True) as secure:
-                    secure.recv(65536)
-                    secure.sendall(answer(200, {"code": 0, "data": {"secure": True}}))
-            except OSError:
-                connection.close()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"https://127.0.0.1:{listening.getsockname()[1]}/v1", certificate
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
+def secure_server(start_raw: StartRaw, trust: Authority) -> Iterator[tuple[str, Path]]:
+    """An https server on loopback, and the file of the authority that signed its certificate."""
+    server = start_raw(answer(200, {"code": 0, "data": {"secure": True}}))
+    with Front(trust, port_of(server)) as front:
+        yield f"https://127.0.0.1:{front.port}/v1", trust.certificate
 
 
 def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
@@ -456,3 +481,343 @@ def test_the_deadline_holds_through_the_handshake(start_raw: StartRaw) -> None:
             client.task("task_1", seconds=0.3)
         assert caught.value.code == "timeout"
         client.close()
+
+
+# Proxies that fail
+
+
+Fails = Callable[..., Unreachable]
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fails]:
+    """What becomes of a call through this proxy, which must fail."""
+    clients: list[Client] = []
+
+    def call(proxy: str, seconds: float = 30.0) -> Unreachable:
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        clients.append(Client("https://api.test/v1", KEY))
+        with pytest.raises(Unreachable) as caught:
+            clients[-1].task("task_1", seconds=seconds)
+        return caught.value
+
+    yield call
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "passing"),
+    [
+        *((status, False) for status in (302, 400, 403, 407)),
+        *((status, True) for status in (408, 429, 500, 502, 503, 504, 599)),
+    ],
+)
+def test_a_proxys_status_tells_whether_to_come_back(
+    start_raw: StartRaw, fails: Fails, status: int, passing: bool
+) -> None:
+    problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
+    assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
+    assert problem.detail is not None
+    assert problem.detail.startswith(f"it answered with HTTP {status}")
+
+
+def test_what_a_proxy_says_beside_its_status_is_not_repeated(start_raw: StartRaw, fails: Fails) -> None:
+    problem = fails(start_raw(b"HTTP/1.1 407 no: secret\r\nContent-Length: 0\r\n\r\n").origin)
+    assert problem.detail == "it answered with HTTP 407 Proxy Authentication Required"
+
+
+@pytest.mark.parametrize(
+    ("replies", "why", "passing"),
+    [
+        pytest.param([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "does not speak SOCKS5", False, id="HTTP"),
+        pytest.param([b"\x00\x5b\x00\x00\x00\x00\x00\x00"], "does not speak SOCKS5", False, id="SOCKS4"),
+        pytest.param([b"\x05\xff"], "asks for a login", False, id="a login is missing"),
+        pytest.param([b"\x05\x02"], "asks for a login", False, id="a login that was not offered"),
+        pytest.param([b"\x05\x00", b"HTTP/1.1 400"], "does not speak SOCKS5", False, id="HTTP, later"),
+        pytest.param(
+            [b"\x05\x00", b"\x05\x00\x00\x09" + bytes(6)], "not speak SOCKS5", False, id="no address"
+        ),
+        pytest.param([b"\x05\x00", b"\x05\x01\x00\x01" + bytes(6)], "general failure", True, id="failure"),
+        pytest.param([b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)], "its rules", False, id="not allowed"),
+        pytest.param([b"\x05\x00", b"\x05\x04\x00\x01" + bytes(6)], "host unreachable", True, id="no host"),
+        pytest.param([b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)], "connection refused", True, id="refused"),
+        pytest.param([b"\x05\x00", b"\x05\x07\x00\x01" + bytes(6)], "not supported", False, id="no CONNECT"),
+        pytest.param([b"\x05\x00", b"\x05\x63\x00\x01" + bytes(6)], "reply 99", True, id="an unknown reply"),
+    ],
+)
+def test_a_socks_proxys_reply_tells_whether_to_come_back(
+    fails: Fails, replies: list[bytes], why: str, passing: bool
+) -> None:
+    with Scripted(*replies) as proxy:
+        problem = fails(f"socks5://127.0.0.1:{proxy.port}")
+    assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
+    assert problem.detail is not None
+    assert why in problem.detail
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails, scheme: str) -> None:
+    kind = HttpProxy if scheme == "http" else SocksProxy
+    with kind({}) as proxy:
+        problem = fails(proxy.url())
+    assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", True, True)
+    assert proxy.asked == ["api.test:443"]
+
+
+LEAVING: list[Any] = [
+    pytest.param("http", [b""], id="HTTP, at once"),
+    pytest.param("http", [b"HTTP/1.1 2"], id="HTTP, within its answer"),
+    pytest.param("socks5", [b""], id="SOCKS, at once"),
+    pytest.param("socks5", [b"\x05"], id="SOCKS, within its first reply"),
+    pytest.param("socks5", [b"\x05\x00"], id="SOCKS, before its second reply"),
+    pytest.param("socks5", [b"\x05\x00", b"\x05\x00\x00\x01\x00"], id="SOCKS, within an address"),
+    pytest.param("socks5", [b"\x05\x00", b"\x05\x00\x00\x03\x09api"], id="SOCKS, within a name"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "replies"), LEAVING)
+def test_a_proxy_that_leaves_in_the_middle_is_named_and_got_nothing(
+    fails: Fails, scheme: str, replies: list[bytes]
+) -> None:
+    with Scripted(*replies) as proxy:
+        problem = fails(f"{scheme}://127.0.0.1:{proxy.port}")
+    assert problem.message == f"no connection to the proxy 127.0.0.1:{proxy.port}"
+    assert (problem.code, problem.transient, problem.unsent) == ("unreachable", True, True)
+
+
+@pytest.mark.parametrize(("scheme", "replies"), LEAVING)
+def test_a_proxy_that_hangs_in_the_middle_does_not_outlast_the_deadline(
+    fails: Fails, scheme: str, replies: list[bytes]
+) -> None:
+    with Scripted(*replies, None) as proxy:
+        problem = fails(f"{scheme}://127.0.0.1:{proxy.port}", seconds=0.2)
+    assert problem.message == f"no connection to the proxy 127.0.0.1:{proxy.port} in time"
+    assert (problem.code, problem.transient, problem.unsent) == ("timeout", True, True)
+
+
+class Trickling(Listening):
+    """Sends what it has, and then a byte of it again and again."""
+
+    def __init__(self, head: bytes, piece: bytes) -> None:
+        super().__init__()
+        self._head, self._piece = head, piece
+
+    def serve(self, connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(self._head)
+        while True:
+            connection.sendall(self._piece)
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "head", "piece"),
+    [
+        pytest.param("http", b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="HTTP"),
+        pytest.param("socks5", b"\x05\x00\x05\x00\x00\x03\xff", b"x", id="SOCKS"),
+    ],
+)
+def test_a_proxy_that_answers_a_byte_now_and_then_does_not_outlast_the_deadline(
+    fails: Fails, scheme: str, head: bytes, piece: bytes
+) -> None:
+    with Trickling(head, piece) as proxy:
+        problem = fails(f"{scheme}://127.0.0.1:{proxy.port}", seconds=0.2)
+    assert (problem.code, problem.unsent) == ("timeout", True)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_looking_up_a_proxy_does_not_outlast_the_deadline(
+    fails: Fails, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    ended = threading.Event()
+
+    def look_up(*args: Any, **options: Any) -> list[Any]:
+        ended.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    problem = fails(f"{scheme}://proxy.test:1080", seconds=0.2)
+    ended.set()
+    assert problem.message == "no connection to the proxy proxy.test:1080 in time"
+
+
+@pytest.fixture
+def through(monkeypatch: pytest.MonkeyPatch, trust: Authority) -> Iterator[Callable[..., Client]]:
+    """A client whose way to api.test, the server at a port of this machine, is through a proxy."""
+    with ExitStack() as running:
+
+        def start(
+            kind: type[Proxy], server: RawServer, *, proxy_host: str = "127.0.0.1", tls: bool = False
+        ) -> Client:
+            front = running.enter_context(Front(trust, port_of(server)))
+            proxy = running.enter_context(kind({"api.test": front.port}))
+            url = proxy.url().replace("127.0.0.1", proxy_host)
+            if tls:
+                url = f"https://127.0.0.1:{running.enter_context(Front(trust, proxy.port)).port}"
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(trust.certificate))
+            client = Client("https://api.test/v1", KEY)
+            running.callback(client.close)
+            return client
+
+        yield start
+
+
+BOTH = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
+
+
+@BOTH
+def test_only_the_proxy_is_looked_up(
+    start_raw: StartRaw, through: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, kind: type[Proxy]
+) -> None:
+    asked: list[Any] = []
+    system = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **options: Any) -> list[Any]:
+        asked.append(host)
+        return list(system("127.0.0.1" if host == "proxy.test" else host, *args, **options))
+
+    client = through(
+        kind, start_raw(answer(200, {"code": 0, "data": {"plan": "any"}})), proxy_host="proxy.test"
+    )
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert client.account() == {"plan": "any"}
+    assert set(asked) - {"127.0.0.1"} == {"proxy.test"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tls"),
+    [(HttpProxy, False), (HttpProxy, True), (SocksProxy, False)],
+    ids=["HTTP", "HTTPS", "SOCKS"],
+)
+def test_behind_a_proxy_the_deadline_holds_as_well(
+    start_raw: StartRaw, through: Callable[..., Client], kind: type[Proxy], tls: bool
+) -> None:
+    server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
+    client = through(kind, server, tls=tls)
+    with pytest.raises(Unreachable, match=r"api\.test did not answer in time") as caught:
+        client.task("task_1", seconds=0.3)
+    assert (caught.value.code, caught.value.unsent) == ("timeout", False)
+
+
+@BOTH
+def test_what_breaks_behind_a_proxy_may_have_arrived(
+    start_raw: StartRaw, through: Callable[..., Client], kind: type[Proxy]
+) -> None:
+    server = start_raw(None)
+    with pytest.raises(Unreachable, match=r"the connection to api\.test broke") as caught:
+        through(kind, server).submit({"prompt": "fox"}, "key")
+    assert (caught.value.transient, caught.value.unsent) == (True, False)
+    assert len(server.requests) == 1
+
+
+def test_a_proxys_own_certificate_is_judged_and_named_as_its_own(trust: Authority, fails: Fails) -> None:
+    with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
+        problem = fails(f"https://127.0.0.1:{front.port}")
+    assert problem.message == f"the certificate of the proxy 127.0.0.1:{front.port} is not trusted"
+    assert (problem.code, problem.transient, problem.unsent) == ("tls_error", False, True)
+    assert proxy.asked == []
+
+
+def test_a_file_of_certificates_comes_before_a_folder_for_a_proxy_too(
+    trust: Authority, fails: Fails, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
+    monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
+    with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
+        assert fails(f"https://127.0.0.1:{front.port}").code == "tls_error"
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "0177.0.0.1",
+    "10.0.0.1.",
+    "[::1]",
+    "[::ffff:10.0.0.1]",
+]
+
+
+@pytest.mark.parametrize("host", [*PRIVATE, "localhost.", "images.localhost"])
+@BOTH
+def test_a_private_address_is_refused_before_a_proxy_hears_of_it(
+    start_raw: StartRaw, through: Callable[..., Client], kind: type[Proxy], host: str
+) -> None:
+    server = start_raw(answer(200))
+    client = through(kind, server)
+    with pytest.raises(NotSaved, match="private network"), client.stream(f"https://{host}/1.png"):
+        pass
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "1.1", "127.0.0.1.example.com", "localhost.example.com", "cafe"])
+def test_what_only_looks_private_is_asked_for(host: str) -> None:
+    check_image_url(f"https://{host}/1.png", local=False)
+
+
+# SOCKS, byte by byte
+
+
+class Bytes(httpcore.NetworkStream):
+    """Gives what it has a byte at a time, and keeps what it gets."""
+
+    def __init__(self, data: bytes) -> None:
+        self.left = data
+        self.written = b""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        first, self.left = self.left[:1], self.left[1:]
+        return first
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.written += buffer
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("api.test", b"\x03\x08api.test"),
+        ("192.0.2.1", b"\x01\xc0\x00\x02\x01"),
+        ("2001:db8::1", b"\x04\x20\x01\x0d\xb8" + bytes(11) + b"\x01"),
+    ],
+)
+@pytest.mark.parametrize(
+    "bound", [b"\x01" + bytes(6), b"\x04" + bytes(18), b"\x03\x02ab" + bytes(2)], ids=["IPv4", "IPv6", "name"]
+)
+def test_socks_takes_its_replies_in_pieces_and_not_a_byte_more(
+    host: str, address: bytes, bound: bytes
+) -> None:
+    stream = Bytes(b"\x05\x00" + b"\x05\x00\x00" + bound + b"the host's")
+    socks.connect(stream, host, 443, None, 10.0)
+    assert stream.written == b"\x05\x01\x00" + b"\x05\x01\x00" + address + b"\x01\xbb"
+    assert stream.left == b"the host's"
+
+
+def test_socks_shows_a_login_only_to_a_proxy_that_asks_for_it() -> None:
+    asked = Bytes(b"\x05\x02" + b"\x01\x00" + b"\x05\x00\x00\x01" + bytes(6))
+    socks.connect(asked, "a", 1, (b"ada", b"secret"), 10.0)
+    assert asked.written == b"\x05\x02\x00\x02" + b"\x01\x03ada\x06secret" + b"\x05\x01\x00\x03\x01a\x00\x01"
+    unasked = Bytes(b"\x05\x00" + b"\x05\x00\x00\x01" + bytes(6))
+    socks.connect(unasked, "a", 1, (b"ada", b"secret"), 10.0)
+    assert b"secret" not in unasked.written
+
+
+@pytest.mark.parametrize("reply", [b"\x05\x02\x01\x01", b"\x05\xff"], ids=["wrong", "not wanted"])
+def test_socks_is_refused_a_login(reply: bytes) -> None:
+    with pytest.raises(socks.Refused, match="user name and password") as caught:
+        socks.connect(Bytes(reply), "a", 1, (b"ada", b"secret"), 10.0)
+    assert not caught.value.passing
+
+
+def test_socks_takes_no_host_that_is_longer_than_its_length_can_be() -> None:
+    with pytest.raises(socks.Refused, match="255 bytes"):
+        socks.connect(Bytes(b"\x05\x00"), "a" * 256, 1, None, 10.0)
+
+
+@given(st.binary(max_size=40))
+def test_any_reply_to_socks_at_all_is_a_connection_or_a_refusal(data: bytes) -> None:
+    with suppress(httpcore.ProxyError, httpcore.ReadError):
+        socks.connect(Bytes(b"\x05" + data), "a", 1, (b"ada", b"secret"), 10.0)

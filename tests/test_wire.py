@@ -516,6 +516,65 @@ def test_any_json_is_a_value_or_an_error_of_ours(body: object, status: int) -> N
     _is_read(received(json.dumps(body).encode(), status))
 
 
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["retry-after", "x-request-id", "x-request-cost", "x-idempotent-replay", "content-type", "location"]
+    ),
+    st.text(max_size=300) | st.sampled_from(["-1", "1e999", "nan", "9" * 400, "\udcff", "true", "Infinity"]),
+)
+
+
+@given(
+    body=JSON | ENVELOPE,
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "latin-1"]),
+    headers=HEADERS,
+    status=st.sampled_from([200, 302, 401, 429, 503]),
+)
+def test_any_encoding_and_any_headers_are_a_value_or_an_error_of_ours(
+    body: object, encoding: str, headers: dict[str, str], status: int
+) -> None:
+    answer = received(json.dumps(body, ensure_ascii=False).encode(encoding, "replace"), status, headers)
+    _is_read(answer)
+    for reader in READERS:
+        try:
+            value = reader(answer)
+        except SeedreamError as error:
+            assert error.retry_after is None or 0 <= error.retry_after <= 10 * 365 * 86400
+            assert len(error.request_id or "") <= 100
+            assert len(error.code) <= 100
+        else:
+            if isinstance(value, Accepted):
+                assert len(value.cost or "") <= 64
+            if isinstance(value, Task):
+                assert len(value.status) <= 100
+                assert len(value.error_code or "") <= 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"code": 0, "code": 500, "data": {"task_id": "a"}}', id="two codes"),
+        pytest.param(b'{"code": 0, "data": [], "data": {"task_id": 1}}', id="two data"),
+        pytest.param(json.dumps(success({"task_id": "t"})).encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"code": 0, "data": {"task_id": NaN}}', id="NaN"),
+        pytest.param(b'{"code": 0, "data": {"task_id": ' + b"9" * 5000 + b"}}", id="a number of 5000 digits"),
+        pytest.param(b'{"code": 0, "data": ' + b'{"x":' * 900 + b"1" + b"}" * 901, id="many levels"),
+        pytest.param(b'{"code": 0, "data": ' + b"[" * 500_000, id="too many levels"),
+    ],
+)
+def test_what_json_leaves_open_is_an_error_of_ours(body: bytes) -> None:
+    assert refusal(body).exit_code == ExitCode.UNAVAILABLE
+
+
+def test_words_without_end_are_cut() -> None:
+    """They would fill a screen, and the history with each poll."""
+    long = "x" * 5000
+    task = status_of({"status": long, "error_code": long})
+    assert (len(task.status), len(task.error_code or "")) == (100, 100)
+    error = refusal({"error": {"code": long}}, 400, {"x-request-id": long})
+    assert (len(error.code), len(error.request_id or "")) == (100, 100)
+
+
 # Retry-After
 
 
@@ -553,7 +612,34 @@ def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytes
         time.tzset()
 
 
-@given(st.text(max_size=60))
+#: What dates are made of, and what breaks their parser.
+DATE = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "Mon",
+                "Mon,",
+                "Sunday,",
+                "06",
+                "31",
+                "99",
+                "0",
+                "Nov",
+                "Feb",
+                "1994",
+                "9999",
+                "10000",
+                "99999",
+            ),
+            *("08:49:37", "24:00:00", "99:99", "1:2:3:4", "GMT", "EST", "+0000", "-9999", "+99999999999"),
+            *(" ", "\t", ",", ":", "-", "/", "(", ")", '"', "@", "\0", "é", "٣", "²", "1e999", "9" * 30),
+        ]
+    ),
+    max_size=9,
+).flatmap(lambda words: st.sampled_from(["", " "]).map(lambda gap: gap.join(words)))
+
+
+@given(st.text(max_size=60) | DATE)
 @example("Mon, 99 Foo 99999999999999999999 99:99:99 GMT")
 @example("Mon, 01 Jan 2026 00:00:00 +999999999999")
 def test_any_retry_after_is_a_bounded_wait_or_none(text: str) -> None:

@@ -7,8 +7,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from .listening import Listening
 
 
 @dataclass(frozen=True)
@@ -62,59 +63,34 @@ def accepted(task_id: str = "task_1", **more: Any) -> bytes:
     return success({"task_id": task_id}, **more)
 
 
-class RawServer:
+class RawServer(Listening):
     """Answers with ``replies`` in turn; the last one is repeated."""
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
+        super().__init__()
         self.replies: list[Reply] = list(replies)
         self.requests: list[Request] = []
-        self.connections = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._closing = threading.Event()
         self._lock = threading.Lock()
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
         return f"{self.origin}/v1"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._socket.close()
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            request = _read(connection)
-            if request is None:
-                return
-            with self._lock:
-                self.requests.append(request)
-                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-            try:
-                if callable(reply):
-                    reply(Exchange(connection, request, self._closing))
-                elif reply is not None:
-                    connection.sendall(reply)
-            except OSError:
-                return
+    def serve(self, connection: socket.socket) -> None:
+        request = _read(connection)
+        if request is None:
+            return
+        with self._lock:
+            self.requests.append(request)
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if callable(reply):
+            reply(Exchange(connection, request, self.closing))
+        elif reply is not None:
+            connection.sendall(reply)
 
 
 def _read(connection: socket.socket) -> Request | None:

@@ -1,0 +1,306 @@
+"""Proxies and certificates from the environment, with real ones on loopback, and the program as a process.
+
+The service and its images have names that nobody else knows: only a proxy can lead to them. In each
+process a hook refuses whatever would leave this machine, and notes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+from support.images import png
+from support.program import Program, Result
+from support.proxy import HttpProxy, Proxy, SocksProxy
+from support.tls import Authority, Front, authority
+
+from seedream_cli.errors import ExitCode
+from seedream_cli.sandbox.server import Sandbox
+
+KEY = "sk-canary-4f9d2c7be1"
+API, IMAGES = "api.seedream.test", "images.seedream.test"
+#: A password of characters that a URL and a header each write in another way.
+LOGIN = ("ada", "pa55/wörd:@%")
+
+WATCH = """
+import os, sys
+
+def watch(event, arguments):
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        with open(os.environ["BEYOND"], "a") as file:
+            file.write(f"{host}\\n")
+        raise OSError("nothing leaves this machine")
+
+sys.addaudithook(watch)
+"""
+
+
+class Abroad(Sandbox):
+    """A sandbox that says that its images are elsewhere."""
+
+    images = f"https://{IMAGES}"
+
+    @property
+    def image_origin(self) -> str:
+        return self.images
+
+    @property
+    def image_port(self) -> int:
+        return urlsplit(super().image_origin).port or 0
+
+
+@dataclass
+class World:
+    """A service behind names, and the program as it is run there."""
+
+    seedream: Program
+    sandbox: Abroad
+    authority: Authority
+    hosts: Mapping[str, int]
+    beyond: Path
+    start: Callable[[Proxy], Proxy]
+
+    def http(self, login: tuple[str, str] | None = None) -> Proxy:
+        return self.start(HttpProxy(self.hosts, login))
+
+    def socks(self, login: tuple[str, str] | None = None) -> Proxy:
+        return self.start(SocksProxy(self.hosts, login))
+
+    @property
+    def left(self) -> list[str]:
+        """The hosts beyond this machine that were looked up or connected to."""
+        return self.beyond.read_text().splitlines() if self.beyond.exists() else []
+
+    @property
+    def trusted(self) -> dict[str, str]:
+        return {"SSL_CERT_FILE": str(self.authority.certificate)}
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("authority"), f"DNS:{API}", f"DNS:{IMAGES}", "IP:127.0.0.1")
+
+
+@pytest.fixture
+def world(tmp_path: Path, seedream: Program, trust: Authority) -> Iterator[World]:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(WATCH)
+    seedream.environment |= {"PYTHONPATH": str(hooks), "BEYOND": str(tmp_path / "beyond")}
+    with ExitStack() as running:
+        sandbox = Abroad(tmp_path / "sandbox.sqlite3", seconds=0.1, draw=lambda body: png())
+        running.enter_context(sandbox)
+        api = urlsplit(sandbox.base_url)
+        fronts = [running.enter_context(Front(trust, port)) for port in (api.port or 0, sandbox.image_port)]
+        hosts = {API: fronts[0].port, IMAGES: fronts[1].port}
+        seedream.use(f"https://{API}{api.path}", key=KEY)
+        yield World(seedream, sandbox, trust, hosts, tmp_path / "beyond", running.enter_context)
+
+
+def written(seedream: Program) -> bytes:
+    """Every byte in the home that the program had."""
+    home = Path(seedream.environment["HOME"])
+    return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def assert_unsaid(seedream: Program, done: Result) -> None:
+    """The password of LOGIN is nowhere, in whichever way it might be written."""
+    both = ":".join(LOGIN).encode()
+    everything = done.raw + done.stderr.encode() + written(seedream)
+    for form in (LOGIN[1].encode(), quote(LOGIN[1], safe="").encode(), base64.b64encode(both), b"pa55"):
+        assert form not in everything
+
+
+def assert_one_clear_error(done: Result, code: ExitCode) -> None:
+    """One JSON document, and at most three lines."""
+    assert done.exit_code == code, done.stderr
+    assert done.document["error"]["exit_code"] == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
+    assert len(done.stderr.splitlines()) <= 3, done.stderr
+
+
+# Through a proxy
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind", "scheme", "login"),
+    [
+        pytest.param("HTTPS_PROXY", HttpProxy, "http", None, id="HTTPS_PROXY"),
+        pytest.param("https_proxy", HttpProxy, "http", LOGIN, id="https_proxy with a login"),
+        pytest.param("ALL_PROXY", SocksProxy, "socks5", None, id="ALL_PROXY=socks5"),
+        pytest.param("all_proxy", SocksProxy, "socks5h", LOGIN, id="all_proxy=socks5h with a login"),
+    ],
+)
+def test_a_generate_goes_through_it_whole(
+    world: World, variable: str, kind: type[Proxy], scheme: str, login: tuple[str, str] | None
+) -> None:
+    proxy = world.start(kind(world.hosts, login))
+    done = world.seedream(
+        "generate", "fox", "-o", "fox.png", "--verbose", env={variable: proxy.url(scheme), **world.trusted}
+    )
+    assert done.exit_code == 0, done.stderr
+    assert (world.seedream.cwd / "fox.png").read_bytes() == png()
+    assert set(proxy.asked) == {f"{API}:443", f"{IMAGES}:443"}
+    # Names are the proxy's to look up.
+    assert world.left == []
+    assert KEY.encode() not in proxy.received
+    assert_unsaid(world.seedream, done)
+    # It did arrive where it belongs, and only there.
+    for request in world.sandbox.requests:
+        assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
+
+
+def test_a_proxy_that_speaks_tls_may_have_the_same_authority(world: World, trust: Authority) -> None:
+    proxy = world.http()
+    with Front(trust, proxy.port) as front:
+        done = world.seedream(
+            "config", "check", env={"HTTPS_PROXY": f"https://127.0.0.1:{front.port}", **world.trusted}
+        )
+    assert done.exit_code == 0, done.stderr
+    assert proxy.asked == [f"{API}:443"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("NO_PROXY", f"localhost,{API}"), ("no_proxy", ".seedream.test")]
+)
+def test_no_proxy_means_directly(world: World, variable: str, value: str) -> None:
+    proxy = world.http()
+    done = world.seedream("config", "check", env={"ALL_PROXY": proxy.url(), variable: value})
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert world.left == [API]
+    assert proxy.connections == 0
+
+
+def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(world: World) -> None:
+    """Over plain http a proxy would see the key; an image's request has none."""
+    world.sandbox.images = f"http://{IMAGES}"
+    proxy = world.start(HttpProxy({IMAGES: world.sandbox.image_port}))
+    world.seedream.use(world.sandbox.base_url, key=KEY)
+    done = world.seedream("generate", "fox", "-o", "fox.png", env={"HTTP_PROXY": proxy.url()})
+    assert done.exit_code == 0, done.stderr
+    assert [urlsplit(url).netloc for url in proxy.asked] == [IMAGES]
+    assert KEY.encode() not in proxy.received
+    assert world.left == []
+
+
+def test_a_private_address_is_not_asked_of_a_proxy(world: World) -> None:
+    world.sandbox.images = "https://127.1"
+    proxy = world.http()
+    done = world.seedream("generate", "fox", env={"HTTPS_PROXY": proxy.url(), **world.trusted})
+    assert done.exit_code == ExitCode.NOT_SAVED
+    assert "private network" in done.stderr
+    assert set(proxy.asked) == {f"{API}:443"}
+
+
+# Certificates
+
+
+def test_a_folder_of_certificates_is_trusted(world: World) -> None:
+    done = world.seedream(
+        "config",
+        "check",
+        env={"HTTPS_PROXY": world.http().url(), "SSL_CERT_DIR": str(world.authority.folder)},
+    )
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: World) -> None:
+    proxy = world.http()
+    done = world.seedream("generate", "fox", "--json", "-q", env={"HTTPS_PROXY": proxy.url()})
+    assert_one_clear_error(done, ExitCode.UNAVAILABLE)
+    assert done.document["error"]["code"] == "tls_error"
+    assert f"the certificate of {API} is not trusted" in done.stderr
+    assert proxy.asked == [f"{API}:443"]
+    assert world.sandbox.requests == []
+
+
+# A proxy that does not let the call through
+
+
+@pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
+def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: type[Proxy]) -> None:
+    proxy = world.start(kind(world.hosts, ("ada", "another")))
+    done = world.seedream(
+        "generate", "fox", "--json", "--verbose", env={"HTTPS_PROXY": proxy.url(login=LOGIN), **world.trusted}
+    )
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert done.document["error"]["code"] == "proxy_error"
+    assert "the proxy does not let the call through" in done.stderr
+    assert proxy.connections == 1
+    assert world.sandbox.requests == []
+    assert_unsaid(world.seedream, done)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World, scheme: str) -> None:
+    login = ":".join(quote(part, safe="") for part in LOGIN)
+    with socket.socket() as nobody:
+        # Taken, so that nobody else listens there either.
+        nobody.bind(("127.0.0.1", 0))
+        there = f"127.0.0.1:{nobody.getsockname()[1]}"
+        done = world.seedream(
+            "config", "check", "--json", "-v", env={"ALL_PROXY": f"{scheme}://{login}@{there}"}
+        )
+    assert done.exit_code == ExitCode.UNAVAILABLE
+    assert done.document["error"]["message"] == f"no connection to the proxy {there}"
+    assert_unsaid(world.seedream, done)
+
+
+def test_a_crash_does_not_show_a_proxys_password(world: World) -> None:
+    hooks = Path(world.seedream.environment["PYTHONPATH"])
+    (hooks / "sitecustomize.py").write_text("import uuid\ndel uuid.uuid4\n")
+    env = {"ALL_PROXY": world.socks(LOGIN).url(), **world.trusted}
+    done = world.seedream("generate", "fox", "--verbose", env=env)
+    assert "Traceback" in done.stderr
+    assert_unsaid(world.seedream, done)
+
+
+# Values that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("HTTPS_PROXY", "ftp://ada:pa55@127.0.0.1:1", id="an unknown scheme"),
+        pytest.param("ALL_PROXY", "socks4://ada:pa55@127.0.0.1:1", id="SOCKS4"),
+        pytest.param("https_proxy", "pa55 is no URL", id="no URL"),
+        pytest.param("HTTPS_PROXY", "http://ada:pa55@", id="no host"),
+        pytest.param("HTTPS_PROXY", "http://ada:pa55@127.0.0.1:port", id="a port that is no number"),
+        pytest.param("HTTP_PROXY", "http://ada:pa55@127.0.0.1:99999", id="a port beyond all ports"),
+        pytest.param("HTTPS_PROXY", " http://ada:pa55@127.0.0.1:1", id="a blank in front"),
+        pytest.param("ALL_PROXY", f"socks5://ada:pa55{'x' * 255}@127.0.0.1:1", id="too long for SOCKS"),
+        pytest.param("NO_PROXY", "[::1]", id="an IPv6 address in brackets"),
+        pytest.param("no_proxy", "localhost;pa55 {}", id="hosts that are none"),
+        pytest.param("SSL_CERT_FILE", "{home}/nothing.pem", id="no such file"),
+        pytest.param("SSL_CERT_FILE", "{home}", id="a folder instead of a file"),
+        pytest.param("SSL_CERT_FILE", "{home}/bytes", id="a file without certificates"),
+        pytest.param("SSL_CERT_DIR", "{home}/nothing", id="no such folder"),
+        pytest.param("SSL_CERT_DIR", "{home}/bytes", id="a file instead of a folder"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_clear_line(world: World, variable: str, value: str) -> None:
+    home = world.seedream.environment["HOME"]
+    (Path(home) / "bytes").write_bytes(bytes(range(256)))
+    proxy = world.http()
+    # With another variable in order, as it might be.
+    env = {"HTTPS_PROXY" if variable != "HTTPS_PROXY" else "HTTP_PROXY": proxy.url()}
+    done = world.seedream("generate", "fox", "--json", env={**env, variable: value.replace("{home}", home)})
+    assert_one_clear_error(done, ExitCode.USAGE)
+    assert done.document["error"]["code"] == "invalid_environment"
+    assert done.document["error"]["message"].startswith(f"{variable} in the environment cannot be used: ")
+    assert "pa55" not in done.stdout + done.stderr
+    assert proxy.connections == 0
+    assert world.left == []
