@@ -70,6 +70,11 @@ def run(arguments: list[str]) -> int:
     if not wants_colour(sys.stdout, os.environ):
         # Typer would otherwise colour help in a pipe under GitHub Actions and FORCE_COLOR=0.
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+    for variable in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        # Typer and rich fall over what is no number.
+        size = os.environ.get(variable, "")
+        if size and not (size.isascii() and size.isdecimal() and len(size) < 6):
+            del os.environ[variable]
     try:
         # On Windows Typer would expand $VAR in arguments, which can carry the key into a prompt.
         code = app(
@@ -88,8 +93,10 @@ def run(arguments: list[str]) -> int:
         # Help whose reader left early, which rich answers with SystemExit: that is no failure.
         code = 0
     except OSError as error:
-        # Commands answer for themselves: this is help or a version that stdout did not take.
-        full = NotSaved(f"stdout cannot be written to: {error.strerror}", code="stdout_full")
+        # Commands answer for themselves: this is help or a version that stdout did not take, or, where it
+        # is about a file, a module that could not be opened.
+        what = f"{error.filename} cannot be opened" if error.filename else "stdout cannot be written to"
+        full = NotSaved(f"{what}: {error.strerror}", code="stdout_full" if not error.filename else "system")
         code = _refuse(full, arguments)
     return code if isinstance(code, int) else 0
 

@@ -159,15 +159,30 @@ class Part:
 
 
 def check_folder(trial: Path, shield: Shield = nullcontext) -> None:
-    """Make the folder of the file ``trial``, and that file for a moment.
+    """Make the folder of the file ``trial``, and a file in it for a moment.
 
     Only trying tells: permissions say yes to root where the file system says no. Raises InvalidOutput.
     """
+    if _takes_unnamed(trial.parent):
+        return
     try:
         with Part(trial, shield):
             pass
     except NotSaved as error:
-        raise InvalidOutput(error.message) from None
+        # Where another program is saving, files can be made.
+        if error.code != "busy":
+            raise InvalidOutput(error.message) from None
+
+
+def _takes_unnamed(folder: Path) -> bool:
+    """Whether a file without a name can be made there: Linux removes it however the program ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
+    except (AttributeError, OSError):
+        # No such files in this system, or a folder that takes none: a named one will tell.
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str | None:

@@ -468,12 +468,28 @@ def test_a_part_that_vanished_is_no_crash(folder: Path, part: Part) -> None:
 # Looking at files
 
 
+@pytest.fixture(params=["unnamed", "named"])
+def trial(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the files that Linux removes by itself, and as on other systems."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+
+@pytest.mark.usefixtures("trial")
 def test_a_folder_is_made_before_anything_is_paid(tmp_path: Path) -> None:
     check_folder(tmp_path / "a" / "b" / ".trial")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     check_folder(tmp_path / "a" / "b" / ".trial")
 
 
+@pytest.mark.usefixtures("trial")
+def test_a_folder_in_which_another_program_is_saving_can_be_written_to(tmp_path: Path) -> None:
+    with Part(tmp_path / ".trial"):
+        check_folder(tmp_path / ".trial")
+        assert [path.name for path in tmp_path.iterdir()] == [".trial"]
+
+
+@pytest.mark.usefixtures("trial")
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -481,6 +497,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
             check_folder(folder / ".trial")
 
 
+@pytest.mark.usefixtures("trial")
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
 def test_a_folder_that_only_trying_shows_to_be_closed_is_refused() -> None:
     with pytest.raises(InvalidOutput, match="cannot write in /proc"):

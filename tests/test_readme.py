@@ -9,6 +9,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from faults import table as faults
+from faults.test_random_runs import HOMES, TESTS
 from support.program import Program
 
 import seedream_cli
@@ -45,6 +47,15 @@ def test_its_settings_are_the_programs() -> None:
         [key.name, "` or `".join(key.variables), key.default or "", key.what] for key in KEYS.values()
     ]
     assert [[cell.strip("`") for cell in row] for row in rows("setting")] == expected
+
+
+def test_its_table_of_faults_is_the_one_that_is_tested() -> None:
+    table = list(faults.rows())
+    often = re.compile(" (once|for ever)$")
+    kinds, stages = {often.sub("", row.fault) for row in table}, {row.stage for row in table}
+    assert f"a table of {len(table)} rows, {len(kinds)} faults" in README
+    assert f"at {len(stages)} stages" in README
+    assert f"{TESTS * HOMES} homes" in README
 
 
 def test_its_models_and_ratios_are_the_programs() -> None:

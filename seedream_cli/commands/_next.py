@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import SeedreamError
 from ..models import Operation
 from ..output.text import clean
+from ..settings import may_be_key
 from ._options import Options, ServiceOptions, TaskOptions
 
 #: Hints that are about the service in use.
@@ -28,12 +29,19 @@ class Next:
             chosen.append("--sandbox")
         elif isinstance(self.options, ServiceOptions):
             for name, value in self.options.flags().items():
-                chosen += [f"--{name.replace('_', '-')}", value] if value is not None else []
+                if value is not None and not (name == "api_key_file" and may_be_key(value)):
+                    chosen += [f"--{name.replace('_', '-')}", value]
         return shlex.join(["seedream", words[0], *chosen, *words[1:]])
 
-    def resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
-        """What carries these operations on, with what keeps ``error`` from coming again."""
-        options = ["--overwrite"] if self.overwrite else []
+    def resume(
+        self, *operations: Operation, error: SeedreamError | None = None, output: str | None = None
+    ) -> str:
+        """What carries these operations on, with what keeps ``error`` from coming again.
+
+        ``output`` is where to, if that is not where their history has it.
+        """
+        options = ["-o", output] if output else []
+        options += ["--overwrite"] if self.overwrite else []
         options += error.resume_with if error is not None else ()
         tasks = [operation for operation in operations if operation.task_id]
         if not tasks:

@@ -22,6 +22,7 @@ from ..errors import (
     AuthenticationProblem,
     ExitCode,
     HistoryUnusable,
+    NotSaved,
     SeedreamError,
     Stopped,
     UsageProblem,
@@ -31,6 +32,7 @@ from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
 from ..output.report import Failure
+from ..settings import KEYS
 from ._next import Next
 from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
@@ -69,6 +71,8 @@ class Session:
         #: The exit code of a command that does not end by itself.
         self.ends_with: ExitCode | None = None
         self._overwrite = False
+        #: Where images go by an -o that the commands to run next have to repeat.
+        self.moved_to: str | None = None
         self._failure: Failure | None = None
         self._placed: set[Path] = set()
 
@@ -177,6 +181,22 @@ class Session:
             return self.next.remedy(error)
         return self.next.store_key((self.settings.key_place or ("", ""))[1])
 
+    def _resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
+        """The command that carries these operations on, to the same place."""
+        output = self.moved_to
+        if output is None and len(operations) == 1 and self._is_unrecorded(operations[0]):
+            output = operations[0].output
+        return self.next.resume(*operations, error=error, output=output)
+
+    def _is_unrecorded(self, operation: Operation) -> bool:
+        """Whether the history could not take the answer: it does not know where this task's image goes."""
+        if operation.task_id is None or operation.request is None:
+            return False
+        try:
+            return self.history.find(operation.service, operation.task_id) is None
+        except HistoryUnusable:
+            return True
+
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
         commands = [remedy] if (remedy := self._remedy(error)) else []
@@ -184,7 +204,7 @@ class Session:
             # What does not exist cannot be resumed; the list has what does.
             commands.append(self.next.command("status"))
         elif operation is not None and _can_be_resumed(operation, error):
-            commands.append(self.next.resume(operation, error=error))
+            commands.append(self._resume(operation, error=error))
         return Failure(error, operation, " && ".join(commands) or None)
 
     def _is_answer(self, failure: Failure) -> bool:
@@ -209,7 +229,7 @@ class Session:
             self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self._remedy(error)) else []
         if left:
-            commands.append(self.next.resume(*(tasks or left[:1])))
+            commands.append(self._resume(*(tasks or left[:1])))
         only = left[0] if len(left) == 1 else None
         self._failure = Failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
@@ -217,19 +237,33 @@ class Session:
     def crash(self, error: Exception) -> None:
         """A bug: one line and how to report it, the traceback only where it was asked for."""
         if self.options.verbose:
-            for line in "".join(traceback.format_exception(error)).splitlines():
+            for line in self._without_key("".join(traceback.format_exception(error))).splitlines():
                 self.reporter.say(line)
         unforeseen = SeedreamError(
-            f"unforeseen {type(error).__name__}: {str(error)[:200]}",
+            f"unforeseen {type(error).__name__}: {self._without_key(str(error))[:200]}",
             code="unforeseen",
             detail="This is a bug: please report it with what the same command prints with --verbose.",
         )
         self.fail(unforeseen)
 
+    def _without_key(self, text: str) -> str:
+        """The text of an exception, which may hold what was in someone's hands."""
+        from ..wire import masked
+
+        # Nothing more is resolved here: that may be what has just failed.
+        keys = [vars(self).get("api_key"), *map(os.environ.get, KEYS["api_key"].variables)]
+        for key in keys:
+            text = masked(text, key)
+        return text
+
     def conclude(self, problem: Exception | None) -> None:
         """Tell what ended the call before its work was done."""
         if isinstance(problem, SeedreamError):
             self.fail(problem)
+        elif isinstance(problem, OSError):
+            # Every refusal that was foreseen is an error of ours by now: this one is the machine's, no bug.
+            reason = problem.strerror or str(problem)
+            self.fail(NotSaved(f"the system does not let the program go on: {reason}", code="system"))
         elif problem is not None:
             self.crash(problem)
 
@@ -253,7 +287,7 @@ class Session:
     def _fail_for_stdout(self, full: SeedreamError) -> None:
         """Stdout did not take the answer: what was to be in it can be had again."""
         left = [operation for operation, _ in self._outcomes.values() if not operation.settled]
-        self.reporter.fail(Failure(full, None, self.next.resume(*left) if left else None))
+        self.reporter.fail(Failure(full, None, self._resume(*left) if left else None))
 
     def _sandbox(self) -> str:
         """Start the stand-in of the API inside this process; its base URL."""

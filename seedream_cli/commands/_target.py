@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import Setting
 from ..errors import InvalidOutput
 from ..events import Ended, Event, Kept
 from ..models import Operation, Status
 from ..output.streams import is_terminal
+from ..output.text import clean
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def wanted_output(run: Session, *, wait: bool = True) -> Output:
     from ..naming import parse_output
 
     setting = run.settings.get("output")
+    _refuse_unprintable(setting)
     where = parse_output(None if setting.origin == "default" else setting.value, cwd=os.getcwd())
     if where.stdout and run.options.json:
         raise InvalidOutput("-o - and --json both want stdout")
@@ -34,6 +37,15 @@ def wanted_output(run: Session, *, wait: bool = True) -> Output:
             "an image's bytes are not written to a terminal: send them on, as in -o - > image.png"
         )
     return where
+
+
+def _refuse_unprintable(output: Setting) -> None:
+    """Paths are printed as they are, one a line: nothing in them may be what a terminal or a log obeys."""
+    # A name that is no text is nobody's command.
+    text = output.value.encode("utf-8", "replace").decode("utf-8")
+    if clean(text) != text:
+        given = "the output" if output.rank == 0 else f"output from {output.origin}:"
+        raise InvalidOutput(f"{given} {text!r} has what a terminal or a CI service's log would obey")
 
 
 def existing(where: Output, operation: Operation, *, overwrite: bool = False) -> Path | None:
@@ -74,7 +86,8 @@ def prepare_folder(run: Session, where: Output, operation: Operation) -> None:
 
     if not where.stdout:
         folder = where.folder(fields_of(operation))
-        check_folder(part_path(folder / "image", operation.id, 0), run.stop.shield)
+        # By the name of the first image's own temporary file, which a later run would remove.
+        check_folder(part_path(folder / "image", operation.id, 1), run.stop.shield)
 
 
 def kept(operation: Operation, where: Output, path: Path) -> Generator[Event, None, None]:

@@ -70,6 +70,8 @@ def _download(
         if where is not None and operation.task_id is not None:
             refuse_taken(where, operation, overwrite=overwrite)
             prepare_folder(run, where, operation)
+    if output is not None:
+        run.moved_to = next((where.template for where in targets if where is not None), None)
     run.expect(operations)
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:

@@ -1,0 +1,121 @@
+"""Starts runs of the program through `zygote.py`, and stops them where a test wants to act."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .program import Result
+
+#: Where a run is stopped: "module:function", or any "call" or "line" of the program's, and which time.
+Point = tuple[str, int]
+
+
+class Zygote:
+    """The process that all runs of this test process are forked from."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="seedream-")
+        self.path = os.path.join(self._folder, "zygote")
+        script = Path(__file__).with_name("zygote.py")
+        self._process = subprocess.Popen(
+            [*_without_privileges(), sys.executable, str(script), self.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+        shutil.rmtree(self._folder)
+
+
+def _without_privileges() -> Sequence[str]:
+    """Root may write in any folder: without that capability, a read-only one is read-only for root too."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv"):
+        return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    return []
+
+
+class Run:
+    """One run of the program. ``act`` is called with it when it is stopped at ``at``.
+
+    ``clock``: seconds by which its time of day differs.
+    """
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        clock: float = 0.0,
+        at: Point | None = None,
+        act: Callable[[Run], None] = lambda run: None,
+    ) -> None:
+        #: Seconds by which its time of day is set when it goes on from where it was stopped.
+        self.set_clock_by = 0.0
+        self._act = act
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(60)
+        self._connection.connect(zygote.path)
+        outer, inner = zip(os.pipe(), os.pipe(), strict=True)
+        self._read: dict[int, bytes] = {}
+        self._readers = [threading.Thread(target=self._follow, args=(end,), daemon=True) for end in outer]
+        self._streams = outer
+        for reader in self._readers:
+            reader.start()
+        socket.send_fds(self._connection, [b"\0"], inner)
+        for end in inner:
+            os.close(end)
+        request = {"arguments": arguments, "env": dict(env), "cwd": str(cwd), "clock": clock, "at": at}
+        self._connection.sendall(json.dumps(request).encode() + b"\n")
+        self._lines = self._connection.makefile("rb")
+        self.pid = int(json.loads(self._lines.readline())["pid"])
+
+    def _follow(self, end: int) -> None:
+        with open(end, "rb") as stream:
+            self._read[end] = stream.read()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def result(self) -> Result:
+        """Wait for its end, and let it go on from where it was stopped."""
+        code = None
+        for line in self._lines:
+            told = json.loads(line)
+            if "at" in told:
+                self._act(self)
+                # Unless the act was its end.
+                with contextlib.suppress(OSError):
+                    self._connection.sendall(f"{self.set_clock_by}\n".encode())
+            if "exit" in told:
+                code = told["exit"]
+                break
+        self._lines.close()
+        self._connection.close()
+        for reader in self._readers:
+            reader.join(timeout=30)
+        stdout, stderr = (self._read[end] for end in self._streams)
+        assert isinstance(code, int), stderr.decode()
+        return Result(code, stdout.decode(), stderr.decode(), stdout)
