@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from .addresses import is_loopback
 from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
-from .settings import KEYS, did_you_mean, parse_key
+from .settings import KEYS, did_you_mean, may_be_key, parse_key
 
 #: The folder's name at the platform's places. Not `seedream`: another provider's tool has that name.
 APP_NAME = "apipod-seedream"
@@ -51,11 +51,14 @@ class Setting:
 
     @property
     def shown(self) -> str | None:
-        """The value as it may be shown: of a key, the last four characters if it can spare them."""
+        """The value as it may be shown: of a key, the last four characters if it can spare them.
+
+        A key may have been given as the name of its file.
+        """
         if self.value is None:
             return None
         text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
-        if not KEYS[self.key].secret:
+        if not KEYS[self.key].secret and not (self.key == "api_key_file" and may_be_key(text)):
             return text
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
@@ -259,8 +262,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        # Also what is not UTF-8, and numbers of more digits than Python reads.
+    except (ValueError, RecursionError) as error:
+        # Also what is not UTF-8, numbers of more digits than Python reads, and values nested too deep.
         raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
@@ -297,5 +300,9 @@ def _checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
             )
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
-        texts[name] = str(value)
+        try:
+            texts[name] = str(value)
+        except ValueError:
+            # In hexadecimal, Python reads more digits than it writes.
+            raise UsageProblem(f"{origin}: {name} is too large a number", code="invalid_setting") from None
     return texts

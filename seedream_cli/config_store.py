@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import read_config
 from .errors import UsageProblem
+from .private import make_folder, open_file
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -55,6 +57,7 @@ def _profile(document: TOMLDocument, profile: str) -> Any:
 def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
     """Let ``change`` have its way with the document; written only if it says that it did."""
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     # What the program could not read is refused in its own words, and left as it is.
     read_config(path)
@@ -66,7 +69,15 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
         document = tomlkit.parse(text)
         changed = change(document)
         if changed:
-            _write_whole(target, tomlkit.dumps(document).encode("utf-8"))
+            written = tomlkit.dumps(document)
+            # Among dotted keys, tomlkit puts some tables where they take what follows into themselves.
+            if tomllib.loads(written) != document.unwrap():
+                raise TOMLKitError("something else would be changed with it")
+            _write_whole(target, written.encode("utf-8"))
+    except (TOMLKitError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageProblem(
+            f"{path} has a form that only its author can change: {error}", code="config_unwritable"
+        ) from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written: {error.strerror}", code="config_unwritable") from None
     except UnicodeEncodeError:
@@ -75,11 +86,11 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
 
 
 def _write_whole(target: Path, data: bytes) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        # Created for its owner alone: a chmod afterwards would leave a moment in which others can read it.
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # O_EXCL follows no symbolic link that someone put at the name.
+        descriptor = open_file(part, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()

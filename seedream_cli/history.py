@@ -18,8 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import HistoryUnusable
-from .history_rows import SCHEMA, UPSERT, UPSERT_FILE, file_values_of, operation_of, values_of
+from .history_rows import (
+    SCHEMA,
+    UPSERT,
+    UPSERT_FILE,
+    UnreadableRow,
+    file_values_of,
+    operation_of,
+    values_of,
+)
 from .models import Operation
+from .private import make_folder, open_file
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
 VERSION = 1
@@ -38,12 +47,10 @@ class History:
         self._now = now
         self._lock = threading.Lock()
         with self._problems():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite would create the file readable by others: it is created here first.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            if os.name == "posix" and path.stat().st_mode & 0o077:
-                # It was made by something else, such as a restored backup.
-                path.chmod(0o600)
+            make_folder(path.parent)
+            # SQLite would create the file readable by others: it is created here first, and those that
+            # SQLite puts beside it have its mode.
+            os.close(open_file(path, os.O_RDWR))
             # Autocommit: every transaction below begins in so many words.
             self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
@@ -183,7 +190,7 @@ class History:
             raise HistoryUnusable(
                 f"the history keeps only Unicode text: {self.path}", detail=str(error)
             ) from error
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnreadableRow) as error:
             busy = " (another program holds it)" if "locked" in str(error) else ""
             raise HistoryUnusable(
                 f"the history cannot be used: {self.path}{busy}",
@@ -222,5 +229,7 @@ def _merged(before: Operation | None, now: Operation) -> Operation:
 
 def _is_corrupt(error: Exception) -> bool:
     """Only a file that is no history can be put aside: a full disk or a missing permission passes."""
+    if isinstance(error, UnreadableRow):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

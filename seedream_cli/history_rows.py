@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -53,6 +54,9 @@ CREATE TABLE states (
 CREATE INDEX states_by_operation ON states (operation, at);
 """
 
+#: The year 2514 in Unix seconds: no system's calendar ends before it.
+_LATEST_TIME = 2.0**34
+
 #: Columns of `operations` that are kept as they are in the Operation.
 _PLAIN = (
     *("id", "service", "created", "output", "idempotency_key", "key_id", "task_id", "status", "progress"),
@@ -69,6 +73,10 @@ UPSERT_FILE = (
     "INSERT OR REPLACE INTO files VALUES "
     "(:operation, :number, :path, :sha256, :bytes, :media_type, :width, :height)"
 )
+
+
+class UnreadableRow(ValueError):
+    """A row that this program did not write: an editor did, or a disk that is failing."""
 
 
 def values_of(operation: Operation) -> dict[str, Any]:
@@ -89,15 +97,88 @@ def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def operation_of(row: Any, files: Iterable[Any]) -> Operation:
-    """The operation of a row, with the rows of its files; rows are indexed by the names of their columns."""
-    plain = {name: row[name] for name in _PLAIN}
-    plain["output"] = _kept_path(row["output"])
-    request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
-    saved = tuple(
-        SavedFile(**{**{name: file[name] for name in SavedFile.__slots__}, "path": _kept_path(file["path"])})
-        for file in files
-    )
-    return Operation(**plain, request=request, results=tuple(json.loads(row["results"])), files=saved)
+    """The operation of a row, with the rows of its files; rows are indexed by the names of their columns.
+
+    Raises UnreadableRow.
+    """
+    try:
+        plain = {name: row[name] for name in _PLAIN}
+        plain["output"] = _kept_path(row["output"])
+        request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
+        saved = tuple(
+            SavedFile(
+                **{**{name: file[name] for name in SavedFile.__slots__}, "path": _kept_path(file["path"])}
+            )
+            for file in files
+        )
+        results = tuple(json.loads(row["results"]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise UnreadableRow("an entry of it cannot be read") from None
+    operation = Operation(**plain, request=request, results=results, files=saved)
+    _check(operation, _OPERATION)
+    if request is not None:
+        _check(request, _REQUEST)
+    for file in saved:
+        _check(file, _FILE)
+    return operation
+
+
+def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
+    for name, is_kind in kinds.items():
+        if not is_kind(getattr(thing, name)):
+            raise UnreadableRow(f"an entry of it cannot be read ({name})")
+
+
+def _text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        # A lone surrogate, which JSON's escapes can write.
+        return False
+
+
+def _texts(values: Iterable[object]) -> bool:
+    return all(map(_text, values))
+
+
+def _time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _LATEST_TIME
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _path(value: object) -> bool:
+    return isinstance(value, str) and os.path.isabs(value) and "\0" not in value
+
+
+def _optional(is_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_kind(value)
+
+
+# SQLite holds a column to nothing: these tell what each is.
+_OPERATION = {
+    **dict.fromkeys(_PLAIN, _optional(_text)),
+    **dict.fromkeys(("id", "service", "status"), _text),
+    **dict.fromkeys(("accepted", "seconds"), _optional(_time)),
+    "created": _time,
+    "progress": _optional(_count),
+    "output": _path,
+    "results": _texts,
+}
+_REQUEST = {
+    **dict.fromkeys(("prompt", "model", "aspect_ratio", "quality"), _text),
+    "callback_url": _optional(_text),
+    "image_urls": _texts,
+}
+_FILE = {
+    **dict.fromkeys(("number", "bytes"), _count),
+    **dict.fromkeys(("width", "height"), _optional(_count)),
+    "sha256": _text,
+    "media_type": _optional(_text),
+    "path": _path,
+}
 
 
 def _path_to_keep(path: str) -> str | bytes:

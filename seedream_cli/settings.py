@@ -24,6 +24,8 @@ from .naming import DEFAULT_TEMPLATE, parse_output
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
+_NAME_OF_SETTING = re.compile(r"[A-Za-z_-]{1,32}")
+
 #: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
 LONGEST = 30 * 86400.0
 DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
@@ -75,6 +77,11 @@ def parse_key(value: str) -> str:
     if not value or not all("\x21" <= char <= "\x7e" for char in value):
         raise ValueError("a key is printable ASCII without blanks")
     return value
+
+
+def may_be_key(file: str) -> bool:
+    """Whether what was given as the name of a key's file may be the key itself: there is no such file."""
+    return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
 
 
 def parse_base_url(value: str) -> str:
@@ -163,8 +170,10 @@ def known(name: str) -> Key:
         )
     key = KEYS.get(name.replace("-", "_"))
     if key is None:
+        # What no setting could be called may be a key too.
+        called = repr(name) if _NAME_OF_SETTING.fullmatch(name) else "so"
         raise UsageProblem(
-            f"no setting is called {name!r}{did_you_mean(name, KEYS)}",
+            f"no setting is called {called}{did_you_mean(name, KEYS)}",
             code="unknown_setting",
             hint="seedream config list",
         )

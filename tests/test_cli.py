@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,3 +66,46 @@ def test_the_distributions_own_name_starts_the_same_program(seedream: Program) -
     for name in ("seedream", "apipod-seedream"):
         done = seedream.shell(f'"{Path(sys.executable).parent / name}" --version')
         assert done.stdout == seedream("--version").stdout
+
+
+#: Before the program: Typer thinks that this is Windows. What it is handed is on the command line too, from
+#: where Typer takes it where nothing is handed over; there alone it would expand it.
+AS_ON_WINDOWS = """
+import os, sys, types
+import typer.core
+
+assert callable(typer.core._click.utils._expand_args), "what this is about has another name now"
+typer.core.os = types.SimpleNamespace(**{**vars(os), "name": "nt"})
+main = typer.core._main
+
+def from_the_command_line(self, *, args=None, **options):
+    sys.argv[1:] = args or sys.argv[1:]
+    return main(self, args=None, **options)
+
+typer.core._main = from_the_command_line
+from seedream_cli.__main__ import main as program
+program()
+"""
+
+
+def test_no_argument_is_expanded_on_windows(seedream: Program) -> None:
+    """A variable in a prompt could be the key, and a star the names of files."""
+    (seedream.cwd / "fox.png").touch()
+    seedream.use("http://127.0.0.1:1/v1", key="sk-canary-4f9d2c7be1")
+    prompt = "a $SEEDREAM_API_KEY ${SEEDREAM_API_KEY} %SEEDREAM_API_KEY%"
+    for asked in (prompt, "*.png", "~"):
+        done = subprocess.run(
+            [sys.executable, "-c", AS_ON_WINDOWS, "generate", asked, "--dry-run", "--json"],
+            env=seedream.environment,
+            cwd=seedream.cwd,
+            capture_output=True,
+            check=True,
+        )
+        assert json.loads(done.stdout)["requests"][0]["json"]["prompt"] == asked
+
+
+@pytest.mark.parametrize("value", ["²", "wide", "9" * 5000], ids=["a digit", "a word", "too many digits"])
+def test_a_size_of_the_terminal_that_is_none_does_no_harm(seedream: Program, value: str) -> None:
+    done = seedream("--help", env=dict.fromkeys(("COLUMNS", "LINES", "TERMINAL_WIDTH"), value))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "seedream" in done.stdout

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from seedream_cli.config import Settings, fingerprint, service_of
 from seedream_cli.errors import MalformedKey, MissingKey, UsageProblem
@@ -158,6 +162,14 @@ def test_a_key_in_the_place_of_its_files_name_is_not_shown(resolve: Make) -> Non
     assert "SEEDREAM_API_KEY_FILE" in missing.value.message
 
 
+def test_a_key_in_the_place_of_its_files_name_is_not_listed(resolve: Make, tmp_path: Path) -> None:
+    named = resolve(environment={"SEEDREAM_API_KEY_FILE": "sk-hunter22-0123456789"}).get("api_key_file")
+    assert named.shown == "…6789"
+    (tmp_path / "a-file-that-is-there.txt").touch()
+    for path in ("keys/mine", "/run/secrets/seedream", str(tmp_path / "a-file-that-is-there.txt"), "-"):
+        assert resolve(environment={"SEEDREAM_API_KEY_FILE": path}).get("api_key_file").shown == path
+
+
 def test_a_missing_key_names_the_ways_to_give_one(resolve: Make) -> None:
     with pytest.raises(
         MissingKey, match=r"SEEDREAM_API_KEY.*--api-key-file.*store one.*--sandbox"
@@ -266,6 +278,9 @@ def test_what_else_a_projects_file_has_is_the_manifests_affair(resolve: Make) ->
         ("[profiles.default]\nmodel = ['x']\n", "model is neither text nor a number"),
         ("[profiles.default]\ntimeout = true\n", "timeout is neither text nor a number"),
         ("[profiles.default]\nmodel = 2026-01-01\n", "model is neither text nor a number"),
+        (f"[profiles.default]\nmax_bytes = 0x{'f' * 5000}\n", "max_bytes is too large a number"),
+        (f"x = {'[' * 100_000}", r"config\.toml is not valid TOML"),
+        (f"x = {'{a=' * 50_000}", r"config\.toml is not valid TOML"),
     ],
 )
 def test_a_config_that_cannot_be_understood_is_refused(resolve: Make, config: str, words: str) -> None:
@@ -286,6 +301,48 @@ def test_a_projects_file_that_cannot_be_understood_is_refused(
 ) -> None:
     with pytest.raises(UsageProblem, match=words):
         resolve(project=project).value("model")
+
+
+#: What such files are made of, and what breaks their readers.
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("profile", "profiles", "styles", "default", "work", "defaults", "dir", *KEYS),
+            *("=", ".", "[", "]", "[[", "]]", "{", "}", ",", "#", "\n", "\n", "\n", " ", "_"),
+            *('"', "'", '"""', "\\u0000", "\\ud800", "\x00", "\x1b", "\r", "\u202e", "é", "\ufeff"),
+            *(
+                "1",
+                "-1",
+                "1e999",
+                "nan",
+                "inf",
+                f"0x{'f' * 5000}",
+                "9" * 5000,
+                "true",
+                "07:32:00",
+                '"x"',
+                "''",
+            ),
+            *("[profiles.default]\n", "[defaults]\n", "api_key = ", "profile = ", "timeout = ", "output = "),
+        ]
+    ),
+    max_size=14,
+).map(lambda pieces: "".join(pieces).encode("utf-8", "surrogatepass"))
+
+
+@given(PIECES | st.binary(max_size=60))
+@example(b"[profiles.default]\nmax_bytes = 0x" + b"f" * 5000)
+@example(b"[defaults]\nmax_bytes = 0x" + b"f" * 5000)
+@example(b"x = " + b"[" * 5000)
+def test_any_file_has_settings_or_is_refused(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        for name in ("config.toml", "seedream.toml"):
+            (Path(folder) / name).write_bytes(content)
+            for key in KEYS:
+                with suppress(UsageProblem, MalformedKey):
+                    shown = Settings({}, Path(folder), Path(folder) / "config.toml").get(key).shown
+                    assert shown is None or isinstance(shown, str)
+            (Path(folder) / name).unlink()
 
 
 def test_a_config_that_is_not_utf8_is_refused(resolve: Make, tmp_path: Path) -> None:

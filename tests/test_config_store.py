@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import secrets
 import signal
 import stat
 import tomllib
@@ -42,14 +43,67 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_new_config_is_for_its_owner_alone(config: Path) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
+def test_a_new_config_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    config = tmp_path / "above" / "folder" / "config.toml"
+    before = os.umask(umask)
     try:
         set_value(config, "default", "model", "x")
     finally:
         os.umask(before)
-    assert (mode(config), mode(config.parent)) == (0o600, 0o700)
+    assert (mode(config), mode(config.parent), mode(config.parent.parent)) == (0o600, 0o700, 0o700)
     assert config.read_text() == '[profiles.default]\nmodel = "x"\n'
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
+def test_nobody_else_can_read_a_config_while_it_is_written(
+    config: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    seen: list[int] = []
+
+    def watched(descriptor: int) -> None:
+        seen.extend(mode(each) for each in config.parent.iterdir())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    opened, made = os.open, os.mkdir
+
+    def made_first(path: Path, first: int = 0o777) -> None:
+        assert first == 0o700
+        made(path, first)
+
+    def at_first(path: Path, flags: int, first: int = 0o777) -> int:
+        # What a file is made with cannot be taken back from whoever opens it in that moment.
+        seen.append(first & 0o077 | 0o600)
+        return opened(path, flags, first)
+
+    monkeypatch.setattr(os, "open", at_first)
+    monkeypatch.setattr(os, "mkdir", made_first)
+    before = os.umask(umask)
+    try:
+        set_value(config, "default", "api_key", "sk-test-0123456789")
+    finally:
+        os.umask(before)
+    assert seen == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("leads_to", ["a file", "nowhere"])
+def test_a_link_at_the_temporary_name_is_not_followed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leads_to: str
+) -> None:
+    precious = tmp_path / "precious.txt"
+    if leads_to == "a file":
+        precious.write_text("do not touch")
+    config.parent.mkdir()
+    # Nobody can foretell the name: here it is.
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    (config.parent / ".config.toml.00000000.part").symlink_to(precious)
+    with pytest.raises(UsageProblem, match="File exists"):
+        set_value(config, "default", "api_key", "sk-test-0123456789")
+    assert not config.exists()
+    if leads_to == "a file":
+        assert precious.read_text() == "do not touch"
+    else:
+        assert not precious.exists()
 
 
 def test_comments_and_order_are_kept(config: Path) -> None:
@@ -114,6 +168,24 @@ def test_a_config_that_cannot_be_understood_is_left_alone(config: Path, content:
     with pytest.raises(UsageProblem, match=r"config\.toml"):
         unset_value(config, "default", "model")
     assert config.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param('profiles.work.model = "x"\nprofile = "work"\n', id="a table would take what follows"),
+        pytest.param("[profiles.default]\nx = " + "[" * 150 + "]" * 150 + "\n", id="many levels"),
+        pytest.param("[styles]\nx = " + "[" * 100_000, id="too many levels"),
+        pytest.param("styles" + ".a" * 150 + " = 1\n", id="a long key"),
+    ],
+)
+def test_a_config_that_cannot_be_changed_without_loss_is_left_alone(config: Path, content: str) -> None:
+    config.parent.mkdir()
+    config.write_text(content)
+    with pytest.raises(UsageProblem, match=r"config\.toml"):
+        set_value(config, "default", "model", "x")
+    assert config.read_text() == content
+    assert os.listdir(config.parent) == ["config.toml"]
 
 
 @pytest.mark.parametrize(("profile", "value"), [("default", "caf\udce9"), ("caf\udce9", "x")])

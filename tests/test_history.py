@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sqlite3
 import stat
@@ -12,21 +13,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.program import Program
 from support.raw import Exchange, RawServer, accepted
 from support.tasks import SERVICE, operation, played
 
 from seedream_cli import jobs
 from seedream_cli.client import Client
+from seedream_cli.commands.status import _row
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
+from seedream_cli.history_rows import SCHEMA
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
+from seedream_cli.naming import Output, fields_of, part_path
+from seedream_cli.output.json import dumped
+from seedream_cli.output.report import task_document
+from seedream_cli.output.table import table
+from seedream_cli.output.text import duration
 
 KEY = "sk-test-0123456789"
 
@@ -215,17 +224,31 @@ def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
 # Who may read it
 
 
-def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path) -> None:
-    before = os.umask(0)
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
+def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
         opened().record(operation(tmp_path))
     finally:
         os.umask(before)
+    # The folder above too: whoever may write there could put another one in its place.
+    for folder in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # The journal holds what the file does.
+    assert {each.name for each in path.parent.iterdir()} == {
+        path.name,
+        f"{path.name}-wal",
+        f"{path.name}-shm",
+    }
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+
+
+def test_a_folder_that_was_there_keeps_its_mode(opened: Open, path: Path, tmp_path: Path) -> None:
+    path.parent.parent.mkdir(mode=0o755)
+    opened()
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o755
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    files = list(path.parent.iterdir())
-    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
-    # The journal holds what the file does: it is among those that were looked at.
-    assert len(files) > 1
 
 
 def test_the_key_is_never_in_the_files_bytes(
@@ -426,6 +449,70 @@ def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_p
     broken = opened()
     with pytest.raises(HistoryUnusable):
         broken.recent(SERVICE, limit=999)
+
+
+#: What a column may hold by another hand than this program's.
+STRANGE: list[object] = [
+    *(None, "", "x", "\0", b"", b"\xff\xfe", 0, -1, 7, 2**62, 1.5, -1e300, 1e300, float("inf")),
+    *("null", "3", "[]", "{}", "[3]", "[[]]", '["\\ud800"]', '"x"', "[" * 100_000, "9" * 5000, "NaN"),
+    '{"prompt": 3, "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
+    '{"prompt": "\\ud800", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
+    '{"prompt": "p", "model": [], "aspect_ratio": null, "quality": {}, "image_urls": 5}',
+    '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "image_urls": [1]}',
+    '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "callback_url": 1}',
+]
+COLUMNS = re.findall(
+    r"^    (\w+) (?:TEXT|REAL|INTEGER)", SCHEMA.partition("CREATE TABLE states")[0], re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
+def test_a_row_by_another_hand_is_an_operation_or_no_history(
+    opened: Open, path: Path, tmp_path: Path, column: str
+) -> None:
+    history = opened()
+    history.record(operation(tmp_path, task_id="task_1", results=("u",), files=(saved(tmp_path),)))
+    for value in STRANGE:
+        for name in ("operations", "files"):
+            # A column that this table lacks, and a value that it refuses, are no affair of this test.
+            with closing(sqlite3.connect(path)) as other, suppress(sqlite3.Error), other:
+                other.execute(f"UPDATE {name} SET {column} = ?", (value,))  # noqa: S608 - a name of the schema
+        try:
+            # Of whatever service it is by now.
+            found = history._select("1 = 1")
+        except HistoryUnusable as error:
+            assert str(path) in error.message
+            assert (error.hint or "").startswith("mv ")
+            continue
+        for each in found:
+            _shown(each)
+            history.record(each)
+
+
+def _shown(one: Operation) -> None:
+    """What every command does with an operation: name its files, list it, and print it."""
+    target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")
+    assert target.is_absolute()
+    part_path(target, one.id, 1)
+    assert table([_row(one)], width=None)
+    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
+    if one.seconds is not None:
+        duration(one.seconds)
+    if one.request is not None:
+        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
+
+
+def test_one_bad_row_is_told_by_the_program(seedream: Program) -> None:
+    seedream.use("http://127.0.0.1:1/v1")
+    row = operation(seedream.cwd, service="http://127.0.0.1:1/v1")
+    with closing(History(seedream.state / "history.sqlite3", now=time.time)) as history:
+        history.record(row)
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as other, other:
+        other.execute("UPDATE operations SET request = '{}'")
+    done = seedream("status")
+    assert (done.exit_code, done.stdout) == (ExitCode.NOT_SAVED, "")
+    assert "an entry of it cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])

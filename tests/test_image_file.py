@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -153,6 +155,45 @@ def test_a_png_without_image_data_is_refused() -> None:
 
 def test_a_png_of_empty_chunks_ends_the_walk() -> None:
     assert _reason(_png(_header(3, 2)) + _png((b"teXt", b""))[8:] * 500_000) == "the PNG has too many chunks"
+
+
+def test_a_webp_of_empty_chunks_ends_the_walk() -> None:
+    chunks = b"VP8X\x0a\0\0\0" + bytes(10) + b"ICCP\0\0\0\0" * 500_000
+    data = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    assert _reason(data) == "the WebP has too many chunks"
+
+
+class Watched(io.FileIO):
+    """A file of which nobody reads more than a little at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 <= size <= 65_536
+        return super().read(size)
+
+
+#: Beginnings whose next length leads far into the file, or beyond its end.
+ABSURD = {
+    "a png's chunk": _png(_header(3, 2)) + struct.pack(">I", 2**31 - 1) + b"IDAT",
+    "a png's chunk beyond all": _png(_header(3, 2)) + struct.pack(">I", 2**32 - 1) + b"IDAT",
+    "a png's text": _png(_header(3, 2)) + struct.pack(">I", 2**31 - 1) + b"tEXt",
+    "a jpeg's segment": b"\xff\xd8\xff\xe1\xff\xff",
+    "a jpeg's scan": IMAGES["jpeg, baseline"],
+    "a webp": b"RIFF\xff\xff\xff\xffWEBPVP8X\xf0\xff\xff\xff" + bytes(16),
+    "a webp's chunk": b"RIFF\xf0\xff\xff\xffWEBPVP8 \xf0\xff\xff\xff" + bytes(16),
+}
+
+
+@pytest.mark.parametrize("beginning", ABSURD.values(), ids=ABSURD)
+@pytest.mark.parametrize("size", [10**3, 5 * 10**9])
+def test_a_length_that_is_absurd_is_not_read(tmp_path: Path, beginning: bytes, size: int) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(beginning)
+    # Nothing but a hole: it takes no room on the disk.
+    os.truncate(path, size)
+    with Watched(path) as file, pytest.raises(DamagedImage) as caught:
+        inspect(file)
+    assert len(str(caught.value)) < 120
 
 
 def test_a_jpeg_may_leave_its_height_to_the_scan() -> None:

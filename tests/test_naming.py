@@ -324,6 +324,7 @@ def test_a_device_of_windows_is_no_name_with_any_ending(name: str) -> None:
 def test_literal_text_and_value_make_no_device_together() -> None:
     assert _named("CO{name}", replace(FOX, name="N")) == "_CON"
     assert _named("CONIN${name}", replace(FOX, name="x")) == "CONIN$x"
+    assert _named("{name}OUT$", replace(FOX, name="con")) == "_conOUT$"
 
 
 def test_no_name_ends_in_a_dot_or_blank() -> None:
@@ -361,7 +362,7 @@ def test_a_sidecar_fits_behind_the_longest_name() -> None:
 values = st.one_of(
     st.text(st.characters(), max_size=60),
     st.text(st.characters(categories=["Cs", "Cc", "Cf", "Mn", "Lo", "Po"]), max_size=300),
-    st.text(st.sampled_from("./\\:~ \0\n\u2215\uff0f\u202e\u200f-a雪"), max_size=20),
+    st.text(st.sampled_from("./\\:~ \0\n\u2215\uff0f\u29f5\u2044\uff3c\u202e\u200f-a雪"), max_size=20),
     st.sampled_from(["", ".", "..", "../", "CON", "nul.png", "COM¹", "/etc/passwd", "C:\\x", "~"]),
     st.sampled_from(["a" * 1000, "雪" * 1000, "𠀀" * 1000, "." * 1000, "\u0301" * 1000]),
 )
@@ -390,12 +391,48 @@ def test_no_value_leaves_its_folder(parts: list[str], fields: Fields, number: in
     _storable(free_name(target, 2).name)
 
 
+@pytest.mark.parametrize("field", ["slug", "task", "model", "ratio", "quality", "name"])
+@given(value=values)
+@example("\u29f5\u29f8\u2044\u2571\ufe68\uff3c\uff5e\u2024\ufe52\uff0e\uff0e\uff1a\u2236")
+@example("\u0338\u200b\ufeff\u00ad\U000e0041x")
+@example("~root")
+@example("--output=/etc/passwd")
+@example("x. . .")
+@example("CONIN$")
+@example("COM\u00b2.png")
+def test_a_value_alone_is_letters_digits_and_three_signs(field: str, value: str) -> None:
+    fields = replace(FOX, **{field: value})
+    for template, prefix in (
+        (f"{{{field}}}", ""),
+        (f"in/{{{field}}}/x", "in"),
+        (f"x-{{{field}}}.{{ext}}", ""),
+    ):
+        for name in Path(_named(template, fields)).parts:
+            _storable(name)
+            # Look-alikes of separators are signs, wherever Unicode has put them.
+            assert all(unicodedata.category(char)[0] in "LNM" or char in "._-" for char in name)
+            assert not name.startswith((".", "-", "~"))
+        assert _named(template, fields).startswith(prefix)
+        assert len(Path(_named(template, fields)).parts) == template.count("/") + 1
+
+
+@given(value=values)
+def test_a_long_value_keeps_what_tells_it_apart(value: str) -> None:
+    """The files of two tasks must not have one name, whatever is cut."""
+    long = value + "x" * 200
+    assert _named("{task}", replace(FOX, task=f"{long}1")) != _named("{task}", replace(FOX, task=f"{long}2"))
+
+
+DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+DEVICES |= {f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"}
+
+
 def _storable(name: str) -> None:
     assert name not in ("", ".", "..")
-    assert not set(name) & set("/\\\0:\n\u202e")
+    assert not set(name) & set("/\\\0:\n\u202e\u2215\uff0f\u29f5\u2044\uff3c")
     assert len(os.fsencode(name)) <= 255
     assert not name.endswith((".", " "))
-    assert name.split(".")[0].rstrip().upper() not in ("CON", "PRN", "AUX", "NUL", "COM1", "COM¹", "LPT1")
+    assert name.split(".")[0].rstrip().upper() not in DEVICES
 
 
 @given(values, values)

@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+import json
+import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from support.images import png
-from support.program import Program
-from support.raw import RawServer, Reply, accepted, answer, success
+from support.program import Program, Result
+from support.raw import Exchange, RawServer, Reply, accepted, answer, success
 
 from seedream_cli.sandbox.server import Sandbox
 
 KEY = "sk-canary-4f9d2c7be1"
-ECHO = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": f"bad_{KEY}"}}
-HEADERS = {"X-Request-ID": f"req_{KEY}", "X-Request-Cost": KEY, "Set-Cookie": f"key={KEY}"}
+#: One that looks different wherever it is written in another way.
+ODD_KEY = 'sk-odd/4f+9d=2c"7b\\e1&'
+#: So many of its characters are enough to tell a part of a key. The last four are shown on purpose.
+PART = 10
 
-#: Servers that say the key again wherever they can, by what they do.
-SERVERS: dict[str, tuple[Reply, ...]] = {
-    "401": (answer(401, ECHO, headers=HEADERS),),
-    "200 with an error": (answer(200, ECHO, headers=HEADERS),),
-    "400 as text": (answer(400, f"no: {KEY}".encode(), headers=HEADERS),),
-    "a task that fails": (
-        accepted("task_1", headers=HEADERS),
-        success({"status": "failed", "error_message": f"key {KEY}", "error_code": KEY}, headers=HEADERS),
-    ),
-    "a redirect": (answer(302, headers={"Location": f"https://elsewhere.test/?key={KEY}"}),),
-}
-COMMANDS = (
-    ["generate", "fox", "--timeout", "0"],
-    ["generate", "fox", "--timeout", "0", "--json"],
-    ["status"],
-    ["status", "--json"],
-    ["status", "task_1"],
-    ["download", "task_1", "--no-wait"],
-    ["download", "--pending", "--no-wait"],
-    ["generate", "--resume", "last", "--no-wait"],
-    ["config", "list"],
-    ["config", "list", "--json"],
-    ["config", "get", "api_key"],
-    ["config", "check"],
-    ["config", "check", "--json"],
-    ["generate", "fox", "--dry-run"],
-    ["generate", "fox", "--nope"],
-)
+Forked = Callable[..., Result]
+
+
+def forms(key: str) -> set[bytes]:
+    """What a key looks like to whoever searches for it."""
+    plain = {key, quote(key, safe=""), json.dumps(key)[1:-1], json.dumps(json.dumps(key)[1:-1])[1:-1]}
+    parts = {form[start : start + PART] for form in plain for start in range(len(form) - PART + 1)}
+    whole = {before + key.encode() for before in (b"", b"Bearer ", b"Bearer", b"x", b"xx")}
+    # What stands before it shifts its base64.
+    encoded = {base64.b64encode(each)[4:24] for each in whole}
+    return {part.encode() for part in parts} | encoded | {key.encode().hex().encode()}
+
+
+def shows(data: bytes | str, key: str = KEY) -> list[bytes]:
+    content = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    return [form for form in forms(key) if form in content]
 
 
 def written(seedream: Program) -> dict[Path, bytes]:
@@ -51,62 +45,347 @@ def written(seedream: Program) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
 
-#: Those that talk to the service: the others cannot repeat what it says but from the history.
-TALKING = [command for command in COMMANDS if command[:2] not in (["config", "list"], ["config", "get"])]
-
-
-def run_all(seedream: Program, commands: Sequence[list[str]] = COMMANDS) -> str:
-    said = ""
-    for command in commands:
-        done = seedream(*command, "--verbose")
-        said += done.stdout + done.stderr
-    return said
-
-
-@pytest.mark.parametrize("replies", SERVERS.values(), ids=SERVERS)
-def test_a_key_that_a_server_repeats_is_written_nowhere(
-    seedream: Program, start_raw: Callable[..., RawServer], replies: tuple[Reply, ...]
-) -> None:
-    server = start_raw(*replies)
-    seedream.use(server.base_url, key=KEY)
-    assert KEY not in run_all(seedream, TALKING[:-2])
-    assert [path for path, content in written(seedream).items() if KEY.encode() in content] == []
-    # It did arrive where it belongs, so the search was for the right word.
-    assert any(KEY in request.headers["authorization"] for request in server.requests)
-
-
-def test_a_key_is_written_nowhere_in_a_day_of_work(seedream: Program, sandbox: Sandbox) -> None:
-    seedream.use(sandbox.base_url, key=KEY)
-    said = run_all(seedream)
-    for more in (["-o", "fox.png"], ["-o", "-"], ["--json"], ["-q"]):
-        said += seedream("generate", "fox", "-v", *more).stderr
-    assert KEY not in said
-    assert [path for path, content in written(seedream).items() if KEY.encode() in content] == []
-    assert all(KEY not in str(request) for request in sandbox.requests if request.origin == "image")
-
-
-def test_a_stored_key_is_in_the_config_alone(seedream: Program, sandbox: Sandbox) -> None:
-    seedream.use(sandbox.base_url)
-    del seedream.environment["SEEDREAM_API_KEY"]
-    stored = seedream("config", "set", "api_key", "-", "--verbose", stdin=f"{KEY}\n")
-    assert KEY not in stored.stdout + stored.stderr + run_all(seedream)
-    assert [path for path, content in written(seedream).items() if KEY.encode() in content] == [
-        seedream.config
+def holding(seedream: Program, key: str = KEY) -> list[Path]:
+    """The files that hold the key, and those that are named after it."""
+    return [
+        path for path, content in written(seedream).items() if shows(content, key) or shows(str(path), key)
     ]
 
 
-def test_a_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox) -> None:
-    (seedream.cwd / "sitecustomize.py").write_text("import uuid\ndel uuid.uuid4\n")
+def test_the_search_finds_what_it_is_for() -> None:
+    for key in (KEY, ODD_KEY):
+        assert shows(f"no: {key}.", key)
+        assert shows(key[:12], key)
+        assert shows(quote(f"/?key={key}"), key)
+        assert shows(json.dumps({"message": json.dumps({"key": key})}), key)
+        assert shows(base64.b64encode(f"Bearer {key}".encode()), key)
+        assert not shows("sk-canary sk-odd/ …7be1", key)
+
+
+# Servers that say the key again wherever they can
+
+
+def echoing(key: str) -> dict[str, tuple[Reply, ...]]:
+    """Replies by what they do; the last one is repeated."""
+    told = {
+        "error": {
+            "message": f"Incorrect API key: {key}, {quote(key, safe='')}",
+            "code": f"bad_{key}",
+            key: key,
+        }
+    }
+    headers = {
+        "X-Request-ID": f"req_{key}",
+        "X-Request-Cost": key,
+        "Set-Cookie": f"key={key}",
+        "Content-Type": f"text/{key}",
+        "Retry-After": key,
+        "Server": key,
+    }
+    nested = json.dumps({"upstream": {"authorization": f"Bearer {key}"}})
+    large = answer(200, b"x" * 2_000_000, headers=headers)
+    return {
+        "401": (answer(401, told, headers=headers),),
+        "403 about the balance": (answer(403, {"message": f"quota of {nested}"}, headers=headers),),
+        "404": (answer(404, told, headers=headers),),
+        "429": (answer(429, told, headers={**headers, "Retry-After": "99999"}),),
+        "500 as text": (answer(500, f"no: {key}".encode(), headers=headers),),
+        "200 with an error": (answer(200, told, headers=headers),),
+        "200 as text": (answer(200, f"no: {key}".encode(), headers=headers),),
+        "too much": (large,),
+        "no gzip": (answer(200, key.encode(), headers={**headers, "Content-Encoding": "gzip"}),),
+        "half an answer": (answer(200, key.encode(), headers=headers, length=9999),),
+        "no HTTP": (f"{key} 200 {key}\r\n{key}\r\n\r\n".encode(),),
+        "a redirect": (answer(307, headers={**headers, "Location": f"https://{key[:9]}.test/?key={key}"}),),
+        "an account of that name": (success({key: key, "plan": key}, headers=headers),),
+        "a task of that name": (
+            accepted(key, headers=headers),
+            success({"status": key, "progress": key, "task_id": key}, headers=headers),
+        ),
+        "a task that fails": (
+            accepted("task_1", headers=headers),
+            success({"status": "failed", "error_message": f"key {key}", "error_code": key}, headers=headers),
+        ),
+        "an image of that name": (
+            accepted("task_1", headers=headers),
+            success(
+                {"status": "completed", "result": [f"https://127.0.0.1/{key}.png?{key}"]}, headers=headers
+            ),
+        ),
+    }
+
+
+#: All that talks to the service, and all that tells from the history what it said.
+TALKING = (
+    ["generate", "fox", "--verbose"],
+    ["generate", "fox", "--json"],
+    ["generate", "--resume", "last", "--verbose"],
+    ["status", "--verbose"],
+    ["status", "--json"],
+    ["status", "task_1", "--watch", "--json"],
+    ["download", "task_1", "--verbose"],
+    ["download", "--pending", "--no-wait"],
+    ["config", "check", "--verbose"],
+)
+SERVERS = [(KEY, name) for name in echoing(KEY)]
+SERVERS += [(ODD_KEY, name) for name in ("401", "a redirect", "a task of that name", "a task that fails")]
+
+
+@pytest.mark.parametrize(("key", "name"), SERVERS)
+def test_a_key_that_a_server_repeats_is_written_nowhere(
+    seedream: Program, forked: Forked, start_raw: Callable[..., RawServer], key: str, name: str
+) -> None:
+    server = start_raw(*echoing(key)[name])
+    seedream.use(server.base_url, key=key)
+    seedream.environment["SEEDREAM_TIMEOUT"] = "1"
+    said = ""
+    for command in TALKING:
+        done = forked(*command)
+        said += done.stdout + done.stderr
+        assert shows(done.raw, key) == [], command
+        assert shows(done.stderr, key) == [], command
+        assert "Traceback" not in done.stderr
+    assert holding(seedream, key) == []
+    # What came back was read, unless that is no answer.
+    assert ("***" in said) is (name != "no HTTP")
+    # It did arrive where it belongs, so the search was for the right word.
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {key}"}
+
+
+# Everything there is, with a service that knows its business
+
+DAY = (
+    *(["generate", "fox", "-v", "-o", name] for name in ("fox.png", "fox.png", "foxes/", "{task}.{ext}")),
+    *(["generate", "fox", "-v", "--json"], ["generate", "fox", "-q"], ["generate", "fox", "--no-wait", "-v"]),
+    ["generate", "fox", "--dry-run"],
+    ["generate", "fox", "--dry-run", "--json", "-v"],
+    ["generate", "fox", "-v", "--model", "none", "--callback-url", "https://a.test/"],
+    ["generate", "fox", "-v", "-o", "fox.png", "--skip-existing"],
+    ["generate", "fox", "-v", "-o", "fox.png", "--overwrite", "--max-bytes", "5"],
+    ["generate", "--resume", "last", "-v"],
+    ["generate", "--resume", "last", "-v", "--new-key"],
+    ["generate", "--resume", "op_nowhere", "-v"],
+    ["generate", "fox", "--sandbox", "-v"],
+    ["generate", "fox", "-v", "--base-url", "http://127.0.0.1:1/v1"],
+    ["generate", "fox", "-v", "--base-url", "http://api.test/v1"],
+    ["generate", "fox", "-v", "--sandbox", "--base-url", "http://127.0.0.1:1/v1"],
+    ["generate", "", "-v"],
+    ["generate", "fox", "--nope"],
+    ["status", "-v"],
+    ["status", "--json", "-v", "--limit", "3", "--state", "completed"],
+    ["status", "nowhere", "-v"],
+    ["status", "--sandbox", "-v"],
+    ["download", "--pending", "-v"],
+    ["download", "nowhere", "-v", "--json"],
+    ["download", "-v"],
+    *(["config", word] for word in ("list", "path", "check")),
+    *(["config", word, "--json", "-v"] for word in ("list", "path", "check")),
+    *(["config", "get", name, "-v"] for name in ("api_key", "api_key_file", "base_url", "nope")),
+    ["config", "set", "model", "seedream-v4.5", "-v"],
+    ["config", "unset", "model", "-v"],
+    ["config", "set", "api_key", "-v"],
+    ["config", "list", "--profile", "nope"],
+    ["sandbox", "--fault", "nope", "-v"],
+    *(
+        ["--help"],
+        ["--version"],
+        ["generate", "--help"],
+        ["config", "--help"],
+        ["sandbox", "--help"],
+        ["nope"],
+    ),
+)
+
+
+def give_key(seedream: Program, place: str) -> list[Path]:
+    """Have the program find the key in this place; the files of its home that hold it now."""
+    seedream.environment.pop("SEEDREAM_API_KEY", None)
+    if place == "environment":
+        seedream.environment["SEEDREAM_API_KEY"] = KEY
+    elif place == "the provider's variable":
+        seedream.environment["APIPOD_API_KEY"] = KEY
+    elif place == "file":
+        file = seedream.cwd.parent.parent / "key.txt"
+        file.write_text(f"{KEY}\n")
+        seedream.environment["SEEDREAM_API_KEY_FILE"] = str(file)
+    else:
+        stored = seedream("config", "set", "api_key", "-", "--verbose", stdin=f"{KEY}\n")
+        assert (stored.exit_code, shows(stored.stdout + stored.stderr)) == (0, [])
+        return [seedream.config]
+    return []
+
+
+@pytest.mark.parametrize("place", ["environment", "config"])
+def test_a_key_is_written_nowhere_in_a_day_of_work(
+    seedream: Program, forked: Forked, sandbox: Sandbox, place: str
+) -> None:
+    expected = give_key(seedream, place)
+    codes = set()
+    for command in DAY:
+        done = forked(*command)
+        codes.add(done.exit_code)
+        assert shows(done.raw) == [], command
+        assert shows(done.stderr) == [], command
+    to_stdout = seedream("generate", "fox", "-v", "-o", "-")
+    assert (to_stdout.raw, shows(to_stdout.stderr)) == (png(), [])
+    # It was a day with all kinds of ends, but none that is a bug.
+    assert codes >= {0, 2, 6, 7, 9}
+    assert 1 not in codes
+    assert holding(seedream) == expected
+    assert any(KEY in str(request) for request in sandbox.requests)
+    assert all(not shows(str(request)) for request in sandbox.requests if request.origin == "image")
+
+
+@pytest.mark.parametrize("place", ["the provider's variable", "file"])
+def test_a_key_of_another_place_is_written_nowhere_either(
+    seedream: Program, forked: Forked, start_raw: Callable[..., RawServer], place: str
+) -> None:
+    server = start_raw(answer(401, {"message": f"no: {KEY}"}))
+    seedream.use(server.base_url)
+    give_key(seedream, place)
+    for command in (["generate", "fox", "-v"], ["status", "--json"], ["config", "check"], ["config", "list"]):
+        done = forked(*command)
+        assert shows(done.stdout + done.stderr) == [], command
+    assert holding(seedream) == []
+    assert KEY in str(server.requests)
+
+
+def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    seen: dict[str, list[Path]] = {}
+    lines: dict[str, list[str]] = {}
+
+    def looked(what: str, reply: bytes) -> Callable[[Exchange], None]:
+        def look(exchange: Exchange) -> None:
+            seen[what] = holding(seedream)
+            lines[what] = list(command_lines())
+            exchange.connection.sendall(reply)
+
+        return look
+
+    host = start_raw(looked("the image", answer(200, png())))
+    done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
+    server = start_raw(looked("the create", accepted()), looked("the status", done))
+    seedream.use(server.base_url)
+    del seedream.environment["SEEDREAM_API_KEY"]
+    assert seedream("config", "set", "api_key", "-", stdin=KEY).exit_code == 0
+    assert seedream("generate", "fox").exit_code == 0
+    # Its journal is there at that moment, and so is the image's temporary file.
+    assert seen == {what: [seedream.config] for what in ("the create", "the status", "the image")}
+    assert [each for each in lines.values() if any("seedream_cli" in line for line in each)] != []
+    assert [line for each in lines.values() for line in each if shows(line)] == []
+
+
+def command_lines() -> Iterable[str]:
+    """Of every process, as anyone may read them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+
+
+def test_a_sandbox_that_serves_keeps_and_logs_no_key(seedream: Program, forked: Forked) -> None:
+    running = seedream.start("sandbox", "--verbose", "--seconds", "0")
+    running.wait_for(lambda: "\n" in running.stdout)
+    seedream.use(running.stdout.strip(), key=KEY)
+    assert forked("generate", "fox").exit_code == 0
+    assert forked("generate", "fox", env={"SEEDREAM_API_KEY": f"{KEY}-invalid"}).exit_code == 4
+    done = running.stop(signal.SIGINT)
+    assert "POST /sandbox/v1/images/generations 401" in done.stderr
+    assert shows(done.stdout + done.stderr) == []
+    assert holding(seedream) == []
+
+
+# Keys in wrong places
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "fox", "--api-key", KEY],
+        ["generate", "fox", f"--api-key={KEY}"],
+        ["generate", "fox", "-v", "--api-key-file", KEY],
+        ["generate", "--resume", "nowhere", "-v", "--json", "--api-key-file", KEY],
+        ["status", "nowhere", "-v", "--api-key-file", KEY],
+        ["config", "check", "-v", "--api-key-file", KEY],
+        ["config", "set", "api_key", KEY],
+        ["config", "set", f"api_key={KEY}"],
+        ["config", "set", KEY],
+        ["config", "set", KEY, "-"],
+        ["config", "get", KEY, "--json"],
+        ["config", "unset", KEY],
+    ],
+    ids=lambda command: " ".join(command).replace(KEY, "KEY"),
+)
+def test_a_key_on_the_command_line_is_not_repeated(
+    seedream: Program, forked: Forked, command: list[str]
+) -> None:
+    seedream.use("http://127.0.0.1:1/v1")
+    del seedream.environment["SEEDREAM_API_KEY"]
+    done = forked(*command)
+    assert shows(done.stdout + done.stderr) == []
+    assert holding(seedream) == []
+
+
+@pytest.mark.parametrize(
+    "key", [f"{KEY}\n", f"{KEY}\u00e9", f"{KEY} x", f"{KEY}\x1b[m", f"\ufeff{KEY}\t\n{KEY}"]
+)
+@pytest.mark.parametrize("variable", ["SEEDREAM_API_KEY", "APIPOD_API_KEY", "SEEDREAM_API_KEY_FILE"])
+def test_a_malformed_key_is_not_repeated(
+    seedream: Program, forked: Forked, tmp_path: Path, variable: str, key: str
+) -> None:
+    seedream.use("http://127.0.0.1:1/v1")
+    del seedream.environment["SEEDREAM_API_KEY"]
+    if variable.endswith("FILE"):
+        (tmp_path / "key.txt").write_text(f"{key}{KEY} x", encoding="utf-8")
+        key = str(tmp_path / "key.txt")
+    for command in (["generate", "fox", "-v"], ["config", "check", "--json", "-v"], ["config", "list", "-v"]):
+        done = forked(*command, env={variable: key})
+        assert done.exit_code in (0, 4)
+        assert shows(done.stdout + done.stderr) == []
+    assert holding(seedream) == []
+
+
+# Bugs
+
+#: What a bug may have in its hands, wherever the key comes from.
+BUG = """
+import seedream_cli.client
+
+def broken(self, *args, **options):
+    raise LookupError(f"{self._api.headers['authorization']!r} {dict(self._api.headers)} {vars(self)}")
+
+seedream_cli.client.Client.submit = seedream_cli.client.Client.account = broken
+"""
+
+
+@pytest.mark.parametrize("place", ["environment", "config"])
+def test_a_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox, place: str) -> None:
+    (seedream.cwd / "sitecustomize.py").write_text(BUG)
     seedream.use(sandbox.base_url, key=KEY)
-    done = seedream("generate", "fox", "--verbose", env={"PYTHONPATH": str(seedream.cwd)})
+    if place == "config":
+        del seedream.environment["SEEDREAM_API_KEY"]
+        seedream.config.parent.mkdir(parents=True)
+        seedream.config.write_text(f'[profiles.default]\napi_key = "{KEY}"\n')
+    done = seedream("generate", "fox", "--verbose", "--json", env={"PYTHONPATH": str(seedream.cwd)})
+    assert done.exit_code == 1
     assert "Traceback" in done.stderr
-    assert KEY not in done.stdout + done.stderr
+    assert "LookupError" in done.document["error"]["message"]
+    assert shows(done.stdout + done.stderr) == []
+    assert holding(seedream) == ([seedream.config] if place == "config" else [])
 
 
-def test_a_signed_urls_query_is_not_said(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+# Other secrets
+
+
+def test_a_signed_urls_query_is_not_said(
+    seedream: Program, forked: Forked, start_raw: Callable[..., RawServer]
+) -> None:
     image = start_raw(answer(404), answer(404), answer(200, png()))
     signed = f"{image.origin}/1.png?signature=s3cr3t"
     seedream.use(start_raw(accepted(), success({"status": "completed", "result": [signed]})).base_url)
-    failed = seedream("generate", "fox", "-v")
+    failed = forked("generate", "fox", "-v")
     assert failed.exit_code == 9
-    assert "s3cr3t" not in failed.stderr + seedream("download", "task_1", "-v").stderr
+    assert "s3cr3t" not in failed.stderr + forked("download", "task_1", "-v").stderr

@@ -44,6 +44,7 @@ def made(
     log: Callable[[str], None] | None = None,
 ) -> Sandbox:
     """A sandbox; raises ValueError for what it does not know, UsageProblem where it cannot run."""
+    from ..private import make_folder
     from ..sandbox import picture
     from ..sandbox.server import Sandbox
 
@@ -54,6 +55,7 @@ def made(
             str(error), code="sandbox_missing", hint="pip install 'apipod-seedream[sandbox]'"
         ) from None
     try:
+        make_folder(store_path().parent)
         return Sandbox(store_path(), port=port, dialect=dialect, seconds=seconds, faults=faults, log=log)
     except OSError as error:
         raise UsageProblem(f"the sandbox cannot start: {error.strerror}", code="sandbox_failed") from None

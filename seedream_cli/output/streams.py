@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import NotSaved
+from .text import clean
 
 _CHUNK = 128 * 1024
 
@@ -26,7 +27,12 @@ class Answer:
         self.files = 0
 
     def line(self, text: str) -> None:
-        """One line; a path keeps its bytes even where they are no text."""
+        """One line, or a document of several; a path keeps its bytes even where they are no text.
+
+        On a screen a path is shown, and must do nothing to it, whatever its folders are called.
+        """
+        if is_terminal(sys.stdout):
+            text = "\n".join(map(clean, text.split("\n")))
         # prepare() has made this UTF-8, but for a terminal that speaks something else.
         encoding = sys.stdout.encoding if sys.stdout is not None else "utf-8"
         try:

@@ -310,6 +310,19 @@ def test_a_broken_config_names_file_and_line_and_is_left_alone(
     assert seedream.config.read_text() == '[profiles.default]\nmodel = "x"\ntimeout = = 3\n'
 
 
+@pytest.mark.parametrize("command", [("list",), ("set", "model", "x")])
+def test_a_config_that_is_nested_too_deep_is_one_line(
+    config: Config, seedream: Program, command: tuple[str, ...]
+) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text("x = " + "[" * 100_000)
+    seedream.config.chmod(0o600)
+    done = config(*command, "--verbose")
+    assert (done.exit_code, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {seedream.config} is not valid TOML")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

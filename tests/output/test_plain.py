@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.events import FILE, SENT, operation
 from support.reporters import Tell, told
 
@@ -26,7 +28,7 @@ from seedream_cli.events import (
     Waited,
 )
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.output.plain import PlainReporter
+from seedream_cli.output.plain import PlainReporter, _total
 from seedream_cli.output.streams import Answer, Conversation
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
@@ -172,6 +174,21 @@ def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
     assert summary(tell, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(", 12.3 s, cost 0.3")
     words = summary(tell, "out/1.png", "out/2.png", costs=["1 credit", "2 credits"])
     assert words.endswith("cost 1 credit + 2 credits")
+
+
+@given(
+    st.lists(
+        st.text(max_size=64)
+        | st.sampled_from(
+            ["NaN", "sNaN", "-Infinity", "Infinity", "1e999999999", "1e-999999999", "-0", "1_0"]
+        ),
+        max_size=4,
+    )
+)
+def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> None:
+    total = _total(costs)
+    assert (total is None) == (costs == [])
+    assert total is None or len(total) <= 64 * 5
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,411 @@
+"""Text from outside is sent in by every way there is, and every byte that comes out is looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.images import png
+from support.program import Program, Result
+from support.raw import RawServer, Reply, accepted, answer, success
+from support.terminal import Terminal
+
+from seedream_cli.sandbox.server import Sandbox
+
+Forked = Callable[..., Result]
+
+#: What a terminal obeys, what a CI service's log obeys, and what rich would take for markup. No part of it is
+#: written by the program itself.
+EVIL = (
+    "::error::[bold red]fooled[/]\n::set-output name=x::y\r  ::add-mask::z\n##[error]so ##vso[task.x]so\n"
+    "\x1b[31m\x1b]0;owned\x07\x1b]8;;http://x\x07\x9b2J\x1b[0Ksection_start:1:x\r\x1b[0K\x85::debug::n\u2028::debug::l"
+    "\u202egnp\u2066\u200f[link=http://x]l[/link]"
+)
+#: The same as a header can hold it: no ASCII control gets through HTTP.
+EVIL_HEADER = re.sub(r"[\x00-\x1f]+", " ", EVIL).strip()
+
+BIDIRECTIONAL = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def obeyed(said: str) -> list[str]:
+    """What of it a terminal or a log would obey."""
+    found = [
+        repr(char)
+        for char in said
+        if char not in "\n\t"
+        and (
+            unicodedata.category(char) in ("Cc", "Zl", "Zp")
+            or unicodedata.bidirectional(char) in BIDIRECTIONAL
+        )
+    ]
+    found += [
+        line
+        for line in re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", said)
+        if re.match(r"\s*::", line)
+    ]
+    return found + re.findall(r"##\w*\[.*", said)
+
+
+def test_what_is_looked_for_is_found() -> None:
+    assert len(obeyed(EVIL)) > 10
+    for part in ("\x1b[m", "a\n::x::", "\t ::x", "so ##[x", "##vso[x", "\x9bm", "\u202e", "\u2028", "\r"):
+        assert obeyed(part), part
+    assert not obeyed("so ::x\n a # #[x] [bold]\t::\n")
+
+
+@pytest.fixture
+def harmless(forked: Forked) -> Callable[..., Result]:
+    """Runs the program and looks at all that it wrote; markup must have stayed what it was."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Result:
+        done = forked(*arguments, env=env, cwd=cwd)
+        assert obeyed(done.stdout) == []
+        assert obeyed(done.stderr) == []
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+# What a service says
+
+TOLD = {"error": {"message": EVIL, "code": EVIL, "type": EVIL, EVIL: EVIL}, "message": EVIL, EVIL: EVIL}
+SAID = {
+    **{"X-Request-ID": EVIL_HEADER, "X-Request-Cost": EVIL_HEADER, "Content-Type": EVIL_HEADER},
+    **{"Retry-After": EVIL_HEADER, "Server": EVIL_HEADER, "X-Idempotent-Replay": EVIL_HEADER},
+}
+
+
+def ended(**data: object) -> bytes:
+    return success({"task_id": EVIL, "progress": EVIL, EVIL: EVIL, **data}, headers=SAID)
+
+
+SERVICES: dict[str, tuple[Reply, ...]] = {
+    "an error": (answer(400, TOLD, headers=SAID),),
+    "an error of another kind": (answer(403, {"code": 403, "message": EVIL, "data": {"error_code": EVIL}}),),
+    "an error inside of success": (answer(200, TOLD, headers=SAID),),
+    "come back later": (answer(429, TOLD, headers={**SAID, "Retry-After": "99999"}),),
+    "an answer that is none": (answer(200, EVIL.encode(), headers=SAID),),
+    "no HTTP": (EVIL.encode(),),
+    "a reason": (b"HTTP/1.1 500 " + EVIL_HEADER.encode() + b"\r\nContent-Length: 0\r\n\r\n",),
+    "a redirect": (answer(302, headers={**SAID, "Location": f"https://elsewhere.test/{EVIL_HEADER}"}),),
+    "a task and a state": (accepted(EVIL, headers=SAID), ended(status=EVIL)),
+    "a task that fails": (
+        accepted("task_1", headers=SAID),
+        ended(status="failed", error_message=EVIL, error_code=EVIL),
+    ),
+    "an image's address": (
+        accepted(EVIL, headers=SAID),
+        ended(status="completed", result=[f"https://{EVIL}/{EVIL}?{EVIL}"]),
+    ),
+    "an image's scheme": (accepted("task_1"), ended(status="completed", result=[EVIL, f"ftp://x/{EVIL}"])),
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_says_is_text(
+    seedream: Program,
+    harmless: Callable[..., Result],
+    start_raw: Callable[..., RawServer],
+    name: str,
+) -> None:
+    seedream.use(start_raw(*SERVICES[name]).base_url)
+    seedream.environment["SEEDREAM_TIMEOUT"] = "1"
+    said = ""
+    for command in (
+        ["generate", "fox", "--verbose"],
+        ["generate", "fox", "--no-wait"],
+        ["status"],
+        ["status", "--json"],
+        ["status", "task_1", "--verbose"],
+        ["download", "--pending", "--verbose"],
+        ["generate", "--resume", "last", "-q"],
+        ["config", "check", "--verbose"],
+    ):
+        done = harmless(*command)
+        said += done.stdout + done.stderr
+    # What is an answer was told, and what looks like markup is still there.
+    assert ("[bold red]fooled[/]" in said) is (name not in ("no HTTP", "a reason"))
+
+
+def test_what_an_images_host_says_is_text(
+    seedream: Program, harmless: Callable[..., Result], start_raw: Callable[..., RawServer]
+) -> None:
+    host = start_raw(
+        answer(500, EVIL.encode(), headers=SAID),
+        answer(302, headers={**SAID, "Location": f"ftp://{EVIL_HEADER}/{EVIL_HEADER}"}),
+        answer(200, EVIL.encode(), headers=SAID),
+        b"HTTP/1.1 418 " + EVIL_HEADER.encode() + b"\r\n\r\n",
+        answer(200, png(), headers=SAID),
+    )
+    done = success(
+        {"status": "completed", "result": [f"{host.origin}/::error::/##[error]\u202e.png?{EVIL_HEADER}"]}
+    )
+    seedream.use(start_raw(accepted(headers=SAID), done).base_url)
+    seedream.environment["SEEDREAM_OUTPUT"] = "{task}.{ext}"
+    assert harmless("generate", "fox", "-v").exit_code == 9
+    saved = harmless("download", "task_1", "-v")
+    assert saved.exit_code == 0
+    assert "saved 1 image to " in saved.stderr
+    assert ", cost ::error::[bold red]fooled[/]" in saved.stderr
+    assert len(host.requests) == 5
+
+
+# What stands on the command line, in the environment and in files
+
+ARGUMENTS = (
+    ["generate", EVIL, "-v"],
+    ["generate", EVIL, "--dry-run"],
+    ["generate", EVIL, "--dry-run", "--json"],
+    ["generate", "x", EVIL],
+    ["generate", "x", f"--{EVIL}"],
+    ["generate", "x", f"--nope={EVIL}"],
+    ["generate", "x", f"-{EVIL}"],
+    ["generate", "x", "--model", EVIL, "-v"],
+    ["generate", "x", "--aspect-ratio", EVIL],
+    ["generate", "x", "--quality", EVIL],
+    ["generate", "x", "--timeout", EVIL],
+    ["generate", "x", "--max-bytes", EVIL],
+    ["generate", "x", "--output", EVIL],
+    ["generate", "x", "--output", "::error::x.png"],
+    ["generate", "x", "--output", "so##[error]x.png"],
+    ["generate", "x", "--output", "a\nb.png"],
+    ["generate", "x", "--output", f"{{{EVIL}}}"],
+    ["generate", "x", "--prompt-file", EVIL],
+    ["generate", "--prompt-file", EVIL],
+    ["generate", "x", "--base-url", EVIL],
+    ["generate", "x", "--api-key-file", EVIL],
+    ["generate", "x", "--profile", EVIL],
+    ["generate", "--resume", EVIL],
+    ["generate", "x", "--callback-url", EVIL, "--dry-run"],
+    ["status", EVIL, "-v"],
+    ["status", EVIL, "--json"],
+    ["status", "--state", EVIL],
+    ["status", "--limit", EVIL],
+    ["download", EVIL, "-v"],
+    ["config", "get", EVIL],
+    ["config", "set", EVIL, "x"],
+    ["config", "set", f"{EVIL}=x"],
+    ["config", "set", "timeout", EVIL],
+    ["config", "set", "model", EVIL],
+    ["config", "get", "model"],
+    ["config", "list"],
+    ["config", "list", "--json"],
+    ["config", "unset", EVIL],
+    ["config", EVIL],
+    [EVIL],
+    ["sandbox", "--fault", EVIL],
+    ["sandbox", "--port", EVIL],
+    ["sandbox", "--dialect", EVIL, "--json"],
+)
+
+
+def test_what_stands_on_the_command_line_is_text(
+    seedream: Program, harmless: Callable[..., Result], start_raw: Callable[..., RawServer]
+) -> None:
+    seedream.use(start_raw(answer(404, b"")).base_url)
+    codes = [harmless(*arguments).exit_code for arguments in ARGUMENTS]
+    assert set(codes) <= {0, 2, 4, 6}
+    assert codes.count(2) > len(codes) / 2
+
+
+#: Settings and others; a variable that would lead elsewhere is not among them.
+VARIABLES = (
+    *("SEEDREAM_MODEL", "SEEDREAM_ASPECT_RATIO", "SEEDREAM_QUALITY", "SEEDREAM_OUTPUT", "SEEDREAM_TIMEOUT"),
+    *("SEEDREAM_POLL_INTERVAL", "SEEDREAM_MAX_BYTES", "SEEDREAM_CALLBACK_URL", "SEEDREAM_BASE_URL"),
+    *(
+        "SEEDREAM_API_KEY",
+        "SEEDREAM_API_KEY_FILE",
+        "SEEDREAM_PROFILE",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+    ),
+    *("SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"),
+)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_what_stands_in_the_environment_is_text(
+    seedream: Program, harmless: Callable[..., Result], variable: str
+) -> None:
+    seedream.use("https://127.0.0.1:1/v1")
+    value = "http://127.0.0.1:1/" + EVIL if variable == "HTTPS_PROXY" else EVIL
+    commands = [["config", "list"], ["generate", "x", "-v", "--timeout", "1"], ["status", "--json", "-v"]]
+    if "SANDBOX" in variable:
+        commands = [["sandbox"], ["status", "x", "--sandbox"], ["sandbox", "--help"]]
+    for command in commands:
+        harmless(*command, env={variable: value})
+
+
+def test_help_says_nothing_of_the_environment(seedream: Program, harmless: Callable[..., Result]) -> None:
+    evil = dict.fromkeys((*VARIABLES, "COLUMNS", "LINES", "TERMINAL_WIDTH", "TERM"), EVIL)
+    for command in ([], ["generate"], ["sandbox"], ["config"]):
+        done = harmless(*command, "--help", env=evil)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert "fooled" not in done.stdout
+
+
+@pytest.mark.parametrize("file", ["config", "project"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[profiles.default]\nmodel = {evil}\n",
+        "[profiles.default]\noutput = {evil}\n",
+        "[profiles.default]\ntimeout = {evil}\n",
+        "[profiles.default]\nbase_url = {evil}\n",
+        "[profiles.default]\n{evil} = 3\n",
+        "{evil} = 3\n",
+        "profile = {evil}\n",
+        "[profiles.{evil}]\nmodel = 3\n[profiles.default]\nmodel = []\n",
+        "\x1b[31m::error::",
+    ],
+)
+def test_what_stands_in_a_file_is_text(
+    seedream: Program, harmless: Callable[..., Result], file: str, content: str
+) -> None:
+    seedream.use("http://127.0.0.1:1/v1")
+    del seedream.environment["SEEDREAM_BASE_URL"]
+    # JSON's escapes are TOML's too.
+    text = content.replace("{evil}", json.dumps(EVIL))
+    if file == "config":
+        seedream.config.parent.mkdir(parents=True)
+        seedream.config.write_text(text)
+    else:
+        text = text.replace("profiles.default", "defaults")
+        (seedream.cwd / "seedream.toml").write_text(text)
+    for command in (
+        ["config", "list"],
+        ["generate", "x", "--dry-run", "-v"],
+        ["generate", "x", "--base-url", "http://127.0.0.1:1"],
+    ):
+        harmless(*command)
+
+
+@pytest.mark.parametrize(
+    "name", ["::error::x.png", "x ##[error]y.png", "a\nb.png", "\x1b[31mx.png", "\u202egnp.x"]
+)
+def test_a_path_that_a_log_would_obey_is_refused_before_anything_is_paid(
+    seedream: Program, harmless: Callable[..., Result], sandbox: Sandbox, name: str
+) -> None:
+    """Paths are printed as they are: this is how none of them is a command."""
+    assert harmless("generate", "fox", "-o", name).exit_code == 2
+    (seedream.cwd / "seedream.toml").write_text(f"[defaults]\noutput = {json.dumps(name)}\n")
+    refused = harmless("generate", "fox")
+    assert refused.exit_code == 2
+    assert "output from seedream.toml [defaults]" in refused.stderr
+    assert sandbox.requests == []
+
+
+def test_a_name_of_a_profile_is_text_in_the_command_to_run_next(
+    seedream: Program, harmless: Callable[..., Result]
+) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text(f'[profiles.{json.dumps(EVIL)}]\nmodel = "m"\n')
+    done = harmless("generate", "x", "--profile", EVIL)
+    assert done.exit_code == 4
+    assert "seedream config set api_key --profile" in done.stderr
+
+
+def test_names_of_folders_are_text(seedream: Program, harmless: Callable[..., Result]) -> None:
+    """Such a folder can come with a checkout or an archive."""
+    name = EVIL.replace("/", "|").encode()[:200].decode("utf-8", "ignore")
+    evil = seedream.cwd / name
+    evil.mkdir()
+    seedream.use("http://127.0.0.1:1/v1")
+    (evil / "seedream.toml").write_text("[defaults]\ntimeout = 'x'\n")
+    for command in (["generate", "x"], ["generate", "x", "-o", str(evil)], ["status"], ["config", "list"]):
+        harmless(*command, cwd=evil)
+    (evil / "seedream.toml").write_text("[")
+    harmless("generate", "x", cwd=evil)
+    elsewhere = {"XDG_CONFIG_HOME": str(evil), "XDG_STATE_HOME": str(evil / "seedream.toml")}
+    for command in (["config", "list"], ["config", "set", "model", "x"], ["status"]):
+        harmless(*command, env=elsewhere)
+
+
+def test_what_the_history_holds_is_text(seedream: Program, harmless: Callable[..., Result]) -> None:
+    """Whatever wrote it: an earlier version, or another hand."""
+    seedream.use("http://127.0.0.1:1/v1")
+    harmless("generate", "x", "--no-wait")
+    body = {"prompt": EVIL, "model": EVIL, "aspect_ratio": EVIL, "quality": EVIL}
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as db, db:
+        for column in ("status", "error_message", "error_code", "request_id", "cost", "task_id"):
+            db.execute(f"UPDATE operations SET {column} = ?", (EVIL,))  # noqa: S608 - the names above
+        db.execute("UPDATE operations SET request = ?, results = ?", (json.dumps(body), json.dumps([EVIL])))
+        db.execute(
+            "INSERT INTO files SELECT id, 1, ?, ?, 1, ?, 1, 1 FROM operations", (f"/{EVIL}", EVIL, EVIL)
+        )
+    for command in (
+        ["status"],
+        ["status", "--json"],
+        ["download", "--pending", "-v"],
+        ["generate", "--resume", "last"],
+    ):
+        done = harmless(*command)
+        assert "[bold red]fooled[/]" in done.stdout + done.stderr
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as db, db:
+        db.execute("UPDATE operations SET created = ?", (EVIL,))
+    assert harmless("status").exit_code == 9
+
+
+def test_a_bug_that_holds_it_is_text(seedream: Program) -> None:
+    (seedream.cwd / "sitecustomize.py").write_text(
+        f"import uuid\ndef broken():\n    raise LookupError({EVIL!r})\nuuid.uuid4 = broken\n"
+    )
+    seedream.use("http://127.0.0.1:1/v1")
+    done = seedream("generate", "x", "--verbose", "--json", env={"PYTHONPATH": str(seedream.cwd)})
+    assert done.exit_code == 1
+    assert "Traceback" in done.stderr
+    assert obeyed(done.stderr) == obeyed(done.stdout) == []
+    assert "[bold red]fooled[/]" in done.stderr
+
+
+# On a terminal, where rich draws
+
+#: What the program and rich write on purpose: colours, moving and erasing, the cursor, brackets of a paste.
+OWN = re.compile(rb"\x1b\[(?:\d*[ABCDGHJK]|\?25[lh]|(?:0|33|1;31)?m)|\r\n?")
+
+
+def test_on_a_terminal_it_is_text_above_and_in_the_block(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    evil = EVIL.replace("\x1b[0K", "\x1b[5m")
+    server = start_raw(
+        answer(429, {"message": evil}, headers={**SAID, "Retry-After": "0"}),
+        accepted("img_" + evil, headers=SAID),
+        *[success({"status": evil, "progress": 7}, headers=SAID)] * 2,
+        success({"status": "failed", "error_message": evil, "error_code": evil}, headers=SAID),
+    )
+    seedream.use(server.base_url)
+    command = ("generate", "fox", "--verbose", "--model", "m" + evil)
+    with Terminal(seedream, *command, columns=200, lines=60) as terminal:
+        done = terminal.result()
+    assert done.exit_code == 3
+    assert obeyed(OWN.sub(b"\n", done.raw).decode()) == []
+    assert "[bold red]fooled[/]" in done.text
+    with Terminal(seedream, "status", columns=200) as terminal:
+        assert obeyed(OWN.sub(b"\n", terminal.result().raw).decode()) == []
+
+
+def test_on_a_terminal_the_names_of_folders_are_text(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    host = start_raw(answer(200, png()))
+    done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
+    seedream.use(start_raw(accepted(), done).base_url)
+    seedream.cwd = seedream.cwd / "\x1b[5m##[error]\u202e"
+    seedream.cwd.mkdir()
+    saved = seedream("generate", "fox")
+    assert (saved.exit_code, obeyed(saved.stdout + saved.stderr)) == (0, [])
+    with Terminal(seedream, "download", "task_1", columns=200) as terminal:
+        shown = terminal.result()
+    assert (shown.exit_code, obeyed(OWN.sub(b"\n", shown.raw).decode())) == (0, [])
+    # A program gets the path as it is.
+    [path] = seedream("download", "task_1", "-q").paths
+    assert Path(path).read_bytes() == png()
