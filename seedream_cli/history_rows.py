@@ -112,7 +112,7 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
             for file in files
         )
         results = tuple(json.loads(row["results"]))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise UnreadableRow("an entry of it cannot be read") from None
     operation = Operation(**plain, request=request, results=results, files=saved)
     _check(operation, _OPERATION)

@@ -160,20 +160,19 @@ KEYS: Mapping[str, Key] = {
 
 def known(name: str) -> Key:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
-    if "=" in name:
-        # What stands behind the sign may be a key: it is not repeated.
-        word = name.partition("=")[0]
+    # Only what a setting could be called is repeated: all else may be a key.
+    word, glued, _ = name.partition("=")
+    could_be_one = _NAME_OF_SETTING.fullmatch(word)
+    if glued:
         raise UsageProblem(
-            f"{word}=… is one word: a setting and its value are two",
+            f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",
             code="unknown_setting",
             hint="seedream config set --help",
         )
     key = KEYS.get(name.replace("-", "_"))
     if key is None:
-        # What no setting could be called may be a key too.
-        called = repr(name) if _NAME_OF_SETTING.fullmatch(name) else "so"
         raise UsageProblem(
-            f"no setting is called {called}{did_you_mean(name, KEYS)}",
+            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, KEYS)}",
             code="unknown_setting",
             hint="seedream config list",
         )

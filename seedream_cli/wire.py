@@ -198,7 +198,7 @@ def _parse(answer: Received) -> dict[str, Any] | UnreadableAnswer:
 
 
 def _plain(value: Any, secret: str | None) -> Any:
-    """The value with text that can be kept and shown.
+    """The value with text and numbers that can be kept and shown.
 
     JSON's escapes can write lone surrogates, which neither a file nor a terminal takes, and can hide
     the key from a search in the bytes.
@@ -206,6 +206,9 @@ def _plain(value: Any, secret: str | None) -> Any:
     if isinstance(value, str):
         text = value.encode("utf-8", "replace").decode("utf-8")
         return masked(text, secret)
+    if isinstance(value, float) and not math.isfinite(value):
+        # 1e999 is JSON, and what Python makes of it is not.
+        return None
     if isinstance(value, list):
         return [_plain(item, secret) for item in value]
     if isinstance(value, dict):

@@ -10,6 +10,7 @@ import time
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -401,7 +402,8 @@ def test_no_value_leaves_its_folder(parts: list[str], fields: Fields, number: in
 @example("CONIN$")
 @example("COM\u00b2.png")
 def test_a_value_alone_is_letters_digits_and_three_signs(field: str, value: str) -> None:
-    fields = replace(FOX, **{field: value})
+    changed: dict[str, Any] = {field: value}
+    fields = replace(FOX, **changed)
     for template, prefix in (
         (f"{{{field}}}", ""),
         (f"in/{{{field}}}/x", "in"),

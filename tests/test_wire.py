@@ -556,7 +556,8 @@ def test_any_encoding_and_any_headers_are_a_value_or_an_error_of_ours(
         pytest.param(b'{"code": 0, "code": 500, "data": {"task_id": "a"}}', id="two codes"),
         pytest.param(b'{"code": 0, "data": [], "data": {"task_id": 1}}', id="two data"),
         pytest.param(json.dumps(success({"task_id": "t"})).encode("utf-16"), id="UTF-16"),
-        pytest.param(b'{"code": 0, "data": {"task_id": NaN}}', id="NaN"),
+        pytest.param(b'{"code": 0, "data": {"task_id": "t", "x": NaN}}', id="NaN"),
+        pytest.param(b'{"code": -Infinity, "data": {"task_id": "t"}}', id="infinity"),
         pytest.param(b'{"code": 0, "data": {"task_id": ' + b"9" * 5000 + b"}}", id="a number of 5000 digits"),
         pytest.param(b'{"code": 0, "data": ' + b'{"x":' * 900 + b"1" + b"}" * 901, id="many levels"),
         pytest.param(b'{"code": 0, "data": ' + b"[" * 500_000, id="too many levels"),
@@ -564,6 +565,12 @@ def test_any_encoding_and_any_headers_are_a_value_or_an_error_of_ours(
 )
 def test_what_json_leaves_open_is_an_error_of_ours(body: bytes) -> None:
     assert refusal(body).exit_code == ExitCode.UNAVAILABLE
+
+
+def test_a_number_beyond_all_is_none() -> None:
+    """It would be printed as Infinity, which is no JSON."""
+    data = read_data(received(b'{"code": 0, "data": {"balance": 1e999, "all": [-1e999, {"x": 1.5}]}}'))
+    assert data == {"balance": None, "all": [None, {"x": 1.5}]}
 
 
 def test_words_without_end_are_cut() -> None:
