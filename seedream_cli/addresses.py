@@ -9,6 +9,7 @@ from .errors import NotSaved
 
 #: Networks whose addresses end in one of IPv4: NAT64, and an old form of compatibility.
 _WITH_IPV4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 #: Not on the public internet, whatever Python's table says: site-local, and NAT64 of one's own.
 _OF_A_SITE = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48"))
 
@@ -49,7 +50,8 @@ def check_image_url(url: str, *, local: bool) -> None:
         return
     if parts.scheme != "https" or not host:
         raise NotSaved(f"the image's address is not https: {without_query(url)}")
-    name = host.rstrip(".")
+    # What IDNA takes for a dot, a proxy gets as one.
+    name = host.translate(_DOTS).rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         raise NotSaved(f"the image's address is on a private network: {host}")
     if (address := _address_in(name)) is not None:

@@ -54,13 +54,13 @@ class Part:
             return self
         except BaseException:
             # A signal that came meanwhile is obeyed at the shield's end, and then nobody leaves the block.
-            self._remove()
+            self.close()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._remove()
+        self.close()
 
     def _make(self) -> None:
         try:
@@ -75,8 +75,12 @@ class Part:
         except OSError as error:
             raise self._not_saved(error) from None
 
-    def _remove(self) -> None:
-        with self._shield():
+    def close(self) -> None:
+        """Remove the temporary file, if it is there; any number of times."""
+        try:
+            with self._shield():
+                self._close()
+        finally:
             self._close()
 
     def _close(self) -> None:

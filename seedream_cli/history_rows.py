@@ -56,6 +56,7 @@ CREATE INDEX states_by_operation ON states (operation, at);
 
 #: The year 2514 in Unix seconds: no system's calendar ends before it.
 _LATEST_TIME = 2.0**34
+_LONGEST_DURATION = 1e12
 
 #: Columns of `operations` that are kept as they are in the Operation.
 _PLAIN = (
@@ -130,11 +131,8 @@ def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
 
 
 def _text(value: object) -> bool:
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        # A lone surrogate, which JSON's escapes can write.
-        return False
+    # No lone surrogate, which JSON's escapes can write.
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _texts(values: Iterable[object]) -> bool:
@@ -143,6 +141,11 @@ def _texts(values: Iterable[object]) -> bool:
 
 def _time(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value <= _LATEST_TIME
+
+
+def _duration(value: object) -> bool:
+    # Between any two times that an answer can hold.
+    return isinstance(value, int | float) and 0 <= value <= _LONGEST_DURATION
 
 
 def _count(value: object) -> bool:
@@ -161,7 +164,8 @@ def _optional(is_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _OPERATION = {
     **dict.fromkeys(_PLAIN, _optional(_text)),
     **dict.fromkeys(("id", "service", "status"), _text),
-    **dict.fromkeys(("accepted", "seconds"), _optional(_time)),
+    "accepted": _optional(_time),
+    "seconds": _optional(_duration),
     "created": _time,
     "progress": _optional(_count),
     "output": _path,

@@ -81,6 +81,8 @@ def certificates() -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()
     except ssl.SSLError:
+        if not file:
+            raise
         raise _unusable("SSL_CERT_FILE", f"there are no certificates in {file}") from None
     except OSError as error:
         if not file:

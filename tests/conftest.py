@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -30,6 +31,9 @@ def seedream(tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
+    """What all runs of this test process are forked from that are not started."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system forks no processes")
     with Zygote() as running:
         yield running
 

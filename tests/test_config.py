@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -330,6 +331,8 @@ PIECES = st.lists(
 ).map(lambda pieces: "".join(pieces).encode("utf-8", "surrogatepass"))
 
 
+# Files are written and read in each example, on a machine that may be busy.
+@hypothesis.settings(deadline=None)
 @given(PIECES | st.binary(max_size=60))
 @example(b"[profiles.default]\nmax_bytes = 0x" + b"f" * 5000)
 @example(b"[defaults]\nmax_bytes = 0x" + b"f" * 5000)

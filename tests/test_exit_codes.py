@@ -29,6 +29,23 @@ def test_1_something_unforeseen_is_one_line_and_how_to_report_it(seedream: Progr
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize(("number", "code"), [("EMFILE", ExitCode.NOT_SAVED), ("ENOENT", ExitCode.ERROR)])
+def test_a_machine_that_is_out_of_means_is_no_bug(seedream: Program, number: str, code: ExitCode) -> None:
+    """And what it can have no reason for is one."""
+    seedream.use("http://127.0.0.1:1/v1")
+    (seedream.cwd / "sitecustomize.py").write_text(
+        "import errno, uuid\n"
+        f"def failing(): raise OSError(errno.{number}, 'as the machine says it', 'a.file')\n"
+        "uuid.uuid4 = failing\n"
+    )
+    broken = {"PYTHONPATH": str(seedream.cwd)}
+    done = seedream("generate", "fox", env=broken)
+    assert done.exit_code == code
+    assert "as the machine says it" in done.stderr
+    assert "a.file" in done.stderr
+    assert "Traceback" in seedream("generate", "fox", "--verbose", env=broken).stderr
+
+
 def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
     gone = seedream.cwd / "gone"
     gone.mkdir()

@@ -489,6 +489,17 @@ def test_a_row_by_another_hand_is_an_operation_or_no_history(
             history.record(each)
 
 
+@pytest.mark.parametrize("completed_at", [0, 1_800_000_010, 99_999_999_999, 253_402_300_799])
+def test_whatever_time_an_answer_has_the_row_can_be_read(
+    opened: Open, tmp_path: Path, completed_at: int
+) -> None:
+    """One answer must not make a history of many paid tasks unreadable."""
+    accepted = 1_800_000_000.0
+    one = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
+    opened().record(one)
+    assert opened().find(SERVICE, one.id) == one
+
+
 def _shown(one: Operation) -> None:
     """What every command does with an operation: name its files, list it, and print it."""
     target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")

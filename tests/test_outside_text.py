@@ -23,8 +23,8 @@ Forked = Callable[..., Result]
 #: What a terminal obeys, what a CI service's log obeys, and what rich would take for markup. No part of it is
 #: written by the program itself.
 EVIL = (
-    "::error::[bold red]fooled[/]\n::set-output name=x::y\r  ::add-mask::z\n##[error]so ##vso[task.x]so\n"
-    "\x1b[31m\x1b]0;owned\x07\x1b]8;;http://x\x07\x9b2J\x1b[0Ksection_start:1:x\r\x1b[0K\x85::debug::n\u2028::debug::l"
+    "::error::[bold red]fooled[/]\x9b2J\n::set-output name=x::y\r  ::add-mask::z\n##[error]so ##vso[task.x]\n"
+    "\x1b[31m\x1b]0;owned\x07\x1b]8;;http://x\x07\x1b[0Ksection_start:1:x\r\x1b[0K\x85::debug::n\u2028::debug::l"
     "\u202egnp\u2066\u200f[link=http://x]l[/link]"
 )
 #: The same as a header can hold it: no ASCII control gets through HTTP.
@@ -289,7 +289,11 @@ def test_what_stands_in_a_file_is_text(
 
 
 @pytest.mark.parametrize(
-    "name", ["::error::x.png", "x ##[error]y.png", "a\nb.png", "\x1b[31mx.png", "\u202egnp.x"]
+    "name",
+    [
+        *("::error::x.png", "x ##[error]y.png", "a\nb.png", "\x1b[31mx.png", "\u202egnp.x"),
+        *("./::error::x.png", "./::warning::x/{slug}.png", "x##{slug}[task.setvariable variable=PATH]y.png"),
+    ],
 )
 def test_a_path_that_a_log_would_obey_is_refused_before_anything_is_paid(
     seedream: Program, harmless: Callable[..., Result], sandbox: Sandbox, name: str

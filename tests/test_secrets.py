@@ -129,7 +129,10 @@ TALKING = (
     ["config", "check", "--verbose"],
 )
 SERVERS = [(KEY, name) for name in echoing(KEY)]
-SERVERS += [(ODD_KEY, name) for name in ("401", "a redirect", "a task of that name", "a task that fails")]
+SERVERS += [
+    (ODD_KEY, name)
+    for name in ("401", "403 about the balance", "a redirect", "a task of that name", "a task that fails")
+]
 
 
 @pytest.mark.parametrize(("key", "name"), SERVERS)
@@ -294,7 +297,7 @@ def test_a_sandbox_that_serves_keeps_and_logs_no_key(seedream: Program, forked: 
     running = seedream.start("sandbox", "--verbose", "--seconds", "0")
     running.wait_for(lambda: "\n" in running.stdout)
     seedream.use(running.stdout.strip(), key=KEY)
-    assert forked("generate", "fox").exit_code == 0
+    assert forked("generate", "fox", "--no-wait").exit_code == 0
     assert forked("generate", "fox", env={"SEEDREAM_API_KEY": f"{KEY}-invalid"}).exit_code == 4
     done = running.stop(signal.SIGINT)
     assert "POST /sandbox/v1/images/generations 401" in done.stderr

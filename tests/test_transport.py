@@ -736,12 +736,14 @@ PRIVATE = [
     "0x7f.1",
     "0177.0.0.1",
     "10.0.0.1.",
+    "10\u30020\uff0e0\uff611",
+    "127.0.0.1\u3002",
     "[::1]",
     "[::ffff:10.0.0.1]",
 ]
 
 
-@pytest.mark.parametrize("host", [*PRIVATE, "localhost.", "images.localhost"])
+@pytest.mark.parametrize("host", [*PRIVATE, "localhost.", "localhost\u3002", "images.localhost"])
 @BOTH
 def test_a_private_address_is_refused_before_a_proxy_hears_of_it(
     start_raw: StartRaw, through: Callable[..., Client], kind: type[Proxy], host: str

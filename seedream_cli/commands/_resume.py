@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import config
-from ..errors import UsageProblem
+from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation, Status
 from ._session import Session
 from ._target import prepare_folder, refuse_taken
@@ -60,7 +60,12 @@ def carry_on(
             operation = replace(operation, output=where.template)
             if operation.task_id is not None:
                 operation = run.history.record(operation)
-    prepare_folder(run, where or Output(operation.output), operation)
+    try:
+        prepare_folder(run, where or Output(operation.output), operation)
+    except InvalidOutput as error:
+        # Its key grows old: it need not wait for the folder.
+        error.hint = error.hint or run.next.command("generate", "-o", "./", "--resume", operation.id)
+        raise
     quality = operation.request.quality if operation.request else None
     work = run.work(output=where, overwrite=overwrite, quality=quality)
     # Without waiting, all that is left of a known task is to name it.

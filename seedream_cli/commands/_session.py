@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
 from ..output.report import Failure
+from ..output.text import clean
 from ..settings import KEYS
 from ._next import Next
 from ._options import Options, ServiceOptions, TaskOptions
@@ -46,6 +48,12 @@ if TYPE_CHECKING:
 #: A 4K task may take minutes.
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
 
+
+#: What a machine answers that is out of means; nothing is wrong with the program.
+_OUT_OF_MEANS = {
+    *(errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENOMEM),
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
 
 #: Commands whose documents have no tasks.
 _WITHOUT_TASKS = ("config", "sandbox")
@@ -71,8 +79,6 @@ class Session:
         #: The exit code of a command that does not end by itself.
         self.ends_with: ExitCode | None = None
         self._overwrite = False
-        #: Where images go by an -o that the commands to run next have to repeat.
-        self.moved_to: str | None = None
         self._failure: Failure | None = None
         self._placed: set[Path] = set()
 
@@ -157,6 +163,14 @@ class Session:
                 self._take(event)
 
     def _take(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            # How an operation ended is told whole, with the command that carries it on.
+            with self.stop.shield():
+                self._note(event)
+        else:
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
         operation, failure = event.operation, None
         if isinstance(event, Ended):
             self._ended.add(operation.id)
@@ -183,19 +197,25 @@ class Session:
 
     def _resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
         """The command that carries these operations on, to the same place."""
-        output = self.moved_to
-        if output is None and len(operations) == 1 and self._is_unrecorded(operations[0]):
-            output = operations[0].output
+        output = self._place_of(operations[0]) if len(operations) == 1 else None
         return self.next.resume(*operations, error=error, output=output)
 
-    def _is_unrecorded(self, operation: Operation) -> bool:
-        """Whether the history could not take the answer: it does not know where this task's image goes."""
-        if operation.task_id is None or operation.request is None:
-            return False
+    def _place_of(self, operation: Operation) -> str | None:
+        """Where the images go, if a command has to say so.
+
+        That is for a task that the history does not know: it is another machine's, or its answer could not
+        be recorded. A name that is taken, or that a message cannot show as it is, is left out.
+        """
+        from ..naming import parse_output
+
+        if operation.task_id is None or operation.output == parse_output(None, cwd=os.getcwd()).template:
+            return None
         try:
-            return self.history.find(operation.service, operation.task_id) is None
+            known = self.history.find(operation.service, operation.task_id) is not None
         except HistoryUnusable:
-            return True
+            known = False
+        shows = operation.output == clean(operation.output)
+        return operation.output if shows and not known and not os.path.lexists(operation.output) else None
 
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
@@ -220,13 +240,14 @@ class Session:
         left = [
             operation
             for operation, failure in self._outcomes.values()
-            if failure is None and operation.id not in self._ended and not operation.over
+            if not operation.over and (failure is not None or operation.id not in self._ended)
         ]
         tasks = [operation for operation in left if operation.task_id]
         if isinstance(error, Stopped) and left:
             error.message = _stopped_at(left, tasks)
         for operation in left:
-            self._outcomes[operation.id] = (operation, self._failed(error, operation))
+            if operation.id not in self._ended:
+                self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self._remedy(error)) else []
         if left:
             commands.append(self._resume(*(tasks or left[:1])))
@@ -235,16 +256,20 @@ class Session:
         self.reporter.fail(self._failure)
 
     def crash(self, error: Exception) -> None:
-        """A bug: one line and how to report it, the traceback only where it was asked for."""
-        if self.options.verbose:
-            for line in self._without_key("".join(traceback.format_exception(error))).splitlines():
-                self.reporter.say(line)
+        """A bug: one line and how to report it."""
+        self._trace(error)
         unforeseen = SeedreamError(
             f"unforeseen {type(error).__name__}: {self._without_key(str(error))[:200]}",
             code="unforeseen",
             detail="This is a bug: please report it with what the same command prints with --verbose.",
         )
         self.fail(unforeseen)
+
+    def _trace(self, error: Exception) -> None:
+        """The traceback, where it was asked for."""
+        if self.options.verbose:
+            for line in self._without_key("".join(traceback.format_exception(error))).splitlines():
+                self.reporter.say(line)
 
     def _without_key(self, text: str) -> str:
         """The text of an exception, which may hold what was in someone's hands."""
@@ -260,10 +285,11 @@ class Session:
         """Tell what ended the call before its work was done."""
         if isinstance(problem, SeedreamError):
             self.fail(problem)
-        elif isinstance(problem, OSError):
-            # Every refusal that was foreseen is an error of ours by now: this one is the machine's, no bug.
-            reason = problem.strerror or str(problem)
-            self.fail(NotSaved(f"the system does not let the program go on: {reason}", code="system"))
+        elif isinstance(problem, OSError) and problem.errno in _OUT_OF_MEANS:
+            what = f" ({problem.filename})" if problem.filename else ""
+            reason = f"the system does not let the program go on: {problem.strerror}{what}"
+            self._trace(problem)
+            self.fail(NotSaved(reason, code="system"))
         elif problem is not None:
             self.crash(problem)
 
@@ -318,8 +344,8 @@ def session(
 
 def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     """Whether a command carries the operation on from where ``error`` left it."""
-    if operation.task_id is None and isinstance(error, HistoryUnusable | AuthenticationProblem):
-        # What the history could not take was not sent; and an idempotency key holds for one API key alone.
+    if operation.task_id is None and isinstance(error, HistoryUnusable):
+        # What the history could not take was not sent.
         return False
     return not operation.over
 

@@ -26,7 +26,6 @@ def wanted_output(run: Session, *, wait: bool = True) -> Output:
     from ..naming import parse_output
 
     setting = run.settings.get("output")
-    _refuse_unprintable(setting)
     where = parse_output(None if setting.origin == "default" else setting.value, cwd=os.getcwd())
     if where.stdout and run.options.json:
         raise InvalidOutput("-o - and --json both want stdout")
@@ -36,16 +35,26 @@ def wanted_output(run: Session, *, wait: bool = True) -> Output:
         raise InvalidOutput(
             "an image's bytes are not written to a terminal: send them on, as in -o - > image.png"
         )
+    if not where.stdout:
+        _refuse_unprintable(setting, where)
     return where
 
 
-def _refuse_unprintable(output: Setting) -> None:
+def _refuse_unprintable(output: Setting, where: Output) -> None:
     """Paths are printed as they are, one a line: nothing in them may be what a terminal or a log obeys."""
+    from ..naming import Fields
+
+    # Any field may have a word of such a command for its value.
+    word = "vso"
+    fields = Fields(word, word, word, word, word, 0.0, word)
+    path = where.shown(str(where.target(fields, number=1, several=False, extension="png")))
     # A name that is no text is nobody's command.
-    text = output.value.encode("utf-8", "replace").decode("utf-8")
+    text = path.encode("utf-8", "replace").decode("utf-8")
     if clean(text) != text:
         given = "the output" if output.rank == 0 else f"output from {output.origin}:"
-        raise InvalidOutput(f"{given} {text!r} has what a terminal or a CI service's log would obey")
+        raise InvalidOutput(
+            f"{given} {clean(output.value)!r} has what a terminal or a CI service's log would obey"
+        )
 
 
 def existing(where: Output, operation: Operation, *, overwrite: bool = False) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,8 +71,7 @@ def _download(
         if where is not None and operation.task_id is not None:
             refuse_taken(where, operation, overwrite=overwrite)
             prepare_folder(run, where, operation)
-    if output is not None:
-        run.moved_to = next((where.template for where in targets if where is not None), None)
+    operations = [_moved(run, operation, where) for operation, where in zip(operations, targets, strict=True)]
     run.expect(operations)
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
@@ -80,6 +80,15 @@ def _download(
         quality = operation.request.quality if operation.request else None
         work = run.work(output=where, overwrite=overwrite, quality=quality)
         run.report(jobs.download(work, operation, wait=wait))
+
+
+def _moved(run: Session, operation: Operation, where: Target | None) -> Operation:
+    """The operation with the place that was asked for, also for whoever carries it on after this call."""
+    if where is None or where.stdout or operation.task_id is None:
+        return operation
+    moved = replace(operation, output=where.template)
+    # A task of another machine is recorded when an image of it is saved.
+    return run.history.record(moved) if moved.request is not None else moved
 
 
 def _target(run: Session, operation: Operation, *, flagged: bool) -> Target | None:

@@ -117,22 +117,26 @@ def _fetch(
     """
     retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
     renewed = False
-    while True:
-        try:
-            with part:
-                image = yield from _receive(
-                    work, operation, number, part, seconds=max(retries.remaining, 1.0)
-                )
-                return operation, image, consume(part, image)
-        except SeedreamError as error:
-            stale = isinstance(error, ImageRefused) and error.stale and not renewed
-            if not stale:
-                pause = retries.pause_after(error)
-                yield Retrying(operation, error, pause, "fetching the image")
-                work.pause(pause)
-        if stale:
-            renewed = True
-            operation = yield from _renewed(work, operation, number)
+    try:
+        while True:
+            try:
+                with part:
+                    image = yield from _receive(
+                        work, operation, number, part, seconds=max(retries.remaining, 1.0)
+                    )
+                    return operation, image, consume(part, image)
+            except SeedreamError as error:
+                stale = isinstance(error, ImageRefused) and error.stale and not renewed
+                if not stale:
+                    pause = retries.pause_after(error)
+                    yield Retrying(operation, error, pause, "fetching the image")
+                    work.pause(pause)
+            if stale:
+                renewed = True
+                operation = yield from _renewed(work, operation, number)
+    finally:
+        # A signal, which is raised once, may have come on the way out of the block above.
+        part.close()
 
 
 def _renewed(work: Work, operation: Operation, number: int) -> Steps:

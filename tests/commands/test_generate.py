@@ -323,6 +323,18 @@ def test_the_next_command_allows_the_size_that_was_announced(seedream: Program, 
     assert seedream(*hint(done), env={"SEEDREAM_MAX_BYTES": "10"}).exit_code == 0
 
 
+def test_an_image_is_at_most_200_mb_where_nothing_else_is_said(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    image = start_raw(answer(200, b"", length=200 * 1024 * 1024 + 1))
+    done = success({"task_id": "task_1", "status": "completed", "result": [f"{image.origin}/1.png"]})
+    seedream.use(start_raw(accepted(), done).base_url)
+    refused = seedream("generate", "fox")
+    assert refused.exit_code == 9
+    assert "larger than the 209715200 bytes allowed" in refused.stderr
+    assert hint(refused)[:3] == ["download", "--max-bytes", "209715201"]
+
+
 def test_an_absurd_cost_is_shown_and_does_no_harm(
     seedream: Program, start_raw: Callable[..., RawServer]
 ) -> None:

@@ -228,12 +228,35 @@ def test_keeps_overwrite_before_there_is_a_task(
     assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 
-def test_is_not_offered_to_another_key(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
-    """A create that may have arrived, then a refused key: the key comes first, and the list has the rest."""
+def test_behind_a_refused_key_comes_after_the_key(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    """A create that may have arrived; what another key of the same account may do is not known here."""
     later = answer(503, {}, headers={"Retry-After": "3600"})
-    seedream.use(start_raw(later, answer(401)).base_url)
+    server = start_raw(later, answer(401))
+    seedream.use(server.base_url)
     seedream("generate", "fox")
     refused = seedream("generate", "--resume", "last")
     assert refused.exit_code == 4
-    assert "--resume" not in refused.stderr
-    assert "unanswered" in seedream("status").stdout
+    key, resume = refused.stderr.splitlines()[-1].split(" && seedream generate ")
+    assert "config set api_key" in key
+    assert resume.startswith("--resume op_")
+    with_another = seedream("generate", *resume.split(), env={"SEEDREAM_API_KEY": "sk-another-0123456789"})
+    assert with_another.exit_code == 2
+    assert "could pay again" in with_another.stderr
+    assert len(server.requests) == 2
+
+
+def test_into_a_folder_that_cannot_be_used_says_how_to_take_another(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    """The key of a create grows old: it need not wait for the folder."""
+    sandbox = start_sandbox(faults=["submit-429-long=1"])
+    seedream.use(sandbox.base_url)
+    seedream("generate", "fox", "-o", "art/fox.png")
+    (seedream.cwd / "art").rmdir()
+    (seedream.cwd / "art").write_text("no folder")
+    refused = seedream("generate", "--resume", "last")
+    assert (refused.exit_code, sandbox.task_count()) == (2, 0)
+    assert seedream(*hint(refused)).exit_code == 0
+    assert len(list(seedream.cwd.glob("fox-*.png"))) == sandbox.task_count() == 1

@@ -43,10 +43,12 @@ def _wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def signalled(number: signal.Signals) -> Act:
+def signalled(name: str) -> Act:
+    """By the signal of this name; not every system has each."""
+
     def act(scene: Scene) -> None:
         assert scene.running is not None
-        scene.running.send(number)
+        scene.running.send(signal.Signals[name])
 
     return act
 

@@ -58,6 +58,8 @@ class Scene:
         self.folder.mkdir()
         self.history = self.program.state / "history.sqlite3"
         self.running: Run | None = None
+        #: Real seconds after which the program gives a silent peer up: short where one is to be silent.
+        self.patience = 5.0
         self._zygote = zygote
         #: What puts the machine in order again.
         self.repairs = ExitStack()
@@ -93,6 +95,7 @@ class Scene:
             at=at,
             act=lambda run: act(self) if act is not None else None,
             clock=clock,
+            patience=self.patience,
         )
         return self.running
 

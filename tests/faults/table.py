@@ -6,7 +6,6 @@ what happens to the process, its machine and its files. `test_table.py` runs eve
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -142,13 +141,13 @@ _IN_TURN: list[tuple[str, list[Fault], Truth]] = [
     (
         "reset, then 401",
         [line.reset, line.refused(401, "invalid_api_key")],
-        replace(UNKNOWN, exit_code=4, resume=NOTHING),
+        replace(UNKNOWN, exit_code=4),
     ),
     ("reset, then 402", [line.reset, line.refused(402, "insufficient_quota")], replace(UNKNOWN, exit_code=5)),
     (
         "reset, then 403",
         [line.reset, line.refused(403, "permission_denied")],
-        replace(UNKNOWN, exit_code=4, resume=NOTHING),
+        replace(UNKNOWN, exit_code=4),
     ),
     (
         "reset, then 409",
@@ -213,13 +212,13 @@ def _not_saved_with(history: str, exit_code: int = 9) -> Truth:
 #: What happens to the process, its machine and its files, by stage in the order of `_STAGES`; None: it
 #: means nothing there.
 _MACHINE: list[tuple[str, Act, _Truths]] = [
-    ("SIGINT", acts.signalled(signal.SIGINT), _stopped(130, at_start=130)),
-    ("SIGTERM", acts.signalled(signal.SIGTERM), _stopped(143, at_start=-signal.SIGTERM)),
-    ("SIGHUP", acts.signalled(signal.SIGHUP), _stopped(143, at_start=-signal.SIGHUP)),
+    ("SIGINT", acts.signalled("SIGINT"), _stopped(130, at_start=130)),
+    ("SIGTERM", acts.signalled("SIGTERM"), _stopped(143, at_start=-15)),
+    ("SIGHUP", acts.signalled("SIGHUP"), _stopped(143, at_start=-1)),
     (
         "SIGKILL",
-        acts.signalled(signal.SIGKILL),
-        _stopped(-signal.SIGKILL, at_start=-signal.SIGKILL, told=False),
+        acts.signalled("SIGKILL"),
+        _stopped(-9, at_start=-9, told=False),
     ),
     (
         "disk full",

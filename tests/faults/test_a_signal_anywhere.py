@@ -21,7 +21,7 @@ SEED = random.SystemRandom().randrange(10**6)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], number: signal.Signals) -> None:
-    lines = _lines_of(start_scene())
+    lines = _lines_of(start_scene)
     print(f"seed {SEED}, {lines} lines")
     draw = random.Random(SEED)
     # The program's first line has no guard around it yet.
@@ -29,12 +29,15 @@ def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], numbe
     targets += [draw.randint(lines - END, lines) for _ in range(DRAWS_OF_THE_END)]
     for target in sorted(targets):
         scene = start_scene()
-        stopped = scene.generate(at=("line", target), act=acts.signalled(number))
+        stopped = scene.generate(at=("line", target), act=acts.signalled(number.name))
         what = f"seed {SEED}, line {target} of {lines}: {stopped.exit_code} {stopped.stderr}"
         # 0: it had finished all the same. SIGTERM ends what Python itself does as the system has it.
         assert stopped.exit_code in (0, 128 + number, *([-number] if number != signal.SIGINT else [])), what
         assert "Traceback" not in stopped.stderr, what
         assert scene.parts() == [], what
+        if stopped.exit_code > 0 and scene.service.tasks and not scene.images():
+            assert scene.follow(stopped).exit_code == 0, what
+            assert len(scene.images()) == 1, what
         scene.run("download", "--pending", "-q")
         scene.run("generate", "--resume", "last", "-q")
         assert set(scene.rows()) <= {"saved"}, what
@@ -42,12 +45,12 @@ def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], numbe
         assert scene.run("generate", "--resume", "last", "-q").exit_code == 2, what
 
 
-def _lines_of(scene: Scene) -> int:
+def _lines_of(start_scene: Callable[[], Scene]) -> int:
     """How many lines a run executes, about: it differs by what is drawn and waited for."""
     least, most = 0, 1 << 15
     while most - least > 20:
         middle = (least + most) // 2
         reached = []
-        scene.run("generate", "a fox", at=("line", middle), act=lambda scene: reached.append(True))  # noqa: B023
+        start_scene().generate(at=("line", middle), act=lambda scene: reached.append(True))  # noqa: B023
         least, most = (middle, most) if reached else (least, middle)
     return least

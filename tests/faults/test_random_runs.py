@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +46,7 @@ _ANYWHERE: list[Fault] = [
 _NOT_AT_CREATE: list[Fault] = [line.refused(404, "not_found"), line.refused(410, "gone")]
 
 _ACTS: list[Act] = [
-    *(acts.signalled(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL)),
+    *(acts.signalled(name) for name in ("SIGINT", "SIGTERM", "SIGKILL", "SIGKILL")),
     *(acts.disk_full, acts.no_more_files, acts.folder_becomes_read_only),
     *(acts.history_is_locked, acts.clock_set_back, acts.server_down),
 ]
@@ -60,6 +59,7 @@ def test_every_paid_image_is_on_disk_exactly_once(number: int, start_scene: Call
     draw = random.Random(f"{SEED} {number}")
     for _ in range(HOMES):
         scene = start_scene()
+        scene.patience = 0.5
         said = [_run_with_faults(scene, draw, name) for name in ("one", "two")[: draw.randint(1, 2)]]
         what = f"seed {SEED}, number {number}: " + "\n".join(said)
         _until_quiet(scene, what)

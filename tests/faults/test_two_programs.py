@@ -35,7 +35,7 @@ def test_one_name_for_two_images_keeps_both(scene: Scene) -> None:
 
 @pytest.mark.parametrize("stage", [SUBMIT, IMAGE])
 def test_resuming_one_operation_twice_pays_and_saves_once(scene: Scene, stage: str) -> None:
-    killed = acts.at_the_server(scene, acts.signalled(signal.SIGKILL), midway=stage == IMAGE)
+    killed = acts.at_the_server(scene, acts.signalled("SIGKILL"), midway=stage == IMAGE)
     scene.service.strikes.append(Strike(stage, killed, times=1))
     assert scene.generate().exit_code == -signal.SIGKILL
     name = scene.operation_id()

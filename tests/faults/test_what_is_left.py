@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from faults import acts
 from faults.scene import START, Scene
+from support import network_faults as line
 from support.program import Result
 from support.service import IMAGE, POLL, SUBMIT, Strike
 
@@ -18,7 +19,7 @@ DAY = 86400.0
 
 
 def kill(scene: Scene, stage: str) -> None:
-    answer = acts.at_the_server(scene, acts.signalled(signal.SIGKILL), midway=stage == IMAGE)
+    answer = acts.at_the_server(scene, acts.signalled("SIGKILL"), midway=stage == IMAGE)
     scene.service.strikes.append(Strike(stage, answer, times=1))
     assert scene.generate().exit_code == -signal.SIGKILL
     scene.repair()
@@ -113,3 +114,30 @@ def test_a_history_that_cannot_be_read_is_put_aside_by_a_command_and_never_delet
     assert not scene.history.exists()
     assert Path(f"{scene.history}.broken").read_bytes() == broken[0]
     assert scene.generate().exit_code == 0
+
+
+def test_one_name_for_two_tasks_is_resumed_without_harm_to_the_first(scene: Scene) -> None:
+    for prompt in ("one", "two"):
+        assert scene.run("generate", prompt, "--no-wait").exit_code == 0
+    scene.service.strikes.append(Strike(IMAGE, line.refused(404, "gone"), first=2))
+    failed = scene.run("download", "task_1", "task_2", "-o", "out/fox.png")
+    assert failed.exit_code == 9
+    assert "  seedream download task_2\n" in failed.stderr
+    scene.repair()
+    assert scene.run("download", "task_2").exit_code == 0
+    assert [path.name for path in scene.images()] == ["fox-2.png", "fox.png"]
+
+
+def test_a_name_that_was_taken_meanwhile_does_not_keep_an_image_away(scene: Scene) -> None:
+    """Also where the history does not know where the image was to go."""
+    scene.service.strikes.append(Strike(SUBMIT, acts.at_the_server(scene, acts.disk_full), times=1))
+
+    def taken(scene: Scene) -> None:
+        (scene.folder / "fox.png").write_bytes(b"a stranger's")
+
+    result = scene.generate(at=("seedream_cli.jobs.collect:collect", 1), act=taken)
+    assert result.exit_code == 9
+    scene.repair()
+    assert scene.follow(result).exit_code == 0
+    assert len(scene.images()) == 1
+    assert (scene.folder / "fox.png").read_bytes() == b"a stranger's"

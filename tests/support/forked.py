@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from .needs import program
 from .program import Result
 
 #: Where a run is stopped: "module:function", or any "call" or "line" of the program's, and which time.
@@ -44,21 +45,26 @@ class Zygote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            # A run that was never waited for keeps it.
+            self._process.kill()
         shutil.rmtree(self._folder)
 
 
 def _without_privileges() -> Sequence[str]:
     """Root may write in any folder: without that capability, a read-only one is read-only for root too."""
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv"):
-        return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.geteuid() == 0 and sys.platform == "linux":
+        return [program("setpriv"), "--bounding-set=-dac_override,-dac_read_search"]
     return []
 
 
 class Run:
     """One run of the program. ``act`` is called with it when it is stopped at ``at``.
 
-    ``clock``: seconds by which its time of day differs.
+    ``clock``: seconds by which its time of day differs. ``patience``: real seconds that it waits to connect,
+    for a byte, and for another program's lock.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Run:
         env: Mapping[str, str],
         cwd: Path,
         clock: float = 0.0,
+        patience: float = 5.0,
         at: Point | None = None,
         act: Callable[[Run], None] = lambda run: None,
     ) -> None:
@@ -87,7 +94,14 @@ class Run:
         socket.send_fds(self._connection, [b"\0"], inner)
         for end in inner:
             os.close(end)
-        request = {"arguments": arguments, "env": dict(env), "cwd": str(cwd), "clock": clock, "at": at}
+        request = {
+            "arguments": arguments,
+            "env": dict(env),
+            "cwd": str(cwd),
+            "clock": clock,
+            "patience": patience,
+            "at": at,
+        }
         self._connection.sendall(json.dumps(request).encode() + b"\n")
         self._lines = self._connection.makefile("rb")
         self.pid = int(json.loads(self._lines.readline())["pid"])

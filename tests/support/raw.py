@@ -104,6 +104,9 @@ def _read(connection: socket.socket) -> Request | None:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     while len(body) < int(headers.get("content-length", 0)):
-        body += connection.recv(65536)
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        body += chunk
     method, path, _ = first.split(" ", 2)
     return Request(method, path, headers, body)

@@ -23,9 +23,6 @@ import traceback
 from types import FrameType
 from typing import Any, SupportsIndex
 
-#: Real seconds: to connect, without a byte, and for another program's lock on the history.
-CONNECT, READ, LOCKED = 0.25, 0.25, 0.25
-
 #: An environment variable with the name of a file: while that is there, no name can be looked up.
 NO_NAMES = "TEST_NO_NAMES"
 
@@ -48,14 +45,17 @@ def _hurry() -> None:
 
 
 def _load() -> None:
-    import httpx
-
     for name in ("__main__", "cli", "client", "jobs", "output.json", "output.plain"):
         importlib.import_module(f"seedream_cli.{name}")
+
+
+def _give_patience(seconds: float) -> None:
+    import httpx
+
     from seedream_cli import history, transport
 
-    transport.TIMEOUT = httpx.Timeout(READ, connect=CONNECT)
-    history._PATIENCE = LOCKED
+    transport.TIMEOUT = httpx.Timeout(seconds)
+    history._PATIENCE = seconds
 
 
 def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
@@ -124,6 +124,7 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
     _tell(connection, {"pid": os.getpid()})
     global _set_by
     _set_by = request["clock"]
+    _give_patience(request["patience"])
     if request["at"] is not None:
         _stop_at(connection, *request["at"])
     from seedream_cli.__main__ import main as program
