@@ -13,9 +13,9 @@ from faults.scene import Scene
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
 
-DRAWS = 30
+DRAWS = 14
 #: Lines at the end, where all that is left is to say what was done: a few more draws are from there.
-END, DRAWS_OF_THE_END = 80, 10
+END, DRAWS_OF_THE_END = 80, 6
 SEED = random.SystemRandom().randrange(10**6)
 
 
