@@ -7,6 +7,7 @@ included. Any bytes at all lead to a value or to a SeedreamError, never to anoth
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -187,7 +188,9 @@ def read_task(answer: Received, *, task_id: str) -> Task:
 
 def _parse(answer: Received) -> dict[str, Any] | UnreadableAnswer:
     try:
-        document = json.loads(answer.body.decode("utf-8-sig", "replace"), parse_constant=_refuse_constant)
+        # Not as "utf-8-sig": Python opens a file for that, which the system may refuse just now.
+        text = answer.body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+        document = json.loads(text, parse_constant=_refuse_constant)
         document = _plain(document, answer.secret)
     except (ValueError, RecursionError):
         what = "empty" if not answer.body.strip() else "no JSON"

@@ -238,8 +238,7 @@ _MACHINE: list[tuple[str, Act, _Truths]] = [
         [
             _NO_HISTORY,
             UNSENT,
-            Truth(9, 1, 0, "unanswered", GENERATE),
-            _not_saved_with("pending", 7),
+            *[_not_saved_with("pending", 7)] * 2,
             *[_not_saved_with("processing", 7)] * 2,
             NOT_SAVED,
             *[SAVED] * 2,
