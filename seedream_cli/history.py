@@ -45,7 +45,9 @@ class History:
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
         self.path = path
         self._now = now
-        self._lock = threading.Lock()
+        # Reentrant: a signal can end a method of the main thread between its work and the release of the
+        # lock, and what is told then is read from here.
+        self._lock = threading.RLock()
         with self._problems():
             make_folder(path.parent)
             # SQLite would create the file readable by others: it is created here first, and those that
@@ -108,7 +110,7 @@ class History:
 
     def states(self, operation: Operation) -> list[tuple[float, str]]:
         """Every state that was seen, with its time in Unix seconds."""
-        with self._problems(), self._lock:
+        with self._held():
             rows = self._db.execute(
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             )
@@ -120,7 +122,7 @@ class History:
 
     def _select(self, condition: str, *values: object, limit: int = -1) -> list[Operation]:
         query = f"SELECT * FROM operations WHERE {condition}{_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - constants only
-        with self._problems(), self._lock:
+        with self._held():
             rows = self._db.execute(query, (*values, limit)).fetchall()
             return [operation_of(row, self._files(row["id"])) for row in rows]
 
@@ -171,7 +173,7 @@ class History:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._problems(), self._lock:
+        with self._held():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -181,6 +183,14 @@ class History:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with self._problems(), self._lock:
+            if self._db.in_transaction:
+                # A signal left it open: whether it is kept was never told.
+                self._db.execute("ROLLBACK")
+            yield
 
     @contextmanager
     def _problems(self) -> Iterator[None]:

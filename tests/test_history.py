@@ -406,6 +406,22 @@ def test_a_write_that_was_interrupted_leaves_no_lock(opened: Open, tmp_path: Pat
 # Files that cannot be used
 
 
+def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_another_waiting(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    history.record(operation(tmp_path, id="op_1"))
+    # What a signal leaves behind that comes when a block is done and its end has not begun.
+    abandoned = [history._held(), history._transaction()]
+    for block in abandoned:
+        block.__enter__()
+    assert history.find(SERVICE, "op_1") is not None
+    assert opened().record(operation(tmp_path, id="op_2")).id == "op_2"
+    history.record(operation(tmp_path, id="op_3"))
+    assert len(history.recent(SERVICE, limit=9)) == 3
+    del abandoned, block
+
+
 def test_a_file_of_a_later_version_is_refused_and_left_alone(opened: Open, path: Path) -> None:
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as later:

@@ -13,9 +13,12 @@ from faults.scene import Scene
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
 
-DRAWS = 14
+DRAWS = 10
 #: Lines at the end, where all that is left is to say what was done: a few more draws are from there.
-END, DRAWS_OF_THE_END = 80, 6
+END, DRAWS_OF_THE_END = 80, 5
+#: Ends of blocks that are entered once the program minds signals, where a signal can keep what they hold.
+ENDS, DRAWS_OF_ENDS = range(30, 150), 5
+A_BLOCK_S_END = "contextlib:_GeneratorContextManager.__exit__"
 SEED = random.SystemRandom().randrange(10**6)
 
 
@@ -27,10 +30,12 @@ def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], numbe
     # The program's first line has no guard around it yet.
     targets = [draw.randint(2, lines) for _ in range(DRAWS)]
     targets += [draw.randint(lines - END, lines) for _ in range(DRAWS_OF_THE_END)]
-    for target in sorted(targets):
+    points = [("line", target) for target in sorted(targets)]
+    points += [(A_BLOCK_S_END, draw.choice(ENDS)) for _ in range(DRAWS_OF_ENDS)]
+    for at in points:
         scene = start_scene()
-        stopped = scene.generate(at=("line", target), act=acts.signalled(number.name))
-        what = f"seed {SEED}, line {target} of {lines}: {stopped.exit_code} {stopped.stderr}"
+        stopped = scene.generate(at=at, act=acts.signalled(number.name))
+        what = f"seed {SEED}, {at} of {lines} lines: {stopped.exit_code} {stopped.stderr}"
         # 0: it had finished all the same. SIGTERM ends what Python itself does as the system has it.
         assert stopped.exit_code in (0, 128 + number, *([-number] if number != signal.SIGINT else [])), what
         assert "Traceback" not in stopped.stderr, what
