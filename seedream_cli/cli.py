@@ -14,6 +14,7 @@ from .commands.download import download
 from .commands.generate import generate
 from .commands.sandbox import EPILOG, sandbox
 from .commands.status import status
+from .commands.sync import sync
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
 from .output.streams import prepare, wants_colour
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(status)
 app.command()(download)
+app.command()(sync)
 app.add_typer(config.app)
 app.command(epilog=EPILOG)(sandbox)
 

@@ -84,7 +84,8 @@ class Client:
         self._secret = key
         self._now = now
         self._observe = observe
-        self._deadline = transport.Deadline()
+        self._connections = transport.Connections()
+        self._deadline = transport.Deadline(self._connections)
         self._agent = {"User-Agent": f"seedream/{__version__}", "Accept-Encoding": "identity"}
         self._api = transport.build(
             deadline=self._deadline,
@@ -99,6 +100,10 @@ class Client:
         self._api.close()
         for images in self._images.values():
             images.close()
+
+    def break_off(self) -> None:
+        """End every call that another thread waits for, and let none begin."""
+        self._connections.break_off()
 
     def submit(
         self, body: Mapping[str, Any], idempotency_key: str, *, seconds: float = CALL_SECONDS

@@ -72,6 +72,7 @@ class Settings:
     config_path: Path
     profile_flag: str | None = None
     flags: Mapping[str, str | None] = field(default_factory=dict)
+    project_path: Path | None = None
 
     def get(self, name: str) -> Setting:
         """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
@@ -159,11 +160,14 @@ class Settings:
             )
         return _checked(table or {}, str(self.config_path))
 
+    @property
+    def _project_origin(self) -> str:
+        return f"{self.project_path or PROJECT_FILE} [defaults]"
+
     @cached_property
     def _project_table(self) -> Mapping[str, Any]:
-        path = self.cwd / PROJECT_FILE
-        table = read_toml(path).get("defaults", {})
-        origin = f"{PROJECT_FILE} [defaults]"
+        table = read_toml(self.project_path or self.cwd / PROJECT_FILE).get("defaults", {})
+        origin = self._project_origin
         if not isinstance(table, dict):
             raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
         for name in table:
@@ -191,7 +195,7 @@ class Settings:
             if value := self.environment.get(variable):
                 yield value, f"environment: {variable}", 1
         if key.in_project and name in self._project_table:
-            yield self._project_table[name], f"{PROJECT_FILE} [defaults]", 2
+            yield self._project_table[name], self._project_origin, 2
         if name in self._profile_table:
             yield self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
         if key.default is not None:
@@ -215,13 +219,18 @@ class Settings:
             raise MalformedKey(f"the API key in the file ({where}) is malformed: {error}") from None
 
 
-def load(*, profile: str | None = None, flags: Mapping[str, str | None] | None = None) -> Settings:
-    """The settings of this process."""
+def load(
+    *,
+    profile: str | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    project: Path | None = None,
+) -> Settings:
+    """The settings of this process. ``project`` is the project's file, where it is not the usual one."""
     try:
         cwd = Path.cwd()
     except FileNotFoundError:
         raise UsageProblem("the current folder does not exist any more", code="no_folder") from None
-    return Settings(os.environ, cwd, config_path(), profile, flags or {})
+    return Settings(os.environ, cwd, config_path(), profile, flags or {}, project)
 
 
 def config_path() -> Path:

@@ -123,11 +123,12 @@ class Part:
         except OSError as error:
             raise self._not_saved(error) from None
 
-    def move_to(self, target: Path, *, overwrite: bool) -> Path:
+    def move_to(self, target: Path, *, overwrite: bool, beside: bool = True) -> Path:
         """Put the file in place and return where it is.
 
         A name that is taken is left alone (the file goes beside it under a free one) unless
-        ``overwrite``, or unless it holds these very bytes already.
+        ``overwrite``, or unless it holds these very bytes already. Without ``beside`` it goes nowhere
+        else: raises NotSaved.
         """
         try:
             os.fsync(self._open.fileno())
@@ -138,17 +139,17 @@ class Part:
             if overwrite:
                 os.replace(self.path, target)
                 return target
-            return self._claim_beside(target)
+            return self._claim_beside(target, most=None if beside else 1)
         except OSError as error:
             raise self._not_saved(error) from None
 
-    def _claim_beside(self, target: Path) -> Path:
-        for attempt in itertools.count(1):
+    def _claim_beside(self, target: Path, *, most: int | None) -> Path:
+        for attempt in itertools.islice(itertools.count(1), most):
             candidate = target if attempt == 1 else free_name(target, attempt)
             # The same bytes: a run before this one was stopped between saving and recording.
             if _claim(self.path, candidate) or sha256_of(candidate) == self.sha256:
                 return candidate
-        raise AssertionError("unreachable")
+        raise NotSaved(f"{target} is taken", code="taken")
 
     @property
     def _open(self) -> BinaryIO:
@@ -187,6 +188,24 @@ def _takes_unnamed(folder: Path) -> bool:
         # No such files in this system, or a folder that takes none: a named one will tell.
         return False
     return True
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file another name, never one that another file has. Raises NotSaved."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if _claim(source, target):
+            source.unlink(missing_ok=True)
+        elif os.path.samefile(source, target):
+            # The same name where case makes no difference; or both are, since a run was killed in between.
+            os.rename(source, target)
+            if source.name in os.listdir(source.parent):
+                source.unlink()
+        else:
+            raise NotSaved(f"{target} is taken", code="taken")
+    except OSError as error:
+        reason = f"{source} cannot be moved to {target}: {error.strerror}"
+        raise NotSaved(reason, code="cannot_write") from None
 
 
 def sha256_of(path: Path) -> str | None:

@@ -4,6 +4,7 @@ SeedreamError
 ├── UsageProblem (2)         wrong arguments or configuration
 │   ├── InvalidRequest       what the model's row does not allow
 │   ├── InvalidOutput        a name that cannot be used, a file that exists
+│   ├── ProblemsFound        what is wrong with a manifest or a lock, all of it
 │   └── RequestRefused       the API answered 400, 409 or another 4xx
 ├── TaskFailed (3)           the task ended failed, cancelled or rejected
 ├── AuthenticationProblem (4)
@@ -25,13 +26,16 @@ SeedreamError
 │   ├── ImageUnreachable     no connection to the image's host, or it broke
 │   ├── ImageDamaged         what came is not a whole image
 │   └── HistoryUnusable      the history cannot be read or written
+├── Drift (10)               files, lock and manifest are not in step
 └── Stopped (130, 143)       SIGINT, SIGTERM
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -61,7 +65,7 @@ class ExitCode(IntEnum):
         "not saved",
         "the image could not be fetched, verified or written; the task stays resumable",
     )
-    DRIFT = 10, "drift", "`sync --check` or `--frozen` found work to do"
+    DRIFT = 10, "drift", "`sync --check` or `--frozen` found work to do, or `sync` left an edited file"
     INTERRUPTED = 130, "stopped", "SIGINT (Ctrl-C); the message says how to resume"
     TERMINATED = 143, "stopped", "SIGTERM; the message says how to resume"
 
@@ -135,6 +139,39 @@ class InvalidOutput(UsageProblem):
 
 class RequestRefused(UsageProblem):
     default_code = "invalid_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``line`` counts from 1; ``key`` is a dotted key, "" where the problem is not one key's."""
+
+    file: str
+    line: int
+    key: str
+    what: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (f"{self.file}:{self.line}", self.key, self.what)))
+
+    def document(self) -> dict[str, Any]:
+        """The problem as a JSON object."""
+        return {"file": self.file, "line": self.line, "key": self.key or None, "what": self.what}
+
+
+class ProblemsFound(UsageProblem):
+    """``problems`` has every one, in order of line; ``detail`` has them as lines of text.
+
+    A single one is the message itself.
+    """
+
+    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+        # A wrong default is every asset's problem, and told once.
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
+        lines = [str(problem) for problem in self.problems]
+        if len(lines) == 1:
+            super().__init__(lines[0])
+        else:
+            super().__init__(f"{file} has {len(lines)} problems", detail="\n".join(lines))
 
 
 class TaskFailed(SeedreamError):
@@ -251,6 +288,11 @@ class ImageDamaged(NotSaved):
 
 class HistoryUnusable(NotSaved):
     default_code = "history_unusable"
+
+
+class Drift(SeedreamError):
+    exit_code = ExitCode.DRIFT
+    default_code = "drift"
 
 
 class Stopped(SeedreamError):

@@ -101,6 +101,44 @@ class Ended(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OfImage:
+    """``event`` in the life of the image ``label`` of a set."""
+
+    label: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The image ``label`` of a set is as it was wanted, and the lock says so.
+
+    ``state`` is what it was in, ``done`` what was done about it. ``path`` is relative to the manifest's
+    folder. ``bytes`` is its size, ``seconds`` how long its task took; None where nothing was fetched.
+    ``note`` is what a person should know besides.
+    """
+
+    label: str
+    state: str
+    done: str
+    path: str
+    task_id: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    cost: str | None = None
+    seconds: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FellShort:
+    """The image ``label`` of a set is not as it was wanted; what has been paid for is not lost."""
+
+    label: str
+    error: SeedreamError
+    operation: Operation | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
 

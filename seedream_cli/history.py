@@ -89,6 +89,10 @@ class History:
         """The operation with this id or task id, of this service."""
         return self._first("service = ? AND (task_id = ? OR id = ?)", service, name, name)
 
+    def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
+        """The operations that were recorded with this key, the newest first."""
+        return self._select("service = ? AND idempotency_key = ?", service, idempotency_key)
+
     def recent(self, service: str, *, limit: int, status: str | None = None) -> list[Operation]:
         """The newest operations first, of one status where that is asked for."""
         if status is None:

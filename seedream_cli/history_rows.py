@@ -35,6 +35,7 @@ CREATE TABLE operations (
 );
 CREATE INDEX operations_by_time ON operations (service, created);
 CREATE INDEX operations_by_task ON operations (service, task_id);
+CREATE INDEX operations_by_key ON operations (service, idempotency_key);
 CREATE TABLE files (
     operation TEXT NOT NULL REFERENCES operations (id),
     number INTEGER NOT NULL,

@@ -41,6 +41,10 @@ class Retries:
         """Seconds that are left of the budget."""
         return self._deadline - self._clock()
 
+    def extend(self, seconds: float) -> None:
+        """Add to the budget what was no try of this call, such as a wait behind others."""
+        self._deadline += seconds
+
     def pause_after(self, error: SeedreamError) -> float:
         """Seconds to wait before the next try; raises ``error`` when there is to be none.
 

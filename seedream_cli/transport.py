@@ -11,11 +11,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from http.client import responses
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import Empty, SimpleQueue
 from typing import Any
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -33,10 +34,41 @@ _SOCKS_PORT = 1080
 Guard = Callable[[str, str], None]
 
 
+class Connections:
+    """All open connections of a client, whichever thread waits for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: WeakSet[_Stream] = WeakSet()
+        self._broken = False
+
+    def add(self, stream: _Stream) -> None:
+        with self._lock:
+            self._open.add(stream)
+            broken = self._broken
+        if broken:
+            stream.break_off()
+
+    def break_off(self) -> None:
+        """Whoever waits at one of them finds it at its end, now and from now on."""
+        with self._lock:
+            self._broken = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.break_off()
+
+
 class Deadline(threading.local):
-    """The time by which the current thread's call must have ended (monotonic seconds)."""
+    """The time by which the current thread's call must have ended (monotonic seconds).
+
+    ``connections`` are those of all threads.
+    """
 
     at: float | None = None
+
+    def __init__(self, connections: Connections) -> None:
+        # Once in every thread, with the same argument.
+        self.connections = connections
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -92,6 +124,7 @@ class _Stream(httpcore.NetworkStream):
         self._proxy = proxy
         #: The proxy that has been asked to let a call through.
         self._asked: str | None = None
+        deadline.connections.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._asked is None:
@@ -112,6 +145,11 @@ class _Stream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._inner.close()
+
+    def break_off(self) -> None:
+        # Closing it would wake nobody who waits at it. TLS knows nothing of this, and needs not.
+        with suppress(OSError):
+            socket.socket.shutdown(self._inner.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

@@ -24,7 +24,7 @@ from seedream_cli import socks, transport
 from seedream_cli.addresses import check_image_url, refuse_private
 from seedream_cli.client import Client
 from seedream_cli.errors import NotSaved, Unreachable, UsageProblem
-from seedream_cli.transport import Deadline
+from seedream_cli.transport import Connections, Deadline
 
 KEY = "sk-test-0123456789"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -44,7 +44,7 @@ def build() -> Iterator[Callable[..., httpx.Client]]:
     made: list[httpx.Client] = []
 
     def one(deadline: Deadline | None = None, **options: Any) -> httpx.Client:
-        made.append(transport.build(deadline=deadline or Deadline(), headers={}, **options))
+        made.append(transport.build(deadline=deadline or Deadline(Connections()), headers={}, **options))
         return made[-1]
 
     yield one
@@ -56,12 +56,12 @@ def build() -> Iterator[Callable[..., httpx.Client]]:
 
 
 def test_without_a_deadline_a_timeout_is_as_it_was() -> None:
-    assert Deadline().cut(30.0, httpcore.ReadTimeout) == 30.0
-    assert Deadline().cut(None, httpcore.ReadTimeout) is None
+    assert Deadline(Connections()).cut(30.0, httpcore.ReadTimeout) == 30.0
+    assert Deadline(Connections()).cut(None, httpcore.ReadTimeout) is None
 
 
 def test_a_deadline_shortens_a_timeout() -> None:
-    deadline = Deadline()
+    deadline = Deadline(Connections())
     with deadline.within(5):
         assert 0 < (deadline.cut(30.0, httpcore.ReadTimeout) or 0) <= 5
         assert 0 < (deadline.cut(None, httpcore.ReadTimeout) or 0) <= 5
@@ -70,13 +70,13 @@ def test_a_deadline_shortens_a_timeout() -> None:
 
 
 def test_behind_the_deadline_nothing_is_begun() -> None:
-    deadline = Deadline()
+    deadline = Deadline(Connections())
     with deadline.within(-1), pytest.raises(httpcore.WriteTimeout):
         deadline.cut(30.0, httpcore.WriteTimeout)
 
 
 def test_the_deadline_of_an_outer_call_comes_back() -> None:
-    deadline = Deadline()
+    deadline = Deadline(Connections())
     with deadline.within(100):
         outer = deadline.at
         with pytest.raises(ValueError, match="inner"), deadline.within(1):
@@ -85,7 +85,7 @@ def test_the_deadline_of_an_outer_call_comes_back() -> None:
 
 
 def test_each_thread_has_its_own_deadline() -> None:
-    deadline = Deadline()
+    deadline = Deadline(Connections())
     seen: list[float | None] = []
     with deadline.within(5):
         thread = threading.Thread(target=lambda: seen.append(deadline.at))
@@ -204,14 +204,14 @@ class SlowStream(httpcore.NetworkStream):
 
 
 def test_a_request_that_leaves_slowly_is_cut_between_its_pieces() -> None:
-    deadline, inner = Deadline(), SlowStream()
+    deadline, inner = Deadline(Connections()), SlowStream()
     with deadline.within(0.1), pytest.raises(httpcore.WriteTimeout):
         transport._Stream(inner, deadline).write(bytes(64 * 1024 * 1024))
     assert 0 < inner.written < 64 * 1024 * 1024
 
 
 def test_a_request_that_leaves_in_time_is_whole() -> None:
-    deadline, inner = Deadline(), SlowStream()
+    deadline, inner = Deadline(Connections()), SlowStream()
     with deadline.within(60):
         transport._Stream(inner, deadline).write(bytes(200_000))
     assert inner.written == 200_000

@@ -16,12 +16,6 @@ from ._target import prepare_folder, refuse_taken
 if TYPE_CHECKING:
     from ..naming import Output
 
-#: The service keeps idempotency keys for 7 days (API reference): later, a repetition would pay again. An
-#: hour is left for clocks that differ and for the retries.
-KEY_LIFETIME = 7 * 86400.0 - 3600.0
-#: A clock may have been set back by so much that an operation seems to come from the future.
-CLOCK_SLACK = 300.0
-
 
 def refuse_with_resume(*given: object) -> None:
     """Refuse what would make the request another one, or keep it from being sent."""
@@ -37,6 +31,7 @@ def carry_on(
 ) -> None:
     """Carry the operation of this name on from where it stands; ``output`` moves its images."""
     from .. import jobs
+    from ..jobs.submit import KEY_LIFETIME
     from ..naming import Output
 
     since = time.time() - KEY_LIFETIME
@@ -75,6 +70,8 @@ def carry_on(
 
 def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:
     """The operation as it may be sent again without paying twice; raises UsageProblem otherwise."""
+    from ..jobs import refuse_repetition
+
     if new_key:
         return replace(
             operation,
@@ -89,17 +86,9 @@ def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation
     hint = run.next.resume(operation) + " --new-key"
     if operation.unsuccessful:
         raise UsageProblem(f"{operation.id} was refused by the API: {operation.error_message}", hint=hint)
-    if not -CLOCK_SLACK <= time.time() - operation.created <= KEY_LIFETIME:
-        raise UsageProblem(
-            f"{operation.id} is not from the last 7 days, for which the service keeps idempotency keys: "
-            "sending it again could pay again",
-            code="idempotency_expired",
-            hint=hint,
-        )
-    if operation.key_id not in (None, config.fingerprint(run.api_key)):
-        raise UsageProblem(
-            f"{operation.id} was sent with another API key: sending it with this one could pay again",
-            code="other_api_key",
-            hint=hint,
-        )
+    try:
+        refuse_repetition(operation, now=time.time(), key_id=config.fingerprint(run.api_key))
+    except UsageProblem as error:
+        error.hint = hint
+        raise
     return operation

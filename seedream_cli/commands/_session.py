@@ -56,7 +56,7 @@ _OUT_OF_MEANS = {
 }
 
 #: Commands whose documents have no tasks.
-_WITHOUT_TASKS = ("config", "sandbox")
+_KINDS_WITHOUT_TASKS: Mapping[str, Kind] = {"config": "values", "sandbox": "values", "sync": "images"}
 
 
 class Session:
@@ -80,12 +80,19 @@ class Session:
         self.ends_with: ExitCode | None = None
         self._overwrite = False
         self._failure: Failure | None = None
+        #: How what is no operation of this call fell short.
+        self._others: list[Failure] = []
+        #: Who is told of each HTTP call.
+        self.observe = self.reporter.trace
+        #: The file whose [defaults] are settings of this call; None: the one of the current folder.
+        self.project: Path | None = None
         self._placed: set[Path] = set()
 
     @cached_property
     def settings(self) -> config.Settings:
         shared = self.options.flags() if isinstance(self.options, ServiceOptions) else {}
-        settings = config.load(profile=self.options.profile, flags={**shared, **self._flags})
+        flags = {**shared, **self._flags}
+        settings = config.load(profile=self.options.profile, flags=flags, project=self.project)
         for notice in settings.notices:
             self.reporter.notice(notice)
         return settings
@@ -118,7 +125,7 @@ class Session:
         # The name is settled first: it refuses what contradicts itself.
         where = self.service
         base_url = self._sandbox() if self.sandboxed else self.settings.value("base_url")
-        client = Client(base_url, self.api_key, observe=self.reporter.trace)
+        client = Client(base_url, self.api_key, observe=lambda exchange: self.observe(exchange))
         self._resources.callback(client.close)
         self.reporter.service = (
             "the sandbox" if where == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
@@ -190,7 +197,8 @@ class Session:
         """Commands to run next, with this call's choice of service."""
         return Next(self.options, overwrite=self._overwrite)
 
-    def _remedy(self, error: SeedreamError) -> str | None:
+    def remedy(self, error: SeedreamError) -> str | None:
+        """The command that helps against the error itself."""
         if not isinstance(error, AuthenticationProblem):
             return self.next.remedy(error)
         return self.next.store_key((self.settings.key_place or ("", ""))[1])
@@ -219,7 +227,7 @@ class Session:
 
     def _failed(self, error: SeedreamError, operation: Operation | None = None) -> Failure:
         """The error with the next command: its own remedy, then what carries the operation on."""
-        commands = [remedy] if (remedy := self._remedy(error)) else []
+        commands = [remedy] if (remedy := self.remedy(error)) else []
         if operation is not None and operation.request is None and error.exit_code == ExitCode.NOT_FOUND:
             # What does not exist cannot be resumed; the list has what does.
             commands.append(self.next.command("status"))
@@ -248,12 +256,17 @@ class Session:
         for operation in left:
             if operation.id not in self._ended:
                 self._outcomes[operation.id] = (operation, self._failed(error, operation))
-        commands = [remedy] if (remedy := self._remedy(error)) else []
+        commands = [remedy] if (remedy := self.remedy(error)) else []
         if left:
             commands.append(self._resume(*(tasks or left[:1])))
         only = left[0] if len(left) == 1 else None
         self._failure = Failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
+
+    def fell_short(self, failure: Failure) -> None:
+        """Part of the call fell short, and the call goes on."""
+        self._others.append(failure)
+        self.reporter.fail(failure)
 
     def crash(self, error: Exception) -> None:
         """A bug: one line and how to report it."""
@@ -297,6 +310,7 @@ class Session:
         """Close what was opened, print the end of the answer, and tell the exit code."""
         try:
             failures = [failure for _, failure in self._outcomes.values() if failure is not None]
+            failures += self._others
             if self._failure is not None:
                 failures.append(self._failure)
             worst = min(failures, key=lambda failure: PRECEDENCE.index(failure.error.exit_code), default=None)
@@ -361,7 +375,7 @@ def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     """Report a command line that could not be understood, in the form that it asked for."""
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    kind: Kind = "values" if arguments and arguments[0] in _WITHOUT_TASKS else "paths"
+    kind = _KINDS_WITHOUT_TASKS.get(arguments[0], "paths") if arguments else "paths"
     quiet = reporter(kind, json="--json" in before_dashes, quiet=True, verbose=False, environment=os.environ)
     failure = Failure(error, None, error.hint)
     quiet.fail(failure)

@@ -13,14 +13,29 @@ from contextlib import closing
 from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
 from ..models import Operation
-from .collect import collect, on_disk
-from .submit import submit
-from .watch import inspect, watch
-from .work import Steps, Work
+from .collect import collect, described, fetch, on_disk
+from .gate import Gate
+from .submit import refuse_repetition, submit
+from .watch import RESULT_LIFETIME, inspect, watch
+from .work import Steps, Work, remember
 
 Events = Generator[Event, None, None]
 
-__all__ = ["Work", "download", "generate", "status"]
+__all__ = [
+    "RESULT_LIFETIME",
+    "Gate",
+    "Steps",
+    "Work",
+    "described",
+    "download",
+    "fetch",
+    "generate",
+    "refuse_repetition",
+    "remember",
+    "status",
+    "submit",
+    "watch",
+]
 
 
 def generate(work: Work, operation: Operation, *, wait: bool = True) -> Events:

@@ -66,21 +66,25 @@ def _save(
         return moved
 
     part = Part(part_path(wanted, operation.id, number), work.shield)
-    operation, image, placed = yield from _fetch(work, operation, number, part, place)
+    operation, image, placed = yield from fetch(work, operation, number, part, place)
     if placed != wanted:
         yield Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}")
     if output.explicit_ending and not image.suits(placed.suffix):
         yield Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image")
-    saved = SavedFile(
+    return operation, described(part, image, placed, number)
+
+
+def described(part: Part, image: ImageInfo, path: Path, number: int) -> SavedFile:
+    """The image that was verified in ``part``, as a file at ``path``."""
+    return SavedFile(
         number=number,
-        path=str(placed),
+        path=str(path),
         sha256=part.sha256,
         bytes=part.size,
         media_type=image.media_type,
         width=image.width,
         height=image.height,
     )
-    return operation, saved
 
 
 def _deliver(work: Work, operation: Operation) -> Steps:
@@ -100,7 +104,7 @@ def _deliver(work: Work, operation: Operation) -> Steps:
         return part.path
 
     part = Part(part_path(work.scratch / "stdout", operation.id, 1), work.shield)
-    operation, _, _ = yield from _fetch(work, operation, 1, part, hand_over)
+    operation, _, _ = yield from fetch(work, operation, 1, part, hand_over)
     if taken:
         # A reader that left early did not take it: the task stays one whose image is to be saved.
         operation = replace(operation, delivered="-")
@@ -108,7 +112,7 @@ def _deliver(work: Work, operation: Operation) -> Steps:
     return operation
 
 
-def _fetch(
+def fetch(
     work: Work, operation: Operation, number: int, part: Part, consume: Consume
 ) -> Generator[Event, None, tuple[Operation, ImageInfo, Path]]:
     """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
@@ -143,7 +147,7 @@ def _renewed(work: Work, operation: Operation, number: int) -> Steps:
     """The operation with fresh result URLs."""
     task = yield from ask(work, operation, work.retries(STATUS_ATTEMPTS, STATUS_SECONDS))
     if len(task.results) < number:
-        raise NotSaved(f"{operation.task_id} has no result any more: {task.status}")
+        raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
     operation = replace(operation, results=task.results)
     yield from remember(work, operation)
     return operation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ..client import CALL_SECONDS
 from ..errors import ExitCode, RateLimited, SeedreamError, Unreachable, UsageProblem
@@ -12,6 +13,11 @@ from .work import Steps, Work, remember
 
 #: The budget of one create: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
+#: The service keeps idempotency keys for 7 days (API reference): later, a repetition would pay again. An
+#: hour is left for clocks that differ and for the retries.
+KEY_LIFETIME = 7 * 86400.0 - 3600.0
+#: A clock may have been set back by so much that an operation seems to come from the future.
+CLOCK_SLACK = 300.0
 
 
 def submit(work: Work, operation: Operation) -> Steps:
@@ -32,7 +38,8 @@ def submit(work: Work, operation: Operation) -> Steps:
     while True:
         try:
             seconds = min(CALL_SECONDS, max(retries.remaining, 1.0))
-            accepted = work.client.submit(request.body(), key, seconds=seconds)
+            create = partial(work.client.submit, request.body(), key, seconds=seconds)
+            accepted = work.call(create, patience=retries.remaining, retries=retries)
             break
         except SeedreamError as error:
             if _is_refusal(error, ambiguous=ambiguous):
@@ -48,6 +55,21 @@ def submit(work: Work, operation: Operation) -> Steps:
     yield from remember(work, operation)
     yield Submitted(operation, accepted.replayed)
     return operation
+
+
+def refuse_repetition(operation: Operation, *, now: float, key_id: str) -> None:
+    """Refuse to send an unanswered create again where that could pay again. Raises UsageProblem."""
+    if not -CLOCK_SLACK <= now - operation.created <= KEY_LIFETIME:
+        raise UsageProblem(
+            f"{operation.id} is not from the last 7 days, for which the service keeps idempotency keys: "
+            "sending it again could pay again",
+            code="idempotency_expired",
+        )
+    if operation.key_id not in (None, key_id):
+        raise UsageProblem(
+            f"{operation.id} was sent with another API key: sending it with this one could pay again",
+            code="other_api_key",
+        )
 
 
 def _answered(operation: Operation, accepted: Accepted, now: float) -> Operation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 
 from ..client import CALL_SECONDS
 from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
@@ -47,7 +48,7 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
         left = work.timeout - (work.clock() - started)
         try:
             # An answer that takes longer than the wait may last is of no use.
-            task = _task_of(operation, work, seconds=min(CALL_SECONDS, max(left, work.poll_interval)))
+            task = _task_of(operation, work, max(left, work.poll_interval))
         except SeedreamError as error:
             if not error.transient:
                 yield from _gone(work, operation, error)
@@ -82,7 +83,7 @@ def ask(work: Work, operation: Operation, retries: Retries) -> Generator[Event, 
     """One status answer, with retries."""
     while True:
         try:
-            return _task_of(operation, work, seconds=min(CALL_SECONDS, max(retries.remaining, 1.0)))
+            return _task_of(operation, work, max(retries.remaining, 1.0), retries)
         except SeedreamError as error:
             yield from _gone(work, operation, error)
             pause = retries.pause_after(error)
@@ -130,9 +131,10 @@ def _within(
     )
 
 
-def _task_of(operation: Operation, work: Work, *, seconds: float) -> Task:
+def _task_of(operation: Operation, work: Work, patience: float, retries: Retries | None = None) -> Task:
     assert operation.task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
-    return work.client.task(operation.task_id, seconds=seconds)
+    ask_once = partial(work.client.task, operation.task_id, seconds=min(CALL_SECONDS, patience))
+    return work.call(ask_once, patience=patience, retries=retries)
 
 
 def _noted(work: Work, operation: Operation, task: Task, elapsed: float | None) -> Steps:

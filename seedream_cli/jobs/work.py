@@ -9,15 +9,19 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ..client import Client
 from ..download import Shield
-from ..errors import HistoryUnusable
+from ..errors import HistoryUnusable, RateLimited
 from ..events import Event, Noticed
 from ..history import History
 from ..models import Operation
 from ..naming import Output
 from ..retry import Retries, Spread
+from .gate import Gate
+
+T = TypeVar("T")
 
 #: One step: its events, and the operation as it stands afterwards.
 Steps = Generator[Event, None, Operation]
@@ -31,6 +35,7 @@ class Work:
     concern what is in ``placed``, the images that this call has saved. ``deliver`` writes a verified
     file to stdout and tells whether anyone took it; ``scratch`` is a private folder for it.
     ``key_id`` is the API key's fingerprint. ``shield`` gives blocks in which no signal interrupts.
+    ``gate`` is shared with other work that calls the API at the same time.
     """
 
     client: Client
@@ -49,9 +54,29 @@ class Work:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
+    gate: Gate | None = None
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
+
+    def call(self, make: Callable[[], T], *, patience: float, retries: Retries | None = None) -> T:
+        """One call of the API, which waits for its turn where others share the gate.
+
+        That wait is none of the budget of ``retries``. A limit that lasts longer than ``patience`` seconds
+        is as good as a refusal of this call: raises RateLimited.
+        """
+        if self.gate is None:
+            return make()
+        place, waited = self.gate.turn(self.pause, patience)
+        if retries is not None:
+            retries.extend(waited)
+        try:
+            made = make()
+        except RateLimited as error:
+            self.gate.refused(place, error)
+            raise
+        self.gate.let_through()
+        return made
 
 
 def remember(work: Work, operation: Operation) -> Iterator[Event]:

@@ -6,21 +6,34 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ..events import Asking, Ended, Event, Kept, Polled, Receiving, Retrying, Saved, Sending, Submitted
-from .plain import Kind, Outcomes, PlainReporter
+from ..events import (
+    Asking,
+    Ended,
+    Event,
+    Kept,
+    Landed,
+    Polled,
+    Receiving,
+    Retrying,
+    Saved,
+    Sending,
+    Submitted,
+)
+from .plain import GONE, Kind, Outcomes, PlainReporter
 from .report import Failure
-from .streams import Answer, Conversation, silence
+from .streams import Answer, Conversation, is_terminal, silence
 from .text import clean, duration, size
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "-\\|/"
 _FRAMES_PER_SECOND = 8
+_BAR_COLUMNS = 20
 
 
 @dataclass
@@ -28,9 +41,34 @@ class _Line:
     """What the block shows of one operation; times are monotonic."""
 
     since: float
+    label: str = ""
     state: str = "asking"
     detail: str = ""
     receiving_since: float | None = None
+
+    def shown(self, now: float) -> str:
+        parts = [self.label, self.state, duration(now - self.since), self.detail]
+        return " · ".join(clean(part) for part in parts if part)
+
+
+@dataclass
+class Bar:
+    """How far a set of images is."""
+
+    total: int
+    ascii_only: bool
+    done: int = 0
+    failed: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def shown(self, now: float, under_way: int) -> str:
+        full, empty = ("#", "-") if self.ascii_only else ("━", "─")
+        filled = _BAR_COLUMNS * (self.done + self.failed) // self.total
+        counts = [f"{self.done} of {self.total}", f"{under_way} under way"]
+        if self.failed:
+            counts.append(f"{self.failed} failed")
+        bar = full * filled + empty * (_BAR_COLUMNS - filled)
+        return f"{bar} {' · '.join([*counts, duration(now - self.since)])}"
 
 
 class _AboveBlock(Conversation):
@@ -55,9 +93,36 @@ class HumanReporter(PlainReporter):
         self._console = Console(stderr=True, highlight=False, no_color=not talk.colour, soft_wrap=True)
         self._frames = _FRAMES if self._console.encoding.lower().startswith("utf") else _ASCII_FRAMES
         self._lines: dict[str, _Line] = {}
+        self._bar: Bar | None = None
+
+    def expect(self, images: int) -> None:
+        if images and not self.quiet:
+            self._bar = Bar(images, ascii_only=self._frames is _ASCII_FRAMES)
+            self._draw()
+
+    def step(self, label: str, event: Event) -> None:
+        self._fold(event, label)
+        super().step(label, event)
+
+    def landed(self, image: Landed, shown: str) -> None:
+        self._lines.pop(image.label, None)
+        if self._bar is not None:
+            self._bar.done += 1
+        self._print_above(shown if image.done not in GONE else None)
+        if image.note:
+            self.notice(f"{image.label}: {image.note}")
+
+    def fell(self, label: str) -> None:
+        self._lines.pop(label, None)
+        if self._bar is not None:
+            self._bar.failed += 1
+            self._draw()
 
     def handle(self, event: Event) -> None:
-        self._fold(event)
+        if self._about:
+            super().handle(event)
+            return
+        self._fold(event, event.operation.id)
         if isinstance(event, Saved | Kept | Ended):
             # stdout may be this very terminal.
             self._clear()
@@ -77,12 +142,20 @@ class HumanReporter(PlainReporter):
         self._clear()
         super().finish(outcomes, failure)
 
-    def _fold(self, event: Event) -> None:
+    def _print_above(self, path: str | None) -> None:
+        """A path on stdout, which may be this very terminal: the block makes room for it."""
+        if path is not None:
+            if is_terminal(sys.stdout):
+                self._clear()
+            self._print_path(path)
+            self._draw()
+
+    def _fold(self, event: Event, key: str) -> None:
         now = time.monotonic()
-        line = self._lines.setdefault(event.operation.id, _Line(now))
+        line = self._lines.setdefault(key, _Line(now, key if self._bar is not None else ""))
         line.detail = ""
         if isinstance(event, Ended):
-            del self._lines[event.operation.id]
+            del self._lines[key]
         elif isinstance(event, Sending):
             line.state = f"submitting to {self.service}"
         elif isinstance(event, Asking):
@@ -117,17 +190,23 @@ class HumanReporter(PlainReporter):
     def _block(self) -> Group:
         now = time.monotonic()
         frame = self._frames[int(now * _FRAMES_PER_SECOND) % len(self._frames)]
-        lines = []
-        for line in list(self._lines.values()):
-            parts = [
-                clean(line.state),
-                duration(now - line.since),
-                *([clean(line.detail)] if line.detail else []),
-            ]
-            text = Text(f"{frame} {' · '.join(parts)}", no_wrap=True, overflow="ellipsis")
-            text.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
-            lines.append(text)
-        return Group(*lines)
+        lines = list(self._lines.values())
+        # The last line of a screen is the cursor's; the bar and the word about the rest take one each.
+        room = max(self._console.height - 3, 1)
+        rest = len(lines) - room
+        if rest > 0:
+            lines = lines[:room]
+        texts = [f"{frame} {line.shown(now)}" for line in lines]
+        if rest > 0:
+            texts.append(f"  and {rest} more")
+        if self._bar is not None:
+            texts.append(self._bar.shown(now, len(self._lines)))
+        return Group(*map(self._fitted, texts))
+
+    def _fitted(self, line: str) -> Text:
+        text = Text(line, no_wrap=True, overflow="ellipsis")
+        text.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
+        return text
 
     def _clear(self) -> None:
         """Take the block off the screen."""

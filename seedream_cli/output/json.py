@@ -42,7 +42,9 @@ class JsonReporter(PlainReporter):
         if self._answered:
             return
         document = dict(self._document or {})
-        if self._document is None and self.kind != "values":
+        if self._document is None and self.kind == "images":
+            document["images"] = []
+        elif self._document is None and self.kind != "values":
             document["tasks"] = [
                 task_document(operation, failed, with_result=self.kind == "states")
                 for operation, failed in outcomes

@@ -14,6 +14,7 @@ from ..events import (
     Event,
     Exchange,
     Kept,
+    Landed,
     Noticed,
     Polled,
     Retrying,
@@ -25,10 +26,13 @@ from ..events import (
 from ..models import Operation
 from .report import Failure
 from .streams import Answer, Conversation
-from .text import clean, duration, shortened
+from .text import clean, duration, shortened, size
 
-#: What a command prints on stdout: paths of images, ids of tasks, states of tasks, or values without tasks.
-Kind = Literal["paths", "ids", "states", "values"]
+#: What a command prints on stdout: paths of images, ids of tasks, states of tasks, values without tasks, or
+#: paths of the images of a set.
+Kind = Literal["paths", "ids", "states", "values", "images"]
+#: What was done to an image of a set that is no more.
+GONE = ("forgotten", "removed")
 Outcomes = Sequence[tuple[Operation, Failure | None]]
 
 
@@ -44,14 +48,16 @@ class PlainReporter:
         self.service = ""
         self._states: dict[str, str] = {}
         self._saved: list[tuple[Operation, str]] = []
+        #: Whose the events are, where several images are on their way.
+        self._about = ""
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.talk.line(clean(text))
+            self.talk.line(clean(self._about + text))
 
     def notice(self, text: str) -> None:
         if not self.quiet:
-            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(text)}")
+            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(self._about + text)}")
 
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
@@ -72,6 +78,27 @@ class PlainReporter:
         self.talk.line(f"{self.talk.painted('error:', '1;31')} {first}")
         for line in rest:
             self.talk.line(f"  {line}")
+
+    def expect(self, images: int) -> None:
+        """So many images of a set are about to be worked on."""
+
+    def step(self, label: str, event: Event) -> None:
+        """One event in the life of an image of a set: all but its end is only for ``--verbose``."""
+        if self.verbose or isinstance(event, Noticed | Waited):
+            self._about = f"{label}: "
+            self.handle(event)
+            self._about = ""
+
+    def landed(self, image: Landed, shown: str) -> None:
+        """An image of a set is as it was wanted; ``shown`` is its path as it is printed."""
+        self.say(f"{image.label}: {landing(image)}")
+        if image.note:
+            self.notice(f"{image.label}: {image.note}")
+        if image.done not in GONE:
+            self._print_path(shown)
+
+    def fell(self, label: str) -> None:
+        """An image of a set is not as it was wanted; its failure is told."""
 
     def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
         """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
@@ -161,7 +188,7 @@ class PlainReporter:
             self.answer.line("\t".join(map(clean, fields)))
 
     def _print_path(self, path: str) -> None:
-        if self.kind == "paths":
+        if self.kind in ("paths", "images"):
             self.answer.line(path)
 
     def _summary(self, outcomes: Outcomes) -> str:
@@ -175,16 +202,28 @@ class PlainReporter:
         seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))
-        if cost := _total(operation.cost for operation, _ in outcomes if operation.cost):
+        if cost := total_cost(operation.cost for operation, _ in outcomes if operation.cost):
             parts.append(f"cost {cost}")
         return ", ".join(parts)
+
+
+def landing(image: Landed) -> str:
+    """What became of an image of a set, in words."""
+    facts = [image.state]
+    if image.bytes is not None:
+        facts.append(size(image.bytes))
+    if image.seconds is not None:
+        facts.append(duration(image.seconds))
+    if image.cost:
+        facts.append(f"cost {image.cost}")
+    return f"{image.done} ({', '.join(facts)})"
 
 
 def _percent(operation: Operation) -> str:
     return f" {operation.progress}%" if operation.progress is not None and not operation.results else ""
 
 
-def _total(costs: Iterable[str]) -> str | None:
+def total_cost(costs: Iterable[str]) -> str | None:
     """Costs as the server wrote them: one as it is, several added up where they are numbers."""
     texts = list(costs)
     if len(texts) <= 1:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SeedreamError
+from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
 from .text import LONGEST_DETAIL, clean, shortened
 
@@ -17,14 +18,21 @@ class Failure:
     error: SeedreamError
     operation: Operation | None = None
     hint: str | None = None
+    #: Whose error it is, where that is no task's.
+    about: str | None = None
 
     @property
     def task_id(self) -> str | None:
         return self.operation.task_id if self.operation else None
 
     def lines(self) -> list[str]:
-        """At most three: what happened; the server's own words and request id; what to do next."""
+        """At most three: what happened; the server's own words and request id; what to do next.
+
+        What is wrong with a file is told line by line.
+        """
         lines = [clean(self._message())]
+        if len(self._problems) > 1:
+            return [*lines, *(clean(str(problem)) for problem in self._problems)]
         words = [shortened(clean(self.error.detail), LONGEST_DETAIL)] if self.error.detail else []
         if self.error.request_id:
             words.append(f"(request {clean(self.error.request_id)})")
@@ -44,13 +52,18 @@ class Failure:
             "http_status": self.error.http_status,
             "request_id": self.error.request_id,
             "task_id": self.task_id,
+            **({"problems": [problem.document() for problem in self._problems]} if self._problems else {}),
         }
+
+    @property
+    def _problems(self) -> Sequence[Problem]:
+        return self.error.problems if isinstance(self.error, ProblemsFound) else ()
 
     def _message(self) -> str:
         message = self.error.message
         if self.task_id and self.task_id not in message:
             message = f"{self.task_id}: {message}"
-        return message
+        return f"{self.about}: {message}" if self.about else message
 
 
 def task_document(

@@ -1,0 +1,242 @@
+"""What `seedream sync` tells: its plan, what became of each image, and how much is left to do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import Drift, ExitCode, ProblemsFound
+from ..events import Exchange, FellShort, Landed, OfImage
+from ..output import github
+from ..output.plain import total_cost
+from ..output.report import Failure
+from ..output.streams import terminal_width
+from ..output.table import table
+from ..output.text import duration, size
+from ..sync.items import Action, Item, State
+from ..sync.manifest import Manifest
+from ..sync.plan import Plan
+from ._session import Session
+
+#: Errors that only --force gets past.
+_UNKNOWN_BYTES = ("taken", "idempotency_expired", "other_api_key")
+
+
+class SyncReport:
+    """Tells of one run over ``plan``; ``options`` are those that the same run would have again."""
+
+    def __init__(self, run: Session, manifest: Manifest, plan: Plan, options: Sequence[str]) -> None:
+        self._run = run
+        self._manifest = manifest
+        self._plan = plan
+        self._options = options
+        self._landed: dict[str, Landed] = {}
+        self._fallen: dict[str, Failure] = {}
+        self._not_begun = 0
+        self._began = time.monotonic()
+
+    def command(self, *options: str) -> str:
+        """This command, with other options."""
+        file = str(self._manifest.path)
+        named = [] if file == "seedream.toml" else ["--", file] if file.startswith("-") else [file]
+        return self._run.next.command("sync", *options, *named)
+
+    @property
+    def again(self) -> str:
+        return self.command(*self._options)
+
+    # The plan
+
+    def show_plan(self) -> None:
+        """What is not in step, and what would be done about it."""
+        items = [item for item in self._plan.items if item.state != State.OK]
+        rows = [(item.state, item.action, item.label, self._place(item)) for item in items]
+        self._run.reporter.tell(table(rows, width=terminal_width()), self._document())
+        closing = f"{self._counts()}; {_tasks(self._plan.to_pay)} would be paid for"
+        self._run.reporter.say(closing)
+        self._summarise(rows, ("state", "action", "asset", "file"), closing)
+
+    def drift(self) -> Drift:
+        items = [item for item in self._plan.items if item.state != State.OK]
+        for item in items:
+            self._annotate(item, f"{item.label} is {item.state}")
+        whole = len(self._plan.items)
+        return Drift(
+            f"{len(items)} of {whole} images are not in step with {self._manifest.path}: {self._counts()}",
+            hint=self.again,
+        )
+
+    def frozen(self) -> Drift:
+        items = self._plan.of(Action.GENERATE)
+        for item in items:
+            self._annotate(item, f"{item.label} is {item.state}")
+        return Drift(
+            f"{_tasks(self._plan.to_pay)} would have to be paid for: {_some(items)}", hint=self.again
+        )
+
+    # The run
+
+    def take(self, told: OfImage | Landed | FellShort | Exchange) -> None:
+        reporter = self._run.reporter
+        if isinstance(told, OfImage):
+            reporter.step(told.label, told.event)
+        elif isinstance(told, Exchange):
+            reporter.trace(told)
+        elif isinstance(told, Landed):
+            self._landed[told.label] = told
+            reporter.landed(told, self._shown(told.path))
+        else:
+            reporter.fell(told.label)
+            failure = Failure(told.error, told.operation, self._hint(told), about=told.label)
+            self._fallen[told.label] = failure
+            item = next(item for item in self._plan.items if item.label == told.label)
+            self._annotate(item, f"{told.label}: {told.error.message}")
+            self._run.fell_short(failure)
+
+    def stopped(self, tasks: int) -> str:
+        """What to say where a signal ended the run."""
+        if tasks == 0:
+            return "stopped; nothing is lost"
+        return f"stopped; {tasks} task{'s go' if tasks > 1 else ' goes'} on at the service, nothing is lost"
+
+    def close(self, not_begun: int = 0) -> None:
+        """The end of the answer, and what is left to do."""
+        self._not_begun = not_begun
+        self._tell_what_is_left()
+        self._run.reporter.tell([], self._document())
+        closing = self._closing()
+        self._run.reporter.say(closing)
+        rows = [
+            (label, landed.done, size(landed.bytes) if landed.bytes else "", landed.cost or "")
+            for label, landed in self._landed.items()
+        ]
+        rows += [
+            (label, f"failed: {failure.error.message}", "", "") for label, failure in self._fallen.items()
+        ]
+        self._summarise(sorted(rows), ("asset", "state", "size", "cost"), closing)
+
+    def _tell_what_is_left(self) -> None:
+        edited = [item for item in self._plan.of(Action.NOTHING) if item.state == State.EDITED]
+        orphans = [item for item in self._plan.of(Action.NOTHING) if item.state == State.ORPHAN]
+        if orphans:
+            self._run.reporter.notice(
+                f"{_some(orphans)}: in the lock and not in the manifest ({self.command('--prune')})"
+            )
+        if edited:
+            for item in edited:
+                self._annotate(item, f"{item.path} is not what the lock says")
+            what = "is not what the lock says" if len(edited) == 1 else "are not what the lock says"
+            error = Drift(
+                f"{_some(edited, paths=True)} {what}: --accept takes it, --force overwrites it",
+                code="edited",
+                hint=self.command("--accept"),
+            )
+            self._run.fell_short(Failure(error, None, error.hint))
+
+    def _hint(self, told: FellShort) -> str | None:
+        commands = [remedy] if (remedy := self._run.remedy(told.error)) else []
+        name = told.label.partition("[")[0]
+        if told.error.code in _UNKNOWN_BYTES:
+            commands.append(self.command("--only", name, "--force"))
+        elif told.error.exit_code != ExitCode.USAGE:
+            commands.append(self.command("--only", name))
+        return " && ".join(commands) or None
+
+    # Words
+
+    def _shown(self, path: str) -> str:
+        """A path as it is printed: relative where the manifest's was."""
+        return os.path.join(os.path.dirname(self._manifest.path), *path.split("/"))
+
+    def _place(self, item: Item) -> str:
+        if item.path is not None:
+            return self._shown(item.path)
+        return self._shown("{ext}".join(item.image.wanted.parts)) if item.image is not None else ""
+
+    def _counts(self) -> str:
+        counts = self._plan.counts
+        return ", ".join(f"{counts[state]} {state}" for state in State if counts.get(state)) or "no images"
+
+    def _closing(self) -> str:
+        words = Counter(landed.done for landed in self._landed.values())
+        ok = self._plan.counts.get(State.OK, 0)
+        parts = [f"{count} {word}" for word, count in words.items()]
+        parts += [f"{len(self._fallen)} failed"] if self._fallen else []
+        parts += [f"{self._not_begun} not begun"] if self._not_begun else []
+        parts += [f"{ok} ok"] if ok or not parts else []
+        text = ", ".join(parts)
+        if cost := total_cost(landed.cost for landed in self._landed.values() if landed.cost):
+            text += f"; cost {cost}"
+        return f"{text}; {duration(time.monotonic() - self._began)}" if self._landed else text
+
+    def _document(self) -> Mapping[str, Any]:
+        return {
+            "manifest": os.path.abspath(self._manifest.path),
+            "lock": os.path.abspath(self._manifest.lock_path),
+            "to_pay": self._plan.to_pay,
+            "counts": {state.value: self._plan.counts.get(state, 0) for state in State},
+            "images": [self._image(item) for item in self._plan.items],
+        }
+
+    def _image(self, item: Item) -> dict[str, Any]:
+        landed, failure = self._landed.get(item.label), self._fallen.get(item.label)
+        path = landed.path if landed else item.path
+        entry = item.entry
+        return {
+            "name": item.name,
+            "number": item.number,
+            "state": item.state.value,
+            "action": item.action.value,
+            "done": landed.done if landed else None,
+            "path": str(self._manifest.folder.joinpath(*path.split("/"))) if path else None,
+            "task_id": landed.task_id if landed else entry.task_id if entry else None,
+            "sha256": landed.sha256 if landed else entry.sha256 if entry else None,
+            "bytes": landed.bytes if landed else None,
+            "cost": landed.cost if landed else None,
+            "seconds": round(landed.seconds, 3) if landed and landed.seconds is not None else None,
+            "error": failure.document() if failure else None,
+        }
+
+    # GitHub
+
+    def _annotate(self, item: Item, message: str) -> None:
+        if item.image is None:
+            annotate(self._run, message, item.label, self._manifest.lock_path, 1)
+        else:
+            line = self._manifest.line_of("assets", item.name)
+            annotate(self._run, message, item.label, self._manifest.path, line)
+
+    def _summarise(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:
+        if "GITHUB_STEP_SUMMARY" in os.environ:
+            github.summarise(github.table(header, rows, closing), os.environ)
+
+
+def annotate(run: Session, message: str, title: str, file: Path, line: int) -> None:
+    if github.is_here(os.environ):
+        text = github.annotation(message, title=title, file=file, line=line, environment=os.environ)
+        run.reporter.talk.line(text)
+
+
+def annotate_problems(run: Session, error: ProblemsFound) -> None:
+    """Mark everything that is wrong with a manifest or a lock."""
+    for problem in error.problems:
+        annotate(run, problem.what, problem.key or error.code, Path(problem.file), problem.line)
+
+
+def too_many(plan: Plan, most: int) -> str:
+    return f"{_tasks(plan.to_pay)} would be paid for, and --max allows {most}"
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'' if count == 1 else 's'}"
+
+
+def _some(items: Sequence[Item], *, paths: bool = False) -> str:
+    """The first few, by name."""
+    names = [str(item.path) if paths else item.label for item in items]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,284 @@
+"""`seedream sync`: a set of named images, kept in step with a manifest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import config
+from ..errors import Drift, ProblemsFound, SeedreamError, Stopped, UsageProblem
+from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
+from ._session import Session, session
+
+if TYPE_CHECKING:
+    from ..jobs import Work
+    from ..sync.image import Image
+    from ..sync.keeper import Keeper
+    from ..sync.lock import Entry, Lock
+    from ..sync.manifest import Manifest
+    from ..sync.plan import Plan
+    from ..sync.run import Brake
+    from ._sync_report import SyncReport
+
+
+def _flag(name: str, what: str, panel: str, *more: str) -> Any:
+    return typer.Option(name, *more, help=what, rich_help_panel=panel)
+
+
+_PLAN, _IMAGES, _MONEY = "Plan only", "Images", "Money"
+File = Annotated[str, typer.Argument(metavar="[FILE]", help="The manifest.")]
+DryRun = Annotated[bool, _flag("--dry-run", "Print what would be done and paid for.", _PLAN)]
+Check = Annotated[bool, _flag("--check", "Offline, without a key: exit 10 on any drift.", _PLAN)]
+Rehash = Annotated[bool, _flag("--rehash", "Read every file, also where size and time are known.", _PLAN)]
+Frozen = Annotated[bool, _flag("--frozen", "Exit 10 rather than generate.", _MONEY)]
+Most = Annotated[
+    int | None,
+    typer.Option(
+        "--max",
+        metavar="N",
+        min=0,
+        help="Begin only if at most N tasks would be paid for.",
+        show_default=False,
+        rich_help_panel=_MONEY,
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="GLOB",
+        help="Only assets with such a name; repeatable.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="The I-th of N parts; auto: as GitLab or Kubernetes counts this job.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "-j", "--jobs", metavar="N", min=1, max=256, help="Tasks in flight.", rich_help_panel=_IMAGES
+    ),
+]
+Prune = Annotated[bool, _flag("--prune", "Remove what the manifest names no more.", _IMAGES)]
+Force = Annotated[bool, _flag("--force", "Overwrite edited files.", _IMAGES)]
+Accept = Annotated[bool, _flag("--accept", "Take edited files for the images.", _IMAGES)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What was asked for, besides what every command takes."""
+
+    only: tuple[str, ...]
+    shard: str | None
+    dry_run: bool
+    check: bool
+    rehash: bool
+    frozen: bool
+    most: int | None
+    jobs: int
+    prune: bool
+    force: bool
+    accept: bool
+
+    def refuse_contradictions(self) -> None:
+        flags = {"--dry-run": self.dry_run, "--frozen": self.frozen, "--prune": self.prune}
+        flags |= {"--force": self.force, "--accept": self.accept}
+        if self.check and (given := [name for name, is_given in flags.items() if is_given]):
+            raise UsageProblem(f"--check only looks: {given[0]} does not go with it")
+        if self.force and self.accept:
+            raise UsageProblem("--force and --accept contradict each other")
+
+    @property
+    def again(self) -> list[str]:
+        """The options for another run over the same images."""
+        flags = {"--prune": self.prune, "--force": self.force, "--accept": self.accept}
+        words = [name for name, is_given in flags.items() if is_given]
+        for glob in self.only:
+            words += ["--only", glob]
+        return [*words, "--shard", self.shard] if self.shard is not None else words
+
+
+@with_options(TaskOptions)
+def sync(
+    options: TaskOptions,
+    file: File = config.PROJECT_FILE,
+    only: Only = None,
+    shard: Shard = None,
+    jobs: Jobs = 4,
+    prune: Prune = False,
+    force: Force = False,
+    accept: Accept = False,
+    most: Most = None,
+    frozen: Frozen = False,
+    dry_run: DryRun = False,
+    check: Check = False,
+    rehash: Rehash = False,
+    max_bytes: MaxBytes = None,
+    timeout: Timeout = None,
+    poll_interval: PollInterval = None,
+) -> None:
+    """Keep the images of a project in step with its manifest, seedream.toml.
+
+    \b
+    seedream sync --dry-run
+    seedream sync --max 20
+    seedream sync --check
+    seedream sync --only 'icon-*' --jobs 8
+
+    Generates what is new or changed, fetches what is missing, and leaves all else alone. The lock
+    beside the manifest, seedream.lock, says what came. Ctrl-C is safe: the same command goes on.
+    """
+    flags = {"max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
+    choice = _Choice(
+        tuple(only or ()), shard, dry_run, check, rehash, frozen, most, jobs, prune, force, accept
+    )
+    with session(options, kind="images", flags=flags) as run:
+        choice.refuse_contradictions()
+        run.project = Path(file)
+        try:
+            _sync(run, Path(file), choice)
+        except ProblemsFound as error:
+            from ._sync_report import annotate_problems
+
+            annotate_problems(run, error)
+            raise
+
+
+def _sync(run: Session, file: Path, choice: _Choice) -> None:
+    from ..sync import manifest
+    from ..sync.keeper import Keeper
+    from ..sync.lock import read
+    from ._sync_report import SyncReport, too_many
+
+    wanted = manifest.load(file)
+    lock = read(wanted.lock_path)
+    todo = _plan(run, wanted, lock, choice)
+    report = SyncReport(run, wanted, todo, choice.again)
+    if choice.check or choice.dry_run:
+        report.show_plan()
+        if choice.check and todo.drift:
+            raise report.drift()
+        return
+    if choice.frozen and todo.to_pay:
+        raise report.frozen()
+    if choice.most is not None and todo.to_pay > choice.most:
+        raise UsageProblem(too_many(todo, choice.most), code="spending_cap", hint=report.command("--dry-run"))
+    _carry_out(run, wanted, todo, Keeper(lock, todo.entries), report, choice)
+
+
+def _plan(run: Session, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
+    from ..sync import sharding
+    from ..sync.known_files import KnownFiles
+    from ..sync.plan import plan
+
+    folder = config.state_folder() / "files"
+    known = KnownFiles(wanted.path, folder, now=time.time_ns, trust=not choice.rehash)
+    todo = plan(
+        wanted,
+        lock,
+        known,
+        # What is checked is the same on every machine.
+        remembered=_memory(run, wanted) if not choice.check else lambda image: None,
+        only=choice.only,
+        shard=sharding.shard_of(choice.shard, os.environ) if choice.shard is not None else sharding.WHOLE,
+        force=choice.force,
+        accept=choice.accept,
+        prune=choice.prune,
+        sandbox=run.service == config.SANDBOX_SERVICE,
+    )
+    known.save()
+    return todo
+
+
+def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
+    """What the history knows of an image; it is opened for the first that it is asked for."""
+
+    def remembered(image: Image) -> Entry | None:
+        from ..sync.life import remembered
+
+        sandbox = run.service == config.SANDBOX_SERVICE
+        return remembered(run.history, run.service, wanted.folder, sandbox=sandbox)(image)
+
+    return remembered
+
+
+def _carry_out(
+    run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
+) -> None:
+    from ..sync.life import Means
+    from ..sync.project import Project
+    from ..sync.purse import Purse
+    from ..sync.run import REMOTE, Brake, Run
+
+    remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
+    if todo.acts:
+        project.prepare_lock(wanted.lock_path, run.stop.shield)
+    means = Means(
+        work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
+        history=run.history,
+        service=run.service,
+        key_id=config.fingerprint(run.api_key) if remote else "",
+        project=project,
+        purse=Purse(*_allowance(choice)),
+        force=choice.force,
+    )
+    work = Run(
+        plan=todo,
+        means=means,
+        keeper=keeper,
+        brake=brake,
+        break_off=run.client.break_off if remote else lambda: None,
+        jobs=choice.jobs,
+        shield=run.stop.shield,
+        sandbox=run.service == config.SANDBOX_SERVICE,
+    )
+    run.observe = work.observe
+    run.reporter.expect(len(remote))
+    try:
+        with closing(work.events()) as events:
+            for told in events:
+                report.take(told)
+    except Stopped as stopped:
+        for late in work.late:
+            report.take(late)
+        under_way = [operation for operation in work.under_way.values() if operation and operation.task_id]
+        stopped.message = report.stopped(len(under_way))
+        stopped.hint = report.again
+        report.close(len(work.not_begun))
+        raise
+    report.close(len(work.not_begun))
+
+
+def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
+    """The work for each quality. Workers get no signals, and share what the rate limit allows."""
+    from ..jobs import Gate
+
+    gate = Gate()
+    return {
+        quality: replace(run.work(quality=quality), pause=brake.pause, shield=nullcontext, gate=gate)
+        for quality in qualities
+    }
+
+
+def _allowance(choice: _Choice) -> tuple[int | None, Callable[[], SeedreamError]]:
+    """How many tasks may be paid for, and what is wrong with one more."""
+    if choice.frozen:
+        return 0, lambda: Drift("its task gives no image any more, and --frozen generates none")
+    most = choice.most
+    return most, lambda: UsageProblem(f"--max {most} tasks are paid for already", code="spending_cap")

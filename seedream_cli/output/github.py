@@ -1,0 +1,75 @@
+"""What GitHub Actions makes of a run: annotations at lines of files, and the job's summary.
+
+Annotations are lines of the log, ``::error file=…,line=…::message`` (workflow commands); the summary
+is Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from .text import clean, shortened
+
+#: A step's summary may have 1 MiB: more rows than this are only counted.
+MOST_ROWS = 1000
+
+_MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>()#+-!|~&"})
+
+
+def is_here(environment: Mapping[str, str]) -> bool:
+    return environment.get("GITHUB_ACTIONS") == "true"
+
+
+def annotation(message: str, *, title: str, file: Path, line: int, environment: Mapping[str, str]) -> str:
+    """The line of the log that marks ``line`` of ``file`` with an error."""
+    # Paths are taken from the repository's root.
+    root = environment.get("GITHUB_WORKSPACE") or os.curdir
+    try:
+        shown = os.path.relpath(file, root)
+    except ValueError:
+        # On Windows, another drive's.
+        shown = str(file)
+    places = {"file": shown, "line": str(line), "title": title}
+    properties = ",".join(f"{key}={_property(value)}" for key, value in places.items())
+    return f"::error {properties}::{_data(message)}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], closing: str) -> str:
+    """Markdown: a table of the first rows, and a line below it."""
+    rows = list(rows)
+    lines = [_row(header), _row(["---"] * len(header))] if rows else []
+    lines += [_row([_text(cell) for cell in row]) for row in rows[:MOST_ROWS]]
+    if len(rows) > MOST_ROWS:
+        lines.append(f"\nand {len(rows) - MOST_ROWS} more")
+    return "\n".join([*lines, "", _text(closing), ""])
+
+
+def summarise(text: str, environment: Mapping[str, str]) -> None:
+    """Add to the job's summary, where there is one. That it cannot be kept is no reason to fail."""
+    if not (path := environment.get("GITHUB_STEP_SUMMARY")):
+        return
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"### seedream\n\n{text}\n")
+    except OSError:
+        return
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(text: str) -> str:
+    """Text that Markdown shows as it is, without pictures, links and columns of its own."""
+    return shortened(clean(text), 300).translate(_MARKDOWN)
+
+
+def _data(text: str) -> str:
+    # A command's own line ends it: clean() has left none.
+    return clean(text).replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

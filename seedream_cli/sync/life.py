@@ -1,0 +1,268 @@
+"""The life of one image of a set: asked for with its own key, watched, and put into its place.
+
+Its idempotency key is the same in every run, so that a run after a crash comes to the task that was
+paid for. A task from before this run that gives no image any more is left behind: the history says
+why, and the next key asks for another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..download import Part
+from ..errors import HistoryUnusable, ImageRefused, NotFound, SeedreamError, TaskFailed, UsageProblem
+from ..events import Event, Noticed, Submitted
+from ..history import History
+from ..image_file import ImageInfo
+from ..jobs import RESULT_LIFETIME, Work, described, fetch, refuse_repetition, remember, submit, watch
+from ..models import Operation, SavedFile, Status
+from ..naming import foreign_operation_id, new_operation_id
+from .image import Image
+from .items import Action, Item, State
+from .lock import Entry, timestamp
+from .project import Project
+from .purse import Purse
+
+#: HTTP statuses with which a host says that there is nothing, whoever asks.
+_NOTHING_THERE = (404, 410)
+
+#: How an image came to its place: by a task of this run; by one that an earlier run had paid for; by the
+#: lock's; as the copy of another image that the same request gave.
+GENERATED, RESUMED, FETCHED, COPIED = "generated", "resumed", "fetched", "copied"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What images are made with. ``work_of`` has the work for a quality; ``key_id`` is the API key's.
+
+    ``force``: a create whose fate cannot be known any more may be paid for again. ``parts`` are the
+    temporary files that are open.
+    """
+
+    work_of: Callable[[str], Work]
+    history: History
+    service: str
+    key_id: str
+    project: Project
+    purse: Purse
+    force: bool = False
+    now: Callable[[], float] = time.time
+    parts: set[Part] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An image in its place. ``path`` is relative to the project; ``how`` it came there is one word."""
+
+    path: str
+    file: SavedFile
+    operation: Operation
+    how: str
+
+    @property
+    def cost(self) -> str | None:
+        """What this run paid for it, as the API wrote it."""
+        return self.operation.cost if self.how == GENERATED else None
+
+
+Life = Generator[Event, None, Given]
+
+
+def remembered(
+    history: History, service: str, folder: Path, *, sandbox: bool
+) -> Callable[[Image], Entry | None]:
+    """Tells the lock's line of an image that a run on this machine saved and was stopped before writing."""
+
+    def line_of(image: Image) -> Entry | None:
+        line = None
+        for attempt in itertools.count():
+            found = history.with_key(service, image.idempotency_key(attempt))
+            if not found:
+                return line
+            lines = [_line(image, operation, folder, sandbox=sandbox) for operation in found]
+            line = next((one for one in lines if one is not None), line)
+        raise AssertionError("unreachable")
+
+    return line_of
+
+
+def _line(image: Image, operation: Operation, folder: Path, *, sandbox: bool) -> Entry | None:
+    item = Item(image.name, image.number, State.NEW, Action.RECORD, image)
+    when = timestamp(operation.accepted or operation.created)
+    for file in operation.files:
+        path = None
+        with suppress(ValueError):
+            path = Path(file.path).relative_to(folder).as_posix()
+        if path not in image.wanted.paths:
+            # What the same request gave another image was copied to this one.
+            path = image.wanted.path(os.path.splitext(file.path)[1].removeprefix("."))
+        return item.locked(
+            path=path, sha256=file.sha256, task_id=operation.task_id, time=when, sandbox=sandbox
+        )
+    return None
+
+
+def fetched(means: Means, item: Item) -> Life:
+    """The image of the lock's task; one that the service has no longer is generated anew."""
+    assert item.entry is not None and item.entry.task_id is not None, "only for FETCH"  # noqa: S101, PT018
+    task_id = item.entry.task_id
+    operation = means.history.find(means.service, task_id) or _foreign(means, item, task_id)
+    try:
+        return (yield from _collected(means, item, operation, fresh=False))
+    except SeedreamError as error:
+        if not _is_dead(means, operation, error):
+            raise
+        yield from _given_up(means, operation, error)
+    return (yield from generated(means, item, dead=task_id))
+
+
+def generated(means: Means, item: Item, dead: str = "") -> Life:
+    """The image of a task of its own. ``dead`` is a task that is known to give none."""
+    image = _image_of(item)
+    for attempt in itertools.count():
+        operation = _at(means, image, attempt)
+        if operation is None or operation.over or operation.task_id == dead:
+            continue
+        paid = before = False
+        if operation.task_id is None:
+            operation, paid = yield from _submitted(means, image, operation)
+            if operation.task_id == dead:
+                continue
+        else:
+            before = True
+        try:
+            given = yield from _collected(means, item, operation, fresh=paid)
+        except SeedreamError as error:
+            if paid or not _is_dead(means, operation if before else None, error):
+                raise
+            yield from _given_up(means, operation, error)
+        else:
+            return replace(given, how=GENERATED if paid else RESUMED)
+    raise AssertionError("unreachable")
+
+
+def _at(means: Means, image: Image, attempt: int) -> Operation | None:
+    """The operation with the key of this attempt; None where it is not to be sent again.
+
+    Raises UsageProblem for an unanswered one that could be paid for a second time.
+    """
+    key = image.idempotency_key(attempt)
+    output = image.wanted.template(str(means.project.folder))
+    found = [one for one in means.history.with_key(means.service, key) if one.status != Status.REFUSED]
+    # An answer outweighs whatever else was tried with the key.
+    found.sort(key=lambda one: one.task_id is None)
+    if not found:
+        return Operation(
+            id=new_operation_id(),
+            service=means.service,
+            created=means.now(),
+            output=output,
+            request=image.request,
+            idempotency_key=key,
+            key_id=means.key_id,
+        )
+    operation = replace(found[0], output=output)
+    if operation.task_id is None:
+        try:
+            refuse_repetition(operation, now=means.now(), key_id=means.key_id)
+        except UsageProblem:
+            if not means.force:
+                raise
+            return None
+    return operation
+
+
+def _foreign(means: Means, item: Item, task_id: str) -> Operation:
+    """The task of another machine."""
+    return Operation(
+        id=foreign_operation_id(task_id),
+        service=means.service,
+        created=means.now(),
+        output=_image_of(item).wanted.template(str(means.project.folder)),
+        task_id=task_id,
+        status=Status.UNKNOWN,
+    )
+
+
+def _submitted(
+    means: Means, image: Image, operation: Operation
+) -> Generator[Event, None, tuple[Operation, bool]]:
+    """The operation with its task, and whether that is one which had not been paid for before."""
+    means.purse.take()
+    paid = True
+    steps = submit(means.work_of(image.request.quality), operation)
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            return end.value, paid
+        if isinstance(event, Submitted) and event.replayed:
+            paid = False
+            means.purse.give_back()
+        yield event
+
+
+def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -> Life:
+    """Wait for the task's end, and put its image into its place."""
+    work = means.work_of(_image_of(item).request.quality)
+    operation = yield from watch(work, operation, fresh=fresh)
+    path = ""
+
+    def place(part: Part, image: ImageInfo) -> Path:
+        nonlocal path
+        path = means.project.path_of(item, image.extension)
+        means.project.refuse_unknown(item, path, part.sha256)
+        target = means.project.absolute(path)
+        # Before the file is there: a run that is killed in between leaves bytes that the next one knows.
+        # The image matters more than its entry.
+        with suppress(HistoryUnusable):
+            means.history.record(replace(operation, files=(described(part, image, target, 1),)))
+        means.project.put(item, part, image)
+        return target
+
+    part = means.project.part(item, operation.id, work.shield)
+    means.parts.add(part)
+    try:
+        operation, image, target = yield from fetch(work, operation, 1, part, place)
+    finally:
+        means.parts.discard(part)
+    file = described(part, image, target, 1)
+    operation = replace(operation, files=(file,))
+    yield from remember(work, operation)
+    return Given(path, file, operation, FETCHED)
+
+
+def _is_dead(means: Means, known: Operation | None, error: SeedreamError) -> bool:
+    """Whether a task of an earlier run gives no image any more. ``known``: what the history has of it.
+
+    Where a URL of today is refused (403), something stands between this machine and the image: paying
+    again would not help.
+    """
+    if isinstance(error, TaskFailed | NotFound) or error.code == "no_result":
+        return True
+    if not isinstance(error, ImageRefused) or not error.stale:
+        return False
+    accepted = known.accepted if known is not None else None
+    is_young = accepted is not None and means.now() - accepted < RESULT_LIFETIME
+    return error.http_status in _NOTHING_THERE or not is_young
+
+
+def _given_up(means: Means, operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:
+    """Note for good that the task gives no image, and why."""
+    operation = means.history.find(means.service, operation.id) or operation
+    if not operation.over:
+        operation = replace(operation, status=Status.GONE, error_code=error.code, error_message=error.message)
+        if operation.request is not None:
+            yield from remember(means.work_of(operation.request.quality), operation)
+    yield Noticed(operation, f"{error.message}: another task is asked for, with the next idempotency key")
+
+
+def _image_of(item: Item) -> Image:
+    assert item.image is not None, "an orphan is not made"  # noqa: S101
+    return item.image

@@ -1,0 +1,102 @@
+"""Where in a TOML text a key stands: tomllib tells values without their lines."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
+_BLANK = re.compile(r"(?:[ \t\r\n]++|\#[^\n]*+)*+")
+_HEADER = re.compile(rf"\[\[?[ \t]*+(?P<key>{_KEY})[ \t]*+\]")
+_ASSIGNMENT = re.compile(rf"(?P<key>{_KEY})[ \t]*+=")
+#: What a value consists of, as far as its end is concerned. Up to two quotes of a multi-line string's
+#: content can stand right before the three that close it.
+_TOKEN = re.compile(
+    r'''"""(?:[^"\\]++|\\.|"(?!""))*+"{3,5}'''
+    r"""|'''(?:[^']++|'(?!''))*+'{3,5}"""
+    r"""|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'"""
+    r"""|\#[^\n]*+|[^"'\#\[\]{}\n]++|.""",
+    re.DOTALL,
+)
+#: Nobody asks for keys below; tables around a key of endless dots are not all written down.
+_DEEPEST = 8
+
+
+class Lines:
+    """The lines (1…) of a text's keys. The text is one that tomllib reads; any other only gives less."""
+
+    def __init__(self, text: str) -> None:
+        self._found: dict[tuple[str, ...], int] = {}
+        self._certain: set[tuple[str, ...]] = set()
+        self._scan(text)
+
+    def line_of(self, *keys: str) -> int:
+        """The line on which a key begins, or else the innermost table around it, or else 1.
+
+        What stands in an inline table or an array is on the line of the key that it belongs to.
+        """
+        for length in range(len(keys), 0, -1):
+            if (line := self._found.get(keys[:length])) is not None:
+                return line
+        return 1
+
+    def _scan(self, text: str) -> None:
+        table: tuple[str, ...] = ()
+        line, counted, position = 1, 0, 0
+        while (position := _end(_BLANK, text, position)) < len(text):
+            line += text.count("\n", counted, position)
+            counted = position
+            if header := _HEADER.match(text, position):
+                table = _parts(header["key"])
+                self._note(table, line)
+                position = _end_of_line(text, header.end())
+            elif assignment := _ASSIGNMENT.match(text, position):
+                self._note((*table, *_parts(assignment["key"])), line)
+                position = _end_of_value(text, assignment.end())
+            else:
+                position = _end_of_line(text, position)
+
+    def _note(self, keys: tuple[str, ...], line: int) -> None:
+        for length in range(1, min(len(keys), _DEEPEST)):
+            self._found.setdefault(keys[:length], line)
+        # A table's own header tells more than that of a table within it, which may come first.
+        if keys not in self._certain:
+            self._certain.add(keys)
+            self._found[keys] = line
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    """A dotted key's parts, unquoted."""
+    if '"' not in key and "'" not in key:
+        return tuple(part.strip(" \t") for part in key.split("."))
+    try:
+        value = tomllib.loads(f"{key} = 0")
+    except ValueError:
+        return (key,)
+    parts = []
+    while isinstance(value, dict):
+        ((part, value),) = value.items()
+        parts.append(part)
+    return tuple(parts)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    found = pattern.match(text, position)
+    return found.end() if found else position
+
+
+def _end_of_line(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return end if end >= 0 else len(text)
+
+
+def _end_of_value(text: str, position: int) -> int:
+    depth = 0
+    while position < len(text):
+        sign = text[position]
+        if sign == "\n" and depth <= 0:
+            break
+        depth += (sign in "[{") - (sign in "]}")
+        position = _end(_TOKEN, text, position)
+    return position

@@ -1,0 +1,125 @@
+"""The manifest, ``seedream.toml``: which images a project has, and what each is asked for with.
+
+::
+
+    [defaults]                 # of this project: `generate` reads them too
+    dir = "assets"
+    aspect_ratio = "16:9"
+    [vars]
+    look = "flat vector, warm palette"
+    [assets.hero]
+    prompt = "A red fox in snow, {look}"
+    [assets.badge]
+    prompt_file = "prompts/badge.md"
+    path = "icons/badge-{n}.{ext}"
+    count = 2
+    take = 2                   # raised to roll again
+
+Only the manifest and the program's own defaults decide on a picture, no flag, environment or
+profile: what was reviewed is what is generated, on every machine. A prompt is the same text wherever
+it stands: its variables are put in, and the blank space around it is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import UsageProblem
+from .image import Asset, Image
+from .locating import Lines
+from .problems import InvalidManifest, Problem
+from .reading import assets_of
+
+DEFAULT_NAME = "seedream.toml"
+
+_PLACE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest without faults. Assets are sorted by name; ``path`` is as named, ``folder`` absolute."""
+
+    path: Path
+    folder: Path
+    assets: tuple[Asset, ...]
+    text: str = field(repr=False, compare=False)
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside it: ``seedream.toml`` has ``seedream.lock``."""
+        return lock_path(self.path)
+
+    def images(self) -> Iterator[Image]:
+        """Every image, sorted by name and number."""
+        for asset in self.assets:
+            yield from asset.images()
+
+    def line_of(self, *keys: str) -> int:
+        """The line of a key, such as ``("assets", "hero", "prompt")``, or of the table around it."""
+        return self._lines.line_of(*keys)
+
+    @cached_property
+    def _lines(self) -> Lines:
+        return Lines(self.text)
+
+
+def lock_path(manifest: Path) -> Path:
+    return manifest.with_suffix(".lock")
+
+
+def load(path: Path) -> Manifest:
+    """Read a manifest and the files of its prompts.
+
+    Raises InvalidManifest with everything that is wrong with it, and UsageProblem where it cannot be
+    read at all.
+    """
+    if path.suffix.lower() == ".lock":
+        raise UsageProblem(f"{path} is a lock, not a manifest", code="no_manifest")
+    text = _text(path)
+    folder = Path(os.path.abspath(path)).parent
+    reserved = {path.name: "the manifest", lock_path(path).name: "its lock"}
+    assets = assets_of(_tables(path, text), text=text, file=str(path), folder=folder, reserved=reserved)
+    return Manifest(path, folder, assets, text)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageProblem(f"there is no manifest {path}", code="no_manifest") from None
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="no_manifest") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _refuse(path, data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
+    # As the settings' reader has it, which takes this file too.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _tables(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        place = _PLACE_OF_SYNTAX_ERROR.search(reason)
+        if place is None:
+            _refuse(path, 1, f"not valid TOML: {reason}")
+        reason = reason[: place.start()]
+        if place[1] is None:
+            _refuse(path, max(1, len(text.splitlines())), f"not valid TOML at the file's end: {reason}")
+        _refuse(path, int(place[1]), f"not valid TOML in column {place[2]}: {reason}")
+    except (ValueError, RecursionError) as error:
+        # Numbers of more digits than Python reads, and values nested too deep.
+        _refuse(path, 1, f"not valid TOML: {error}")
+
+
+def _refuse(path: Path, line: int, what: str) -> NoReturn:
+    raise InvalidManifest(str(path), [Problem(str(path), line, "", what)]) from None

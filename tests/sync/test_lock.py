@@ -1,0 +1,391 @@
+"""The lock: one line an image, that git can merge, and that is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.needs import program
+
+from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
+from seedream_cli.sync import whole
+from seedream_cli.sync.lock import Entry, Lock, read, resolve, text_of, timestamp
+from seedream_cli.sync.problems import InvalidLock
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
+
+HERO = Entry("hero", 1, "d" * 64, 1, "assets/hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z")
+LINE = (
+    '{"name": "hero", "number": 1, "digest": "' + "d" * 64 + '", "take": 1, "path": "assets/hero.png", '
+    '"sha256": "' + "a" * 64 + '", "task_id": "img_1", "time": "2026-11-22T17:45:01Z"}'
+)
+
+
+def write(file: Path, entries: Iterable[Entry]) -> None:
+    whole.write_whole(file, lambda: text_of(entries))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "seedream.lock"
+
+
+Refuse = Callable[[str | bytes], list[str]]
+
+
+@pytest.fixture
+def refuse(file: Path) -> Refuse:
+    """The problems of a lock, each as `line: key: what`."""
+
+    def refuse(data: str | bytes) -> list[str]:
+        file.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
+        with pytest.raises(InvalidLock) as caught:
+            read(file)
+        return [f"{one.line}: {one.key}: {one.what}" for one in caught.value.problems]
+
+    return refuse
+
+
+def with_(**values: Any) -> str:
+    """The line with other values; those that are ... are left out."""
+    changed = {**json.loads(LINE), **values}
+    return json.dumps({key: value for key, value in changed.items() if value is not ...})
+
+
+def test_a_line(file: Path) -> None:
+    write(file, [HERO])
+    assert file.read_text(encoding="utf-8") == LINE + "\n"
+    assert read(file) == Lock(file, (HERO,))
+
+
+def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
+    keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
+    write(file, [replace(HERO, name=name, number=number) for name, number in keys])
+    assert [entry.key for entry in read(file).entries] == sorted(keys)
+
+
+def test_text_is_text_and_not_escapes(file: Path) -> None:
+    entry = replace(HERO, name="雪狐", path="images/雪狐.png", task_id='a"\u2028b')
+    write(file, [entry])
+    data = file.read_bytes()
+    assert "雪狐.png".encode() in data
+    assert data.count(b"\n") == 1
+    assert data.endswith(b"}\n")
+    assert read(file).entries == (entry,)
+
+
+def test_no_lock_is_an_empty_lock(file: Path) -> None:
+    assert read(file) == Lock(file)
+
+
+def test_an_emptied_lock_stays_as_an_empty_file(file: Path) -> None:
+    write(file, [HERO])
+    write(file, [])
+    assert file.read_bytes() == b""
+    assert read(file).entries == ()
+
+
+def test_blank_lines_other_line_ends_and_a_mark_at_the_beginning_are_nothing(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + with_(number=2).encode())
+    assert [entry.key for entry in read(file).entries] == [("hero", 1), ("hero", 2)]
+
+
+def test_keys_of_a_later_version_are_kept_behind_the_others(file: Path) -> None:
+    file.write_text(with_(cost="0.035", note={"b": [1, None], "a": "雪"}))
+    [entry] = read(file).entries
+    assert entry.more == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
+    write(file, [entry])
+    assert file.read_text(encoding="utf-8").endswith(
+        '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
+    )
+    assert read(file).entries == (entry,)
+
+
+def test_the_order_of_a_lines_keys_is_restored(file: Path) -> None:
+    file.write_text(json.dumps(dict(reversed(json.loads(LINE).items()))))
+    write(file, read(file).entries)
+    assert file.read_text() == LINE + "\n"
+
+
+NAMES = st.text(st.characters(categories=["Ll", "Lo", "Nd"], max_codepoint=0x3FFFF), min_size=1, max_size=6)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+DIGESTS = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
+ENTRIES = st.builds(
+    Entry,
+    name=NAMES,
+    number=st.integers(1, 1000),
+    digest=DIGESTS,
+    take=st.integers(1, 10**6),
+    path=st.lists(NAMES, min_size=1, max_size=3).map("/".join),
+    sha256=DIGESTS,
+    task_id=st.none() | st.text(min_size=1, max_size=8),
+    time=st.integers(0, 2**33).map(timestamp),
+    more=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
+)
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=4, unique_by=lambda entry: entry.key))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
+    write(file, entries)
+    found = read(file).entries
+    assert found == tuple(sorted(entries, key=lambda entry: entry.key))
+    before = file.read_bytes()
+    assert text_of(reversed(found)) == file.read_bytes()
+    assert file.read_bytes() == before
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "2: : is not JSON"),
+        ("[1]", "2: : is not a JSON object"),
+        ("7", "2: : is not a JSON object"),
+        ("[" * 100_000, "2: : is not JSON"),
+        ('{"number": ' + "1" * 5000 + "}", "2: : is not JSON"),
+        (with_(more="\ud800"), "2: : is not valid Unicode text"),
+        (with_(name=""), "2: name: is not the name of an asset"),
+        (with_(name="../x"), "2: name: is not the name of an asset"),
+        (with_(name="\u001b[2J"), "2: name: is not the name of an asset"),
+        (with_(name=7), "2: name: is not the name of an asset"),
+        (with_(number=0), "2: number: is not a whole number above 0"),
+        (with_(number=True), "2: number: is not a whole number above 0"),
+        (with_(number=1.0), "2: number: is not a whole number above 0"),
+        (with_(number="1"), "2: number: is not a whole number above 0"),
+        (with_(take=-1), "2: take: is not a whole number above 0"),
+        (with_(take=2**80), "2: take: is not a whole number above 0"),
+        (with_(digest="D" * 64), "2: digest: is not a SHA-256 in hexadecimal"),
+        (with_(digest="d" * 64 + "\n"), "2: digest: is not a SHA-256 in hexadecimal"),
+        (with_(sha256="a" * 63), "2: sha256: is not a SHA-256 in hexadecimal"),
+        (with_(sha256=None), "2: sha256: is not a SHA-256 in hexadecimal"),
+        (with_(task_id=7), "2: task_id: is neither null nor text"),
+        (with_(task_id=""), "2: task_id: is neither null nor text"),
+        (with_(time="2026-11-22"), "2: time: is not a time such as 2026-11-22T17:45:01Z"),
+        (with_(time=1795371309.84), "2: time: is not a time such as 2026-11-22T17:45:01Z"),
+        (with_(time=...), "2: time: is missing"),
+        (with_(path="../x.png"), "2: path: leaves the project"),
+        (with_(path="a/../../x.png"), "2: path: leaves the project"),
+        (with_(path="/etc/x.png"), "2: path: is absolute: paths are relative to the manifest's folder"),
+        (with_(path="a\\b.png"), "2: path: has a backslash: write / between folders"),
+        (with_(path="a/./b.png"), "2: path: is not as this program writes it"),
+        (with_(path="a//b.png"), "2: path: is not as this program writes it"),
+        (with_(path="a/"), "2: path: is not as this program writes it"),
+        (with_(path="."), "2: path: names no file"),
+        (with_(path=""), "2: path: is not text"),
+        (with_(path=None), "2: path: is not text"),
+        (with_(path="a\nb"), "2: path: has what a terminal or a CI service's log would obey"),
+    ],
+)
+def test_lines_that_are_refused(refuse: Refuse, line: str, problem: str) -> None:
+    assert refuse(f"{LINE}\n{line}\n") == [problem]
+
+
+def test_what_is_no_text(refuse: Refuse) -> None:
+    assert refuse(LINE.encode() + b"\n\xff\xfe\n" + "雪".encode("utf-16-be") + b"\n") == [
+        "2: : is not valid Unicode text",
+        "3: : is not valid Unicode text",
+    ]
+    assert refuse(LINE.encode("utf-16-le")) != []
+
+
+def test_everything_wrong_is_told_at_once(refuse: Refuse) -> None:
+    found = refuse(f"no\n{LINE}\n{with_(take=0, path='..', sha256=...)}\n{{}}")
+    assert found == [
+        "1: : is not JSON",
+        "3: take: is not a whole number above 0",
+        "3: path: names no file",
+        "3: sha256: is missing",
+        *(f"4: {key}: is missing" for key in json.loads(LINE)),
+    ]
+
+
+def test_a_conflict_that_git_left_is_told_once(refuse: Refuse) -> None:
+    conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{with_(take=2)}\n>>>>>>> branch\n"
+    found = refuse(f"{with_(name='a')}\n{conflict}{conflict}")
+    assert found == [
+        "2: : begins a conflict that git could not merge: keep the lines of both sides",
+        "8: : begins a conflict that git could not merge: keep the lines of both sides",
+    ]
+
+
+def test_problems_are_a_usage_error(file: Path) -> None:
+    file.write_text("no")
+    with pytest.raises(InvalidLock, match=r"seedream\.lock:1: is not JSON") as caught:
+        read(file)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.code == "invalid_lock"
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="cannot be read: "):
+        read(tmp_path)
+
+
+# Merges
+
+
+def test_git_merges_what_two_branches_added(tmp_path: Path) -> None:
+    base = [replace(HERO, name=name) for name in ("a", "d", "g")]
+    ours = [*base, replace(HERO, name="b"), replace(HERO, name="h")]
+    theirs = [*base, replace(HERO, name="c"), replace(HERO, name="d", number=2), replace(HERO, name="i")]
+    for name, entries in (("ours", ours), ("base", base), ("theirs", theirs)):
+        write(tmp_path / name, entries)
+    subprocess.run(
+        [program("git"), "merge-file", "--union", "ours", "base", "theirs"], cwd=tmp_path, check=True
+    )
+    merged = read(tmp_path / "ours").resolved(lambda path: None)
+    assert list(merged) == sorted({entry.key for entry in (*ours, *theirs)})
+
+
+def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
+    ours = replace(HERO, path="a.png", sha256="2" * 64, digest="f" * 64, time="2026-01-01T00:00:00Z")
+    theirs = replace(HERO, path="b.png", sha256="1" * 64, digest="e" * 64, time="2026-01-02T00:00:00Z")
+
+    def found(**digests: str) -> Entry:
+        lock = Lock(Path("x"), (ours, theirs))
+        return lock.resolved(lambda path: digests.get(path[0]))["hero", 1]
+
+    assert found(a="2" * 64) == ours
+    assert found(b="1" * 64) == theirs
+    assert found(a="2" * 64, b="1" * 64) == theirs, "the newest of those that are there"
+    assert found() == theirs, "the newest"
+    assert found(a="1" * 64, b="2" * 64) == theirs
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ENTRIES, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_lines_makes_no_difference(entries: list[Entry], chance: random.Random) -> None:
+    candidates = [replace(entry, name="a", number=1, path="a.png", time=HERO.time) for entry in entries]
+    shuffled = candidates.copy()
+    chance.shuffle(shuffled)
+    assert resolve(candidates, lambda path: None) == resolve(shuffled, lambda path: None)
+
+
+def test_without_duplicates_no_file_is_looked_at() -> None:
+    def look(path: str) -> str:
+        raise AssertionError("looked at a file")
+
+    lock = Lock(Path("x"), (replace(HERO, number=2), HERO))
+    assert list(lock.resolved(look)) == [("hero", 1), ("hero", 2)]
+
+
+def test_times_sort_as_text() -> None:
+    assert timestamp(1795371309.84) == "2026-11-22T18:15:09Z"
+    times = [timestamp(2.0**exponent) for exponent in range(34)]
+    assert times == sorted(times)
+
+
+# Written whole or not at all
+
+
+def leftovers(file: Path) -> list[str]:
+    return [name for name in os.listdir(file.parent) if name != file.name]
+
+
+@posix_only
+def test_permissions_are_kept(file: Path) -> None:
+    write(file, [])
+    file.touch()
+    file.chmod(0o640)
+    write(file, [HERO])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@posix_only
+def test_a_new_lock_has_the_permissions_of_any_new_file(file: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(file, [HERO])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@posix_only
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
+def test_a_link_stays_a_link(file: Path, tmp_path: Path, there: bool) -> None:
+    (tmp_path / "real").mkdir()
+    target = tmp_path / "real/other.lock"
+    if there:
+        target.touch()
+    file.symlink_to("real/other.lock")
+    write(file, [HERO])
+    assert file.is_symlink()
+    assert read(target).entries == read(file).entries == (HERO,)
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("stage", ["fsync", "replace"])
+def test_a_failure_leaves_the_lock_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    write(file, [HERO])
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, stage, fail)
+        with pytest.raises(NotSaved, match="No space left on device"):
+            write(file, [replace(HERO, take=2)])
+    assert read(file).entries == (HERO,)
+    assert leftovers(file) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seedream_cli.sync.whole import write_whole
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+write_whole(Path(sys.argv[1]), lambda: b"{}")
+"""
+
+
+@posix_only
+def test_a_killed_run_leaves_the_lock_as_it_was_and_the_next_one_cleans_up(file: Path) -> None:
+    write(file, [HERO])
+    subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
+    assert read(file).entries == (HERO,)
+    assert leftovers(file) == [".seedream.lock.part"]
+    write(file, [replace(HERO, take=2)])
+    assert leftovers(file) == []
+
+
+def test_those_that_write_at_once_wait_for_each_other(file: Path) -> None:
+    contents = [[replace(HERO, number=number) for number in range(1, 40 + take)] for take in range(8)]
+    threads = [threading.Thread(target=write, args=(file, entries)) for entries in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(read(file).entries) in contents
+    assert leftovers(file) == []
+
+
+@posix_only
+def test_waiting_for_another_program_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(whole, "_PATIENCE", 0.05)
+    with open(file.parent / ".seedream.lock.part", "w") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        with pytest.raises(NotSaved, match=r"another program is writing .*seedream\.lock"):
+            write(file, [HERO])
+    assert not file.exists()

@@ -1,0 +1,158 @@
+"""The schema for editors says what the program does."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from seedream_cli.models import (
+    ASPECT_RATIOS,
+    DEFAULT_ASPECT_RATIO,
+    DEFAULT_MODEL,
+    DEFAULT_QUALITY,
+    MODELS,
+    QUALITIES,
+)
+from seedream_cli.settings import KEYS
+from seedream_cli.sync.manifest import load
+from seedream_cli.sync.problems import InvalidManifest
+from seedream_cli.sync.reading import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
+from seedream_cli.sync.wanted import DEFAULT_PATH, FIELDS, LATE_FIELDS
+
+SCHEMA: dict[str, Any] = json.loads(
+    files("seedream_cli.sync").joinpath("manifest.schema.json").read_text(encoding="utf-8")
+)
+DEFS = SCHEMA["$defs"]
+
+
+def is_valid(text: str) -> bool:
+    return Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text))
+
+
+def listed(name: str) -> dict[str, str]:
+    """The values that an editor offers, with what it says of them."""
+    return {one["const"]: one["description"] for one in DEFS[name]["anyOf"][0]["oneOf"]}
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_it_has_every_table_and_key() -> None:
+    assert tuple(SCHEMA["properties"]) == TABLES
+    assert tuple(DEFS["asset"]["properties"]) == ASSET_KEYS
+    assert tuple(DEFS["defaults"]["properties"]) == DEFAULTS_KEYS
+    assert {name for name, key in KEYS.items() if key.in_project} <= set(DEFAULTS_KEYS)
+
+
+def test_editors_say_something_of_every_key() -> None:
+    for table in ("asset", "defaults"):
+        for name, key in DEFS[table]["properties"].items():
+            assert key.get("description") or DEFS[name]["description"], name
+    assert all(f"{{{field}}}" in DEFS["asset"]["properties"]["path"]["description"] for field in FIELDS)
+
+
+def test_it_agrees_with_the_table_of_models() -> None:
+    takes = {name: row for name, row in MODELS.items() if not row.needs_images}
+    assert listed("model") == {
+        name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
+        for name, row in takes.items()
+    }
+    assert DEFS["model"]["not"]["enum"] == [name for name, row in MODELS.items() if row.needs_images]
+    rules = {
+        rule["if"]["properties"]["model"]["const"]: rule["then"]["properties"]
+        for rule in DEFS["asset"]["allOf"]
+    }
+    assert rules == {
+        name: {"aspect_ratio": {"enum": list(ASPECT_RATIOS)}, "quality": {"enum": list(row.qualities)}}
+        for name, row in takes.items()
+    }
+    assert listed("aspect_ratio") == ASPECT_RATIOS
+    assert listed("quality") == QUALITIES
+
+
+def test_it_agrees_on_defaults_and_limits() -> None:
+    asset = DEFS["asset"]["properties"]
+    assert [DEFS[name]["default"] for name in ("model", "aspect_ratio", "quality")] == [
+        DEFAULT_MODEL,
+        DEFAULT_ASPECT_RATIO,
+        DEFAULT_QUALITY,
+    ]
+    assert asset["path"]["default"] == DEFAULT_PATH
+    assert asset["count"]["maximum"] == MOST_IMAGES
+    assert asset["take"]["maximum"] == MOST_TAKES
+    assert SCHEMA["properties"]["vars"]["propertyNames"]["not"]["enum"] == [*FIELDS, *LATE_FIELDS]
+
+
+VALID = [
+    "",
+    "[styles]\nink = 'in ink'",
+    "[vars]\nlook = 'x'\n2nd-look_x = ''\n'größe' = 'x'",
+    "[defaults]\ndir = 'a'\nmodel = 'seedream-9'\nquality = '9K'\ntimeout = 7\npoll_interval = '2.5'\n"
+    "max_bytes = 100\noutput = 'x/'\ncallback_url = 'https://x.test'",
+    "[assets.a]\nprompt = 'x'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-9'\naspect_ratio = '5:4'\nquality = '8K'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5'\naspect_ratio = '21:9'\nquality = '4K'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-5.0-lite'\nquality = '3K'",
+    "[assets.'雪.狐']\nprompt = 'x'\npath = 'icons/'\ncount = 1000\ntake = 1000000",
+    "[assets._a-1]\nprompt = 'x'\npath = '{dir}/{name}-{n}.{ext}'",
+    "[defaults]\nmodel = 'seedream-5.0-lite'\n[assets.a]\nprompt = 'x'\nquality = '3K'",
+]
+INVALID = [
+    "x = 1",
+    "assets = []",
+    "[assets]\na = 'x'",
+    "[vars]\na = 1",
+    "[vars]\nname = 'x'",
+    "[vars]\n'a b' = 'x'",
+    "[styles]\na = 1",
+    "[defaults]\napi_key = 'x'",
+    "[defaults]\nbase_url = 'https://x.test'",
+    "[defaults]\ndir = ''",
+    "[defaults]\ndir = 1",
+    "[defaults]\ntimeout = true",
+    "[assets.a]",
+    "[assets.a]\nprompt = 'x'\nprompt_file = 'x'",
+    "[assets.a]\nprompt = ''",
+    "[assets.a]\nprompt = ' '",
+    "[assets.a]\nprompt = 1",
+    "[assets.a]\nprompt = 'x'\npromt = 'x'",
+    "[assets.a]\nprompt = 'x'\nmodel = ''",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5-edit'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5'\nquality = '3K'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-5.0-lite'\naspect_ratio = '5:4'",
+    "[assets.a]\nprompt = 'x'\npath = ''",
+    "[assets.a]\nprompt = 'x'\npath = '/x.png'",
+    "[assets.a]\nprompt = 'x'\npath = 'a\\b.png'",
+    "[assets.a]\nprompt = 'x'\ncount = 0",
+    "[assets.a]\nprompt = 'x'\ncount = 1001",
+    "[assets.a]\nprompt = 'x'\ncount = 1.5",
+    "[assets.a]\nprompt = 'x'\ntake = 0",
+    "[assets.a]\nprompt = 'x'\ntake = '2'",
+    "[assets.'.a']\nprompt = 'x'",
+    "[assets.-a]\nprompt = 'x'",
+    "[assets.'a b']\nprompt = 'x'",
+    "[assets.'a/b']\nprompt = 'x'",
+    f"[assets.{'a' * 121}]\nprompt = 'x'",
+]
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_what_both_take(tmp_path: Path, text: str) -> None:
+    assert is_valid(text)
+    (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
+    load(tmp_path / "seedream.toml")
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_what_both_refuse(tmp_path: Path, text: str) -> None:
+    assert not is_valid(text)
+    (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidManifest):
+        load(tmp_path / "seedream.toml")

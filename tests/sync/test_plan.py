@@ -1,0 +1,775 @@
+"""What is to be done: nothing that was paid for is paid again, and no bytes that nobody knows are lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from seedream_cli.errors import UsageProblem
+from seedream_cli.models import GenerationRequest
+from seedream_cli.naming import EXTENSIONS
+from seedream_cli.sync.image import Image, digest_of
+from seedream_cli.sync.known_files import UNREADABLE
+from seedream_cli.sync.lock import Entry, Lock
+from seedream_cli.sync.manifest import Manifest, load
+from seedream_cli.sync.plan import Action, Item, Plan, State, plan
+from seedream_cli.sync.problems import InvalidManifest
+from seedream_cli.sync.sharding import Shard
+
+FOX = digest_of(GenerationRequest("fox"))
+CAT = digest_of(GenerationRequest("cat"))
+OWN, OTHER = "a" * 64, "b" * 64
+HERO = Entry("hero", 1, FOX, 1, "hero.png", OWN, "img_1", "2026-11-22T17:45:01Z")
+
+
+@dataclass
+class Disk:
+    """Files by path, as their digests; what each digest's bytes are, where that is no PNG."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str | None] = field(default_factory=dict)
+    looked_at: list[str] = field(default_factory=list)
+
+    def exists(self, path: str) -> bool:
+        return path in self.files
+
+    def sha256(self, path: str) -> str | None:
+        self.looked_at.append(path)
+        return self.files.get(path)
+
+    def extension(self, path: str) -> str | None:
+        return self.kinds.get(self.files[path], "png") if path in self.files else None
+
+
+Make = Callable[..., Plan]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """The plan for a manifest's text, the lock's entries and the files on disk."""
+
+    def make(
+        text: str, entries: Sequence[Entry] = (), files: dict[str, str] | None = None, **options: Any
+    ) -> Plan:
+        (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
+        manifest = load(tmp_path / "seedream.toml")
+        kinds = options.pop("kinds", {})
+        return plan(manifest, Lock(manifest.lock_path, tuple(entries)), Disk(files or {}, kinds), **options)
+
+    return make
+
+
+def hero(more: str = "", prompt: str = "fox") -> str:
+    return f'[assets.hero]\nprompt = "{prompt}"\n{more}\n'
+
+
+def only(made: Plan) -> Item:
+    [item] = made.items
+    return item
+
+
+PNG = 'path = "hero.png"'
+
+#: Manifest, entries, files → state, action, path, old, with `force`: action, overwrites.
+ROWS: dict[str, tuple[Any, ...]] = {
+    "nothing is there": (hero(), [], {}, "new", "generate", None, None, "generate", ()),
+    "nothing is there, its path certain": (
+        hero(PNG),
+        [],
+        {},
+        "new",
+        "generate",
+        "hero.png",
+        None,
+        "generate",
+        (),
+    ),
+    "unknown file": (
+        hero(),
+        [],
+        {"hero.jpg": OTHER},
+        "edited",
+        "nothing",
+        "hero.jpg",
+        None,
+        "generate",
+        ("hero.jpg",),
+    ),
+    "unknown files": (
+        *(hero(), [], {"hero.png": OTHER, "hero.webp": OTHER}),
+        *("edited", "nothing", "hero.png", None, "generate", ("hero.png", "hero.webp")),
+    ),
+    "file of another ending": (
+        hero(PNG),
+        [],
+        {"hero.jpg": OTHER},
+        "new",
+        "generate",
+        "hero.png",
+        None,
+        "generate",
+        (),
+    ),
+    "all is well": (hero(), [HERO], {"hero.png": OWN}, "ok", "nothing", "hero.png", None, "nothing", ()),
+    "all is well beside a stray file": (
+        *(hero(), [HERO], {"hero.png": OWN, "hero.jpg": OTHER}),
+        *("ok", "nothing", "hero.png", None, "nothing", ()),
+    ),
+    "deleted": (hero(), [HERO], {}, "missing", "fetch", "hero.png", None, "fetch", ()),
+    "deleted, of no task": (
+        *(hero(), [replace(HERO, task_id=None)], {}),
+        *("missing", "generate", None, None, "generate", ()),
+    ),
+    "deleted, of no task, with an unknown file of another ending": (
+        *(hero(), [replace(HERO, task_id=None)], {"hero.jpg": OTHER}),
+        *("edited", "nothing", "hero.jpg", None, "generate", ("hero.jpg",)),
+    ),
+    "edited": (
+        *(hero(), [HERO], {"hero.png": OTHER}, "edited", "nothing", "hero.png", None),
+        *("fetch", ("hero.png",)),
+    ),
+    "edited, of no task": (
+        *(hero(), [replace(HERO, task_id=None)], {"hero.png": OTHER}),
+        *("edited", "nothing", "hero.png", None, "generate", ("hero.png",)),
+    ),
+    "changed": (
+        hero(prompt="cat"),
+        [HERO],
+        {"hero.png": OWN},
+        "changed",
+        "generate",
+        None,
+        "hero.png",
+        "generate",
+        (),
+    ),
+    "changed, its path certain": (
+        *(hero(PNG, "cat"), [HERO], {"hero.png": OWN}),
+        *("changed", "generate", "hero.png", "hero.png", "generate", ()),
+    ),
+    "changed and deleted": (
+        hero(prompt="cat"),
+        [HERO],
+        {},
+        "changed",
+        "generate",
+        None,
+        None,
+        "generate",
+        (),
+    ),
+    "changed and edited": (
+        *(hero(prompt="cat"), [HERO], {"hero.png": OTHER}),
+        *("edited", "nothing", "hero.png", None, "generate", ("hero.png",)),
+    ),
+    "changed, with an unknown file of another ending": (
+        *(hero(prompt="cat"), [HERO], {"hero.png": OWN, "hero.jpg": OTHER}),
+        *("edited", "nothing", "hero.jpg", None, "generate", ("hero.jpg",)),
+    ),
+    "taken again": (
+        hero("take = 2"),
+        [HERO],
+        {"hero.png": OWN},
+        "changed",
+        "generate",
+        None,
+        "hero.png",
+        "generate",
+        (),
+    ),
+    "changed and moved": (
+        *(hero('path = "x.png"', "cat"), [HERO], {"hero.png": OWN}),
+        *("changed", "generate", "x.png", "hero.png", "generate", ()),
+    ),
+    "moved": (
+        hero('path = "x/"'),
+        [HERO],
+        {"hero.png": OWN},
+        "missing",
+        "move",
+        "x/hero.png",
+        "hero.png",
+        "move",
+        (),
+    ),
+    "moved and deleted": (
+        hero('path = "x/"'),
+        [HERO],
+        {},
+        "missing",
+        "fetch",
+        "x/hero.png",
+        None,
+        "fetch",
+        (),
+    ),
+    "moved and edited": (
+        *(hero('path = "x/"'), [HERO], {"hero.png": OTHER}),
+        *("edited", "nothing", "hero.png", None, "fetch", ("hero.png",)),
+    ),
+    "moved by hand": (
+        hero('path = "x/"'),
+        [HERO],
+        {"x/hero.png": OWN},
+        "missing",
+        "move",
+        "x/hero.png",
+        None,
+        "move",
+        (),
+    ),
+    "moved half way": (
+        *(hero('path = "x/"'), [HERO], {"x/hero.png": OWN, "hero.png": OWN}),
+        *("missing", "move", "x/hero.png", "hero.png", "move", ()),
+    ),
+    "moved to where something is": (
+        *(hero('path = "x/"'), [HERO], {"hero.png": OWN, "x/hero.jpg": OTHER}),
+        *("edited", "nothing", "x/hero.jpg", None, "fetch", ("x/hero.jpg",)),
+    ),
+    "now several": (
+        *(hero('count = 1\npath = "{name}-{n}.{ext}"'), [HERO], {"hero.png": OWN}),
+        *("missing", "move", "hero-1.png", "hero.png", "move", ()),
+    ),
+    "a folder in its place": (
+        *(hero(), [HERO], {"hero.png": UNREADABLE}),
+        *("edited", "nothing", "hero.png", None, "nothing", ()),
+    ),
+    "a folder where it is to be": (
+        *(hero(), [], {"hero.webp": UNREADABLE}),
+        *("edited", "nothing", "hero.webp", None, "nothing", ()),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_states(make: Make, row: tuple[Any, ...]) -> None:
+    text, entries, files, state, action, path, old, forced, overwrites = row
+    item = only(make(text, entries, files))
+    assert (item.state, item.action, item.path, item.old) == (state, action, path, old)
+    assert item.overwrites == ()
+    assert item.entry == (entries[0] if entries else None)
+    item = only(make(text, entries, files, force=True))
+    assert (item.state, item.action, item.overwrites) == (state, forced, overwrites)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_what_is_edited_and_nothing_else_can_be_adopted(make: Make, row: tuple[Any, ...]) -> None:
+    text, entries, files, state, action, path, *_ = row
+    item = only(make(text, entries, files, accept=True))
+    assert (item.state, item.path) == (state, path)
+    if state != "edited" or files[path] == UNREADABLE:
+        assert item.action == action
+        return
+    assert item.action == Action.ADOPT
+    assert item.image is not None
+    adopted = item.adopted("2026-12-01T00:00:00Z")
+    expected = Entry("hero", 1, item.image.digest, 1, path, files[path], None, "2026-12-01T00:00:00Z")
+    assert adopted == expected
+    after = only(make(text, [adopted], files))
+    assert after.state == (State.OK if path in item.image.wanted.paths else State.MISSING)
+    assert not after.pays
+
+
+@pytest.mark.parametrize(
+    ("more", "files", "path", "old"),
+    [
+        ("", {"hero.png": OTHER}, "hero.png", None),
+        ('path = "x/"', {"hero.png": OTHER}, None, None),
+        ('path = "x.png"', {"hero.png": OTHER}, "x.png", None),
+        ('path = "x.png"', {"hero.png": OWN, "x.png": OTHER}, "x.png", "hero.png"),
+    ],
+)
+def test_where_what_is_fetched_by_force_goes(
+    make: Make, more: str, files: dict[str, str], path: str | None, old: str | None
+) -> None:
+    item = only(make(hero(more), [HERO], files, force=True))
+    assert (item.action, item.path, item.old) == (Action.FETCH, path, old)
+
+
+def test_what_is_generated_by_force_replaces_the_images_own_file_too(make: Make) -> None:
+    files = {"hero.png": OWN, "hero.jpg": OTHER}
+    item = only(make(hero(prompt="cat"), [HERO], files, force=True))
+    assert (item.action, item.path, item.old) == (Action.GENERATE, None, "hero.png")
+    assert item.overwrites == ("hero.jpg",)
+
+
+def test_a_plan_in_sum(make: Make) -> None:
+    text = hero() + '[assets.a]\nprompt = "cat"\ncount = 2\n[assets.z]\nprompt = "owl"\n'
+    made = make(text, [HERO, replace(HERO, name="old", path="old.png")], {"hero.png": OWN, "z.png": OTHER})
+    assert [(item.name, item.number, item.state.value) for item in made.items] == [
+        ("a", 1, "new"),
+        ("a", 2, "new"),
+        ("hero", 1, "ok"),
+        ("old", 1, "orphan"),
+        ("z", 1, "edited"),
+    ]
+    assert made.counts == {"new": 2, "ok": 1, "orphan": 1, "edited": 1}
+    assert made.to_pay == 2
+    assert made.drift
+    assert [item.name for item in made.of(Action.GENERATE)] == ["a", "a"]
+    assert made.entries == {entry.key: entry for entry in (HERO, replace(HERO, name="old", path="old.png"))}
+
+
+def test_when_all_is_well_nothing_drifts_and_nothing_is_paid(make: Make) -> None:
+    made = make(hero(), [HERO], {"hero.png": OWN})
+    assert not made.drift
+    assert made.to_pay == 0
+    assert make("").items == ()
+    assert not make("").drift
+
+
+def test_images_that_are_asked_for_in_the_same_way_are_paid_for_once(make: Make) -> None:
+    fox = 'prompt = "fox"\n'
+    text = f"[assets.a]\n{fox}count = 2\n[assets.b]\n{fox}[assets.c]\n{fox}take = 2"
+    assert make(text).to_pay == 3
+
+
+def test_the_line_of_what_was_saved(make: Make) -> None:
+    item = only(make(hero("take = 3")))
+    line = item.locked(path="hero.jpg", sha256=OTHER, task_id="img_2", time="2026-12-01T00:00:00Z")
+    assert line == Entry("hero", 1, FOX, 3, "hero.jpg", OTHER, "img_2", "2026-12-01T00:00:00Z")
+    assert only(make(hero("take = 3"), [line], {"hero.jpg": OTHER})).state == State.OK
+
+
+def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> None:
+    entry = replace(HERO, more={"cost": "0.035"})
+    item = only(make(hero('path = "x.png"'), [entry], {"hero.png": OWN}))
+    assert item.moved() == replace(entry, path="x.png")
+    assert item.leaves == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "path"),
+    [
+        ("jpg", "hero.png", "x/hero.jpg"),
+        ("webp", "hero", "x/hero.webp"),
+        (None, "hero.png", "x/hero.png"),
+        (None, "hero", None),
+    ],
+)
+def test_where_the_ending_is_open_a_moved_file_gets_that_of_its_bytes(
+    make: Make, kind: str | None, old: str, path: str | None
+) -> None:
+    entry = replace(HERO, path=old)
+    item = only(make(hero('path = "x/"'), [entry], {old: OWN}, kinds={OWN: kind}))
+    assert (item.action, item.path, item.old) == (Action.MOVE, path, old)
+
+
+def test_the_same_bytes_of_another_image_are_not_taken_for_a_move(make: Make) -> None:
+    twin = replace(HERO, name="twin", path="twin.png")
+    text = hero('path = "twin.png"') + '[assets.twin]\nprompt = "fox"\npath = "x/"\n'
+    made = make(text, [HERO, twin], {"twin.png": OWN})
+    assert [(item.state.value, item.action.value, item.path) for item in made.items] == [
+        ("edited", "nothing", "twin.png"),
+        ("missing", "move", "x/twin.png"),
+    ]
+
+
+def test_a_file_that_is_another_images_is_not_adopted(make: Make) -> None:
+    text = hero('path = "x/"') + '[assets.new]\nprompt = "cat"\npath = "hero.png"\n'
+    made = make(text, [HERO], {"hero.png": OWN}, accept=True)
+    assert [(item.state.value, item.action.value) for item in made.items] == [
+        ("missing", "move"),
+        ("edited", "nothing"),
+    ]
+    # An orphan's may be: nobody else wants it.
+    made = make('[assets.new]\nprompt = "cat"\npath = "hero.png"\n', [HERO], {"hero.png": OWN}, accept=True)
+    assert [item.action.value for item in made.items] == ["nothing", "adopt"]
+    assert made.items[1].leaves == (HERO.key,)
+
+
+def test_an_orphan_that_was_taken_over_is_not_adopted_too(make: Make) -> None:
+    text = '[assets.a]\nprompt = "fox"\n[assets.c]\nprompt = "fox"\npath = "hero.png"\n'
+    made = make(text, [HERO], {"hero.png": OWN}, accept=True)
+    assert [item.action.value for item in made.items] == ["move", "nothing"]
+
+
+# Orphans
+
+
+def test_orphans_are_kept_without_prune(make: Make) -> None:
+    item = only(make("", [HERO], {"hero.png": OWN}))
+    assert (item.state, item.action, item.image, item.entry) == (State.ORPHAN, Action.NOTHING, None, HERO)
+
+
+@pytest.mark.parametrize(
+    ("files", "action"), [({"hero.png": OWN}, "remove"), ({"hero.png": OTHER}, "forget"), ({}, "forget")]
+)
+def test_prune_removes_only_the_bytes_of_the_lock(make: Make, files: dict[str, str], action: str) -> None:
+    item = only(make("", [HERO], files, prune=True))
+    assert (item.state, item.action, item.path) == (State.ORPHAN, action, "hero.png")
+
+
+def test_fewer_images_leave_orphans(make: Make) -> None:
+    entries = [replace(HERO, number=number, path=f"hero-{number}.png") for number in (1, 2, 3)]
+    files = {entry.path: OWN for entry in entries}
+    made = make(hero("count = 2"), entries, files)
+    assert [item.state.value for item in made.items] == ["ok", "ok", "orphan"]
+
+
+@pytest.mark.parametrize("path", ["new.png", "NEW.jpg"])
+def test_prune_leaves_a_file_that_another_image_has_or_is_to_have(make: Make, path: str) -> None:
+    text = '[assets.new]\nprompt = "cat"\n'
+    made = make(text, [replace(HERO, path=path)], {path: OWN}, prune=True, force=True)
+    assert made.items[0].action == Action.FORGET
+    two = [replace(HERO, digest=CAT, name="new", path="x/y.png"), replace(HERO, path="x/y.png")]
+    made = make(text, two, {"x/y.png": OWN}, prune=True)
+    assert [item.action.value for item in made.items] == ["forget", "move"]
+
+
+# Assets by another name
+
+RENAMED = '[assets.new]\nprompt = "fox"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "files", "action", "path", "old"),
+    [
+        ("", {"hero.png": OWN}, "move", "new.png", "hero.png"),
+        (PNG, {"hero.png": OWN}, "move", "hero.png", None),
+        ("", {}, "fetch", "new.png", None),
+        (PNG, {}, "fetch", "hero.png", None),
+        ("", {"new.png": OWN}, "move", "new.png", None),
+    ],
+)
+def test_an_asset_that_is_only_renamed_is_not_paid_for_again(
+    make: Make, more: str, files: dict[str, str], action: str, path: str, old: str | None
+) -> None:
+    item = only(make(RENAMED + more, [HERO], files))
+    assert (item.key, item.state, item.action, item.path, item.old) == (("new", 1), "new", action, path, old)
+    assert item.leaves == (("hero", 1),)
+    if item.action == Action.MOVE:
+        assert item.moved() == replace(HERO, name="new", path=path)
+
+
+@pytest.mark.parametrize(
+    ("more", "entry", "files", "states"),
+    [
+        ("", HERO, {"hero.png": OTHER}, {"hero": "orphan", "new": "new"}),
+        ("", replace(HERO, task_id=None), {}, {"hero": "orphan", "new": "new"}),
+        ("", HERO, {"hero.png": OWN, "new.jpg": OTHER}, {"hero": "orphan", "new": "edited"}),
+        ("take = 2", HERO, {"hero.png": OWN}, {"hero": "orphan", "new": "new"}),
+        ("", replace(HERO, number=2), {"hero.png": OWN}, {"hero": "orphan", "new": "new"}),
+        ('quality = "4K"', HERO, {"hero.png": OWN}, {"hero": "orphan", "new": "new"}),
+    ],
+)
+def test_an_orphan_that_is_not_the_same_stays_one(
+    make: Make, more: str, entry: Entry, files: dict[str, str], states: dict[str, str]
+) -> None:
+    made = make(RENAMED + more, [entry], files)
+    assert {item.name: item.state.value for item in made.items} == states
+    assert all(item.action in (Action.GENERATE, Action.NOTHING) for item in made.items)
+
+
+def test_an_orphan_serves_one_image(make: Make) -> None:
+    made = make(RENAMED + '[assets.other]\nprompt = "fox"\n', [HERO], {"hero.png": OWN})
+    assert [(item.name, item.action.value) for item in made.items] == [("new", "move"), ("other", "generate")]
+
+
+def test_an_orphan_that_serves_another_machine_is_nobodys_to_prune(make: Make) -> None:
+    text = '[assets.a]\nprompt = "cat"\n' + RENAMED
+    first = make(text, [HERO], {"hero.png": OWN}, shard=Shard(1, 2), prune=True)
+    second = make(text, [HERO], {"hero.png": OWN}, shard=Shard(2, 2), prune=True)
+    assert [item.name for item in first.items] == ["a"]
+    assert [(item.name, item.action.value) for item in second.items] == [("new", "move")]
+
+
+# A run that was killed between a file and its line
+
+
+def remembering(*entries: Entry) -> dict[str, Any]:
+    known = {entry.key: entry for entry in entries}
+
+    def remembered(image: Image) -> Entry | None:
+        return known.get(image.key)
+
+    return {"remembered": remembered}
+
+
+@pytest.mark.parametrize(
+    ("text", "entries", "files", "state", "old"),
+    [
+        (hero(), [], {}, "new", None),
+        (hero(), [replace(HERO, digest=CAT, sha256=OTHER)], {}, "changed", None),
+        (
+            hero(),
+            [replace(HERO, digest=CAT, path="x.png", sha256=OTHER)],
+            {"x.png": OTHER},
+            "changed",
+            "x.png",
+        ),
+        (hero(), [replace(HERO, sha256=OTHER)], {}, "missing", None),
+    ],
+)
+def test_bytes_that_a_killed_run_left_are_its_own(
+    make: Make, text: str, entries: list[Entry], files: dict[str, str], state: str, old: str | None
+) -> None:
+    item = only(make(text, entries, {"hero.png": OWN, **files}, **remembering(HERO)))
+    assert (item.state, item.action, item.entry, item.old) == (state, Action.RECORD, HERO, old)
+    assert not item.pays
+
+
+@pytest.mark.parametrize(
+    "remembered",
+    [
+        replace(HERO, sha256=OTHER),
+        replace(HERO, digest=CAT),
+        replace(HERO, take=2),
+        replace(HERO, path="elsewhere.png"),
+        replace(HERO, name="other"),
+    ],
+)
+def test_what_is_remembered_of_something_else_is_no_reason(make: Make, remembered: Entry) -> None:
+    files = {"hero.png": OWN, "elsewhere.png": OWN}
+    assert only(make(hero(), [], files, **remembering(remembered))).state == State.EDITED
+
+
+def test_nothing_is_recalled_where_nothing_is_in_the_way(make: Make) -> None:
+    def remembered(image: Image) -> Entry | None:
+        raise AssertionError("asked for nothing")
+
+    assert only(make(hero(), [], {}, remembered=remembered)).state == State.NEW
+    assert only(make(hero(), [HERO], {}, remembered=remembered)).state == State.MISSING
+    assert only(make(hero(), [HERO], {"hero.png": OWN}, remembered=remembered)).state == State.OK
+
+
+# Parts of a plan
+
+MANY = "".join(f'[assets.{name}]\nprompt = "{name}"\ncount = 2\n' for name in ("icon-a", "icon-b", "logo"))
+
+
+@pytest.mark.parametrize(
+    ("globs", "names"),
+    [
+        ([], ["icon-a", "icon-b", "logo"]),
+        (["icon-*"], ["icon-a", "icon-b"]),
+        (["logo", "*-a"], ["icon-a", "logo"]),
+        (["icon-[!a]"], ["icon-b"]),
+        (["old"], ["old"]),
+    ],
+)
+def test_only(make: Make, globs: list[str], names: list[str]) -> None:
+    made = make(MANY, [replace(HERO, name="old")], only=globs)
+    assert sorted({item.name for item in made.items} - ({"old"} if not globs else set())) == names
+    assert list(made.entries) == [("old", 1)]
+
+
+def test_a_glob_that_fits_nothing_is_refused(make: Make) -> None:
+    with pytest.raises(
+        UsageProblem, match=r"--only 'icn-a', 'LOGO': no asset is called so; did you mean 'icon-a'"
+    ):
+        make(MANY, only=["logo", "icn-a", "LOGO"])
+
+
+def test_shards_are_the_whole_plan_and_do_not_overlap(make: Make) -> None:
+    entries = [replace(HERO, name="old"), replace(HERO, name="older")]
+    whole = make(MANY, entries)
+    parts = [make(MANY, entries, shard=Shard(index, 4)).items for index in range(1, 5)]
+    assert sorted((item for part in parts for item in part), key=lambda item: item.key) == list(whole.items)
+    assert [len([item for item in part if item.image]) for part in parts] == [2, 2, 1, 1]
+    assert {item.name for item in parts[0] if not item.image} == {"old", "older"}
+
+
+def test_a_choice_does_not_change_the_parts(make: Make) -> None:
+    for index in (1, 2, 3):
+        whole = make(MANY, shard=Shard(index, 3)).items
+        chosen = make(MANY, shard=Shard(index, 3), only=["logo", "icon-b"]).items
+        assert list(chosen) == [item for item in whole if item.name != "icon-a"]
+
+
+def test_duplicates_of_a_merge_are_settled_by_what_is_on_disk(make: Make) -> None:
+    stale = replace(HERO, digest=CAT, sha256=OTHER, time="2027-01-01T00:00:00Z")
+    made = make(hero(), [stale, HERO], {"hero.png": OWN})
+    assert only(made).state == State.OK
+    assert made.entries == {("hero", 1): HERO}
+    assert only(make(hero(), [stale, HERO], {"hero.png": OTHER})).state == State.CHANGED
+
+
+def test_each_file_is_looked_at_once_when_all_is_well(tmp_path: Path) -> None:
+    (tmp_path / "seedream.toml").write_text(MANY)
+    manifest = load(tmp_path / "seedream.toml")
+    entries = [
+        Entry(image.name, image.number, image.digest, 1, image.wanted.path("png"), OWN, "x", HERO.time)
+        for image in manifest.images()
+    ]
+    disk = Disk({entry.path: OWN for entry in entries})
+    assert not plan(manifest, Lock(Path("x"), tuple(entries)), disk).drift
+    assert sorted(disk.looked_at) == sorted(disk.files)
+
+
+# A world in which everything happens to manifests, files and lock
+
+
+def sha_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class World:
+    """A project and a service. ``sync`` does what a plan says, as a run would."""
+
+    file: Path
+    disk: Disk = field(default_factory=Disk)
+    entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    manifest: Manifest | None = None
+
+    def plan(self, **options: Any) -> Plan:
+        assert self.manifest is not None
+        # As after a merge, in any order.
+        lock = Lock(self.file, tuple(reversed(self.entries.values())))
+        return plan(self.manifest, lock, self.disk, **options)
+
+    def sync(self, **options: Any) -> Plan:
+        made = self.plan(**options)
+        for item in sorted(made.items, key=lambda item: item.action != Action.MOVE):
+            self.do(item)
+        return made
+
+    def do(self, item: Item) -> None:
+        if item.image is not None and item.action in (Action.GENERATE, Action.FETCH):
+            self.save(item, item.image)
+        elif item.action == Action.MOVE:
+            assert item.entry is not None
+            assert item.path is not None
+            if self.disk.files.get(item.path) != item.entry.sha256:
+                assert item.old is not None
+                assert item.path not in self.disk.files, "moved over a file"
+                self.disk.files[item.path] = self.disk.files[item.old]
+            self.remove_old(item, item.path)
+            self.write(item, item.moved())
+        elif item.action == Action.ADOPT:
+            self.write(item, item.adopted(HERO.time))
+        elif item.action in (Action.FORGET, Action.REMOVE):
+            assert item.entry is not None
+            if item.action == Action.REMOVE:
+                # Two orphans can have had one file: whoever overwrites by force may get the same bytes.
+                assert self.disk.files.pop(item.entry.path, item.entry.sha256) == item.entry.sha256
+            self.entries.pop(item.key, None)
+
+    def save(self, item: Item, image: Image) -> None:
+        key = image.idempotency_key()
+        if item.action == Action.GENERATE:
+            self.tasks.setdefault(key, f"task-{len(self.tasks)}")
+            sha256, task_id = sha_of(key), self.tasks[key]
+        else:
+            assert item.entry is not None
+            sha256, task_id = item.entry.sha256, item.entry.task_id or ""
+            assert task_id in self.tasks.values()
+        path = item.path or image.wanted.path(EXTENSIONS[int(sha256[0], 16) % 3])
+        assert path in image.wanted.paths
+        if path in self.disk.files and path != item.old:
+            assert path in item.overwrites, "saved over a file that was not to be lost"
+        self.disk.files[path] = sha256
+        self.remove_old(item, path)
+        self.write(item, item.locked(path=path, sha256=sha256, task_id=task_id, time=HERO.time))
+
+    def remove_old(self, item: Item, path: str) -> None:
+        if item.old is None or item.entry is None or item.old == path:
+            return
+        # The same request may have given another image the same bytes, which has moved there by now.
+        others = {entry.path for key, entry in self.entries.items() if key not in (item.key, item.entry.key)}
+        if item.old not in others and self.disk.files.get(item.old) == item.entry.sha256:
+            del self.disk.files[item.old]
+
+    def write(self, item: Item, entry: Entry) -> None:
+        for key in item.leaves:
+            self.entries.pop(key, None)
+        self.entries[entry.key] = entry
+
+
+ASSETS = st.lists(
+    st.tuples(
+        st.sampled_from(["fox", "cat"]),
+        st.sampled_from(["", 'path = "x/"', 'path = "{name}.png"', 'path = "b.png"', 'path = "{n}/c.{ext}"']),
+        st.integers(1, 2),
+        st.integers(1, 2),
+    )
+    | st.none(),
+    min_size=3,
+    max_size=3,
+)
+FILES = st.sampled_from(
+    [
+        f"{folder}{name}.{ending}"
+        for folder in ("", "x/")
+        for name in ("a", "b", "a-1")
+        for ending in EXTENSIONS
+    ]
+)
+STEPS = st.lists(
+    st.tuples(st.just("manifest"), ASSETS)
+    | st.tuples(st.just("edit"), FILES)
+    | st.tuples(st.just("delete"), st.integers(0, 5))
+    | st.tuples(st.just("alter"), st.integers(0, 5))
+    | st.tuples(
+        st.just("sync"), st.sampled_from([{}, {}, {"force": True}, {"accept": True}, {"prune": True}])
+    ),
+    max_size=10,
+)
+
+
+def text_of(assets: list[tuple[str, str, int, int] | None]) -> str:
+    return "".join(
+        f'[assets.{name}]\nprompt = "{one[0]}"\n{one[1]}\ncount = {one[2]}\ntake = {one[3]}\n'
+        for name, one in zip("abc", assets, strict=True)
+        if one is not None
+    )
+
+
+@given(ASSETS, STEPS)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_no_foreign_bytes_are_lost_and_syncing_comes_to_an_end(
+    tmp_path: Path, assets: list[tuple[str, str, int, int] | None], steps: list[tuple[str, Any]]
+) -> None:
+    world = World(tmp_path / "seedream.toml")
+    for number, (what, value) in enumerate([("manifest", assets), ("sync", {}), *steps]):
+        paths = sorted(world.disk.files)
+        if what == "manifest":
+            world.file.write_text(text_of(value))
+            try:
+                world.manifest = load(world.file)
+            except InvalidManifest:
+                assume(world.manifest is not None)
+        elif what == "edit":
+            world.disk.files[value] = sha_of(f"user {number}")
+        elif what == "alter" and paths:
+            world.disk.files[paths[value % len(paths)]] = sha_of(f"user {number}")
+        elif what == "delete" and paths:
+            del world.disk.files[paths[value % len(paths)]]
+        elif what == "sync":
+            check_sync(world, value)
+    finished = [world.sync() for _ in range(4)][-1]
+    assert finished.to_pay == 0
+    assert {item.action for item in finished.items} <= {Action.NOTHING}
+    world.sync(force=True, prune=True)
+    assert {item.state for item in world.plan().items} <= {State.OK}
+    assert_lock_and_disk_agree(world)
+
+
+def check_sync(world: World, options: dict[str, bool]) -> None:
+    known = {entry.sha256 for entry in world.entries.values()}
+    foreign = {path: sha256 for path, sha256 in world.disk.files.items() if sha256 not in known}
+    orphans = {item.path: item.entry for item in world.plan().items if item.state == State.ORPHAN}
+    made = world.sync(**options)
+    if "force" not in options:
+        assert foreign.items() <= world.disk.files.items()
+    if not options:
+        assert all(entry in world.entries.values() for entry in orphans.values())
+    if "force" in options:
+        assert world.plan().to_pay == 0
+    adopted = {item.key for item in made.of(Action.ADOPT)}
+    assert not any(item.pays for item in world.plan().items if item.key in adopted)
+
+
+def assert_lock_and_disk_agree(world: World) -> None:
+    assert world.manifest is not None
+    assert {entry.path: entry.sha256 for entry in world.entries.values()}.items() <= world.disk.files.items()
+    assert sorted(world.entries) == [image.key for image in world.manifest.images()]
