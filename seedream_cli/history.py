@@ -63,7 +63,10 @@ class History:
             raise
 
     def close(self) -> None:
-        self._db.close()
+        # A worker that a signal left behind may be writing: the system closes the file then.
+        if self._lock.acquire(timeout=0.2):
+            self._db.close()
+            self._lock.release()
 
     def record(self, operation: Operation) -> Operation:
         """Write the operation as it stands, and return it as it is kept.

@@ -93,4 +93,6 @@ def _row(operation: Operation) -> list[str]:
     created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
     prompt = operation.request.prompt if operation.request else ""
     files = ", ".join(file.path for file in operation.files)
-    return [created, operation.task_id or operation.id, operation.status, prompt, files]
+    # Where there is nothing to come back for, this says why.
+    words = (operation.error_message or "") if operation.over else files
+    return [created, operation.task_id or operation.id, operation.status, prompt, words]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,30 +118,33 @@ def fetched(means: Means, item: Item) -> Life:
     except SeedreamError as error:
         if not _is_dead(means, operation, error):
             raise
-        yield from _given_up(means, operation, error)
-    return (yield from generated(means, item, dead=task_id))
+        yield from _given_up(means, item, operation, error)
+        dead = error
+    return (yield from generated(means, item, {task_id: dead}))
 
 
-def generated(means: Means, item: Item, dead: str = "") -> Life:
-    """The image of a task of its own. ``dead`` is a task that is known to give none."""
+def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None = None) -> Life:
+    """The image of a task of its own. ``dead`` are tasks that are known to give none, and why."""
+    dead = dead or {}
     image = _image_of(item)
     for attempt in itertools.count():
         operation = _at(means, image, attempt)
-        if operation is None or operation.over or operation.task_id == dead:
+        if operation is None or operation.over:
             continue
         paid = before = False
         if operation.task_id is None:
             operation, paid = yield from _submitted(means, image, operation)
-            if operation.task_id == dead:
-                continue
         else:
             before = True
+        if (reason := dead.get(operation.task_id or "")) is not None:
+            yield from _left_behind(means, item, operation, reason)
+            continue
         try:
             given = yield from _collected(means, item, operation, fresh=paid)
         except SeedreamError as error:
             if paid or not _is_dead(means, operation if before else None, error):
                 raise
-            yield from _given_up(means, operation, error)
+            yield from _given_up(means, item, operation, error)
         else:
             return replace(given, how=GENERATED if paid else RESUMED)
     raise AssertionError("unreachable")
@@ -253,14 +256,22 @@ def _is_dead(means: Means, known: Operation | None, error: SeedreamError) -> boo
     return error.http_status in _NOTHING_THERE or not is_young
 
 
-def _given_up(means: Means, operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:
+def _given_up(
+    means: Means, item: Item, operation: Operation, error: SeedreamError
+) -> Generator[Event, None, None]:
+    """Leave a task behind that gives no image, and tell why."""
+    yield from _left_behind(means, item, operation, error)
+    yield Noticed(operation, f"{error.message}: another task is asked for, with the next idempotency key")
+
+
+def _left_behind(
+    means: Means, item: Item, operation: Operation, error: SeedreamError
+) -> Generator[Event, None, None]:
     """Note for good that the task gives no image, and why."""
     operation = means.history.find(means.service, operation.id) or operation
     if not operation.over:
         operation = replace(operation, status=Status.GONE, error_code=error.code, error_message=error.message)
-        if operation.request is not None:
-            yield from remember(means.work_of(operation.request.quality), operation)
-    yield Noticed(operation, f"{error.message}: another task is asked for, with the next idempotency key")
+        yield from remember(means.work_of(_image_of(item).request.quality), operation)
 
 
 def _image_of(item: Item) -> Image:

@@ -11,8 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from ..download import Shield
@@ -92,6 +92,10 @@ class _Over:
     bug: BaseException | None = None
 
 
+#: What a worker says.
+Word = Told | _Came | _Fell | _Over
+
+
 @dataclass
 class Run:
     """One run of ``plan``. ``break_off`` ends the calls of all workers; ``shield`` keeps signals away.
@@ -107,29 +111,34 @@ class Run:
     jobs: int
     shield: Shield = nullcontext
     sandbox: bool = False
-    #: What came to its end while the run was being stopped.
-    late: list[Landed | FellShort] = field(default_factory=list)
-    #: The operation of each image that is under way, as far as it has come.
-    under_way: dict[str, Operation | None] = field(default_factory=dict)
-    _groups: deque[Sequence[Item]] = field(default_factory=deque)
-    _told: SimpleQueue[Told | _Came | _Fell | _Over] = field(default_factory=SimpleQueue)
-    _verdict: SeedreamError | None = None
-    _out_of_reach: int = 0
+
+    def __post_init__(self) -> None:
+        #: The operation of each image that is under way, as far as it has come.
+        self.under_way: dict[str, Operation] = {}
+        #: What is settled and not told yet; where the run was stopped, what is left to be told.
+        self.untold: deque[Told] = deque()
+        #: What nobody has begun; fetching comes first, which no quota is in the way of.
+        self._groups = deque(sorted(_grouped(self.plan.of(*REMOTE)), key=lambda group: group[0].pays))
+        #: What workers have said, and a bell that rings for each word.
+        self._words: deque[Word] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._verdict: SeedreamError | None = None
+        self._out_of_reach = 0
 
     @property
-    def not_begun(self) -> list[Item]:
-        """Images that were left alone because of what others met with."""
-        return [item for group in self._groups for item in group]
+    def not_begun(self) -> int:
+        """How many images were left alone, because of what others met with."""
+        return sum(map(len, self._groups))
 
     def observe(self, exchange: Exchange) -> None:
-        """Pass a call of a worker's on to whoever listens to the run."""
-        self._told.put(exchange)
+        """Pass a worker's call on to whoever listens to the run."""
+        self._say(exchange)
 
     def events(self) -> Generator[Told, None, None]:
         """Carry the plan out. Raises what ends the whole run; what ends one image is FellShort."""
         self.keeper.tidy()
-        yield from self._act_here()
-        self._groups.extend(_grouped(self.plan.of(*REMOTE)))
+        self._act_here()
+        yield from self._tell()
         workers = [
             threading.Thread(target=self._work, name=f"sync-{number}", daemon=True)
             for number in range(min(self.jobs, len(self._groups)))
@@ -137,15 +146,26 @@ class Run:
         try:
             for worker in workers:
                 worker.start()
-            yield from self._listen(len(workers))
+            left = len(workers)
+            while left:
+                self._wait()
+                for over in self._hear():
+                    left -= 1
+                    if over.bug is not None:
+                        raise over.bug
+                yield from self._tell()
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.
             self._end(workers)
             raise
 
+    def _tell(self) -> Iterator[Told]:
+        while self.untold:
+            yield self.untold.popleft()
+
     # What needs no service
 
-    def _act_here(self) -> Iterator[Told]:
+    def _act_here(self) -> None:
         put: dict[Key, Entry] = {}
         drop: list[Key] = []
         done: list[Item] = []
@@ -154,21 +174,25 @@ class Run:
                 if item.action == Action.NOTHING or item.action in REMOTE:
                     continue
                 try:
-                    if (entry := self._acted(item)) is not None:
-                        put[item.key] = entry
+                    entry = self._acted(item)
                 except SeedreamError as error:
-                    yield FellShort(item.label, error)
+                    self.untold.append(FellShort(item.label, error))
                     continue
-                drop += item.leaves if entry is not None else [item.key]
+                if entry is None:
+                    drop.append(item.key)
+                else:
+                    put[item.key] = entry
+                    drop += item.leaves
                 done.append(item)
             if done:
                 self.keeper.change(put, drop)
-        for item in done:
-            assert item.path is not None, "whatever is done here has a path"  # noqa: S101
-            kept = self._drop_old(item, item.path)
-            entry = put.get(item.key)
-            task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
-            yield Landed(item.label, item.state, _DONE[item.action], item.path, task, digest, note=kept)
+            for item in done:
+                path, entry = item.path or "", put.get(item.key)
+                task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
+                note = self._drop_old(item, path)
+                self.untold.append(
+                    Landed(item.label, item.state, _DONE[item.action], path, task, digest, note=note)
+                )
 
     def _acted(self, item: Item) -> Entry | None:
         """Do what is to be done, and return the lock's line; None where it goes."""
@@ -179,8 +203,7 @@ class Run:
             return item.entry
         if item.action == Action.ADOPT:
             return item.adopted(timestamp(self.means.now()))
-        assert item.entry is not None, "an orphan has a line"  # noqa: S101
-        if item.action == Action.REMOVE:
+        if item.action == Action.REMOVE and item.entry is not None:
             self.means.project.remove(item.entry)
         return None
 
@@ -189,7 +212,7 @@ class Run:
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
         if item.old is None or item.old == path or before is None:
             return None
-        if any(entry.path == item.old for entry in self.keeper.entries.values()):
+        if self.keeper.has(item.old):
             return None
         try:
             self.means.project.remove(replace(before, path=item.old), but=path)
@@ -199,6 +222,10 @@ class Run:
 
     # The workers' side
 
+    def _say(self, word: Word) -> None:
+        self._words.append(word)
+        self._bell.put(None)
+
     def _work(self) -> None:
         try:
             while not self.brake.pulled and (group := self._next_group()):
@@ -206,21 +233,16 @@ class Run:
         except Stopped:
             pass
         except BaseException as bug:
-            self._told.put(_Over(bug))
+            self._say(_Over(bug))
             return
-        self._told.put(_Over())
+        self._say(_Over())
 
     def _next_group(self) -> Sequence[Item]:
-        """What nobody has begun yet; empty where there is nothing, or nothing that could succeed."""
+        """What nobody has begun; empty where there is nothing, or nothing that could succeed."""
         try:
-            group = self._groups.popleft()
+            return () if self._verdict is not None else self._groups.popleft()
         except IndexError:
             return ()
-        verdict = self._verdict
-        if verdict is not None and (not isinstance(verdict, QuotaExceeded) or group[0].pays):
-            self._groups.appendleft(group)
-            return ()
-        return group
 
     def _serve(self, group: Sequence[Item]) -> None:
         first, *others = group
@@ -232,18 +254,18 @@ class Run:
         except SeedreamError as error:
             self._judge(error)
             for item in group:
-                self._told.put(_Fell(item, error))
+                self._say(_Fell(item, error))
             return
         self._out_of_reach = 0
-        self._told.put(_Came(first, given))
+        self._say(_Came(first, given))
         for item in others:
             # The same request is the same task: its image is here.
             try:
                 self.means.project.prepare(item)
                 path, file = self.means.project.copy(given.file, item, given.operation.id)
-                self._told.put(_Came(item, Given(path, file, given.operation, COPIED)))
+                self._say(_Came(item, Given(path, file, given.operation, COPIED)))
             except SeedreamError as error:
-                self._told.put(_Fell(item, error))
+                self._say(_Fell(item, error))
 
     def _given(self, item: Item) -> Given:
         life: Life = fetched(self.means, item) if item.action == Action.FETCH else generated(self.means, item)
@@ -254,7 +276,7 @@ class Run:
                 except StopIteration as end:
                     given: Given = end.value
                     return given
-                self._told.put(OfImage(item.label, event))
+                self._say(OfImage(item.label, event))
 
     def _judge(self, error: SeedreamError) -> None:
         """Whether what one image met with is what all others would meet with."""
@@ -267,46 +289,35 @@ class Run:
 
     # The listening side
 
-    def _listen(self, workers: int) -> Iterator[Told]:
-        while workers:
-            try:
-                batch = [self._told.get(timeout=_LOOK_UP)]
-            except Empty:
-                continue
-            batch += self._waiting()
-            over = [one for one in batch if isinstance(one, _Over)]
-            yield from self._heard(batch)
-            for one in over:
-                if one.bug is not None:
-                    raise one.bug
-            workers -= len(over)
+    def _wait(self) -> None:
+        """Until a worker has said something. Nothing is taken yet: a signal would take it away."""
+        with suppress(Empty):
+            self._bell.get(timeout=_LOOK_UP)
+            while True:
+                self._bell.get_nowait()
 
-    def _waiting(self) -> Iterator[Told | _Came | _Fell | _Over]:
-        while True:
-            try:
-                yield self._told.get_nowait()
-            except Empty:
-                return
+    def _hear(self) -> list[_Over]:
+        """Write the lines of all images that came, at once; returns which workers have ended."""
+        with self.shield():
+            heard = [self._words.popleft() for _ in range(len(self._words))]
+            landed = self._land([one for one in heard if isinstance(one, _Came)])
+            for one in heard:
+                if isinstance(one, _Came):
+                    self.under_way.pop(one.item.label, None)
+                    self.untold.append(landed[one.item.key])
+                elif isinstance(one, _Fell):
+                    operation = self.under_way.pop(one.item.label, None)
+                    self.untold.append(FellShort(one.item.label, one.error, operation))
+                elif isinstance(one, OfImage):
+                    self.under_way[one.label] = one.event.operation
+                    self.untold.append(one)
+                elif not isinstance(one, _Over):
+                    self.untold.append(one)
+        return [one for one in heard if isinstance(one, _Over)]
 
-    def _heard(self, batch: Iterable[Told | _Came | _Fell | _Over]) -> Iterator[Told]:
-        """What the batch tells; the lines of all images in it are written first, at once."""
-        batch = list(batch)
-        landed = dict(self._land([one for one in batch if isinstance(one, _Came)]))
-        for one in batch:
-            if isinstance(one, _Came):
-                self.under_way.pop(one.item.label, None)
-                yield landed[one.item.key]
-            elif isinstance(one, _Fell):
-                yield FellShort(one.item.label, one.error, self.under_way.pop(one.item.label, None))
-            elif isinstance(one, OfImage):
-                self.under_way[one.label] = one.event.operation
-                yield one
-            elif isinstance(one, Exchange):
-                yield one
-
-    def _land(self, came: Sequence[_Came]) -> Iterator[tuple[Key, Landed]]:
+    def _land(self, came: Sequence[_Came]) -> dict[Key, Landed]:
         if not came:
-            return
+            return {}
         now = timestamp(self.means.now())
         put = {
             one.item.key: one.item.locked(
@@ -318,45 +329,48 @@ class Run:
             )
             for one in came
         }
-        with self.shield():
-            self.keeper.change(put, [key for one in came for key in one.item.leaves])
-        for one in came:
-            item, given = one.item, one.given
-            operation, kept = given.operation, self._drop_old(item, given.path)
-            yield (
-                item.key,
-                Landed(
-                    item.label,
-                    item.state,
-                    given.how,
-                    given.path,
-                    operation.task_id,
-                    given.file.sha256,
-                    given.file.bytes,
-                    given.cost,
-                    operation.seconds,
-                    kept,
-                ),
-            )
+        self.keeper.change(put, [key for one in came for key in one.item.leaves])
+        return {one.item.key: self._landed(one.item, one.given) for one in came}
+
+    def _landed(self, item: Item, given: Given) -> Landed:
+        return Landed(
+            item.label,
+            item.state,
+            given.how,
+            given.path,
+            task_id=given.operation.task_id,
+            sha256=given.file.sha256,
+            bytes=given.file.bytes,
+            cost=given.cost,
+            seconds=given.operation.seconds,
+            note=self._drop_old(item, given.path),
+        )
 
     def _end(self, workers: Sequence[threading.Thread]) -> None:
         """Stop the workers; what they had finished is kept, and no temporary file is left."""
-        self.brake.pull()
-        self.break_off()
         with self.shield():
+            self.brake.pull()
+            self.break_off()
             deadline = time.monotonic() + _PATIENCE
             for worker in workers:
                 if worker.ident is not None:
                     worker.join(max(0.0, deadline - time.monotonic()))
             for part in list(self.means.parts):
                 part.close()
-            self.late += [one for one in self._heard(self._waiting()) if isinstance(one, Landed | FellShort)]
+            # A bug that comes of broken connections is none.
+            self._hear()
 
 
 def _grouped(items: Iterable[Item]) -> Iterable[Sequence[Item]]:
-    """Images that the same request asks for go together: to the service they are one."""
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        key = item.image.idempotency_key() if item.pays and item.image else item.label
-        groups.setdefault(key, []).append(item)
-    return groups.values()
+    """Images that the same request asks for go together: to the service they are one.
+
+    So do those that one task is to give again, and whoever is new and asks for the same.
+    """
+    groups: dict[tuple[str, str | None], list[Item]] = {}
+    for item in sorted(items, key=lambda item: item.pays):
+        request = item.image.idempotency_key() if item.image else item.label
+        task = item.entry.task_id if item.entry and not item.pays else None
+        group = groups.setdefault((request, task), [])
+        groups.setdefault((request, None), group)
+        group.append(item)
+    return {id(group): group for group in groups.values()}.values()
