@@ -35,6 +35,7 @@ class SyncReport:
         self._manifest = manifest
         self._plan = plan
         self._options = options
+        self._items = {item.label: item for item in plan.items}
         self._landed: dict[str, Landed] = {}
         self._fallen: dict[str, Failure] = {}
         self._not_begun = 0
@@ -107,8 +108,7 @@ class SyncReport:
             reporter.fell(told.label)
             failure = Failure(told.error, told.operation, self._hint(told), about=told.label)
             self._fallen[told.label] = failure
-            item = next(item for item in self._plan.items if item.label == told.label)
-            self._annotate(item, f"{told.label}: {told.error.message}")
+            self._annotate(self._items[told.label], f"{told.label}: {told.error.message}")
             self._run.fell_short(failure)
 
     def stopped(self, under_way: Sequence[Operation]) -> str:

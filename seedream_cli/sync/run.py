@@ -240,9 +240,14 @@ class Run:
     def _next_group(self) -> Sequence[Item]:
         """What nobody has begun; empty where there is nothing, or nothing that could succeed."""
         try:
-            return () if self._verdict is not None else self._groups.popleft()
+            group = self._groups.popleft()
         except IndexError:
             return ()
+        verdict = self._verdict
+        if verdict is None or (isinstance(verdict, QuotaExceeded) and not group[0].pays):
+            return group
+        self._groups.appendleft(group)
+        return ()
 
     def _serve(self, group: Sequence[Item]) -> None:
         first, *others = group

@@ -699,6 +699,21 @@ class TestFailures:
         assert "6 fetched" in done.stderr
         assert re.search(r"[12] failed, (18|19) not begun", done.stderr)
 
+    def test_of_a_quota_keep_nothing_paid_for_from_being_fetched(
+        self, project: Project, start: Callable[..., Sandbox]
+    ) -> None:
+        """Also where it is a fetch that meets it: its task is gone, and another one is refused."""
+        project.write("".join(f'[assets.z{number}]\nprompt = "{number}"\n' for number in range(4)))
+        start()
+        project()
+        lost = project.lock["z0"]["task_id"]
+        project.lock_file.write_text(project.lock_file.read_text().replace(lost, "img_unknown"))
+        for number in range(4):
+            (project.folder / f"z{number}.png").unlink()
+        start(faults=["submit-402"])
+        done = project("--jobs", "1", env={"XDG_STATE_HOME": str(project.folder.parent / "elsewhere")})
+        assert (done.exit_code, sorted(done.paths)) == (5, ["z1.png", "z2.png", "z3.png"])
+
     def test_without_a_key_are_told_before_anything_is_done(self, project: Project, sandbox: Sandbox) -> None:
         project.write(TWO)
         done = project(env={"SEEDREAM_API_KEY": ""})

@@ -162,6 +162,24 @@ class TestATaskOfAnEarlierRun:
         # The same operation went on.
         assert statuses(shop) == {"completed": 1}
 
+    def test_is_taken_up_whatever_else_was_tried_with_its_key(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        """As by another run, at the same time, that never heard of the answer."""
+        sandbox = start()
+        shop = machine(sandbox)
+        lived = shop.live()
+        assert lived.given is not None
+        answered = lived.given.operation
+        other = replace(answered, id="op_other", created=clock.time + 60, task_id=None, files=(), results=())
+        shop.history.record(replace(other, status=Status.UNANSWERED))
+        (shop.folder / "hero.png").unlink()
+        sandbox.requests.clear()
+        again = shop.live()
+        assert again.given is not None
+        assert again.given.operation.id == answered.id
+        assert keys(sandbox) == []
+
 
 class TestAFailedTask:
     def test_is_not_replaced_in_the_run_that_paid_for_it(self, start: Start, machine: Machine) -> None:

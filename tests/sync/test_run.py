@@ -443,6 +443,41 @@ def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service)
     assert agrees(shop)
 
 
+def test_the_end_of_the_run_ends_every_wait_of_its_workers(
+    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(faults=["never-completes"], rate=0)
+    shop = shop_at(sandbox.base_url, assets("a", "b"))
+    run = shop.run(jobs=2, work={"poll_interval": 30.0})
+    with closing(run.events()) as events:
+        accepted = 0
+        while accepted < 2:
+            one = next(events)
+            accepted += isinstance(one, OfImage) and isinstance(one.event, Submitted)
+    assert alive() == []
+    assert {label: operation.task_id is not None for label, operation in run.under_way.items()} == {
+        "a": True,
+        "b": True,
+    }
+
+
+def test_no_temporary_file_is_left_by_a_worker_that_nothing_ends(shop_at: ShopAt, service: Service) -> None:
+    """Its connection may hang where nobody can break it off, as in a proxy's handshake."""
+    service.strikes.append(Strike(IMAGE, line.hang_midway))
+    shop = shop_at(service.base_url, assets("a"))
+    run = shop.run()
+    run.break_off = lambda: None
+    with closing(run.events()) as events:
+        while not any(part.stat().st_size for part in hidden(shop)):
+            next(events)
+    assert hidden(shop) == []
+    [worker] = [thread for thread in threading.enumerate() if thread.name in alive()]
+    service.server.closing.set()
+    worker.join(timeout=20)
+    assert not worker.is_alive()
+    assert hidden(shop) == []
+
+
 # What is no service's business
 
 
