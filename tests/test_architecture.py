@@ -243,7 +243,7 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
     code, loaded = loaded_by(seedream, "sync", *arguments)
     assert code == exit_code
     assert loaded & HEAVY <= {"platformdirs", "tomllib"}
-    rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.project")
+    rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.workers", "sync.project")
     assert not loaded & {f"seedream_cli.{room}" for room in rooms}
 
 

@@ -205,10 +205,13 @@ def test_the_next_command_repeats_the_choice_of_service(
     server = start_raw(accepted("-t 1"), success({"status": "queued"}))
     (seedream.cwd / "key").write_text("sk-0123456789\n")
     chosen = ["--base-url", server.base_url, "--api-key-file", "key"]
-    done = seedream("generate", "fox", "--timeout", "0", *chosen)
+    done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5", *chosen)
     assert done.exit_code == ExitCode.PENDING
     assert hint(done) == ["download", *chosen, "--", "-t 1"]
-    assert seedream(*hint(done), env={"SEEDREAM_TIMEOUT": "0"}).exit_code == ExitCode.PENDING
+    assert (
+        seedream(*hint(done), env={"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}).exit_code
+        == ExitCode.PENDING
+    )
     assert server.requests[-1].path == "/v1/images/status/-t%201"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..sync.lock import Entry, Lock
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
-    from ..sync.run import Brake
+    from ..sync.workers import Brake
     from ._sync_report import SyncReport
 
 
@@ -235,7 +235,8 @@ def _carry_out(
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
-    from ..sync.run import REMOTE, Brake, Run
+    from ..sync.run import REMOTE, Run
+    from ..sync.workers import Brake
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
     project.prepare_lock(wanted.lock_path, run.stop.shield)

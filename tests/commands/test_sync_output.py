@@ -54,6 +54,11 @@ def start(seedream: Program, start_sandbox: Start) -> Start:
     return use
 
 
+def polled(sandbox: Sandbox) -> int:
+    """How many tasks were asked for: these were surely created."""
+    return len({one.path for one in sandbox.requests if "/status/" in one.path})
+
+
 @pytest.fixture
 def sandbox(start: Start) -> Sandbox:
     return start()
@@ -502,12 +507,14 @@ class TestOnATerminal:
     def test_the_block_never_outgrows_the_screen(
         self, project: Project, seedream: Program, start: Start, clock: Clock, tmp_path: Path
     ) -> None:
-        start(seconds=10, clock=clock)
+        sandbox = start(seconds=10, clock=clock)
         project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(12)))
         file = tmp_path / "answer.txt"
         arguments = ("sync", "--jobs", "12")
         with Terminal(seedream, *arguments, lines=8, columns=60, stdout=file) as terminal:
-            screen = terminal.screen_until(lambda screen: "and 7 more" in screen and "12 under" in screen)
+            screen = terminal.screen_until(
+                lambda screen: "and 7 more" in screen and "12 under" in screen and polled(sandbox) == 12
+            )
             clock.pause(10)
             done = terminal.result()
         *tasks, more, bar = rows(screen)

@@ -465,9 +465,7 @@ def test_no_temporary_file_is_left_by_a_worker_that_nothing_ends(shop_at: ShopAt
     """Its connection may hang where nobody can break it off, as in a proxy's handshake."""
     service.strikes.append(Strike(IMAGE, line.hang_midway))
     shop = shop_at(service.base_url, assets("a"))
-    run = shop.run()
-    run.break_off = lambda: None
-    with closing(run.events()) as events:
+    with closing(shop.run(break_off=lambda: None).events()) as events:
         while not any(part.stat().st_size for part in hidden(shop)):
             next(events)
     assert hidden(shop) == []

@@ -26,7 +26,8 @@ from seedream_cli.sync.lock import Entry, text_of
 from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.project import Project
 from seedream_cli.sync.purse import Purse
-from seedream_cli.sync.run import Brake, Run, Told
+from seedream_cli.sync.run import Run, Told
+from seedream_cli.sync.workers import Brake
 
 KEY = "sk-test-0123456789"
 KEY_ID = "fingerprint"
@@ -137,9 +138,8 @@ class Workshop:
         shared = self.work(**{"pause": brake.pause, **(work or {})})
         made = made if made is not None else self.plan()
         keeper = Keeper(lock.read(self.lock_file), made.entries)
-        return Run(
-            made, self.means(shared, **(means or {})), keeper, brake, shared.client.break_off, jobs, **options
-        )
+        options = {"break_off": shared.client.break_off, **options}
+        return Run(made, self.means(shared, **(means or {})), keeper, brake, jobs=jobs, **options)
 
     def told(self, **options: Any) -> list[Told]:
         """All that a run tells. Keywords as for :meth:`run`."""
