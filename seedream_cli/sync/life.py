@@ -235,6 +235,8 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
         operation, image, target = yield from fetch(work, operation, 1, part, place)
     finally:
         means.parts.discard(part)
+    if len(operation.results) > 1:
+        yield Noticed(operation, f"{operation.task_id} has {len(operation.results)} images: one is taken")
     file = described(part, image, target, 1)
     operation = replace(operation, files=(file,))
     yield from remember(work, operation)
@@ -261,7 +263,7 @@ def _given_up(
 ) -> Generator[Event, None, None]:
     """Leave a task behind that gives no image, and tell why."""
     yield from _left_behind(means, item, operation, error)
-    yield Noticed(operation, f"{error.message}: another task is asked for, with the next idempotency key")
+    yield Noticed(operation, f"{error.message}: only a task with the next idempotency key can give the image")
 
 
 def _left_behind(

@@ -191,7 +191,7 @@ def test_a_task_that_gives_no_image_any_more_is_replaced_and_the_history_says_wh
     checkout.program.use(later.base_url)
     done = checkout()
     assert done.exit_code == 0, done.stderr
-    assert "HTTP 410: another task is asked for, with the next idempotency key" in done.stderr
+    assert "HTTP 410: only a task with the next idempotency key can give the image" in done.stderr
     assert sandbox.task_count() == 2
     after = checkout.status()
     assert [task["status"] for task in after] == ["completed", "gone"]

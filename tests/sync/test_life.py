@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.clock import Clock
 from support.images import png
+from support.raw import RawServer, accepted, answer, success
 from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
@@ -106,6 +107,19 @@ def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, mach
     [operation] = shop.history.with_key(SERVICE, image_of(shop).idempotency_key())
     assert operation == lived.given.operation
     assert (operation.settled, operation.key_id) == (True, KEY_ID)
+
+
+def test_one_image_is_taken_of_a_task_that_gives_several(
+    start_raw: Callable[..., RawServer], tmp_path: Path
+) -> None:
+    image = start_raw(answer(200, png()))
+    done = success({"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]})
+    with Workshop(tmp_path / "machine", start_raw(accepted(), done).base_url, clock=None) as shop:
+        shop.write(ONE)
+        lived = shop.live()
+    assert lived.given is not None
+    assert notices(lived) == ["task_1 has 2 images: one is taken"]
+    assert (shop.folder / "hero.png").read_bytes() == png()
 
 
 class TestATaskOfAnEarlierRun:
@@ -255,7 +269,8 @@ class TestATaskWhoseImageIsGone:
         assert left_behind.error_message == f"the image's host answered with HTTP {status}"
         [text] = notices(lived)
         assert (
-            text == f"{left_behind.error_message}: another task is asked for, with the next idempotency key"
+            text
+            == f"{left_behind.error_message}: only a task with the next idempotency key can give the image"
         )
 
     def test_is_not_asked_for_again_once_it_was_left_behind(self, start: Start, machine: Machine) -> None:
