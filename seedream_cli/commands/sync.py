@@ -265,11 +265,13 @@ def _carry_out(
         with closing(work.events()) as events:
             for told in events:
                 report.take(told)
-    except Stopped as stopped:
+    except Exception as error:
+        # What was done by then is told all the same.
         for told in work.untold:
             report.take(told)
-        stopped.message = report.stopped([one for one in work.under_way.values() if one.task_id])
-        stopped.hint = report.again
+        if isinstance(error, Stopped):
+            error.message = report.stopped([one for one in work.under_way.values() if one.task_id])
+            error.hint = report.again
         report.close(work.not_begun)
         raise
     report.close(work.not_begun)

@@ -16,7 +16,7 @@ from ..models import Operation
 from .collect import collect, described, fetch, on_disk
 from .gate import Gate
 from .submit import refuse_repetition, submit
-from .watch import RESULT_LIFETIME, inspect, watch
+from .watch import RESULT_LIFETIME, ask, inspect, watch
 from .work import Steps, Work, remember
 
 Events = Generator[Event, None, None]
@@ -26,6 +26,7 @@ __all__ = [
     "Gate",
     "Steps",
     "Work",
+    "ask",
     "described",
     "download",
     "fetch",

@@ -20,7 +20,7 @@ from ..errors import HistoryUnusable, ImageRefused, NotFound, SeedreamError, Tas
 from ..events import Event, Noticed, Submitted
 from ..history import History
 from ..image_file import ImageInfo
-from ..jobs import RESULT_LIFETIME, Work, described, fetch, refuse_repetition, remember, submit, watch
+from ..jobs import RESULT_LIFETIME, Work, ask, described, fetch, refuse_repetition, remember, submit, watch
 from ..models import Operation, SavedFile, Status
 from ..naming import foreign_operation_id, new_operation_id
 from .image import Image
@@ -116,7 +116,7 @@ def fetched(means: Means, item: Item) -> Life:
     try:
         return (yield from _collected(means, item, operation, fresh=False))
     except SeedreamError as error:
-        if not _is_dead(means, operation, error):
+        if not (yield from _is_dead(means, item, operation, error, accepted=operation.accepted)):
             raise
         yield from _given_up(means, item, operation, error)
         dead = error
@@ -142,7 +142,9 @@ def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None
         try:
             given = yield from _collected(means, item, operation, fresh=paid)
         except SeedreamError as error:
-            if paid or not _is_dead(means, operation if before else None, error):
+            # A create that was replayed was accepted at another time than now.
+            accepted = operation.accepted if before else None
+            if paid or not (yield from _is_dead(means, item, operation, error, accepted=accepted)):
                 raise
             yield from _given_up(means, item, operation, error)
         else:
@@ -243,19 +245,25 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
     return Given(path, file, operation, FETCHED)
 
 
-def _is_dead(means: Means, known: Operation | None, error: SeedreamError) -> bool:
-    """Whether a task of an earlier run gives no image any more. ``known``: what the history has of it.
+def _is_dead(
+    means: Means, item: Item, operation: Operation, error: SeedreamError, *, accepted: float | None
+) -> Generator[Event, None, bool]:
+    """Whether a task of an earlier run gives no image any more.
 
-    Where a URL of today is refused (403), something stands between this machine and the image: paying
-    again would not help.
+    ``accepted`` is when it was, in Unix seconds, as far as this machine knows. Where a URL of today is
+    refused (403), something stands between this machine and the image: paying again would not help.
     """
     if isinstance(error, TaskFailed | NotFound) or error.code == "no_result":
         return True
     if not isinstance(error, ImageRefused) or not error.stale:
         return False
-    accepted = known.accepted if known is not None else None
-    is_young = accepted is not None and means.now() - accepted < RESULT_LIFETIME
-    return error.http_status in _NOTHING_THERE or not is_young
+    if error.http_status in _NOTHING_THERE:
+        return True
+    since = accepted
+    if since is None:
+        task = yield from ask(means.work_of(_image_of(item).request.quality), operation)
+        since = task.completed_at
+    return since is None or means.now() - since >= RESULT_LIFETIME
 
 
 def _given_up(

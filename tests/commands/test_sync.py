@@ -7,8 +7,9 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.images import png
@@ -728,6 +729,24 @@ class TestFailures:
         assert (done.exit_code, done.paths) == (2, ["owl.png"])
         assert asked(sandbox).creates == 1, "nothing is paid for that could not be saved"
         assert "error: fox: " in done.stderr
+
+    def test_of_the_whole_run_keep_what_was_done_by_then_in_the_document(
+        self, project: Project, start: Callable[..., Sandbox]
+    ) -> None:
+        def spoil(body: Mapping[str, Any]) -> bytes:
+            if body["prompt"] != "a fox":
+                # As a merge in another window would.
+                project.lock_file.write_text("<<<<<<< ours\n")
+            return png()
+
+        project.write(TWO)
+        start(draw=spoil)
+        done = project("--jobs", "1", "--json")
+        assert (done.exit_code, done.document["error"]["code"]) == (2, "invalid_lock")
+        assert [image["done"] for image in done.document["images"]] == ["generated", None]
+        project.lock_file.unlink()
+        assert project("--json").document["counts"]["new"] == 2, "both files are known to the history"
+        assert project("--check").exit_code == 0
 
     def test_of_a_lock_that_cannot_be_written_come_before_anything_is_sent(
         self, project: Project, sandbox: Sandbox

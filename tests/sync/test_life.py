@@ -313,6 +313,18 @@ class TestATaskWhoseImageIsGone:
         assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
         assert statuses(shop) == {"gone": 1, "completed": 1}
 
+    @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
+    def test_of_another_machine_is_not_replaced_for_a_403_of_a_day(
+        self, start: Start, machine: Machine, clock: Clock, days: float, tasks: int
+    ) -> None:
+        """As in a CI job that is run again behind a proxy: the service says how old the task is."""
+        sandbox = start(faults=["image-403=4"])
+        machine(sandbox).live()
+        clock.time += days * DAY
+        lived = machine(sandbox).live()
+        assert (lived.given is not None) == (tasks == 2)
+        assert sandbox.task_count() == tasks
+
     def test_of_another_machine_is_replaced_at_once(
         self, start: Start, machine: Machine, clock: Clock
     ) -> None:
