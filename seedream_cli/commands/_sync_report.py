@@ -187,7 +187,7 @@ class SyncReport:
         parts += [f"{len(self._fallen)} failed"] if self._fallen else []
         parts += [f"{self._not_begun} not begun"] if self._not_begun else []
         parts += [f"{ok} ok"] if ok or not parts else []
-        text = ", ".join(parts)
+        text = ", ".join(parts) if self._plan.items else "no images"
         if cost := total_cost(landed.cost for landed in self._landed.values() if landed.cost):
             text += f"; cost {cost}"
         return f"{text}; {duration(time.monotonic() - self._began)}" if self._landed else text

@@ -475,6 +475,12 @@ def rows(screen: str) -> list[str]:
     return [line for line in screen.split("\n") if line[:1] in begins or line.endswith(" more")]
 
 
+def test_a_manifest_without_assets_is_told_to_have_no_images(project: Project) -> None:
+    project.write("")
+    done = project()
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no images\n")
+
+
 class TestOnATerminal:
     """Tasks take ten seconds of a clock that goes on only when a test has seen enough."""
 
