@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.program import Program, Result
@@ -34,10 +35,10 @@ def history(seedream: Program) -> History:
     return History(seedream.state / "history.sqlite3", now=lambda: 0.0)
 
 
-def record(history: History, number: int, service: str = DEFAULT_BASE_URL, **values: object) -> None:
-    request = GenerationRequest(prompt=f"fox {number}")
-    given = {"service": service, "request": request, "created": 1e9 + number, **values}
-    history.record(operation(history.path.parent, id=f"op_{number:08}", **given))
+def record(history: History, number: int, service: str = DEFAULT_BASE_URL, **values: Any) -> None:
+    values.setdefault("request", GenerationRequest(prompt=f"fox {number}"))
+    values |= {"id": f"op_{number:08}", "service": service, "created": 1e9 + number}
+    history.record(operation(history.path.parent, **values))
 
 
 def test_tasks_are_the_newest_first_each_with_its_state_and_prompt(
@@ -113,7 +114,7 @@ def test_only_tasks_of_the_service_that_is_meant(
 
 
 def test_the_default_service_is_called_as_settings_call_it() -> None:
-    assert config.service_of(settings.DEFAULT_BASE_URL) == DEFAULT_BASE_URL
+    assert config.service_of(str(settings.KEYS["base_url"].default)) == DEFAULT_BASE_URL
 
 
 @pytest.mark.parametrize("task_id", ["$(reboot)", "a b", "-rf", "a;b", "`x`", "a\nb", "é", "a/b", ""])

@@ -107,7 +107,9 @@ def test_its_examples_are_commands_and_options_that_exist(seedream: Program, wor
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), option
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["status"], ["download"], ["sandbox"]])
+@pytest.mark.parametrize(
+    "command", [[], ["generate"], ["status"], ["download"], ["sandbox"], ["completion"], ["help"]]
+)
 def test_help_begins_with_examples(seedream: Program, command: list[str]) -> None:
     shown = seedream(*command, "-h").stdout
     assert shown == seedream(*command, "--help").stdout
