@@ -6,12 +6,13 @@ anything; a test compares them with what this would write.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from seedream_cli.commands.completion import SCRIPTS
 
-from . import bash, fish, powershell, zsh
+from . import bash, fish, man, powershell, zsh
 from .levels import levels
 from .tree import program
 
@@ -29,7 +30,15 @@ def generated() -> Mapping[str, str]:
         f"completions/{SCRIPTS['fish']}": fish.script(found),
         "completions/apipod-seedream.fish": fish.other_name(),
         f"completions/{SCRIPTS['powershell']}": powershell.script(found),
+        **{f"man/{name}": page for name, page in man.pages(tree, _release()).items()},
     }
+
+
+def _release() -> man.Release:
+    """The newest one of the changelog, so that a page changes with a version, and not with a day."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    [version, date] = re.findall(r"^## \[(.+)\] - (.+)$", changelog, re.MULTILINE)[0]
+    return man.Release(date, version)
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ def _argument(argument: Any) -> Argument:
 
 
 def _metavar(option: Any) -> str:
-    return str(option.metavar or option.type.name.upper().removesuffix(" RANGE"))
+    return str(option.metavar or {"str": "TEXT"}.get(option.type.name, "N"))
 
 
 def _variables(given: str | Iterable[str] | None) -> Iterable[str]:

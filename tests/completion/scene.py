@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Status
 from seedream_cli.services import DEFAULT_BASE_URL, SANDBOX_SERVICE
 
-COMPLETIONS = Path(__file__).parents[2] / "completions"
+ROOT = Path(__file__).parents[2]
+COMPLETIONS = ROOT / "completions"
 
 #: A prompt in which a shell could find something to do.
 PROMPT = "a fox: 16:9 [b] 100% $(touch done) `touch done` 'x' \"y\" {z} \\"
@@ -55,7 +57,12 @@ class Scene(Program):
                 (DEFAULT_BASE_URL, None, Status.UNANSWERED, None),
             ]
         ):
-            known: dict[str, Any] = {"task_id": task, "status": status, "delivered": delivered, "request": request}
+            known: dict[str, Any] = {
+                "task_id": task,
+                "status": status,
+                "delivered": delivered,
+                "request": request,
+            }
             name, created = f"op_0000000{number}", 1e9 + number
             history.record(operation(self.cwd, id=name, service=service, created=created, **known))
         history.close()
@@ -65,3 +72,10 @@ class Scene(Program):
         found = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.unlink(missing_ok=True)
         return found
+
+
+def readme_line(shell: str) -> str:
+    """The line with which README switches completion on."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [line] = re.findall(rf"^.*seedream completion {shell}.*$", readme, re.MULTILINE)
+    return line.partition("  #")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from completion.lines import ASKED, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene
+from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -182,3 +182,8 @@ def test_bash_completion_finds_it_by_either_name(scene: Scene) -> None:
     for name in ("seedream", "apipod-seedream"):
         with start(scene, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
             assert shell.tab(f"{name} generate -a 16:") == f"{name} generate -a 16:9 "
+
+
+def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
+    with start(scene, readme_line("bash")) as shell:
+        assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

@@ -5,12 +5,22 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from completion.lines import ASKED, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene
+from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
+
+PROMPT = r"""
+function tell; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
+function fish_prompt; printf '\0' >$TOLD; printf '> '; end
+function fish_greeting; end
+bind \cg tell
+bind \t complete
+set -g fish_autosuggestion_enabled 0
+"""
 
 Complete = Callable[[str], list[list[str]]]
 
@@ -86,16 +96,18 @@ def test_it_is_found_by_either_name(scene: Scene, name: str) -> None:
     assert found == [["16:9", "thumbnails, banners"]]
 
 
+def test_the_line_in_readme_switches_it_on(scene: Scene, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
+    # Its first start makes its folders.
+    with Shell(scene, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
+        shell.run(readme_line("fish"))
+    found = completed(scene, "seedream generate -a 16:", "true", **home)
+    assert found == [["16:9", "thumbnails, banners"]]
+
+
 @pytest.fixture(scope="module")
 def terminal(scene: Scene) -> Iterator[Shell]:
-    start = f"""{SOURCED}
-        function tell; printf '%s\\0' (commandline) >$TOLD; printf '\\0'; end
-        function fish_prompt; printf '\\0' >$TOLD; printf '> '; end
-        function fish_greeting; end
-        bind \\cg tell
-        bind \\t complete
-        set -g fish_autosuggestion_enabled 0"""
-    with Shell(scene, [needs.program("fish"), "--no-config", "-i", "-C", start]) as shell:
+    with Shell(scene, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
         yield shell
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from completion.lines import ASKED, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene
+from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -113,3 +113,9 @@ def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene, zsh: S
     zsh.run("alias sd=seedream")
     assert zsh.tab("bin/seedream status img_") == "bin/seedream status img_other "
     assert zsh.tab("sd status img_n") == "sd status img_new "
+
+
+def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
+    (scene.cwd / "functions").mkdir()
+    with start(scene, first=f"fpath=('{scene.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
+        assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

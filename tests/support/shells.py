@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,13 +23,20 @@ class Shell:
     What `$TOLD` has told has been typed, completed and shown.
     """
 
-    def __init__(self, program: Program, command: Sequence[str], *, columns: int = 120) -> None:
+    def __init__(
+        self,
+        program: Program,
+        command: Sequence[str],
+        *,
+        columns: int = 120,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._pipe = Path(program.environment["TMPDIR"], f"told-{id(self)}")
         os.mkfifo(self._pipe)
         # Open for writing as well, it has no end between two writers.
         self._told = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
-        told = {"TOLD": str(self._pipe)}
-        self._terminal = Terminal(program, command=command, columns=columns, lines=60, env=told)
+        variables = {**(env or {}), "TOLD": str(self._pipe)}
+        self._terminal = Terminal(program, command=command, columns=columns, lines=60, env=variables)
         self._next()
 
     def tab(self, typed: str, *, times: int = 1) -> str:
