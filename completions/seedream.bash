@@ -368,22 +368,31 @@ _seedream_ask() {
     "$program" completion --list "$1" "${words[@]:1:last-1}" 2>/dev/null </dev/null
 }
 
-# Sets words, of which the last one is cut at the cursor: bash splits at : and = too.
+# Sets words, of which the last one is cut at the cursor: bash splits at : and = too. Redirections are none of
+# the program's words; files is set where the name of one's file is typed.
 _seedream_split() {
-    local i part line=${COMP_LINE:0:COMP_POINT} behind
+    local i part line=${COMP_LINE:0:COMP_POINT} behind file=''
     words=()
     for ((i = 0; i <= COMP_CWORD; i++)); do
         behind=${line#"${line%%[![:space:]]*}"}
         part=${COMP_WORDS[i]}
         ((i < COMP_CWORD)) || part=$behind
-        if [[ ${#words[@]} -gt 0 && $behind == "$line" ]]; then
+        if [[ $part == [\<\>]* || $part == '&>'* ]]; then
+            # As in 2>.
+            [[ $behind != "$line" || ${words[${#words[@]}-1]} == *[!0-9]* ]] || unset 'words[${#words[@]}-1]'
+            file=next
+        elif [[ $file == next || ($file && $behind == "$line") ]]; then
+            file=this
+        elif [[ $i -gt 0 && $behind == "$line" ]]; then
             words[${#words[@]}-1]+=$part
         else
             words+=("$part")
+            file=''
         fi
         line=${behind#"$part"}
     done
     last=$((${#words[@]} - 1))
+    [[ ! $file ]] || files=1
 }
 
 # Sets kind: what the option $1 takes, . for nothing; empty where there is no such option.
@@ -463,6 +472,7 @@ _seedream() {
     local path='' previous='' place=0 ended='' used=' ' pending='' files='' i word
     COMPREPLY=()
     _seedream_split
+    [[ ! $files ]] || return 0
     _seedream_level ''
     for ((i = 1; i < last; i++)); do
         word=${words[i]}

@@ -49,6 +49,7 @@ function __seedream_ask
     set -l program $words[1]
     # An alias is no name of a program.
     command -q -- $program; or set program seedream
+    command -q -- $program; or return
     command $program completion --list $argv[1] $words[2..-1] 2>/dev/null </dev/null
 end
 

@@ -111,7 +111,7 @@ def _parts(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 
 def _option(option: Any, context: typer.Context) -> Option:
     # The context turns one of its names into both of those that help goes by.
-    names = context.help_option_names if option.name == "help" else option.opts
+    names = context.help_option_names if option.name == "help" else [*option.opts, *option.secondary_opts]
     metavar = None if option.is_flag else _metavar(option)
     shown = option.show_default and not option.is_flag and option.default is not None
     return Option(

@@ -77,5 +77,6 @@ class Scene(Program):
 def readme_line(shell: str) -> str:
     """The line with which README switches completion on."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [line] = re.findall(rf"^.*seedream completion {shell}.*$", readme, re.MULTILINE)
-    return line.partition("  #")[0]
+    lines: list[str] = re.findall(rf"^.*seedream completion {shell}.*$", readme, re.MULTILINE)
+    assert len(lines) == 1
+    return lines[0].partition("  #")[0]

@@ -96,6 +96,13 @@ def whole(typed: str, words: list[str]) -> list[str]:
         ("seedream generate --prompt-file 'a p", "seedream generate --prompt-file 'a prompt.md' "),
         ("seedream config set output fol", "seedream config set output folder/"),
         ("seedream sync fol", "seedream sync folder/"),
+        # Redirections: their files, and nothing of them elsewhere.
+        ("seedream generate fox > fol", "seedream generate fox > folder/"),
+        ("seedream generate fox 2>>fol", "seedream generate fox 2>>folder/"),
+        ("seedream generate fox &> fol", "seedream generate fox &> folder/"),
+        ("seedream generate - < fol", "seedream generate - < folder/"),
+        ("seedream config set > a:b quali", "seedream config set > a:b quality "),
+        ("seedream config 2> x set quality 4", "seedream config 2> x set quality 4K "),
         # No file where none is wanted.
         ("seedream generate fol", "seedream generate fol"),
         ("seedream generate --timeout fol", "seedream generate --timeout fol"),
@@ -182,6 +189,12 @@ def test_bash_completion_finds_it_by_either_name(scene: Scene) -> None:
     for name in ("seedream", "apipod-seedream"):
         with start(scene, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
             assert shell.tab(f"{name} generate -a 16:") == f"{name} generate -a 16:9 "
+
+
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
+        assert "found" not in shell.shown("seedream status ")
+        assert shell.tab("seedream status ") == "seedream status "
 
 
 def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:

@@ -86,6 +86,10 @@ def test_files_and_profiles(fish: Complete, typed: str, words: list[str]) -> Non
     assert [word for word, *_ in fish(typed)] == words
 
 
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    assert completed(scene, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
+
+
 @pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
 def test_it_is_found_by_either_name(scene: Scene, name: str) -> None:
     folder = scene.cwd.parent / "data" / "fish" / "vendor_completions.d"

@@ -115,6 +115,12 @@ def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene, zsh: S
     assert zsh.tab("sd status img_n") == "sd status img_new "
 
 
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    with start(scene, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
+        assert "found" not in shell.shown("seedream status ")
+        assert shell.tab("seedream status ") == "seedream status "
+
+
 def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
     (scene.cwd / "functions").mkdir()
     with start(scene, first=f"fpath=('{scene.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
