@@ -12,7 +12,7 @@ def main() -> None:
         from .candidates import answer
 
         answer(sys.argv[3:])
-        return
+        sys.exit()
     sys.exit(_program())
 
 

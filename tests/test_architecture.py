@@ -212,9 +212,10 @@ LOADED_FOR_A_SHELL = """
 import sys
 before = set(sys.modules)
 from seedream_cli.__main__ import main
-main()
-sys.stdout.flush()
-print(*sorted(set(sys.modules) - before), file=sys.stderr)
+try:
+    main()
+except SystemExit:
+    print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 
 

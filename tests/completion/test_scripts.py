@@ -20,8 +20,8 @@ TREE = {command.path: command for command in program().walk()}
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_the_file_is_fresh(name: str) -> None:
-    """If it is not: python -m scripts.generate"""
-    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name]
+    told = "write it anew: python -m scripts.generate"
+    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name], told
 
 
 def test_nothing_else_lies_beside_them() -> None:
