@@ -56,6 +56,10 @@ STATIC: dict[str, list[str]] = {
     "seedream config get api": ["api_key", "api_key_file"],
     "seedream config set aspect_ratio 16:": ["16:9"],
     "seedream config set --json quality ": list(QUALITIES),
+    # An option's value is no argument, wherever it stands.
+    "seedream config set --profile work qual": ["quality"],
+    "seedream config set quality --profile=work ": list(QUALITIES),
+    "seedream config set --profile work quality ": list(QUALITIES),
     "seedream config set base_url ": [],
     "seedream config get quality ": [],
 }
