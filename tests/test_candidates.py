@@ -6,7 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def asked(seedream: Program, *words: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def history(seedream: Program) -> History:
-    seedream.environment["HOME"] = str(seedream.cwd.parent)
-    return History(seedream.state / "history.sqlite3", now=lambda: 0.0)
+def history(seedream: Program) -> Iterator[History]:
+    with closing(History(seedream.state / "history.sqlite3", now=lambda: 0.0)) as opened:
+        yield opened
 
 
 def record(history: History, number: int, service: str = DEFAULT_BASE_URL, **values: Any) -> None:
@@ -137,7 +138,7 @@ def test_a_prompt_does_nothing_to_the_terminal(seedream: Program, history: Histo
 
 def test_a_request_that_is_no_json_is_no_obstacle(seedream: Program, history: History) -> None:
     record(history, 1, task_id="img_1")
-    with sqlite3.connect(history.path) as db:
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
         db.execute("UPDATE operations SET request = '{'")
     assert asked(seedream, "tasks") == [["img_1", "unanswered"]]
 
@@ -153,7 +154,7 @@ def test_asking_leaves_nothing_behind(seedream: Program) -> None:
 
 def test_another_program_that_writes_is_not_waited_for(seedream: Program, history: History) -> None:
     record(history, 1, task_id="img_1")
-    with sqlite3.connect(history.path, isolation_level=None) as db:
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         assert asked(seedream, "tasks") == [["img_1", "unanswered: fox 1"]]
 
@@ -191,7 +192,7 @@ def no_history(seedream: Program) -> None:
 
 def another_schema(seedream: Program) -> None:
     (seedream.state / "history.sqlite3").unlink()
-    with sqlite3.connect(seedream.state / "history.sqlite3") as db:
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as db:
         db.execute("CREATE TABLE operations (id TEXT)")
 
 
@@ -209,7 +210,6 @@ def test_whatever_is_wrong_a_shell_is_told_nothing(
     seedream.config.parent.mkdir(parents=True)
     seedream.config.touch()
     seedream.state.mkdir(parents=True)
-    sqlite3.connect(seedream.state / "history.sqlite3").close()
     (seedream.state / "history.sqlite3").touch()
     damage(seedream)
     assert asked(seedream, kind) == []
