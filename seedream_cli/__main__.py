@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 
 def main() -> None:
     """Run the program and exit with its code."""
+    if sys.argv[1:3] == ["completion", "--list"]:
+        # A shell waits for this while a line is being typed: nothing else of the program is loaded.
+        from .candidates import answer
+
+        answer(sys.argv[3:])
+        sys.exit()
+    sys.exit(_program())
+
+
+def _program() -> int:
+    import signal
+
     try:
         code = 130
         try:
@@ -21,7 +32,7 @@ def main() -> None:
     except KeyboardInterrupt:
         pass
     _flush()
-    sys.exit(code)
+    return code
 
 
 def _flush() -> None:

@@ -10,8 +10,10 @@ import typer
 
 from . import __version__
 from .commands import config
+from .commands.completion import completion
 from .commands.download import download
 from .commands.generate import generate
+from .commands.help import help_
 from .commands.sandbox import EPILOG, sandbox
 from .commands.status import status
 from .commands.sync import sync
@@ -38,6 +40,8 @@ app.command()(download)
 app.command()(sync)
 app.add_typer(config.app)
 app.command(epilog=EPILOG)(sandbox)
+app.command()(completion)
+app.command("help")(help_)
 
 
 def _show_version(wanted: bool) -> None:

@@ -23,18 +23,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import folders
 from .addresses import is_loopback
 from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
+from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .settings import KEYS, did_you_mean, may_be_key, parse_key
 
-#: The folder's name at the platform's places. Not `seedream`: another provider's tool has that name.
-APP_NAME = "apipod-seedream"
 DEFAULT_PROFILE = "default"
 PROJECT_FILE = "seedream.toml"
 #: What may stand at the top of the user's config.
 _OUTLINE = ("profile", "profiles", "styles")
-#: The service that `--sandbox` and every `seedream sandbox` server are, whatever their port.
-SANDBOX_SERVICE = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +232,16 @@ def load(
 
 
 def config_path() -> Path:
-    from platformdirs import user_config_path
-
-    return user_config_path(APP_NAME, appauthor=False) / "config.toml"
+    return Path(folders.config_folder()) / folders.CONFIG_FILE
 
 
 def state_folder() -> Path:
     """Where the history and the sandbox's tasks are kept."""
-    from platformdirs import user_state_path
+    return Path(folders.state_folder())
 
-    return user_state_path(APP_NAME, appauthor=False)
+
+def history_path() -> Path:
+    return state_folder() / folders.HISTORY_FILE
 
 
 def service_of(base_url: str) -> str:

@@ -21,6 +21,7 @@ from .models import (
     QUALITIES,
 )
 from .naming import DEFAULT_TEMPLATE, parse_output
+from .services import DEFAULT_BASE_URL
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
@@ -28,7 +29,6 @@ _NAME_OF_SETTING = re.compile(r"[A-Za-z_-]{1,32}")
 
 #: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
 LONGEST = 30 * 86400.0
-DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
 
 
 def _text(value: str) -> str:

@@ -26,11 +26,11 @@ FLOORS = (
     ("cli",),
     ("commands",),
     ("sync",),
-    ("output", "jobs", "config_store"),
+    ("output", "jobs", "config_store", "candidates"),
     ("client", "history", "download", "config"),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "retry", "naming", "addresses", "image_file"),
-    ("socks", "safe_names", "private"),
+    ("socks", "safe_names", "private", "folders", "services"),
     ("events",),
     ("models",),
     ("errors",),
@@ -42,10 +42,10 @@ OUTSIDE = {
     "rich": {"output"},
     "httpx": {"client", "transport", "proxies"},
     "httpcore": {"transport", "socks"},
-    "platformdirs": {"config"},
+    "platformdirs": {"folders"},
     "tomlkit": {"config_store"},
     "PIL": {"sandbox"},
-    "sqlite3": {"history", "sandbox"},
+    "sqlite3": {"history", "sandbox", "candidates"},
 }
 #: What else a room stays away from.
 NEVER = {
@@ -182,6 +182,8 @@ HEAVY = {
     "ssl",
     "asyncio",
 }
+# Elsewhere than on Linux only platformdirs knows where files belong.
+PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
 
 
 @pytest.mark.parametrize(
@@ -190,25 +192,27 @@ HEAVY = {
         pytest.param(["--version"], set(), id="--version"),
         pytest.param(["--help"], {"rich"}, id="--help"),
         pytest.param(["generate", "--help"], {"rich"}, id="generate --help"),
-        pytest.param(["generate"], {"platformdirs", "tomllib"}, id="a usage error"),
-        pytest.param(["generate", "fox", "--dry-run"], {"platformdirs", "tomllib"}, id="--dry-run"),
-        pytest.param(["status"], {"platformdirs", "tomllib", "sqlite3"}, id="status"),
-        pytest.param(["status", "--json"], {"platformdirs", "tomllib", "sqlite3"}, id="status --json"),
-        pytest.param(["config", "path"], {"platformdirs"}, id="config path"),
-        pytest.param(["config", "list"], {"platformdirs", "tomllib"}, id="config list"),
+        pytest.param(["help", "generate"], {"rich"}, id="help generate"),
+        pytest.param(["completion", "bash"], set(), id="completion bash"),
+        pytest.param(["generate"], {"tomllib"}, id="a usage error"),
+        pytest.param(["generate", "fox", "--dry-run"], {"tomllib"}, id="--dry-run"),
+        pytest.param(["status"], {"tomllib", "sqlite3"}, id="status"),
+        pytest.param(["status", "--json"], {"tomllib", "sqlite3"}, id="status --json"),
+        pytest.param(["config", "path"], set(), id="config path"),
+        pytest.param(["config", "list"], {"tomllib"}, id="config list"),
         pytest.param(
             ["config", "set", "model", "seedream-v4.5"],
-            {"platformdirs", "tomllib", "tomlkit"},
+            {"tomllib", "tomlkit"},
             id="config set",
         ),
         pytest.param(
             ["generate", "fox", "--no-wait"],
-            {"platformdirs", "tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
             id="generate in a pipe",
         ),
         pytest.param(
             ["generate", "fox", "--json"],
-            {"platformdirs", "tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
             id="generate --json",
         ),
     ],
@@ -218,7 +222,7 @@ def test_a_command_loads_no_more_than_it_needs(
 ) -> None:
     seedream.use(start_sandbox().base_url)
     _, loaded = loaded_by(seedream, *arguments)
-    assert (loaded & HEAVY) - allowed == set()
+    assert (loaded & HEAVY) - allowed <= PLATFORM
     if "sqlite3" not in allowed:
         assert "seedream_cli.history" not in loaded
 
@@ -242,7 +246,7 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
     project.replace("a fox", prompt)
     code, loaded = loaded_by(seedream, "sync", *arguments)
     assert code == exit_code
-    assert loaded & HEAVY <= {"platformdirs", "tomllib"}
+    assert loaded & HEAVY <= {"tomllib"} | PLATFORM
     rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.workers", "sync.project")
     assert not loaded & {f"seedream_cli.{room}" for room in rooms}
 
@@ -259,3 +263,43 @@ def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:
     )
     code, modules = json.loads(done.stderr.splitlines()[-1])
     return code, set(modules)
+
+
+LOADED_FOR_A_SHELL = """
+import sys
+before = set(sys.modules)
+from seedream_cli.__main__ import main
+try:
+    main()
+except SystemExit:
+    print(*sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs has to be asked for folders")
+@pytest.mark.parametrize(
+    ("kind", "library", "answer"),
+    [("tasks", "sqlite3", "img_"), ("profiles", "tomllib", "work"), ("nothing", "", "")],
+)
+def test_what_a_shell_asks_for_loads_one_library(
+    seedream: Program, sandbox: Sandbox, kind: str, library: str, answer: str
+) -> None:
+    """Beyond what that library loads itself: a Tab waits for all of it."""
+    seedream("generate", "fox", "--no-wait")
+    seedream("config", "set", "quality", "4K", "--profile", "work")
+    del seedream.environment["SEEDREAM_BASE_URL"]
+    script = f"import sys{f', {library}' if library else ''}; {LOADED_FOR_A_SHELL}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "completion", "--list", kind, "--sandbox"],
+        capture_output=True,
+        env=seedream.environment,
+        cwd=seedream.cwd,
+        text=True,
+        check=True,
+    )
+    own = {
+        "seedream_cli",
+        *(f"seedream_cli.{room}" for room in ("__main__", "candidates", "folders", "services")),
+    }
+    assert done.stdout.startswith(answer)
+    assert set(done.stderr.split()) - own <= {"__future__"}

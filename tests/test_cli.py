@@ -53,7 +53,17 @@ def test_help_in_a_pipe_has_no_colours(seedream: Program, variables: dict[str, s
 
 
 def test_help_fits_80_columns(seedream: Program) -> None:
-    for command in ([], ["generate"], ["status"], ["download"], ["sandbox"], ["config"], ["config", "set"]):
+    for command in (
+        [],
+        ["generate"],
+        ["status"],
+        ["download"],
+        ["sandbox"],
+        ["config"],
+        ["config", "set"],
+        ["completion"],
+        ["help"],
+    ):
         assert all(len(line) <= 80 for line in seedream(*command, "--help").stdout.splitlines())
 
 

@@ -304,7 +304,10 @@ def test_its_examples_are_commands_and_options_that_exist(forked: Forked, words:
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), option
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["status"], ["download"], ["sync"], ["sandbox"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["generate"], ["status"], ["download"], ["sync"], ["sandbox"], ["completion"], ["help"]],
+)
 def test_help_begins_with_examples(forked: Forked, command: list[str]) -> None:
     shown = forked(*command, "-h").stdout
     assert shown == forked(*command, "--help").stdout

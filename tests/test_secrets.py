@@ -190,6 +190,8 @@ DAY = (
     ["config", "set", "api_key", "-v"],
     ["config", "list", "--profile", "nope"],
     ["sandbox", "--fault", "nope", "-v"],
+    ["completion", "bash"],
+    *(["completion", "--list", kind] for kind in ("tasks", "resumable", "profiles", "styles")),
     *(
         ["--help"],
         ["--version"],

@@ -56,7 +56,10 @@ _OUT_OF_MEANS = {
 }
 
 #: Commands whose documents have no tasks.
-_KINDS_WITHOUT_TASKS: Mapping[str, Kind] = {"config": "values", "sandbox": "values", "sync": "images"}
+_KINDS_WITHOUT_TASKS: Mapping[str, Kind] = {
+    **dict.fromkeys(("config", "sandbox", "completion", "help"), "values"),
+    "sync": "images",
+}
 
 
 class Session:
@@ -110,7 +113,7 @@ class Session:
     def history(self) -> History:
         from ..history import History
 
-        history = History(config.state_folder() / "history.sqlite3", now=time.time)
+        history = History(config.history_path(), now=time.time)
         self._resources.callback(history.close)
         return history
 

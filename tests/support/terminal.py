@@ -12,7 +12,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ class Shown:
 
 class Terminal:
     """Runs `seedream` with a terminal as stdin, stdout and stderr; ``stdout`` may be a file instead. With
-    ``nohup`` it goes on when the terminal hangs up.
+    ``nohup`` it goes on when the terminal hangs up. ``command`` is what runs instead of `seedream`.
 
     ``screens`` are all screens that were seen, the latest last; a screen is its lines without blank ends.
     """
@@ -61,6 +61,7 @@ class Terminal:
         env: Mapping[str, str] | None = None,
         stdout: Path | None = None,
         nohup: bool = False,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.columns = columns
         self.raw = b""
@@ -75,7 +76,7 @@ class Terminal:
         file = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if stdout else slave
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-IS", "-c", _IN_FRONT, "nohup" if nohup else "", *COMMAND, *arguments],
+                [sys.executable, "-IS", "-c", _IN_FRONT, "nohup" if nohup else "", *command, *arguments],
                 stdin=slave,
                 stdout=file,
                 stderr=slave,

@@ -1,0 +1,1 @@
+"""Writes what is generated: `python -m scripts.generate`."""

@@ -1,0 +1,54 @@
+"""`seedream completion`: what a shell needs to complete this program's command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageProblem
+from ..settings import did_you_mean
+from ._options import Options, with_options
+from ._session import session
+
+#: Shell → its script; also what `scripts/` generates.
+SCRIPTS: Mapping[str, str] = {
+    "bash": "seedream.bash",
+    "zsh": "_seedream",
+    "fish": "seedream.fish",
+    "powershell": "seedream.ps1",
+}
+
+Shell = Annotated[str, typer.Argument(metavar="SHELL", help=f"{', '.join(SCRIPTS)}.", show_default=False)]
+
+
+@with_options(Options)
+def completion(options: Options, shell: Shell) -> None:
+    """Print the script with which a shell completes command lines.
+
+    \b
+    eval "$(seedream completion bash)"
+    seedream completion zsh > "${fpath[1]}/_seedream"
+    seedream completion fish > ~/.config/fish/completions/seedream.fish
+    seedream completion powershell | Out-String | Invoke-Expression
+
+    The first and the last belong into the shell's profile; the others write a
+    file that the shell finds. Nothing is sent while a line is being typed.
+    """
+    with session(options, kind="values") as run:
+        if shell not in SCRIPTS:
+            raise UsageProblem(
+                f"no script for {shell!r}, only for {', '.join(SCRIPTS)}{did_you_mean(shell, SCRIPTS)}",
+                code="unknown_shell",
+            )
+        script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
+        run.reporter.tell([script.rstrip("\n")], {"shell": shell, "script": script})
+
+
+def _folder() -> Path:
+    """A wheel has the scripts in the package; a checkout has them beside it, once."""
+    package = Path(__file__).parents[1]
+    inside = package / "completions"
+    return inside if inside.is_dir() else package.parent / "completions"

@@ -1,0 +1,202 @@
+"""Bash at a terminal, with and without bash-completion."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from completion.lines import ASKED, RATIOS, STATIC
+from completion.scene import COMPLETIONS, Scene, readme_line
+from support import needs
+from support.shells import Shell
+
+BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
+
+START = r"""
+tell() { printf '%s\0' "$READLINE_LINE" >"$TOLD"; printf '\0'; }
+bind -x '"\C-g": tell'
+bind '"\e*": insert-completions'
+bind 'set bell-style none'
+bind 'set completion-query-items 0'
+bind 'set page-completions off'
+bind 'set enable-bracketed-paste off'
+PROMPT_COMMAND='printf "\0" >"$TOLD"'
+PS1='$ '
+"""
+
+
+def start(scene: Scene, *lines: str) -> Shell:
+    file = scene.cwd.parent / "bashrc"
+    file.write_text("\n".join([START, *lines, ""]))
+    return Shell(scene, [needs.program("bash"), "--noprofile", "--rcfile", str(file), "-i"])
+
+
+@pytest.fixture(scope="module", params=["by itself", "with bash-completion"])
+def bash(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    lines = [f". '{COMPLETIONS / 'seedream.bash'}'"]
+    if request.param == "with bash-completion":
+        if not BASH_COMPLETION.exists():
+            needs.missing("bash-completion")
+        lines.insert(0, f". {BASH_COMPLETION}")
+    with start(scene, *lines) as shell:
+        yield shell
+
+
+@pytest.mark.parametrize("typed", STATIC)
+def test_what_is_static_does_not_start_the_program(scene: Scene, bash: Shell, typed: str) -> None:
+    assert bash.all(typed) == whole(typed, STATIC[typed])
+    assert scene.calls() == []
+
+
+@pytest.mark.parametrize("typed", ASKED)
+def test_the_rest_asks_it_once(scene: Scene, bash: Shell, typed: str) -> None:
+    words, call = ASKED[typed]
+    assert bash.all(typed) == whole(typed, words)
+    assert scene.calls() == [f"completion --list {call}"]
+
+
+def whole(typed: str, words: list[str]) -> list[str]:
+    """The words as bash has them: of several it puts what is left of an `=` down once."""
+    last = typed.rpartition(" ")[2]
+    if not words:
+        return [last] if last else []
+    stem = last[: max(last.rfind("="), last.rfind(":")) + 1]
+    return [words[0], *(word.removeprefix(stem) for word in words[1:])]
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("seed", "seedream "),
+        ("seedream gen", "seedream generate "),
+        ("seedream generate -a 16:", "seedream generate -a 16:9 "),
+        ("seedream generate --aspect-ratio=16:", "seedream generate --aspect-ratio=16:9 "),
+        ("seedream generate -a16:", "seedream generate -a16:9 "),
+        # In quotes, readline splits nowhere.
+        ("seedream generate -a '16:", "seedream generate -a '16:9' "),
+        ('seedream generate -a "16:', 'seedream generate -a "16:9" '),
+        ('seedream generate --aspect-ratio="16:', 'seedream generate --aspect-ratio="16:9" '),
+        # What several have in common.
+        ("seedream generate -m seedream-v", "seedream generate -m seedream-v4.5"),
+        ("seedream generate --m", "seedream generate --m"),
+        ("seedream generate --skip", "seedream generate --skip-existing "),
+        # Where something else stands on the line.
+        ("SEEDREAM_MODEL=x seedream gen", "SEEDREAM_MODEL=x seedream generate "),
+        ("echo fox | seedream gen", "echo fox | seedream generate "),
+        ("seedream status; seedream gen", "seedream status; seedream generate "),
+        ("seedream   generate    'a  b'   --asp", "seedream   generate    'a  b'   --aspect-ratio "),
+        ("seedream generate a=b:c --asp", "seedream generate a=b:c --aspect-ratio "),
+        ("seedream generate a\\ b --asp", "seedream generate a\\ b --aspect-ratio "),
+        # Files: by readline itself, folders open.
+        ("seedream generate -o fol", "seedream generate -o folder/"),
+        ("seedream generate --output=fol", "seedream generate --output=folder/"),
+        ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
+        ("seedream generate --prompt-file 'a p", "seedream generate --prompt-file 'a prompt.md' "),
+        ("seedream config set output fol", "seedream config set output folder/"),
+        ("seedream sync fol", "seedream sync folder/"),
+        # Redirections: their files, and nothing of them elsewhere.
+        ("seedream generate fox > fol", "seedream generate fox > folder/"),
+        ("seedream generate fox 2>>fol", "seedream generate fox 2>>folder/"),
+        ("seedream generate fox &> fol", "seedream generate fox &> folder/"),
+        ("seedream generate - < fol", "seedream generate - < folder/"),
+        ("seedream config set > a:b quali", "seedream config set > a:b quality "),
+        ("seedream config 2> x set quality 4", "seedream config 2> x set quality 4K "),
+        # No file where none is wanted.
+        ("seedream generate fol", "seedream generate fol"),
+        ("seedream generate --timeout fol", "seedream generate --timeout fol"),
+        ("seedream config set base_url fol", "seedream config set base_url fol"),
+        # Profiles have any name.
+        ("seedream status --profile my", "seedream status --profile my\\ work "),
+        ("seedream status --profile 'my", "seedream status --profile 'my work' "),
+        ("seedream status --profile my\\ w", "seedream status --profile my\\ work "),
+        ("seedream status --profile it", "seedream status --profile it\\'s:so "),
+    ],
+)
+def test_tab_puts_on_the_line(bash: Shell, typed: str, line: str) -> None:
+    assert bash.tab(typed) == line
+
+
+def test_a_list_says_what_each_is(bash: Shell) -> None:
+    lines = [" ".join(line.split()) for line in bash.shown("seedream generate -a ").splitlines()]
+    assert [line for line in lines if "(" in line] == [f"{ratio} ({use})" for ratio, use in RATIOS]
+    shown = bash.shown("seedream generate -m seedream-v4.5")
+    assert "seedream-v4.5       (text to image)" in shown
+    assert "--aspect-ratio" in bash.shown("seedream generate --")
+    assert "(pending: a fox: 16:9 [b] 100% $(touch done)" in bash.shown("seedream download img_")
+
+
+def test_what_a_list_says_is_never_put_on_the_line(bash: Shell) -> None:
+    for times in (1, 2, 3):
+        assert bash.tab("seedream generate -a ", times=times) == "seedream generate -a "
+    bash.run("bind 'set show-all-if-ambiguous on'")
+    assert bash.tab("seedream generate -m seedream-v") == "seedream generate -m seedream-v4.5"
+    assert "(text to image)" in bash.shown("seedream generate -m seedream-v", times=1)
+    bash.run("bind 'set show-all-if-ambiguous off'; bind 'TAB:menu-complete'")
+    assert bash.tab("seedream generate -a ") == "seedream generate -a 1:1 "
+    assert bash.tab("seedream generate -a ", times=2) == "seedream generate -a 2:3 "
+    bash.run("bind 'TAB:complete'")
+
+
+def test_what_stands_behind_the_cursor_is_left_alone(bash: Shell) -> None:
+    back = "\x1b[D" * len(" --json")
+    assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"
+
+
+def test_an_option_is_offered_once_by_either_of_its_names(bash: Shell) -> None:
+    words = bash.all("seedream generate -q --output=x --model y --")
+    assert not {"--quiet", "--output", "--model"} & set(words)
+    assert "--verbose" in words
+    assert "--fault" in bash.all("seedream sandbox --fault image-404 --")
+
+
+def test_it_does_without_a_colon_among_the_breaks_of_words(scene: Scene) -> None:
+    for breaks in ("${COMP_WORDBREAKS//:}", "${COMP_WORDBREAKS//=}", "${COMP_WORDBREAKS//[:=]}"):
+        with start(scene, f"COMP_WORDBREAKS={breaks}", f". '{COMPLETIONS / 'seedream.bash'}'") as shell:
+            assert shell.tab("seedream generate -a 16:") == "seedream generate -a 16:9 "
+            line = "seedream generate --aspect-ratio=16:"
+            assert shell.tab(line) == f"{line}9 "
+
+
+def test_settings_of_the_person_do_no_harm(scene: Scene) -> None:
+    settings = "set -u; shopt -s extglob nullglob; IFS=-:; touch -- '-m' 'status'; COLUMNS=40"
+    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", settings) as shell:
+        assert shell.all("seedream generate -a 1") == ["1:1", "16:9"]
+        assert shell.tab("seedream generate --asp") == "seedream generate --aspect-ratio "
+        assert shell.all("seedream status img_") == ["img_new", "img_old"]
+        assert shell.tab("seedream generate fo") == "seedream generate fo"
+
+
+def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene) -> None:
+    (scene.cwd / "bin").mkdir()
+    other = scene.cwd / "bin" / "seedream"
+    other.write_text('#!/bin/sh\nprintf "img_other\\tx\\n"\n')
+    other.chmod(0o755)
+    lines = [f". '{COMPLETIONS / 'seedream.bash'}'", "alias sd=seedream; complete -F _seedream sd"]
+    with start(scene, *lines) as shell:
+        assert shell.tab("bin/seedream status ") == "bin/seedream status img_other "
+        assert shell.tab("sd status img_n") == "sd status img_new "
+
+
+def test_bash_completion_finds_it_by_either_name(scene: Scene) -> None:
+    if not BASH_COMPLETION.exists():
+        needs.missing("bash-completion")
+    folder = scene.cwd.parent / "data" / "bash-completion" / "completions"
+    folder.mkdir(parents=True)
+    for name in ("seedream", "apipod-seedream"):
+        shutil.copy(COMPLETIONS / f"{name}.bash", folder / name)
+    for name in ("seedream", "apipod-seedream"):
+        with start(scene, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
+            assert shell.tab(f"{name} generate -a 16:") == f"{name} generate -a 16:9 "
+
+
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
+        assert "found" not in shell.shown("seedream status ")
+        assert shell.tab("seedream status ") == "seedream status "
+
+
+def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
+    with start(scene, readme_line("bash")) as shell:
+        assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

@@ -1,0 +1,130 @@
+"""Fish, asked with its own `complete -C`, and at a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from completion.lines import ASKED, RATIOS, STATIC
+from completion.scene import COMPLETIONS, Scene, readme_line
+from support import needs
+from support.shells import Shell
+
+PROMPT = r"""
+function tell; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
+function fish_prompt; printf '\0' >$TOLD; printf '> '; end
+function fish_greeting; end
+bind \cg tell
+bind \t complete
+set -g fish_autosuggestion_enabled 0
+"""
+
+Complete = Callable[[str], list[list[str]]]
+
+SOURCED = f"source '{COMPLETIONS / 'seedream.fish'}'"
+
+
+def completed(scene: Scene, typed: str, script: str, *options: str, **variables: str) -> list[list[str]]:
+    """The rows of a fish of its own: word, and what it is."""
+    done = subprocess.run(
+        [needs.program("fish"), *options, "-c", f"{script}; complete -C $TYPED"],
+        env=scene.environment | {"TYPED": typed} | variables,
+        cwd=scene.cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def fish(scene: Scene) -> Complete:
+    return lambda typed: completed(scene, typed, SOURCED, "--no-config")
+
+
+@pytest.mark.parametrize("typed", STATIC)
+def test_what_is_static_does_not_start_the_program(scene: Scene, fish: Complete, typed: str) -> None:
+    # Only lists of values keep their order.
+    assert sorted(word for word, *_ in fish(typed)) == sorted(STATIC[typed])
+    assert scene.calls() == []
+
+
+@pytest.mark.parametrize("typed", ASKED)
+def test_the_rest_asks_it_once(scene: Scene, fish: Complete, typed: str) -> None:
+    words, call = ASKED[typed]
+    assert [word for word, *_ in fish(typed)] == words
+    assert scene.calls() == [f"completion --list {call}"]
+
+
+def test_a_list_says_what_each_is(fish: Complete) -> None:
+    assert fish("seedream generate -a ") == [list(row) for row in RATIOS]
+    assert fish("seedream generate --asp") == [["--aspect-ratio", "The aspect ratio (default 1:1)"]]
+    assert fish("seedream gen")[0][1].startswith("Generate an image")
+    [[_, shown]] = fish("seedream status img_n")
+    assert shown.startswith("pending: a fox: 16:9 [b] 100% $(touch done)")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("seedream generate -o fol", ["folder/"]),
+        ("seedream generate --output=fol", ["--output=folder/"]),
+        ("seedream generate --prompt-file a", ["a prompt.md"]),
+        ("seedream config set output fol", ["folder/"]),
+        ("seedream sync fol", ["folder/"]),
+        ("seedream generate fol", []),
+        ("seedream generate --timeout fol", []),
+        ("seedream config set base_url fol", []),
+        ("seedream status --profile ", ["default", "my work", "it's:so"]),
+    ],
+)
+def test_files_and_profiles(fish: Complete, typed: str, words: list[str]) -> None:
+    assert [word for word, *_ in fish(typed)] == words
+
+
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    assert completed(scene, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
+
+
+@pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
+def test_it_is_found_by_either_name(scene: Scene, name: str) -> None:
+    folder = scene.cwd.parent / "data" / "fish" / "vendor_completions.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("seedream.fish", "apipod-seedream.fish"):
+        shutil.copy(COMPLETIONS / file, folder)
+    found = completed(scene, f"{name} generate -a 16:", "true", XDG_DATA_DIRS=str(folder.parents[1]))
+    assert found == [["16:9", "thumbnails, banners"]]
+
+
+def test_the_line_in_readme_switches_it_on(scene: Scene, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
+    # Its first start makes its folders.
+    with Shell(scene, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
+        shell.run(readme_line("fish"))
+    found = completed(scene, "seedream generate -a 16:", "true", **home)
+    assert found == [["16:9", "thumbnails, banners"]]
+
+
+@pytest.fixture(scope="module")
+def terminal(scene: Scene) -> Iterator[Shell]:
+    with Shell(scene, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
+        yield shell
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("seedream gen", "seedream generate "),
+        ("seedream generate -a 16:", "seedream generate -a 16:9 "),
+        ("seedream generate --aspect-ratio=16:", "seedream generate --aspect-ratio=16:9 "),
+        ("seedream status --profile my", "seedream status --profile my\\ work "),
+        ("seedream status --profile it", "seedream status --profile it\\'s:so "),
+        ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
+    ],
+)
+def test_tab_puts_on_the_line(terminal: Shell, typed: str, line: str) -> None:
+    assert terminal.tab(typed) == line

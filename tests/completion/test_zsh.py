@@ -1,0 +1,127 @@
+"""Zsh at a terminal, with compsys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from completion.lines import ASKED, RATIOS, STATIC
+from completion.scene import COMPLETIONS, Scene, readme_line
+from support import needs
+from support.shells import Shell
+
+START = r"""
+autoload -U compinit
+compinit -D -u
+bindkey -e
+tell() { print -rn -- "$BUFFER"$'\0' >"$TOLD"; print -n '\0' }
+zle -N tell
+bindkey '^G' tell
+# All matches, put on the line.
+zle -C all-matches complete-word _generic
+bindkey '\e*' all-matches
+zstyle ':completion:all-matches:*' completer _all_matches _complete
+zstyle ':completion:all-matches:*' insert true
+setopt no_beep
+precmd() { print -n '\0' >"$TOLD" }
+PS1='%% '
+"""
+THROUGH_FPATH = f"fpath=('{COMPLETIONS}' $fpath)"
+SOURCED = f"source '{COMPLETIONS / '_seedream'}'"
+
+
+def start(scene: Scene, *, first: str = "", last: str = "") -> Shell:
+    file = scene.cwd.parent / ".zshrc"
+    file.write_text("\n".join([first, START, last, ""]))
+    scene.environment["ZDOTDIR"] = str(file.parent)
+    return Shell(scene, [needs.program("zsh"), "-d", "-i"])
+
+
+@pytest.fixture(scope="module")
+def zsh(scene: Scene) -> Iterator[Shell]:
+    with start(scene, first=THROUGH_FPATH) as shell:
+        yield shell
+
+
+@pytest.mark.parametrize("typed", STATIC)
+def test_what_is_static_does_not_start_the_program(scene: Scene, zsh: Shell, typed: str) -> None:
+    words, last = STATIC[typed], typed.rpartition(" ")[2]
+    found = [word.rstrip("=") for word in zsh.all(typed)]
+    if not words and not last:
+        # Where no argument is left, options are all that can follow.
+        found = [word for word in found if not word.startswith("-")]
+    # Words that are the same thing are grouped: their order may be another one.
+    assert sorted(found) == sorted(words or [last] * bool(last))
+    assert scene.calls() == []
+
+
+@pytest.mark.parametrize("typed", ASKED)
+def test_the_rest_asks_it_once(scene: Scene, zsh: Shell, typed: str) -> None:
+    words, call = ASKED[typed]
+    assert zsh.all(typed) == words
+    assert scene.calls() == [f"completion --list {call}"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("seedream gen", "seedream generate "),
+        ("seedream generate -a 16:", "seedream generate -a 16:9 "),
+        ("seedream generate --aspect-ratio=16:", "seedream generate --aspect-ratio=16:9 "),
+        ("seedream generate -a16:", "seedream generate -a16:9 "),
+        ("seedream generate -a '16:", "seedream generate -a '16:9' "),
+        ("seedream generate --asp", "seedream generate --aspect-ratio="),
+        ("seedream generate --skip", "seedream generate --skip-existing "),
+        ("seedream generate -q --qui", "seedream generate -q --qui"),
+        ("echo fox | seedream gen", "echo fox | seedream generate "),
+        ("seedream generate -o fol", "seedream generate -o folder/"),
+        ("seedream generate --output=fol", "seedream generate --output=folder/"),
+        ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
+        ("seedream config set output fol", "seedream config set output folder/"),
+        ("seedream sync fol", "seedream sync folder/"),
+        ("seedream generate fol", "seedream generate fol"),
+        ("seedream generate --timeout fol", "seedream generate --timeout fol"),
+        ("seedream status --profile my", "seedream status --profile my\\ work "),
+        ("seedream status --profile it", "seedream status --profile it\\'s:so "),
+    ],
+)
+def test_tab_puts_on_the_line(zsh: Shell, typed: str, line: str) -> None:
+    assert zsh.tab(typed) == line
+
+
+def test_a_list_says_what_each_is(zsh: Shell) -> None:
+    shown = " ".join(zsh.shown("seedream generate -a ").split())
+    for ratio, use in RATIOS:
+        assert f"{ratio} -- {use}" in shown
+    assert "--aspect-ratio -a -- The aspect ratio (default 1:1)" in " ".join(
+        zsh.shown("seedream generate -").split()
+    )
+    assert "pending: a fox: 16:9 [b] 100% $(touch done)" in zsh.shown("seedream download img_")
+
+
+def test_it_can_be_sourced_as_well(scene: Scene) -> None:
+    with start(scene, last=SOURCED) as shell:
+        assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "
+        assert shell.all("seedream status img_") == ["img_new", "img_old"]
+
+
+def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene, zsh: Shell) -> None:
+    (scene.cwd / "bin").mkdir()
+    other = scene.cwd / "bin" / "seedream"
+    other.write_text('#!/bin/sh\nprintf "img_other\\tx\\n"\n')
+    other.chmod(0o755)
+    zsh.run("alias sd=seedream")
+    assert zsh.tab("bin/seedream status img_") == "bin/seedream status img_other "
+    assert zsh.tab("sd status img_n") == "sd status img_new "
+
+
+def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+    with start(scene, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
+        assert "found" not in shell.shown("seedream status ")
+        assert shell.tab("seedream status ") == "seedream status "
+
+
+def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
+    (scene.cwd / "functions").mkdir()
+    with start(scene, first=f"fpath=('{scene.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
+        assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

@@ -1,0 +1,92 @@
+"""Shells at a terminal: what a person types, what Tab makes of it, and what is shown then."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .program import Program
+from .terminal import Terminal
+
+TAB, ALL, TELL, CLEAR = b"\t", b"\x1b*", b"\x07", b"\x01\x0b"
+
+
+class Shell:
+    """A shell whose start-up file binds Ctrl-G to a function that writes the line that is being edited to
+    `$TOLD`, with a NUL behind it, and a NUL to the terminal. It does the first at each prompt too.
+
+    What `$TOLD` has told has been typed, completed and shown.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        command: Sequence[str],
+        *,
+        columns: int = 120,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._pipe = Path(program.environment["TMPDIR"], f"told-{id(self)}")
+        os.mkfifo(self._pipe)
+        # Open for writing as well, it has no end between two writers.
+        self._told = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        variables = {**(env or {}), "TOLD": str(self._pipe)}
+        self._terminal = Terminal(program, command=command, columns=columns, lines=60, env=variables)
+        self._next()
+
+    def tab(self, typed: str, *, times: int = 1) -> str:
+        """The line that Tab makes of it."""
+        return self._line_after(typed.encode() + times * TAB)
+
+    def all(self, typed: str) -> list[str]:
+        """All words that could stand where the cursor is."""
+        line = self._line_after(typed.encode() + ALL)
+        before = typed[: typed.rindex(" ") + 1]
+        assert line.startswith(before), line
+        return line.removeprefix(before).split()
+
+    def shown(self, typed: str, *, times: int = 2) -> str:
+        """What the terminal is sent when Tab is pressed so often."""
+        before = len(self._terminal.raw)
+        self._line_after(typed.encode() + times * TAB)
+        return self._terminal.raw[before:].decode("utf-8", "replace")
+
+    def run(self, command: str) -> None:
+        """Run a command in the shell, and wait until it asks for the next one."""
+        self._terminal.send(command.encode() + b"\r")
+        self._next()
+
+    def _line_after(self, keys: bytes) -> str:
+        shown = self._terminal.raw.count(b"\0")
+        self._terminal.send(keys + TELL)
+        line = self._next()
+        deadline = time.monotonic() + 20
+        while self._terminal.raw.count(b"\0") == shown:
+            assert time.monotonic() < deadline, self._terminal.screen
+            time.sleep(0.005)
+        self._terminal.send(CLEAR)
+        return line
+
+    def _next(self) -> str:
+        deadline = time.monotonic() + 20
+        read = b""
+        while not read.endswith(b"\0"):
+            ready, _, _ = select.select([self._told], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"the shell says nothing; its screen is:\n{self._terminal.screen}"
+            read += os.read(self._told, 65536)
+        return read[:-1].decode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._terminal.close()
+        os.close(self._told)
+        self._pipe.unlink()

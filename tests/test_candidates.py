@@ -1,0 +1,248 @@
+"""What shells are told while a line is being typed: from this machine's files, and never an error."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.program import Program, Result
+from support.raw import RawServer, answer
+from support.tasks import operation
+
+from seedream_cli import config, settings
+from seedream_cli.history import History
+from seedream_cli.models import GenerationRequest, Status
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.services import DEFAULT_BASE_URL, SANDBOX_SERVICE
+
+
+def asked(seedream: Program, *words: str) -> list[list[str]]:
+    """The rows that the program answers with."""
+    done = seedream("completion", "--list", *words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def history(seedream: Program) -> Iterator[History]:
+    with closing(History(seedream.state / "history.sqlite3", now=lambda: 0.0)) as opened:
+        yield opened
+
+
+def record(history: History, number: int, service: str = DEFAULT_BASE_URL, **values: Any) -> None:
+    values.setdefault("request", GenerationRequest(prompt=f"fox {number}"))
+    values |= {"id": f"op_{number:08}", "service": service, "created": 1e9 + number}
+    history.record(operation(history.path.parent, **values))
+
+
+def test_tasks_are_the_newest_first_each_with_its_state_and_prompt(
+    seedream: Program, history: History
+) -> None:
+    record(history, 1, task_id="img_1", status=Status.COMPLETED)
+    record(history, 2)
+    record(history, 3, task_id="img_3", status="processing")
+    assert asked(seedream, "tasks") == [
+        ["img_3", "processing: fox 3"],
+        ["op_00000002", "unanswered: fox 2"],
+        ["img_1", "completed: fox 1"],
+    ]
+
+
+def test_what_can_be_resumed_is_what_is_not_done(seedream: Program, history: History) -> None:
+    record(history, 1, task_id="img_1", status=Status.COMPLETED, delivered="-")
+    assert asked(seedream, "resumable") == []
+    record(history, 2)
+    record(history, 3, task_id="img_3", status="processing")
+    names = [name for name, _ in asked(seedream, "resumable")]
+    assert names == ["last", "img_3", "op_00000002"]
+
+
+def test_real_tasks_are_found_where_the_program_keeps_them(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "雪中的红狐", "--no-wait").stdout.strip()
+    assert asked(seedream, "tasks") == [[task, "pending: 雪中的红狐"]]
+    seedream("download", task)
+    assert asked(seedream, "tasks") == [[task, "completed: 雪中的红狐"]]
+
+
+def test_what_is_on_the_line_is_not_offered_again(seedream: Program, history: History) -> None:
+    for number in range(3):
+        record(history, number, task_id=f"img_{number}")
+    assert [name for name, _ in asked(seedream, "tasks", "download", "img_2", "'img_0'")] == ["img_1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "expected"),
+    [
+        ((), {}, "default"),
+        (("--sandbox",), {}, "sandbox"),
+        (("--base-url", "https://other.example/v1"), {}, "other"),
+        (("--base-url=https://other.example/v1",), {}, "other"),
+        (("'--base-url=https://other.example/v1'",), {}, "other"),
+        ((), {"SEEDREAM_BASE_URL": "https://other.example/v1"}, "other"),
+        ((), {"SEEDREAM_BASE_URL": "http://127.0.0.1:8765/sandbox/v1"}, "sandbox"),
+        (("--profile", "work"), {}, "work"),
+        ((), {"SEEDREAM_PROFILE": "work"}, "work"),
+        (("--profile", "nobody"), {}, None),
+        (("--base-url", "nonsense"), {}, None),
+    ],
+)
+def test_only_tasks_of_the_service_that_is_meant(
+    seedream: Program,
+    history: History,
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    expected: str | None,
+) -> None:
+    services = {
+        "default": DEFAULT_BASE_URL,
+        "sandbox": SANDBOX_SERVICE,
+        "other": "https://other.example/v1",
+        "work": "https://work.example/v1",
+    }
+    for number, (name, service) in enumerate(services.items()):
+        record(history, number, service, task_id=f"img_{name}")
+    seedream("config", "set", "base_url", "https://work.example/v1", "--profile", "work")
+    seedream.environment |= environment
+    found = [name for name, _ in asked(seedream, "tasks", "status", *words)]
+    assert found == ([f"img_{expected}"] if expected else [])
+
+
+def test_the_default_service_is_called_as_settings_call_it() -> None:
+    assert config.service_of(str(settings.KEYS["base_url"].default)) == DEFAULT_BASE_URL
+
+
+@pytest.mark.parametrize("task_id", ["$(reboot)", "a b", "-rf", "a;b", "`x`", "a\nb", "é", "a/b", ""])
+def test_an_id_that_a_shell_could_obey_is_not_offered(
+    seedream: Program, history: History, task_id: str
+) -> None:
+    record(history, 1, task_id=task_id)
+    record(history, 2, task_id="563d1f90-c153.a_B")
+    assert asked(seedream, "tasks") == [["563d1f90-c153.a_B", "unanswered: fox 2"]]
+
+
+def test_a_prompt_does_nothing_to_the_terminal(seedream: Program, history: History) -> None:
+    prompt = "a\x1b]0;x\x07\r\n\tb\u202e" + "w" * 500
+    record(history, 1, task_id="img_1", request=GenerationRequest(prompt=prompt))
+    [[_, shown]] = asked(seedream, "tasks")
+    assert shown.startswith("unanswered: a ]0;x b w")
+    assert shown.isprintable()
+    assert len(shown) < 60
+
+
+def test_a_request_that_is_no_json_is_no_obstacle(seedream: Program, history: History) -> None:
+    record(history, 1, task_id="img_1")
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
+        db.execute("UPDATE operations SET request = '{'")
+    assert asked(seedream, "tasks") == [["img_1", "unanswered"]]
+
+
+def test_asking_leaves_nothing_behind(seedream: Program) -> None:
+    assert asked(seedream, "tasks") == []
+    assert not seedream.state.exists()
+    History(seedream.state / "history.sqlite3", now=lambda: 0.0).close()
+    before = sorted(seedream.state.iterdir())
+    assert asked(seedream, "tasks") == []
+    assert sorted(seedream.state.iterdir()) == before
+
+
+def test_another_program_that_writes_is_not_waited_for(seedream: Program, history: History) -> None:
+    record(history, 1, task_id="img_1")
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        assert asked(seedream, "tasks") == [["img_1", "unanswered: fox 1"]]
+
+
+def test_profiles_are_told_with_what_is_in_them(seedream: Program) -> None:
+    for profile, key in (("my work", "quality"), ("default", "quality"), ("my work", "model")):
+        seedream("config", "set", key, "2K", "--profile", profile)
+    assert asked(seedream, "profiles") == [["my work", "model, quality"], ["default", "in use"]]
+    seedream.config.write_text('profile = "my work"\n' + seedream.config.read_text())
+    assert asked(seedream, "profiles") == [["my work", "in use"], ["default", "quality"]]
+
+
+def test_styles_are_those_of_the_user_and_of_the_project(seedream: Program) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('[styles]\nfilm = "35mm film"\nink = "ink wash"\n')
+    (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "flat icons"\n')
+    assert asked(seedream, "styles") == [["film", "35mm film"], ["ink", "flat icons"]]
+
+
+def broken_toml(seedream: Program) -> None:
+    seedream.config.write_text("profiles = [")
+
+
+def no_table(seedream: Program) -> None:
+    seedream.config.write_text("profiles = 3\nstyles = 4\n")
+
+
+def no_text(seedream: Program) -> None:
+    seedream.config.write_bytes(b"\xff\xfe")
+
+
+def no_history(seedream: Program) -> None:
+    (seedream.state / "history.sqlite3").write_bytes(b"nothing of the kind")
+
+
+def another_schema(seedream: Program) -> None:
+    (seedream.state / "history.sqlite3").unlink()
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as db:
+        db.execute("CREATE TABLE operations (id TEXT)")
+
+
+def a_folder(seedream: Program) -> None:
+    for file in (seedream.config, seedream.state / "history.sqlite3"):
+        file.unlink()
+        file.mkdir()
+
+
+@pytest.mark.parametrize("damage", [broken_toml, no_table, no_text, no_history, another_schema, a_folder])
+@pytest.mark.parametrize("kind", ["tasks", "profiles"])
+def test_whatever_is_wrong_a_shell_is_told_nothing(
+    seedream: Program, damage: Callable[[Program], None], kind: str
+) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.touch()
+    seedream.state.mkdir(parents=True)
+    (seedream.state / "history.sqlite3").touch()
+    damage(seedream)
+    assert asked(seedream, kind) == []
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("--list",), ("tasks", "--profile"), ("tasks", "--")])
+def test_whatever_is_asked_is_no_error(seedream: Program, words: tuple[str, ...]) -> None:
+    assert asked(seedream, *words) == []
+
+
+@pytest.mark.parametrize("end", ["| true", ">&-", "> /dev/full"])
+def test_whoever_reads_it_there_is_no_complaint(seedream: Program, history: History, end: str) -> None:
+    if "full" in end and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    record(history, 1, task_id="img_1")
+    done: Result = seedream.shell(f"seedream completion --list tasks {end}; echo ${{PIPESTATUS[0]}}")
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_nothing_is_sent(seedream: Program, history: History, start_raw: Callable[..., RawServer]) -> None:
+    server = start_raw(answer(200, {}))
+    seedream.use(server.base_url)
+    record(history, 1, config.service_of(server.base_url), task_id="img_1")
+    assert [name for name, _ in asked(seedream, "tasks")] == ["img_1"]
+    assert server.requests == []
+
+
+def test_the_installed_command_answers_too(seedream: Program, history: History) -> None:
+    record(history, 1, task_id="img_1")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "seedream", "completion", "--list", "tasks"],
+        env=seedream.environment | {"LC_ALL": "C", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"img_1\tunanswered: fox 1\n"

@@ -1,0 +1,37 @@
+"""Where files are kept is what platformdirs says, which the plain case on Linux does without."""
+
+from __future__ import annotations
+
+import sys
+
+import platformdirs
+import pytest
+
+from seedream_cli import folders
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="home folders have another variable there")
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "/x/y", "/x/y/", "/x y/%?#", "relative", "~/z", "//x", "/x/../y"]
+)
+@pytest.mark.parametrize("home", ["/home/me", "/home/me/", "/"])
+def test_they_are_the_platforms(monkeypatch: pytest.MonkeyPatch, home: str, value: str | None) -> None:
+    monkeypatch.setenv("HOME", home)
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+    assert folders.config_folder() == platformdirs.user_config_dir(folders.APP_NAME, appauthor=False)
+    assert folders.state_folder() == platformdirs.user_state_dir(folders.APP_NAME, appauthor=False)
+
+
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_a_home_that_is_no_path_is_left_to_the_platform(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    assert folders.config_folder() == platformdirs.user_config_dir(folders.APP_NAME, appauthor=False)
