@@ -31,15 +31,9 @@ from .errors import (
 )
 from .events import Exchange
 from .models import Accepted, Task
-from .wire import (
-    Received,
-    masked,
-    read_accepted,
-    read_account,
-    read_request_id,
-    read_retry_after,
-    read_task,
-)
+from .network import Connections, Deadline
+from .received import Received, masked, read_request_id, read_retry_after
+from .wire import read_accepted, read_account, read_task
 
 #: Bytes of a JSON answer that are read at most.
 LARGEST_ANSWER = 1024 * 1024
@@ -84,8 +78,8 @@ class Client:
         self._secret = key
         self._now = now
         self._observe = observe
-        self._connections = transport.Connections()
-        self._deadline = transport.Deadline(self._connections)
+        self._connections = Connections()
+        self._deadline = Deadline(self._connections)
         self._agent = {"User-Agent": f"seedream/{__version__}", "Accept-Encoding": "identity"}
         self._api = transport.build(
             deadline=self._deadline,

@@ -5,7 +5,6 @@ A file appears whole or not at all, and never over another one that was not aske
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import os
@@ -15,20 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from .claims import claim, create_locked, create_or_yield, is_same, remove_abandoned
 from .errors import ImageDamaged, InvalidOutput, NotSaved
 from .image_file import DamagedImage, ImageInfo, inspect
 from .models import SavedFile
 from .naming import free_name
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-
 Shield = Callable[[], AbstractContextManager[None]]
-
-#: Errors that a file system without hard links answers os.link with.
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class Part:
@@ -66,10 +58,10 @@ class Part:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._file = _create(self.path)
+                self._file = create_locked(self.path)
             except FileExistsError:
-                _remove_abandoned(self.path)
-                self._file = _create_or_yield(self.path)
+                remove_abandoned(self.path)
+                self._file = create_or_yield(self.path)
         except BlockingIOError:
             raise NotSaved("another program is saving this image just now", code="busy") from None
         except OSError as error:
@@ -90,7 +82,7 @@ class Part:
         # Only while the lock is held is the name surely ours: without it, another run may have taken
         # the file for abandoned and write its own under this name. Windows removes no open file.
         with suppress(OSError):
-            if os.name != "nt" and _is_same(file, self.path):
+            if os.name != "nt" and is_same(file, self.path):
                 self.path.unlink()
         # A full disk may refuse the last bytes again; what failed has been told by write().
         with suppress(OSError):
@@ -158,7 +150,7 @@ class Part:
         for attempt in itertools.islice(itertools.count(1), most):
             candidate = target if attempt == 1 else free_name(target, attempt)
             # The same bytes: a run before this one was stopped between saving and recording.
-            if _claim(self.path, candidate) or sha256_of(candidate) == self.sha256:
+            if claim(self.path, candidate) or sha256_of(candidate) == self.sha256:
                 return candidate
         raise NotSaved(f"{target} is taken", code="taken")
 
@@ -205,7 +197,7 @@ def move_file(source: Path, target: Path) -> None:
     """Give a file another name, never one that another file has. Raises NotSaved."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if _claim(source, target):
+        if claim(source, target):
             source.unlink(missing_ok=True)
         elif os.path.samefile(source, target):
             # The same name where case makes no difference; or both are, since a run was killed in between.
@@ -249,100 +241,3 @@ def describe(path: Path) -> SavedFile:
         width=image.width if image else None,
         height=image.height if image else None,
     )
-
-
-def _create(path: Path) -> BinaryIO:
-    # O_EXCL follows no symbolic link that someone put at the name.
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags, 0o666), "w+b")
-    try:
-        _lock(file)
-        if not _is_same(file, path):
-            # Between making and locking it, another run took it for abandoned.
-            raise BlockingIOError
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _create_or_yield(path: Path) -> BinaryIO:
-    """Raises BlockingIOError when another run was faster."""
-    try:
-        return _create(path)
-    except FileExistsError:
-        raise BlockingIOError from None
-
-
-def _is_same(file: BinaryIO, path: Path) -> bool:
-    """Whether the open file is still the one of this name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: BinaryIO) -> None:
-    """Raises BlockingIOError when another program holds the file."""
-    if fcntl is None:
-        # Windows: an open file cannot be removed, which serves the same end.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        # Some network file systems have no locks; two runs of one operation are then on their own.
-        pass
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary file that a killed run of this operation left.
-
-    Raises BlockingIOError while a run still writes it.
-    """
-    if path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    if os.name == "nt":
-        # What a run writes cannot be removed there, and neither could what is opened here.
-        try:
-            path.unlink(missing_ok=True)
-        except PermissionError:
-            raise BlockingIOError from None
-        return
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return  # Its run has just ended.
-    with file:
-        _lock(file)
-        if not _is_same(file, path):
-            # What was opened is gone: the name is that of a run which writes just now.
-            raise BlockingIOError
-        path.unlink()
-
-
-def _claim(part: Path, target: Path) -> bool:
-    """Give the file its name if that is free; no program can take it in between."""
-    try:
-        if os.name == "nt":
-            os.rename(part, target)
-        else:
-            os.link(part, target)
-        return True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-    try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    except FileExistsError:
-        return False
-    try:
-        os.replace(part, target)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    return True

@@ -7,15 +7,9 @@ included. Any bytes at all lead to a value or to a SeedreamError, never to anoth
 
 from __future__ import annotations
 
-import codecs
-import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from .errors import (
     KeyBusy,
@@ -30,6 +24,7 @@ from .errors import (
     UnreadableAnswer,
 )
 from .models import Accepted, Status, Task
+from .received import LONGEST_WORD, Received, parse, unreadable
 
 #: Which HTTP status a machine code stands for, where an error comes without a number.
 STATUS_OF_CODE: Mapping[str, int] = {
@@ -49,78 +44,8 @@ STATUS_OF_CODE: Mapping[str, int] = {
 #: 403 means permission or balance; these words in its code or message tell which.
 _QUOTA_WORDS = re.compile(r"balance|quota|credit|funds", re.IGNORECASE)
 
-#: No server is believed when it asks to come back later than this.
-_LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
-
-#: Shorter keys are words that a text may hold by chance.
-_SHORTEST_SECRET = 8
-
-#: Characters of a state, a code or a request's id: more are none, and would fill a screen.
-_LONGEST_WORD = 100
-
 #: The end of the year 9999 in Unix seconds: what lies behind it is no time.
 _LATEST_TIME = 253_402_300_799
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
-
-    ``secret`` is masked wherever the body's text holds it.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    at: float
-    secret: str | None = None
-
-    @property
-    def request_id(self) -> str | None:
-        return read_request_id(self.headers)
-
-    @property
-    def retry_after(self) -> float | None:
-        return read_retry_after(self.headers.get("retry-after"), self.at)
-
-
-def masked(text: str, secret: str | None) -> str:
-    """The text without the secret, also where it stands as in a URL, or as in JSON inside of a string."""
-    if secret is None or len(secret) < _SHORTEST_SECRET:
-        return text
-    for form in _forms(secret):
-        text = text.replace(form, "***")
-    return text
-
-
-@lru_cache(maxsize=1)
-def _forms(secret: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])))
-
-
-def read_request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
-    """The id under which the service knows a request. Source: ``X-Request-ID``, of every answer."""
-    return masked(headers.get("x-request-id", ""), secret)[:_LONGEST_WORD] or None
-
-
-def read_retry_after(text: str | None, now: float) -> float | None:
-    """Seconds to wait from a ``Retry-After`` header (seconds or an HTTP date); None if it says nothing."""
-    if text is None:
-        return None
-    text = text.strip()
-    if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,9})?", text):
-        return min(float(text), _LONGEST_RETRY_AFTER)
-    # Only dates are left: their parser is loaded for them alone.
-    from datetime import UTC
-    from email.utils import parsedate_to_datetime
-
-    try:
-        date = parsedate_to_datetime(text)
-        # HTTP dates are in GMT, also in the old form that does not say so.
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
 
 
 def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str, Any]:
@@ -129,7 +54,7 @@ def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str,
     Raises the error that an error envelope or the HTTP status stands for; ``not_found`` is the
     message for 404. Raises UnreadableAnswer where the answer is neither success nor error.
     """
-    document = _parse(answer)
+    document = parse(answer)
     if answer.status >= 400:
         raise _error(answer, answer.status, document, not_found)
     if isinstance(document, UnreadableAnswer):
@@ -140,7 +65,7 @@ def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str,
         raise _error(answer, _named_status(number, document), document, not_found)
     data = document.get("data")
     if not isinstance(data, dict):
-        raise _unreadable(answer, "data: expected an object")
+        raise unreadable(answer, "data: expected an object")
     return data
 
 
@@ -151,7 +76,7 @@ def read_account(answer: Received) -> Mapping[str, Any]:
     except UnreadableAnswer:
         if not 200 <= answer.status < 300:
             raise
-        document = _parse(answer)
+        document = parse(answer)
         if isinstance(document, UnreadableAnswer):
             return {}
     return {name: value for name, value in document.items() if name not in ("code", "message", "data")}
@@ -162,7 +87,7 @@ def read_accepted(answer: Received, *, model: str) -> Accepted:
     data = read_data(answer, not_found=f"the model is not available: {model}")
     task_id = data.get("task_id")
     if not isinstance(task_id, str) or not task_id:
-        raise _unreadable(answer, "data.task_id: expected a string")
+        raise unreadable(answer, "data.task_id: expected a string")
     cost = answer.headers.get("x-request-cost")
     replayed = answer.headers.get("x-idempotent-replay", "").lower() == "true"
     return Accepted(task_id, answer.request_id, cost[:64] if cost else None, replayed)
@@ -173,63 +98,16 @@ def read_task(answer: Received, *, task_id: str) -> Task:
     data = read_data(answer, not_found=f"no such task: {task_id}")
     status = data.get("status")
     if not isinstance(status, str) or not status:
-        raise _unreadable(answer, "data.status: expected a string")
+        raise unreadable(answer, "data.status: expected a string")
     completed = status.lower() == Status.COMPLETED
     return Task(
-        status=status[:_LONGEST_WORD],
+        status=status[:LONGEST_WORD],
         progress=_progress(data.get("progress")),
         results=_results(answer, data.get("result")) if completed else (),
         completed_at=_time(data.get("completed_at")),
         error_message=_first_text(data, "error_message", "error"),
-        error_code=(_first_text(data, "error_code") or "")[:_LONGEST_WORD] or None,
+        error_code=(_first_text(data, "error_code") or "")[:LONGEST_WORD] or None,
         request_id=answer.request_id,
-    )
-
-
-def _parse(answer: Received) -> dict[str, Any] | UnreadableAnswer:
-    try:
-        # Not as "utf-8-sig": Python opens a file for that, which the system may refuse just now.
-        text = answer.body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
-        document = json.loads(text, parse_constant=_refuse_constant)
-        document = _plain(document, answer.secret)
-    except (ValueError, RecursionError):
-        what = "empty" if not answer.body.strip() else "no JSON"
-        return _unreadable(answer, f"the answer is {what}")
-    if not isinstance(document, dict):
-        return _unreadable(answer, "expected a JSON object")
-    return document
-
-
-def _plain(value: Any, secret: str | None) -> Any:
-    """The value with text and numbers that can be kept and shown.
-
-    JSON's escapes can write lone surrogates, which neither a file nor a terminal takes, and can hide
-    the key from a search in the bytes.
-    """
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace").decode("utf-8")
-        return masked(text, secret)
-    if isinstance(value, float) and not math.isfinite(value):
-        # 1e999 is JSON, and what Python makes of it is not.
-        return None
-    if isinstance(value, list):
-        return [_plain(item, secret) for item in value]
-    if isinstance(value, dict):
-        return {_plain(name, secret): _plain(item, secret) for name, item in value.items()}
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are Python's, not JSON's."""
-    raise ValueError(name)
-
-
-def _unreadable(answer: Received, what: str) -> UnreadableAnswer:
-    return UnreadableAnswer(
-        f"the API's answer could not be read: {what}",
-        http_status=answer.status,
-        request_id=answer.request_id,
-        retry_after=answer.retry_after,
     )
 
 
@@ -273,7 +151,7 @@ def _results(answer: Received, value: object) -> tuple[str, ...]:
     for item in items:
         url = item.get("url") if isinstance(item, dict) else item
         if not isinstance(url, str):
-            raise _unreadable(answer, "data.result: expected URLs")
+            raise unreadable(answer, "data.result: expected URLs")
         if url:
             urls.append(url)
     return tuple(urls)
@@ -305,7 +183,7 @@ def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str | No
         ),
         None,
     )
-    return (str(code)[:_LONGEST_WORD] if isinstance(code, str | int) else None), message
+    return (str(code)[:LONGEST_WORD] if isinstance(code, str | int) else None), message
 
 
 def _error(

@@ -25,7 +25,7 @@ from seedream_cli import socks, transport
 from seedream_cli.addresses import check_image_url, refuse_private
 from seedream_cli.client import Client
 from seedream_cli.errors import NotSaved, Unreachable, UsageProblem
-from seedream_cli.transport import Connections, Deadline
+from seedream_cli.network import Connections, Deadline, Guard, Stream
 
 KEY = "sk-test-0123456789"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -207,14 +207,14 @@ class SlowStream(httpcore.NetworkStream):
 def test_a_request_that_leaves_slowly_is_cut_between_its_pieces() -> None:
     deadline, inner = Deadline(Connections()), SlowStream()
     with deadline.within(0.1), pytest.raises(httpcore.WriteTimeout):
-        transport._Stream(inner, deadline).write(bytes(64 * 1024 * 1024))
+        Stream(inner, deadline).write(bytes(64 * 1024 * 1024))
     assert 0 < inner.written < 64 * 1024 * 1024
 
 
 def test_a_request_that_leaves_in_time_is_whole() -> None:
     deadline, inner = Deadline(Connections()), SlowStream()
     with deadline.within(60):
-        transport._Stream(inner, deadline).write(bytes(200_000))
+        Stream(inner, deadline).write(bytes(200_000))
     assert inner.written == 200_000
 
 
@@ -275,7 +275,7 @@ def test_a_host_is_reached_by_its_second_address_where_the_first_does_not_answer
     start_raw: StartRaw,
     build: Callable[..., httpx.Client],
     resolve: Callable[..., None],
-    guard: transport.Guard | None,
+    guard: Guard | None,
 ) -> None:
     server = start_raw(answer(200, b"here"))
     # The server listens at the second one only.
@@ -962,8 +962,8 @@ def test_a_connection_that_nobody_needs_any_more_is_forgotten() -> None:
     """A client that makes many must not hold on to each."""
     connections = Connections()
     deadline = Deadline(connections)
-    kept = transport._Stream(SlowStream(), deadline)
+    kept = Stream(SlowStream(), deadline)
     for _ in range(10):
-        transport._Stream(SlowStream(), deadline)
+        Stream(SlowStream(), deadline)
     gc.collect()
     assert list(connections._open) == [kept]

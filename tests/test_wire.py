@@ -26,14 +26,8 @@ from seedream_cli.errors import (
     UnreadableAnswer,
 )
 from seedream_cli.models import Accepted, Task
-from seedream_cli.wire import (
-    STATUS_OF_CODE,
-    Received,
-    read_accepted,
-    read_data,
-    read_retry_after,
-    read_task,
-)
+from seedream_cli.received import Received, read_retry_after
+from seedream_cli.wire import STATUS_OF_CODE, read_accepted, read_data, read_task
 
 NOW = 1_800_000_000.0
 

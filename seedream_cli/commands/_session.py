@@ -289,7 +289,7 @@ class Session:
 
     def _without_key(self, text: str) -> str:
         """The text of an exception, which may hold what was in someone's hands."""
-        from ..wire import masked
+        from ..received import masked
 
         # Nothing more is resolved here: that may be what has just failed.
         keys = [vars(self).get("api_key"), *map(os.environ.get, KEYS["api_key"].variables)]

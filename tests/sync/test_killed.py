@@ -124,7 +124,7 @@ def test_a_changed_image_is_paid_for_once_and_takes_the_place_of_the_old(
 @pytest.mark.parametrize(
     "at",
     [
-        pytest.param(("seedream_cli.download:_claim", 1), id="not begun"),
+        pytest.param(("seedream_cli.claims:claim", 1), id="not begun"),
         pytest.param(LINE_UNWRITTEN, id="moved"),
     ],
 )
