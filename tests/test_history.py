@@ -25,6 +25,7 @@ from support.raw import Exchange, RawServer, accepted
 from support.tasks import SERVICE, operation, played
 
 from seedream_cli import jobs
+from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.commands.status import _row
 from seedream_cli.errors import ExitCode, HistoryUnusable
@@ -275,6 +276,7 @@ def _work(history: History, client: Client) -> jobs.Work:
         poll_interval=2,
         max_bytes=10**6,
         pause=clock.pause,
+        bodies=Bodies(history.path.parent / "bodies", now=clock),
         clock=clock,
         now=clock,
     )

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import config
+from ..addresses import is_loopback
 from ..errors import (
     PRECEDENCE,
     AuthenticationProblem,
@@ -40,6 +41,7 @@ from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
 
 if TYPE_CHECKING:
+    from ..bodies import Bodies
     from ..client import Client
     from ..history import History
     from ..jobs import Work
@@ -106,6 +108,11 @@ class Session:
             return config.SANDBOX_SERVICE
         return config.service_of(self.settings.value("base_url"))
 
+    @property
+    def service_is_local(self) -> bool:
+        """Whether the API is on this machine."""
+        return self.sandboxed or is_loopback(urlsplit(self.settings.value("base_url")).hostname or "")
+
     @cached_property
     def history(self) -> History:
         from ..history import History
@@ -132,6 +139,12 @@ class Session:
         )
         return client
 
+    @cached_property
+    def bodies(self) -> Bodies:
+        from ..bodies import Bodies
+
+        return Bodies(config.state_folder() / "bodies")
+
     def work(
         self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
     ) -> Work:
@@ -148,6 +161,7 @@ class Session:
             poll_interval=self.settings.value("poll_interval"),
             max_bytes=self.settings.value("max_bytes"),
             pause=self.stop.pause,
+            bodies=self.bodies,
             output=output,
             overwrite=overwrite,
             deliver=self.reporter.answer.file,
@@ -361,7 +375,7 @@ def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     if operation.task_id is None and isinstance(error, HistoryUnusable):
         # What the history could not take was not sent.
         return False
-    return not operation.over
+    return not operation.over and error.code != "source_images_gone"
 
 
 def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
@@ -383,11 +397,16 @@ def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     return error.exit_code
 
 
-def read_stdin() -> str:
-    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
+def read_bytes_of_stdin(most: int = -1) -> bytes:
+    """Stdin's bytes, at most so many. Raises UsageProblem where there is none."""
     if sys.stdin is None:
         raise UsageProblem("stdin is closed")
+    return sys.stdin.buffer.read(most)
+
+
+def read_stdin() -> str:
+    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_bytes_of_stdin().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageProblem("stdin is not UTF-8 text") from None

@@ -6,12 +6,12 @@ import os
 import time
 import uuid
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .. import config
-from ..errors import InvalidOutput, InvalidRequest, UsageProblem
+from ..errors import InvalidOutput, UsageProblem
 from ..models import GenerationRequest, Operation
 from ..output.plain import Kind
 from ._options import (
@@ -25,8 +25,9 @@ from ._options import (
     described,
     with_options,
 )
+from ._request import Asked, is_literal
 from ._resume import carry_on, refuse_with_resume
-from ._session import Session, read_stdin, session
+from ._session import Session, session
 from ._target import existing, kept, prepare_folder, wanted_output
 
 _PICTURE = "Picture"
@@ -42,6 +43,17 @@ PromptFile = Annotated[
 Model = Annotated[str | None, described("model", "-m", metavar="NAME", panel=_PICTURE)]
 AspectRatio = Annotated[str | None, described("aspect_ratio", "-a", metavar="RATIO", panel=_PICTURE)]
 Quality = Annotated[str | None, described("quality", panel=_PICTURE)]
+Image = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-i",
+        "--image",
+        help="A source image, of a file, an https URL or stdin (-); repeatable. Uses the model's edit form.",
+        metavar="PATH|URL",
+        show_default=False,
+        rich_help_panel=_PICTURE,
+    ),
+]
 CallbackUrl = Annotated[str | None, described("callback_url", metavar="URL", panel=_PICTURE)]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Do nothing if the file is there.", rich_help_panel="Output")
@@ -73,6 +85,7 @@ def generate(
     model: Model = None,
     aspect_ratio: AspectRatio = None,
     quality: Quality = None,
+    image: Image = None,
     callback_url: CallbackUrl = None,
     output: Output = None,
     overwrite: Overwrite = False,
@@ -90,6 +103,7 @@ def generate(
     \b
     seedream generate "a red fox in snow" -a 16:9
     seedream generate --prompt-file prompt.md -o hero.png
+    seedream generate "as a watercolour" -i photo.jpg
     echo "雪中的红狐" | seedream generate - --json
     seedream generate "a red fox" --no-wait
 
@@ -105,7 +119,9 @@ def generate(
     kind: Kind = "ids" if no_wait else "paths"
     with session(options, kind=kind, flags={**picture, **rest}) as run:
         if resume is not None:
-            refuse_with_resume(prompt, prompt_file, *picture.values(), dry_run or None, skip_existing or None)
+            refuse_with_resume(
+                *(prompt, prompt_file, *picture.values(), image, dry_run or None, skip_existing or None)
+            )
             moved = wanted_output(run, wait=not no_wait) if output is not None else None
             carry_on(run, resume, output=moved, overwrite=overwrite, new_key=new_key, wait=not no_wait)
             return
@@ -113,8 +129,8 @@ def generate(
             raise UsageProblem("--new-key goes with --resume")
         if overwrite and skip_existing:
             raise UsageProblem("--overwrite and --skip-existing contradict each other")
-        _refuse_two_readers(run, prompt, prompt_file, literal=_is_literal(context))
-        request = _request(run, _prompt(prompt, prompt_file, literal=_is_literal(context)))
+        asked = Asked(prompt, prompt_file, is_literal(context), tuple(image or ()))
+        request = asked.request(run)
         if dry_run:
             _show_request(run, request)
             return
@@ -151,60 +167,6 @@ def _generate(
     work = run.work(output=where, overwrite=overwrite, quality=request.quality)
     prepare_folder(run, where, operation)
     run.report(jobs.generate(work, operation, wait=wait))
-
-
-def _prompt(argument: str | None, file: Path | None, *, literal: bool) -> str:
-    if argument is not None and file is not None:
-        raise UsageProblem("the prompt is given twice: as an argument and as a file")
-    if file is not None and str(file) == "-":
-        return read_stdin().strip()
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8-sig").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"the prompt's file cannot be read: {file}", detail=str(error)) from None
-    if argument is None:
-        raise InvalidRequest("no prompt was given", hint='seedream generate "a red fox in snow"')
-    if argument == "-" and not literal:
-        return read_stdin().strip()
-    try:
-        # In an ASCII locale Python hands over UTF-8 as surrogates.
-        return argument.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        return argument
-
-
-def _refuse_two_readers(run: Session, argument: str | None, file: Path | None, *, literal: bool) -> None:
-    prompt_on_stdin = (argument == "-" and not literal) or str(file) == "-"
-    if prompt_on_stdin and run.settings.value("api_key_file") in ("-", "/dev/stdin"):
-        raise UsageProblem("the prompt and the API key both want stdin")
-
-
-def _is_literal(context: typer.Context) -> bool:
-    """Whether the prompt stands behind `--`, where a dash is a dash.
-
-    Typer hands over the same value in both cases, so the arguments are looked at as they were
-    written; an option in front of `--` would have taken it as its value.
-    """
-    arguments: list[str] = context.obj or []
-    if arguments[-2:] != ["--", "-"]:
-        return False
-    valued = {
-        name
-        for one in context.command.params
-        if not getattr(one, "is_flag", False)
-        for name in getattr(one, "opts", ())
-    }
-    return arguments[-3:-2] == [] or arguments[-3] not in valued
-
-
-def _request(run: Session, prompt: str) -> GenerationRequest:
-    values: dict[str, Any] = {
-        name: run.settings.value(name) for name in ("model", "aspect_ratio", "quality", "callback_url")
-    }
-    request = GenerationRequest(prompt=prompt, **values)
-    request.validate()
-    return request
 
 
 def _show_request(run: Session, request: GenerationRequest) -> None:

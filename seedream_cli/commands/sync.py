@@ -229,6 +229,7 @@ def _carry_out(
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
     if todo.acts:
         project.prepare_lock(wanted.lock_path, run.stop.shield)
+    run.bodies.attach(image for asset in wanted.assets for image in asset.sources)
     means = Means(
         work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
         history=run.history,

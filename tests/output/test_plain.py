@@ -28,7 +28,7 @@ from seedream_cli.events import (
     Waited,
 )
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.output.plain import PlainReporter, _total
+from seedream_cli.output.plain import PlainReporter, total_cost
 from seedream_cli.output.streams import Answer, Conversation
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
@@ -186,7 +186,7 @@ def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
     )
 )
 def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> None:
-    total = _total(costs)
+    total = total_cost(costs)
     assert (total is None) == (costs == [])
     assert total is None or len(total) <= 64 * 5
 
