@@ -29,7 +29,7 @@ from ..errors import (
     Stopped,
     UsageProblem,
 )
-from ..events import Ended, Event
+from ..events import Ended, Event, Exchange
 from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
@@ -176,15 +176,18 @@ class Session:
         for operation in operations:
             self._outcomes[operation.id] = (operation, None)
 
-    def report(self, events: Generator[Event, None, None]) -> None:
+    def report(self, events: Generator[Event | Exchange, None, None] | Generator[Event, None, None]) -> None:
         """Show events as they come, and keep how each operation ended."""
         # Whatever ends this ends the work behind it too, with what it has open.
         with closing(events):
             for event in events:
-                self._take(event)
+                self.take(event)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Ended):
+    def take(self, event: Event | Exchange) -> None:
+        """Show one of them."""
+        if isinstance(event, Exchange):
+            self.reporter.trace(event)
+        elif isinstance(event, Ended):
             # How an operation ended is told whole, with the command that carries it on.
             with self.stop.shield():
                 self._note(event)
@@ -265,14 +268,16 @@ class Session:
             if not operation.over and (failure is not None or operation.id not in self._ended)
         ]
         tasks = [operation for operation in left if operation.task_id]
+        unanswered = [operation for operation in left if not operation.task_id]
         if isinstance(error, Stopped) and left:
-            error.message = _stopped_at(left, tasks)
+            error.message = _stopped_at(tasks, unanswered)
         for operation in left:
             if operation.id not in self._ended:
                 self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self.remedy(error)) else []
-        if left:
-            commands.append(self._resume(*(tasks or left[:1])))
+        if tasks:
+            commands.append(self._resume(*tasks))
+        commands += [self._resume(operation) for operation in unanswered]
         only = left[0] if len(left) == 1 else None
         self._failure = Failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
@@ -378,12 +383,15 @@ def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     return not operation.over and error.code != "source_images_gone"
 
 
-def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
-    if len(tasks) > 1:
-        return f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
-    if tasks:
-        return f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
-    return f"stopped before {left[0].id} was answered; resuming it sends the same request, with the same key"
+def _stopped_at(tasks: list[Operation], unanswered: list[Operation]) -> str:
+    which = unanswered[0].id if len(unanswered) == 1 else f"{len(unanswered)} requests"
+    verb = "was" if len(unanswered) == 1 else "were"
+    if not tasks:
+        same = "resuming sends the same request, with the same key"
+        return f"stopped before {which} {verb} answered; {same}"
+    go_on = f"{tasks[0].task_id} goes" if len(tasks) == 1 else f"{len(tasks)} tasks go"
+    rest = f", {which} {verb} not answered yet" if unanswered else ""
+    return f"stopped; {go_on} on at the service{rest}, nothing is lost"
 
 
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .. import config
-from ..errors import InvalidOutput, UsageProblem
-from ..models import GenerationRequest, Operation
+from ..errors import UsageProblem
 from ..output.plain import Kind
+from ._create import MOST_TASKS, Places, create, show_requests
 from ._options import (
     MaxBytes,
     NoWait,
@@ -27,8 +23,8 @@ from ._options import (
 )
 from ._request import Asked, is_literal
 from ._resume import carry_on, refuse_with_resume
-from ._session import Session, session
-from ._target import existing, kept, prepare_folder, wanted_output
+from ._session import session
+from ._target import wanted_output
 
 _PICTURE = "Picture"
 Prompt = Annotated[
@@ -51,6 +47,18 @@ Image = Annotated[
         help="A source image, of a file, an https URL or stdin (-); repeatable. Uses the model's edit form.",
         metavar="PATH|URL",
         show_default=False,
+        rich_help_panel=_PICTURE,
+    ),
+]
+Count = Annotated[
+    int,
+    typer.Option(
+        "-n",
+        "--count",
+        help=f"So many tasks side by side, each paid for, at most {MOST_TASKS}.",
+        metavar="N",
+        min=1,
+        max=MOST_TASKS,
         rich_help_panel=_PICTURE,
     ),
 ]
@@ -87,6 +95,7 @@ def generate(
     quality: Quality = None,
     image: Image = None,
     callback_url: CallbackUrl = None,
+    count: Count = 1,
     output: Output = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
@@ -105,6 +114,7 @@ def generate(
     seedream generate --prompt-file prompt.md -o hero.png
     seedream generate "as a watercolour" -i photo.jpg
     echo "雪中的红狐" | seedream generate - --json
+    seedream generate "a red fox" -n 4 -o fox.png
     seedream generate "a red fox" --no-wait
 
     Prints the saved paths on stdout. Ctrl-C is safe: the message says how to get the image.
@@ -120,7 +130,8 @@ def generate(
     with session(options, kind=kind, flags={**picture, **rest}) as run:
         if resume is not None:
             refuse_with_resume(
-                *(prompt, prompt_file, *picture.values(), image, dry_run or None, skip_existing or None)
+                *(prompt, prompt_file, *picture.values(), image),
+                *(flag or None for flag in (dry_run, skip_existing, count > 1)),
             )
             moved = wanted_output(run, wait=not no_wait) if output is not None else None
             carry_on(run, resume, output=moved, overwrite=overwrite, new_key=new_key, wait=not no_wait)
@@ -132,47 +143,7 @@ def generate(
         asked = Asked(prompt, prompt_file, is_literal(context), tuple(image or ()))
         request = asked.request(run)
         if dry_run:
-            _show_request(run, request)
+            show_requests(run, request, count)
             return
-        _generate(run, request, overwrite=overwrite, skip_existing=skip_existing, wait=not no_wait)
-
-
-def _generate(
-    run: Session, request: GenerationRequest, *, overwrite: bool, skip_existing: bool, wait: bool
-) -> None:
-    from .. import jobs
-    from ..naming import fields_of, new_operation_id, parse_output
-
-    where = wanted_output(run, wait=wait)
-    cwd = os.getcwd()
-    operation = Operation(
-        id=new_operation_id(),
-        service=run.service,
-        created=time.time(),
-        # Bytes for stdout become a file of the default name when they are fetched again.
-        output=where.template or parse_output(None, cwd=cwd).template,
-        request=request,
-        idempotency_key=str(uuid.uuid4()),
-        key_id=config.fingerprint(run.api_key),
-    )
-    if skip_existing and not where.known_targets(fields_of(operation)):
-        raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
-    if (taken := existing(where, operation, overwrite=overwrite)) is not None:
-        if not skip_existing:
-            raise InvalidOutput(
-                f"{where.shown(str(taken))} exists (--overwrite, --skip-existing)", code="output_exists"
-            )
-        run.report(kept(operation, where, taken))
-        return
-    work = run.work(output=where, overwrite=overwrite, quality=request.quality)
-    prepare_folder(run, where, operation)
-    run.report(jobs.generate(work, operation, wait=wait))
-
-
-def _show_request(run: Session, request: GenerationRequest) -> None:
-    from ..output.json import dumped
-
-    base_url = "http://127.0.0.1/sandbox/v1" if run.sandboxed else run.settings.value("base_url")
-    url = f"{base_url}/images/generations"
-    document = {"requests": [{"method": "POST", "url": url, "json": request.body()}]}
-    run.reporter.tell(dumped(document).split("\n"), document)
+        places = Places(overwrite=overwrite, skip_existing=skip_existing, wait=not no_wait)
+        create(run, request, count, places)

@@ -19,12 +19,12 @@ from ._session import Session, session
 
 if TYPE_CHECKING:
     from ..jobs import Work
+    from ..jobs.crew import Brake
     from ..sync.image import Image
     from ..sync.keeper import Keeper
     from ..sync.lock import Entry, Lock
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
-    from ..sync.run import Brake
     from ._sync_report import SyncReport
 
 
@@ -221,10 +221,11 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 def _carry_out(
     run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
+    from ..jobs.crew import Brake
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
-    from ..sync.run import REMOTE, Brake, Run
+    from ..sync.run import REMOTE, Run
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
     if todo.acts:

@@ -15,6 +15,7 @@ from ..events import Ended, Event, Kept
 from ..models import Operation
 from .collect import collect, described, fetch, on_disk
 from .gate import Gate
+from .several import Several
 from .submit import refuse_repetition, submit
 from .watch import RESULT_LIFETIME, inspect, watch
 from .work import Steps, Work, remember
@@ -24,6 +25,7 @@ Events = Generator[Event, None, None]
 __all__ = [
     "RESULT_LIFETIME",
     "Gate",
+    "Several",
     "Steps",
     "Work",
     "described",
@@ -38,14 +40,17 @@ __all__ = [
 ]
 
 
-def generate(work: Work, operation: Operation, *, wait: bool = True) -> Events:
-    """Send the operation, or carry it on from where it stands; without ``wait`` only send it."""
+def generate(work: Work, operation: Operation, *, wait: bool = True, unsent: bool = False) -> Events:
+    """Send the operation, or carry it on from where it stands; without ``wait`` only send it.
+
+    ``unsent``: it is recorded already, by this call, and nobody has sent it.
+    """
 
     def steps() -> Steps:
         current = operation
         fresh = current.task_id is None
         if fresh:
-            current = yield from submit(work, current)
+            current = yield from submit(work, current, unsent=unsent)
         if wait:
             current = yield from watch(work, current, fresh=fresh)
             current = yield from collect(work, current)

@@ -121,6 +121,7 @@ def fetch(
     """
     retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
     renewed = False
+    work.parts.add(part)
     try:
         while True:
             try:
@@ -141,6 +142,7 @@ def fetch(
     finally:
         # A signal, which is raised once, may have come on the way out of the block above.
         part.close()
+        work.parts.discard(part)
 
 
 def _renewed(work: Work, operation: Operation, number: int) -> Steps:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..bodies import Bodies
 from ..client import Client
-from ..download import Shield
+from ..download import Part, Shield
 from ..errors import HistoryUnusable, RateLimited
 from ..events import Event, Noticed
 from ..history import History
@@ -58,6 +58,8 @@ class Work:
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
     gate: Gate | None = None
+    #: Temporary files that are open.
+    parts: set[Part] = field(default_factory=set)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)

@@ -7,13 +7,10 @@ breaks the workers' connections, and still writes the lines of what they had fin
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
-from queue import Empty, SimpleQueue
 
 from ..download import Shield
 from ..errors import (
@@ -25,6 +22,7 @@ from ..errors import (
     Unavailable,
 )
 from ..events import Exchange, FellShort, Landed, OfImage
+from ..jobs.crew import Brake, Crew
 from ..models import Operation
 from .items import Action, Item
 from .keeper import Keeper
@@ -32,10 +30,6 @@ from .life import COPIED, Given, Life, Means, fetched, generated
 from .lock import Entry, Key, timestamp
 from .plan import Plan
 
-#: Seconds that workers get to come to an end in, once their connections are broken.
-_PATIENCE = 0.6
-#: Seconds after which the thread that waits for workers looks up: on Windows no signal wakes it.
-_LOOK_UP = 0.5
 #: After so many images in a row that the service was out of reach for, the others are not begun.
 _MOST_OUT_OF_REACH = 3
 
@@ -52,25 +46,6 @@ REMOTE = (Action.GENERATE, Action.FETCH)
 Told = OfImage | Landed | FellShort | Exchange
 
 
-class Brake:
-    """Ends the waits of all workers at once."""
-
-    def __init__(self) -> None:
-        self._pulled = threading.Event()
-
-    @property
-    def pulled(self) -> bool:
-        return self._pulled.is_set()
-
-    def pull(self) -> None:
-        self._pulled.set()
-
-    def pause(self, seconds: float) -> None:
-        """Wait some seconds; raises Stopped where that is over."""
-        if self._pulled.wait(seconds):
-            raise Stopped
-
-
 @dataclass(frozen=True, slots=True)
 class _Came:
     """An image that is in its place, and not in the lock yet."""
@@ -83,13 +58,6 @@ class _Came:
 class _Fell:
     item: Item
     error: SeedreamError
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """A worker has ended, in most cases without a bug."""
-
-    bug: BaseException | None = None
 
 
 @dataclass
@@ -112,9 +80,11 @@ class Run:
     #: The operation of each image that is under way, as far as it has come.
     under_way: dict[str, Operation | None] = field(default_factory=dict)
     _groups: deque[Sequence[Item]] = field(default_factory=deque)
-    _told: SimpleQueue[Told | _Came | _Fell | _Over] = field(default_factory=SimpleQueue)
     _verdict: SeedreamError | None = None
     _out_of_reach: int = 0
+
+    def __post_init__(self) -> None:
+        self._crew: Crew[Told | _Came | _Fell] = Crew(self.brake, self.break_off, self.shield)
 
     @property
     def not_begun(self) -> list[Item]:
@@ -123,24 +93,19 @@ class Run:
 
     def observe(self, exchange: Exchange) -> None:
         """Pass a call of a worker's on to whoever listens to the run."""
-        self._told.put(exchange)
+        self._crew.tell(exchange)
 
     def events(self) -> Generator[Told, None, None]:
         """Carry the plan out. Raises what ends the whole run; what ends one image is FellShort."""
         self.keeper.tidy()
         yield from self._act_here()
         self._groups.extend(_grouped(self.plan.of(*REMOTE)))
-        workers = [
-            threading.Thread(target=self._work, name=f"sync-{number}", daemon=True)
-            for number in range(min(self.jobs, len(self._groups)))
-        ]
         try:
-            for worker in workers:
-                worker.start()
-            yield from self._listen(len(workers))
+            for batch in self._crew.batches([self._work] * min(self.jobs, len(self._groups))):
+                yield from self._heard(batch)
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.
-            self._end(workers)
+            self._end()
             raise
 
     # What needs no service
@@ -200,15 +165,8 @@ class Run:
     # The workers' side
 
     def _work(self) -> None:
-        try:
-            while not self.brake.pulled and (group := self._next_group()):
-                self._serve(group)
-        except Stopped:
-            pass
-        except BaseException as bug:
-            self._told.put(_Over(bug))
-            return
-        self._told.put(_Over())
+        while not self.brake.pulled and (group := self._next_group()):
+            self._serve(group)
 
     def _next_group(self) -> Sequence[Item]:
         """What nobody has begun yet; empty where there is nothing, or nothing that could succeed."""
@@ -232,18 +190,18 @@ class Run:
         except SeedreamError as error:
             self._judge(error)
             for item in group:
-                self._told.put(_Fell(item, error))
+                self._crew.tell(_Fell(item, error))
             return
         self._out_of_reach = 0
-        self._told.put(_Came(first, given))
+        self._crew.tell(_Came(first, given))
         for item in others:
             # The same request is the same task: its image is here.
             try:
                 self.means.project.prepare(item)
                 path, file = self.means.project.copy(given.file, item, given.operation.id)
-                self._told.put(_Came(item, Given(path, file, given.operation, COPIED)))
+                self._crew.tell(_Came(item, Given(path, file, given.operation, COPIED)))
             except SeedreamError as error:
-                self._told.put(_Fell(item, error))
+                self._crew.tell(_Fell(item, error))
 
     def _given(self, item: Item) -> Given:
         life: Life = fetched(self.means, item) if item.action == Action.FETCH else generated(self.means, item)
@@ -254,7 +212,7 @@ class Run:
                 except StopIteration as end:
                     given: Given = end.value
                     return given
-                self._told.put(OfImage(item.label, event))
+                self._crew.tell(OfImage(item.label, event))
 
     def _judge(self, error: SeedreamError) -> None:
         """Whether what one image met with is what all others would meet with."""
@@ -267,28 +225,7 @@ class Run:
 
     # The listening side
 
-    def _listen(self, workers: int) -> Iterator[Told]:
-        while workers:
-            try:
-                batch = [self._told.get(timeout=_LOOK_UP)]
-            except Empty:
-                continue
-            batch += self._waiting()
-            over = [one for one in batch if isinstance(one, _Over)]
-            yield from self._heard(batch)
-            for one in over:
-                if one.bug is not None:
-                    raise one.bug
-            workers -= len(over)
-
-    def _waiting(self) -> Iterator[Told | _Came | _Fell | _Over]:
-        while True:
-            try:
-                yield self._told.get_nowait()
-            except Empty:
-                return
-
-    def _heard(self, batch: Iterable[Told | _Came | _Fell | _Over]) -> Iterator[Told]:
+    def _heard(self, batch: Iterable[Told | _Came | _Fell]) -> Iterator[Told]:
         """What the batch tells; the lines of all images in it are written first, at once."""
         batch = list(batch)
         landed = dict(self._land([one for one in batch if isinstance(one, _Came)]))
@@ -339,18 +276,13 @@ class Run:
                 ),
             )
 
-    def _end(self, workers: Sequence[threading.Thread]) -> None:
+    def _end(self) -> None:
         """Stop the workers; what they had finished is kept, and no temporary file is left."""
-        self.brake.pull()
-        self.break_off()
+        rest = self._crew.end()
         with self.shield():
-            deadline = time.monotonic() + _PATIENCE
-            for worker in workers:
-                if worker.ident is not None:
-                    worker.join(max(0.0, deadline - time.monotonic()))
             for part in list(self.means.parts):
                 part.close()
-            self.late += [one for one in self._heard(self._waiting()) if isinstance(one, Landed | FellShort)]
+            self.late += [one for one in self._heard(rest) if isinstance(one, Landed | FellShort)]
 
 
 def _grouped(items: Iterable[Item]) -> Iterable[Sequence[Item]]:
