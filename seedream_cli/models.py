@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidRequest
+from .prompt_parts import PromptParts
 
 DEFAULT_MODEL = "seedream-v4.5"
 DEFAULT_ASPECT_RATIO = "1:1"
@@ -290,6 +291,10 @@ class Operation:
     #: Where the image went when it was not saved as a file: `-` once it was written to stdout.
     delivered: str | None = None
     files: tuple[SavedFile, ...] = ()
+    #: What the prompt was joined from, where it was.
+    parts: PromptParts | None = None
+    #: A file that describes it is wanted beside each image.
+    sidecar: bool = False
 
     @property
     def unsuccessful(self) -> bool:

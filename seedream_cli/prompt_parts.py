@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 #: Behind these a part needs no comma; behind those of the second kind, not even a blank.
-_CLOSING = ".,;:!?…)]\"'”’"
-_FULL_WIDTH = "。，；：！？、）】”’」"
+_CLOSING = ".,;:!?…"
+_FULL_WIDTH = "。，；：！？、"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,9 @@ def style_of(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
         return styles[text], text
     word = text.strip()
     if not any(sign.isspace() for sign in word):
+        # Nothing else that loads this module needs it.
+        from difflib import get_close_matches
+
         close = get_close_matches(word.lower(), {name.lower(): None for name in styles}, n=1, cutoff=0.75)
         if close:
             name = next(name for name in styles if name.lower() == close[0])

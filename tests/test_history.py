@@ -30,13 +30,14 @@ from seedream_cli.client import Client
 from seedream_cli.commands.status import _row
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
-from seedream_cli.history_rows import SCHEMA
+from seedream_cli.history_rows import _OPERATION, MIGRATIONS
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
 from seedream_cli.naming import Output, fields_of, part_path
 from seedream_cli.output.json import dumped
 from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
+from seedream_cli.prompt_parts import PromptParts
 
 KEY = "sk-test-0123456789"
 
@@ -480,8 +481,33 @@ STRANGE: list[object] = [
     '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "callback_url": 1}',
 ]
 COLUMNS = re.findall(
-    r"^    (\w+) (?:TEXT|REAL|INTEGER)", SCHEMA.partition("CREATE TABLE states")[0], re.MULTILINE
+    r"^(?:    |ALTER TABLE \w+ ADD COLUMN )(\w+) (?:TEXT|REAL|INTEGER)",
+    "".join(re.sub(r"CREATE TABLE states \(.*?\);", "", each, flags=re.DOTALL) for each in MIGRATIONS),
+    re.MULTILINE,
 )
+
+
+def test_every_column_is_known_to_the_test_below() -> None:
+    assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
+
+
+def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO operations "
+            "(id, service, created, output, endpoint, request, status, results, settled) "
+            "VALUES ('op_old', ?, 1.0, '/fox.png', 'x', ?, 'unanswered', '[]', 0)",
+            (SERVICE, '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}'),
+        )
+    history = opened()
+    found = history.find(SERVICE, "op_old")
+    assert found is not None
+    assert (found.parts, found.sidecar) == (None, False)
+    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True)
+    history.record(wished)
+    assert opened().find(SERVICE, "op_old") == wished
 
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))

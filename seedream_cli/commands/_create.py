@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from .. import config
 from ..errors import InvalidOutput, Stopped
 from ..events import Event
-from ..models import GenerationRequest, Operation
+from ..models import MODELS, GenerationRequest, Operation
+from ..prompt_parts import PromptParts
 from ._session import Session
 from ._target import existing, kept, prepare_folder, wanted_output
 
@@ -38,9 +39,13 @@ class Places:
     wait: bool
 
 
-def create(run: Session, request: GenerationRequest, count: int, places: Places) -> None:
+def create(
+    run: Session, request: GenerationRequest, parts: PromptParts | None, count: int, places: Places
+) -> None:
     """Create so many tasks and see them through. What can be refused is refused before the first is sent."""
-    wanted = _wanted(run, request, count, places)
+    wanted = [
+        (replace(operation, parts=parts), where) for operation, where in _wanted(run, request, count, places)
+    ]
     there = {
         operation.id: taken for operation, where in wanted if (taken := _there(operation, where, places))
     }
@@ -134,6 +139,16 @@ def show_requests(run: Session, request: GenerationRequest, count: int) -> None:
     from ..output.json import dumped
 
     base_url = "http://127.0.0.1/sandbox/v1" if run.sandboxed else run.settings.value("base_url")
-    shown = {"method": "POST", "url": f"{base_url}/images/generations", "json": request.body()}
+    row = MODELS.get(request.model)
+    limit = row.prompt_limit if row else None
+    shown = {
+        "method": "POST",
+        "url": f"{base_url}/images/generations",
+        "json": request.body(),
+        "prompt_characters": len(request.prompt),
+        "prompt_limit": limit,
+    }
+    of = f" of {limit}" if limit is not None else ""
+    run.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
     document = {"requests": [shown] * count}
     run.reporter.tell(dumped(document).split("\n"), document)

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InvalidRequest, UsageProblem
 from ..models import MODELS, GenerationRequest, for_editing
+from ..prompt_parts import PromptParts, style_of
 from ._session import Session, read_bytes_of_stdin, read_stdin
 
 _STDIN = ("-", "/dev/stdin")
@@ -23,20 +24,45 @@ class Asked:
     file: Path | None
     literal: bool
     images: tuple[str, ...] = ()
+    details: str | None = None
+    style: str | None = None
 
-    def request(self, run: Session) -> GenerationRequest:
-        """The request, which the model's row allows; its source images are at hand. Raises UsageProblem."""
+    def read(self, run: Session) -> tuple[GenerationRequest, PromptParts | None]:
+        """The request, and what its prompt was joined from, if it was. Raises UsageProblem.
+
+        The request is one that the model's row allows; its source images are at hand.
+        """
         self._refuse_several_readers(run)
         values: dict[str, Any] = {
             name: run.settings.value(name) for name in ("model", "aspect_ratio", "quality", "callback_url")
         }
         if self.images:
             values["model"] = for_editing(values["model"])
-        prompt = self._prompt()
+        parts = self._parts(run)
+        prompt = self._prompt() if parts is None else parts.prompt
         # Before an image is read: most of what is wrong is wrong without it.
         request = GenerationRequest(prompt=prompt, **values, image_urls=("x",) if self.images else ())
         request.validate()
-        return replace(request, image_urls=self._image_urls(run, values["model"]))
+        return replace(request, image_urls=self._image_urls(run, values["model"])), parts
+
+    def _parts(self, run: Session) -> PromptParts | None:
+        if self.details is None and self.style is None:
+            return None
+        details = as_text(self.details).strip() if self.details is not None else None
+        style, name = None, None
+        if self.style is not None:
+            styles = {one.name: one.text for one in run.settings.styles.values()}
+            try:
+                style, name = style_of(as_text(self.style).strip(), styles)
+            except ValueError as error:
+                raise UsageProblem(
+                    f"--style: {error}", code="unknown_style", hint="seedream config list"
+                ) from None
+        subject = self._prompt().strip()
+        if not subject:
+            # Joined to nothing, a style would be the prompt.
+            raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
+        return PromptParts(subject, details, style, name)
 
     def _image_urls(self, run: Session, model: str) -> tuple[str, ...]:
         if not self.images:

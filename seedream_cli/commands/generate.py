@@ -50,6 +50,26 @@ Image = Annotated[
         rich_help_panel=_PICTURE,
     ),
 ]
+Details = Annotated[
+    str | None,
+    typer.Option(
+        "--details",
+        help="Light, colour, mood: joined to the prompt.",
+        metavar="TEXT",
+        show_default=False,
+        rich_help_panel=_PICTURE,
+    ),
+]
+Style = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        help="A style in words, or one of [styles] by name: joined behind prompt and details.",
+        metavar="NAME|TEXT",
+        show_default=False,
+        rich_help_panel=_PICTURE,
+    ),
+]
 Count = Annotated[
     int,
     typer.Option(
@@ -94,6 +114,8 @@ def generate(
     aspect_ratio: AspectRatio = None,
     quality: Quality = None,
     image: Image = None,
+    details: Details = None,
+    style: Style = None,
     callback_url: CallbackUrl = None,
     count: Count = 1,
     output: Output = None,
@@ -130,7 +152,7 @@ def generate(
     with session(options, kind=kind, flags={**picture, **rest}) as run:
         if resume is not None:
             refuse_with_resume(
-                *(prompt, prompt_file, *picture.values(), image),
+                *(prompt, prompt_file, details, style, *picture.values(), image),
                 *(flag or None for flag in (dry_run, skip_existing, count > 1)),
             )
             moved = wanted_output(run, wait=not no_wait) if output is not None else None
@@ -140,10 +162,10 @@ def generate(
             raise UsageProblem("--new-key goes with --resume")
         if overwrite and skip_existing:
             raise UsageProblem("--overwrite and --skip-existing contradict each other")
-        asked = Asked(prompt, prompt_file, is_literal(context), tuple(image or ()))
-        request = asked.request(run)
+        asked = Asked(prompt, prompt_file, is_literal(context), tuple(image or ()), details, style)
+        request, parts = asked.read(run)
         if dry_run:
             show_requests(run, request, count)
             return
         places = Places(overwrite=overwrite, skip_existing=skip_existing, wait=not no_wait)
-        create(run, request, count, places)
+        create(run, request, parts, count, places)
