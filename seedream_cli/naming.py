@@ -242,6 +242,11 @@ def free_name(path: Path, attempt: int) -> Path:
     return path.with_name(cut(stem, NAME_BYTES - len(encoded(tail))) + tail)
 
 
+def sidecar_path(image: Path) -> Path:
+    """What describes the image: ``fox.png`` has ``fox.png.json`` beside it."""
+    return image.with_name(cut(image.name, NAME_BYTES - len(".json")) + ".json")
+
+
 def part_path(target: Path, operation_id: str, number: int) -> Path:
     """The hidden file of the target's folder in which image ``number`` grows."""
     return target.with_name(f".seedream-{safe_value(operation_id)}-{number}.part")

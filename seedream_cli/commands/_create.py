@@ -16,7 +16,7 @@ from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
 from ..prompt_parts import PromptParts
 from ._session import Session
-from ._target import existing, kept, prepare_folder, wanted_output
+from ._target import existing, kept, prepare_folder, refuse_taken_sidecar, wanted_output
 
 if TYPE_CHECKING:
     from ..jobs import Work
@@ -37,6 +37,7 @@ class Places:
     overwrite: bool
     skip_existing: bool
     wait: bool
+    sidecar: bool = False
 
 
 def create(
@@ -44,7 +45,8 @@ def create(
 ) -> None:
     """Create so many tasks and see them through. What can be refused is refused before the first is sent."""
     wanted = [
-        (replace(operation, parts=parts), where) for operation, where in _wanted(run, request, count, places)
+        (replace(operation, parts=parts, sidecar=places.sidecar), where)
+        for operation, where in _wanted(run, request, count, places)
     ]
     there = {
         operation.id: taken for operation, where in wanted if (taken := _there(operation, where, places))
@@ -75,6 +77,8 @@ def _wanted(run: Session, request: GenerationRequest, count: int, places: Places
     where = wanted_output(run, wait=places.wait)
     if where.stdout and count > 1:
         raise InvalidOutput("-o - takes one image: it does not go with --count")
+    if where.stdout and places.sidecar:
+        raise InvalidOutput("--sidecar writes beside a file: it does not go with -o -")
     now = time.time()
     wanted = []
     for number in range(1, count + 1):
@@ -104,6 +108,8 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
         raise InvalidOutput(
             f"{where.shown(str(taken))} exists (--overwrite, --skip-existing)", code="output_exists"
         )
+    if taken is None:
+        refuse_taken_sidecar(where, operation, overwrite=places.overwrite)
     return taken
 
 

@@ -86,6 +86,14 @@ CallbackUrl = Annotated[str | None, described("callback_url", metavar="URL", pan
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Do nothing if the file is there.", rich_help_panel="Output")
 ]
+Sidecar = Annotated[
+    bool,
+    typer.Option(
+        "--sidecar",
+        help="Write FILE.json beside each image: prompt, task, time, digests.",
+        rich_help_panel="Output",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON and send nothing.")]
 Resume = Annotated[
     str | None,
@@ -121,6 +129,7 @@ def generate(
     output: Output = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
+    sidecar: Sidecar = False,
     max_bytes: MaxBytes = None,
     no_wait: NoWait = False,
     timeout: Timeout = None,
@@ -156,7 +165,15 @@ def generate(
                 *(flag or None for flag in (dry_run, skip_existing, count > 1)),
             )
             moved = wanted_output(run, wait=not no_wait) if output is not None else None
-            carry_on(run, resume, output=moved, overwrite=overwrite, new_key=new_key, wait=not no_wait)
+            carry_on(
+                run,
+                resume,
+                output=moved,
+                overwrite=overwrite,
+                new_key=new_key,
+                wait=not no_wait,
+                sidecar=sidecar,
+            )
             return
         if new_key:
             raise UsageProblem("--new-key goes with --resume")
@@ -167,5 +184,5 @@ def generate(
         if dry_run:
             show_requests(run, request, count)
             return
-        places = Places(overwrite=overwrite, skip_existing=skip_existing, wait=not no_wait)
+        places = Places(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
         create(run, request, parts, count, places)
