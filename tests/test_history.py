@@ -27,7 +27,7 @@ from support.tasks import SERVICE, operation, played
 from seedream_cli import jobs
 from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
-from seedream_cli.commands.status import _row
+from seedream_cli.commands._task_list import row_of
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
 from seedream_cli.history_rows import _OPERATION, MIGRATIONS
@@ -549,7 +549,7 @@ def _shown(one: Operation) -> None:
     target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")
     assert target.is_absolute()
     part_path(target, one.id, 1)
-    assert table([_row(one)], width=None)
+    assert table([row_of(one)], width=None)
     json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
     if one.seconds is not None:
         duration(one.seconds)
