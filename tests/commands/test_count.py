@@ -13,6 +13,7 @@ import pytest
 from support.images import png
 from support.program import Program
 from support.raw import Exchange, RawServer, accepted, answer
+from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -168,3 +169,13 @@ class TestCtrlC:
         assert seedream(*shlex.split(second)[1:], "--no-wait").stdout == "task_2\n"
         assert sorted(keys(server))[0] in keys(server)[:2]
         assert len({*keys(server)}) == 2
+
+
+def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(seconds=1, faults=["task-failed=1"]).base_url)
+    with Terminal(seedream, "generate", "fox", "-n", "3", "-o", "fox.png", columns=100) as terminal:
+        terminal.screen_until(lambda screen: "0 of 3 · 3 under way" in screen)
+        done = terminal.result()
+    assert done.exit_code == 3
+    assert len([line for line in done.lines if line.startswith("fox-")]) == 2
+    assert not [line for line in done.lines if "under way" in line]
