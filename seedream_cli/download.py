@@ -103,6 +103,15 @@ class Part:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
+    @property
+    def status(self) -> os.stat_result:
+        """That of the file with all that was written, which moving it does not change."""
+        try:
+            self._open.flush()
+            return os.fstat(self._open.fileno())
+        except OSError as error:
+            raise self._not_saved(error) from None
+
     def write(self, chunk: bytes) -> None:
         try:
             self._open.write(chunk)
@@ -131,6 +140,8 @@ class Part:
         else: raises NotSaved.
         """
         try:
+            # Whoever sees the name sees every byte.
+            self._open.flush()
             os.fsync(self._open.fileno())
             if os.name == "nt":
                 # Windows moves no open file.

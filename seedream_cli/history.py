@@ -12,7 +12,7 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +63,10 @@ class History:
             raise
 
     def close(self) -> None:
-        self._db.close()
+        # A worker that a signal left behind may be writing: the system closes the file then.
+        if self._lock.acquire(timeout=0.2):
+            self._db.close()
+            self._lock.release()
 
     def record(self, operation: Operation) -> Operation:
         """Write the operation as it stands, and return it as it is kept.
@@ -71,21 +74,14 @@ class History:
         Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
         Raises HistoryUnusable when the operation cannot be kept.
         """
-        return self.record_all([operation])[0]
-
-    def record_all(self, operations: Iterable[Operation]) -> list[Operation]:
-        """Write them, all or none, as :meth:`record` does."""
         with self._transaction() as db:
-            return [self._put(db, operation) for operation in operations]
-
-    def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
-        rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-        before = operation_of(rows[0], self._files(operation.id)) if rows else None
-        kept = _merged(before, operation)
-        db.execute(UPSERT, values_of(kept))
-        if before is None or before.status != kept.status:
-            db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
-        db.executemany(UPSERT_FILE, file_values_of(kept))
+            rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
+            before = operation_of(rows[0], self._files(operation.id)) if rows else None
+            kept = _merged(before, operation)
+            db.execute(UPSERT, values_of(kept))
+            if before is None or before.status != kept.status:
+                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
+            db.executemany(UPSERT_FILE, file_values_of(kept))
         return kept
 
     def has_sent(self, operation: Operation) -> bool:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support.forked import Run, Zygote
 from support.images import png
@@ -16,6 +17,10 @@ from support.program import Program, Result
 from support.raw import RawServer, Reply
 
 from seedream_cli.sandbox.server import Sandbox
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Programs inherit what is ignored, as below nohup or in a shell's background: these are to reach them.
 for _name in ("SIGINT", "SIGTERM", "SIGHUP"):

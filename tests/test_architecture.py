@@ -6,13 +6,16 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 from support.program import Program
+from support.project import Project
 
 import seedream_cli
+from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
 
 PACKAGE = Path(seedream_cli.__file__).parent
@@ -60,10 +63,23 @@ NEVER = {
     ("client", "config"),
     ("client", "history"),
 }
+#: What keeps a project in step speaks to the service through `jobs`, and shows nothing: of the output, it
+#: has the cleaning of words from outside.
+OF_SYNC = {
+    *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
+    *("download", "history", "jobs", "output.text", "prompt_parts", "source_images"),
+}
 
 
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@cache
+def statements(path: Path) -> Sequence[ast.Import | ast.ImportFrom]:
+    """Every import of a file, wherever in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imports() -> Iterator[tuple[str, str, str]]:
@@ -71,7 +87,7 @@ def imports() -> Iterator[tuple[str, str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         here = room_of(path)
         depth = len(path.relative_to(PACKAGE).parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(path):
             name = str(path.relative_to(PACKAGE))
             if isinstance(node, ast.Import):
                 for one in node.names:
@@ -107,9 +123,18 @@ def test_rooms_that_have_no_business_with_each_other_stay_apart() -> None:
     assert {(here, there) for _, here, there in imports()} & NEVER == set()
 
 
+def test_sync_asks_only_these_rooms() -> None:
+    asked: set[str] = set()
+    for path in (PACKAGE / "sync").glob("*.py"):
+        for node in statements(path):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                asked |= {node.module} if node.module else {one.name for one in node.names}
+    assert asked <= OF_SYNC
+
+
 def test_commands_do_not_import_each_other() -> None:
     for path in (PACKAGE / "commands").glob("[a-z]*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(path):
             if isinstance(node, ast.ImportFrom) and node.level == 1:
                 names = [node.module or "", *(one.name for one in node.names if not node.module)]
                 assert all(name.startswith("_") for name in names), path.name
@@ -128,7 +153,7 @@ def test_outside_libraries_have_their_rooms() -> None:
 
 def test_the_sandbox_shares_only_the_tables_with_the_client() -> None:
     for path in (PACKAGE / "sandbox").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(path):
             if isinstance(node, ast.ImportFrom) and node.level == 2:
                 assert node.module == "models", path.name
     assert {here for _, here, there in imports() if there == "sandbox"} == {"commands"}
@@ -146,7 +171,7 @@ import json, sys
 from seedream_cli.cli import run
 code = run(sys.argv[1:])
 sys.stdout.flush()
-print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 """
 HEAVY = {
     "httpx",
@@ -195,6 +220,38 @@ def test_a_command_loads_no_more_than_it_needs(
     seedream: Program, start_sandbox: Callable[..., Sandbox], arguments: list[str], allowed: set[str]
 ) -> None:
     seedream.use(start_sandbox().base_url)
+    _, loaded = loaded_by(seedream, *arguments)
+    assert (loaded & HEAVY) - allowed == set()
+    if "sqlite3" not in allowed:
+        assert "seedream_cli.history" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prompt", "exit_code"),
+    [
+        pytest.param(["--check"], "a fox", ExitCode.OK, id="--check"),
+        pytest.param(["--check"], "an owl", ExitCode.DRIFT, id="--check that finds drift"),
+        pytest.param(["--dry-run"], "an owl", ExitCode.OK, id="--dry-run"),
+        pytest.param([], "a fox", ExitCode.OK, id="nothing to do"),
+        pytest.param([], "a {fox}", ExitCode.USAGE, id="an invalid manifest"),
+    ],
+)
+def test_a_sync_that_only_looks_loads_nothing_to_act_with(
+    seedream: Program, arguments: list[str], prompt: str, exit_code: ExitCode
+) -> None:
+    project = Project(seedream, seedream.cwd)
+    project.write('[assets.fox]\nprompt = "a fox"')
+    project.settle()
+    project.replace("a fox", prompt)
+    code, loaded = loaded_by(seedream, "sync", *arguments)
+    assert code == exit_code
+    assert loaded & HEAVY <= {"platformdirs", "tomllib"}
+    rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.workers", "sync.project")
+    assert not loaded & {f"seedream_cli.{room}" for room in rooms}
+
+
+def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:
+    """The exit code of one run of the program, and the modules that it loads."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments],
         capture_output=True,
@@ -203,7 +260,5 @@ def test_a_command_loads_no_more_than_it_needs(
         text=True,
         check=False,
     )
-    loaded = set(json.loads(done.stderr.splitlines()[-1]))
-    assert (loaded & HEAVY) - allowed == set()
-    if "sqlite3" not in allowed:
-        assert "seedream_cli.history" not in loaded
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    return code, set(modules)

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -332,7 +331,6 @@ PIECES = st.lists(
 
 
 # Files are written and read in each example, on a machine that may be busy.
-@hypothesis.settings(deadline=None)
 @given(PIECES | st.binary(max_size=60))
 @example(b"[profiles.default]\nmax_bytes = 0x" + b"f" * 5000)
 @example(b"[defaults]\nmax_bytes = 0x" + b"f" * 5000)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.download import Part, check_folder, describe, sha256_of
+from seedream_cli.download import Part, check_folder, describe, move_file, sha256_of
 from seedream_cli.errors import ExitCode, ImageDamaged, InvalidOutput, NotSaved
 
 posix = pytest.mark.skipif(os.name == "nt", reason="about POSIX file systems")
@@ -211,6 +211,145 @@ def test_a_name_that_was_claimed_in_vain_is_given_back(
     monkeypatch.setattr(os, "replace", refuse(errno.EIO))
     with pytest.raises(NotSaved):
         save(part, folder / "fox.png", png())
+    assert names(folder) == []
+
+
+def put(part: Part, target: Path, image: bytes) -> Path:
+    """Save it under this name or not at all."""
+    with part:
+        part.write(image)
+        part.verify(None)
+        return part.move_to(target, overwrite=False, beside=False)
+
+
+def test_an_image_that_goes_nowhere_else_is_saved_where_it_belongs(folder: Path, part: Part) -> None:
+    assert put(part, folder / "fox.png", png()) == folder / "fox.png"
+    assert names(folder) == ["fox.png"]
+
+
+def test_an_image_that_goes_nowhere_else_leaves_a_taken_name_alone(folder: Path, part: Part) -> None:
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    with pytest.raises(NotSaved, match="is taken") as caught:
+        put(part, folder / "fox.png", png())
+    assert caught.value.code == "taken"
+    assert (folder / "fox.png").read_bytes() == b"mine"
+    assert names(folder) == ["fox.png"]
+
+
+def test_an_image_that_goes_nowhere_else_may_be_there_already(folder: Path, part: Part) -> None:
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(png())
+    assert put(part, folder / "fox.png", png()) == folder / "fox.png"
+    assert names(folder) == ["fox.png"]
+
+
+@posix
+def test_an_image_that_goes_nowhere_else_does_not_follow_a_link(folder: Path, part: Part) -> None:
+    folder.mkdir()
+    (folder / "fox.png").symlink_to(folder / "elsewhere.png")
+    with pytest.raises(NotSaved, match="is taken"):
+        put(part, folder / "fox.png", png())
+    assert names(folder) == ["fox.png"]
+
+
+@posix
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_whoever_sees_the_name_sees_every_byte(folder: Path, part: Part, overwrite: bool) -> None:
+    """Also of what was written last, and is still in a buffer, where the run is killed right behind."""
+    with part:
+        part.write(b"a small file")
+        part.move_to(folder / "lock", overwrite=overwrite)
+        assert (folder / "lock").read_bytes() == b"a small file"
+
+
+@posix
+def test_what_is_known_of_a_part_is_true_of_the_file(folder: Path, part: Part) -> None:
+    with part:
+        part.write(png())
+        status = part.status
+        part.move_to(folder / "fox.png", overwrite=True)
+    moved = (folder / "fox.png").stat()
+    assert (status.st_ino, status.st_size, status.st_mtime_ns) == (
+        moved.st_ino,
+        len(png()),
+        moved.st_mtime_ns,
+    )
+
+
+# Another name for a file that is there
+
+
+def test_a_file_is_moved_to_a_folder_that_is_made(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    move_file(folder / "fox.png", folder / "a" / "b" / "fox.png")
+    assert names(folder) == ["a"]
+    assert (folder / "a" / "b" / "fox.png").read_bytes() == b"mine"
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_is_moved_where_there_are_no_hard_links(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    move_file(folder / "fox.png", folder / "cat.png")
+    assert names(folder) == ["cat.png"]
+    (folder / "fox.png").write_bytes(b"another")
+    with pytest.raises(NotSaved, match="is taken"):
+        move_file(folder / "fox.png", folder / "cat.png")
+    assert (folder / "cat.png").read_bytes() == b"mine"
+    assert (folder / "fox.png").read_bytes() == b"another"
+
+
+def test_a_file_is_not_moved_over_another_one(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    # The same bytes are no reason: one of the files would be gone.
+    (folder / "cat.png").write_bytes(b"mine")
+    with pytest.raises(NotSaved, match="is taken") as caught:
+        move_file(folder / "fox.png", folder / "cat.png")
+    assert caught.value.code == "taken"
+    assert names(folder) == ["cat.png", "fox.png"]
+
+
+@posix
+def test_a_move_that_was_killed_halfway_is_finished(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    os.link(folder / "fox.png", folder / "cat.png")
+    move_file(folder / "fox.png", folder / "cat.png")
+    assert names(folder) == ["cat.png"]
+    assert (folder / "cat.png").read_bytes() == b"mine"
+
+
+@posix
+def test_a_file_that_cannot_be_moved_stays_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As between two file systems, which a folder of a project can be on."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    folder.mkdir()
+    (folder / "fox.png").write_bytes(b"mine")
+    with pytest.raises(NotSaved, match="cannot be moved") as caught:
+        move_file(folder / "fox.png", folder / "cat.png")
+    assert caught.value.code == "cannot_write"
+    assert names(folder) == ["fox.png"]
+
+
+def test_a_file_that_is_not_there_cannot_be_moved(folder: Path) -> None:
+    folder.mkdir()
+    with pytest.raises(NotSaved, match="cannot be moved"):
+        move_file(folder / "fox.png", folder / "cat.png")
     assert names(folder) == []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
 from support.images import png
-from support.program import Program, hint
+from support.program import Program, Result, hint
+from support.project import Project
 from support.raw import RawServer, accepted, answer, success
 
 from seedream_cli.errors import PRECEDENCE, ExitCode
@@ -174,16 +176,42 @@ def test_9_an_image_larger_than_is_wanted(seedream: Program, sandbox: Sandbox) -
     assert list(seedream.cwd.iterdir()) == []
 
 
+@pytest.mark.parametrize("left", ["new", "edited", "orphan"])
+def test_10_drift_that_the_commands_in_the_messages_settle(
+    forked: Callable[..., Result], seedream: Program, sandbox: Sandbox, left: str
+) -> None:
+    project = Project(forked, seedream.cwd)
+    project.write('[assets.fox]\nprompt = "a fox"\n[assets.owl]\nprompt = "an owl"\n')
+    project.settle()
+    if left == "new":
+        project.replace("an owl", 'a new owl"\n[assets.wolf]\nprompt = "a wolf')
+    elif left == "edited":
+        (project.folder / "owl.png").write_bytes(png(shade=200))
+    else:
+        project.write('[assets.fox]\nprompt = "a fox"\n')
+    done = project("--check", "--json")
+    assert done.exit_code == ExitCode.DRIFT
+    # What was edited is for a person to judge: `sync` says how.
+    for _ in range(2 if left == "edited" else 1):
+        words = shlex.split(done.document["error"]["hint"])
+        done = forked(*words[1:], "--json")
+    assert done.exit_code == ExitCode.OK
+    assert project("--check").exit_code == ExitCode.OK
+
+
 def test_the_next_command_repeats_the_choice_of_service(
     seedream: Program, start_raw: Callable[..., RawServer]
 ) -> None:
     server = start_raw(accepted("-t 1"), success({"status": "queued"}))
     (seedream.cwd / "key").write_text("sk-0123456789\n")
     chosen = ["--base-url", server.base_url, "--api-key-file", "key"]
-    done = seedream("generate", "fox", "--timeout", "0", *chosen)
+    done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5", *chosen)
     assert done.exit_code == ExitCode.PENDING
     assert hint(done) == ["download", *chosen, "--", "-t 1"]
-    assert seedream(*hint(done), env={"SEEDREAM_TIMEOUT": "0"}).exit_code == ExitCode.PENDING
+    assert (
+        seedream(*hint(done), env={"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}).exit_code
+        == ExitCode.PENDING
+    )
     assert server.requests[-1].path == "/v1/images/status/-t%201"
 
 

@@ -161,6 +161,35 @@ def test_the_newest_come_first_and_may_be_limited(opened: Open, tmp_path: Path) 
     assert found == ["op_twin0000", "op_00000002", "op_00000001"]
 
 
+def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    given: list[tuple[str, str, str, float]] = [
+        ("op_1", SERVICE, "key-1", 100.0),
+        ("op_2", SERVICE, "key-1", 300.0),
+        ("op_3", SERVICE, "key-2", 400.0),
+        ("op_4", "another.test", "key-1", 500.0),
+        ("op_5", SERVICE, "key-1", 200.0),
+    ]
+    for name, service, key, created in given:
+        history.record(operation(tmp_path, id=name, service=service, idempotency_key=key, created=created))
+    assert [one.id for one in history.with_key(SERVICE, "key-1")] == ["op_2", "op_5", "op_1"]
+    assert history.with_key(SERVICE, "key-3") == []
+
+
+def test_what_is_found_by_its_key_has_its_files_and_its_end(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    done = operation(
+        tmp_path,
+        task_id="task_1",
+        status=Status.GONE,
+        error_code="image_refused",
+        error_message="the image's host answered with HTTP 404",
+        files=(saved(tmp_path),),
+    )
+    history.record(done)
+    assert history.with_key(SERVICE, "key-1") == [done]
+
+
 def test_one_state_may_be_asked_for_in_any_case(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for number, word in enumerate(("completed", "failed", "Completed")):

@@ -6,18 +6,32 @@ import importlib.metadata
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from faults import table as faults
 from faults.test_random_runs import HOMES, TESTS
-from support.program import Program
+from support.needs import program
+from support.program import Program, Result
+from support.project import Project
 
 import seedream_cli
-from seedream_cli.errors import ExitCode
+from seedream_cli.errors import PRECEDENCE, ExitCode
 from seedream_cli.models import ASPECT_RATIOS, MODELS
 from seedream_cli.naming import FIELDS
+from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.settings import KEYS
+from seedream_cli.sync.items import State
+from seedream_cli.sync.manifest import load
+from seedream_cli.sync.reading import ASSET_KEYS
+from seedream_cli.sync.wanted import DEFAULT_PATH
+from seedream_cli.sync.wanted import FIELDS as FIELDS_OF_PATHS
+
+Forked = Callable[..., Result]
 
 ROOT = Path(seedream_cli.__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,8 +50,13 @@ def test_its_exit_codes_are_the_programs() -> None:
     assert table == [[str(int(code)), code.label, code.when.replace("`", "")] for code in ExitCode]
 
 
-def test_the_helps_exit_codes_are_the_programs(seedream: Program) -> None:
-    shown = " ".join(seedream("--help").stdout.split())
+def test_its_order_of_exit_codes_is_the_programs() -> None:
+    [said] = re.findall(r"in the order ([\d,\s]+) is returned", README)
+    assert [int(code) for code in said.split(",")] == [code for code in PRECEDENCE if code != ExitCode.OK]
+
+
+def test_the_helps_exit_codes_are_the_programs(forked: Forked) -> None:
+    shown = " ".join(forked("--help").stdout.split())
     for code in ExitCode:
         assert f"{int(code)} {code.label}" in shown
 
@@ -88,6 +107,184 @@ def test_its_two_commands_are_marked_for_ci() -> None:
         assert command.startswith("python3 -m venv .venv && ")
 
 
+def section(heading: str) -> str:
+    """The text below a heading, as far as the next one of its rank or above."""
+    text = README[README.index(f"\n{heading}\n") + 1 :]
+    rank = heading.partition(" ")[0]
+    return re.split(rf"\n#{{2,{len(rank)}}} ", text)[0]
+
+
+OF_SYNC = section("## Images as build artefacts")
+[MANIFEST] = re.findall(r"```toml\n(.*?)```", OF_SYNC, re.DOTALL)
+CHECK, GITHUB, GITLAB, KUBERNETES, KUBERNETES_MERGE = re.findall(r"```yaml\n(.*?)```", OF_SYNC, re.DOTALL)
+
+
+@pytest.fixture
+def project(forked: Forked, seedream: Program) -> Project:
+    """What README's manifest is about."""
+    project = Project(forked, seedream.cwd)
+    project.write(MANIFEST)
+    (project.folder / "prompts").mkdir()
+    (project.folder / "prompts" / "badge.md").write_text("A badge, {look}\n", encoding="utf-8")
+    return project
+
+
+def test_its_manifest_has_the_images_that_it_says(project: Project) -> None:
+    images = [image.wanted.path("png") for image in load(project.manifest).images()]
+    assert sorted(images) == sorted(re.findall(r"\S+\.png", MANIFEST))
+
+
+def test_its_keys_and_fields_of_manifests_are_the_programs() -> None:
+    [said] = re.findall(r"^An asset has .*?\.$", OF_SYNC, re.DOTALL | re.MULTILINE)
+    keys, fields = said.split("Paths begin")
+    assert tuple(re.findall("`([a-z_]+)`", keys)) == ASSET_KEYS
+    assert set(re.findall(r"`\{([a-z]+)\}`", fields)) == set(FIELDS_OF_PATHS)
+    assert f"The default is `{DEFAULT_PATH}`" in said
+
+
+def test_its_states_are_the_programs() -> None:
+    assert [row[0] for row in rows("state")] == list(State)
+
+
+def test_its_document_of_sync_has_the_fields_that_the_program_prints(project: Project) -> None:
+    [said] = re.findall(r"`sync` prints `\{(.*?)\}`", README, re.DOTALL)
+    document = project("--dry-run", "--json").document
+    assert [name.strip('"') for name in said.split(", ")] == list(document)
+    for name in ("state", "action", "done", "error"):
+        assert name in document["images"][0]
+
+
+def test_git_takes_its_line_for_the_lock(project: Project) -> None:
+    [line] = re.findall(r"```gitattributes\n(.*?)```", OF_SYNC, re.DOTALL)
+    (project.folder / ".gitattributes").write_text(line, encoding="utf-8")
+    git = [program("git"), "-C", str(project.folder)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    told = subprocess.run(
+        [*git, "check-attr", "merge", project.lock_file.name], check=True, capture_output=True, text=True
+    )
+    assert told.stdout == "seedream.lock: merge: union\n"
+
+
+def test_its_command_prints_where_the_manifests_schema_is() -> None:
+    [command] = re.findall(r"^python -c .*$", OF_SYNC, re.MULTILINE)
+    words = shlex.split(command)
+    printed = subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True, text=True).stdout
+    schema = json.loads(Path(printed.strip()).read_text(encoding="utf-8"))
+    assert set(schema["$defs"]["asset"]["properties"]) == set(ASSET_KEYS)
+
+
+def scripts(recipe: str) -> list[str]:
+    """The shell scripts in a recipe's YAML, in their order."""
+    found: list[str] = []
+    block = listed = -1
+    for line in recipe.splitlines():
+        depth, text = len(line) - len(line.lstrip()), line.strip()
+        if block >= 0 and depth > block:
+            found[-1] += f"{text}\n"
+        elif text in ("- run: |", "- |"):
+            # A key's block ends where the next key of the same item begins.
+            block, listed = depth + (2 if "run" in text else 0), -1
+            found.append("")
+        elif text.startswith("- run: "):
+            block = listed = -1
+            found.append(f"{text.removeprefix('- run: ')}\n")
+        elif text == "script:":
+            block, listed = -1, depth
+            found.append("")
+        elif listed >= 0 and depth > listed and text.startswith("- "):
+            found[-1] += f"{text.removeprefix('- ')}\n"
+        elif not text.startswith("#"):
+            block = listed = -1
+    return found
+
+
+def calls(script: str) -> list[list[str]]:
+    """The program's calls in a recipe's script, as their words."""
+    lines = [line.split(" > ")[0] for line in script.splitlines() if line.startswith("seedream ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def github() -> Iterator[dict[str, str]]:
+    [indices] = re.findall(r"index: \[(.*)\]", GITHUB)
+    assert "CI_NODE_INDEX: ${{ matrix.index }}\n" in GITHUB
+    assert "CI_NODE_TOTAL: ${{ strategy.job-total }}\n" in GITHUB
+    for index in indices.split(", "):
+        yield {"CI_NODE_INDEX": index, "CI_NODE_TOTAL": str(len(indices.split(", ")))}
+
+
+def gitlab() -> Iterator[dict[str, str]]:
+    [total] = map(int, re.findall(r"parallel: (\d+)", GITLAB))
+    for index in range(total):
+        yield {"CI_NODE_INDEX": str(index + 1), "CI_NODE_TOTAL": str(total)}
+
+
+def kubernetes() -> Iterator[dict[str, str]]:
+    [total] = map(int, re.findall(r"completions: (\d+)", KUBERNETES))
+    [(name, value)] = re.findall(r'- name: (SEEDREAM_SHARD_\w+)\n +value: "(.*)"', KUBERNETES)
+    for index in range(total):
+        yield {"JOB_COMPLETION_INDEX": str(index), name: value}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "environments"),
+    [
+        pytest.param(GITHUB, github, id="GitHub"),
+        pytest.param(GITLAB, gitlab, id="GitLab"),
+        pytest.param(KUBERNETES, kubernetes, id="Kubernetes"),
+    ],
+)
+def test_the_machines_of_its_recipes_share_the_images_out(
+    project: Project, forked: Forked, recipe: str, environments: Callable[[], Iterator[dict[str, str]]]
+) -> None:
+    [words] = calls(scripts(recipe)[0])
+    found = []
+    for environment in environments():
+        done = forked(*words, "--dry-run", "--json", env=environment)
+        assert done.exit_code == 0, environment
+        found += [(image["name"], image["number"]) for image in done.document["images"]]
+    assert sorted(found) == [image.key for image in load(project.manifest).images()]
+
+
+def test_the_machines_of_its_recipes_do_the_same() -> None:
+    """So that trying one of them tells of all."""
+    assert scripts(GITLAB) == scripts(GITHUB)
+    [script] = scripts(KUBERNETES)
+    there = "/images/shard-$JOB_COMPLETION_INDEX"
+    assert script.replace(there, "shard-$CI_NODE_INDEX").endswith(f"cd project\n{scripts(GITHUB)[0]}")
+    assert 'command: ["sh", "merge-shards.sh", ".."]' in KUBERNETES_MERGE
+
+
+def test_its_recipe_for_many_machines_ends_in_step(
+    project: Project, seedream: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    [merging] = re.findall(r"```sh\n(set -e\n.*?)```", OF_SYNC, re.DOTALL)
+    (project.folder / "merge-shards.sh").write_text(merging, encoding="utf-8")
+    shard, merge = scripts(GITHUB)
+    machines = [Program(tmp_path / f"machine-{number}") for number, _ in enumerate(github())]
+    for machine in machines:
+        shutil.copytree(project.folder, machine.cwd, dirs_exist_ok=True)
+    for machine, environment in zip(machines, github(), strict=True):
+        machine.use(sandbox.base_url)
+        done = machine.shell(f"set -e\n{shard}", env=environment)
+        assert done.exit_code == 0, done.stderr
+        [handed_over] = machine.cwd.glob("shard-*.tar")
+        shutil.move(handed_over, project.folder)
+    # What `sh` starts is to be the program too.
+    done = seedream.shell(f"set -e\nexport -f seedream\n{merge.replace('sh ', 'bash ', 1)}")
+    assert done.exit_code == 0, done.stderr
+    assert len(project.lock_file.read_text(encoding="utf-8").splitlines()) == len(project.lock) == 3
+    assert sum(request.method == "POST" for request in sandbox.requests) == 3
+
+
+def test_its_check_of_pull_requests_needs_no_key(project: Project) -> None:
+    [words] = calls(scripts(CHECK)[0])
+    assert words[0] == "sync"
+    project.settle()
+    assert project(*words[1:]).exit_code == 0
+    project.replace("red fox", "grey fox")
+    assert project(*words[1:]).exit_code == 10
+
+
 def commands() -> list[list[str]]:
     """Every call of the program in README's shell blocks, as its words."""
     found = []
@@ -99,18 +296,18 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_its_examples_are_commands_and_options_that_exist(seedream: Program, words: list[str]) -> None:
+def test_its_examples_are_commands_and_options_that_exist(forked: Forked, words: list[str]) -> None:
     """Asked for help behind its other words, a call is parsed as far as an unknown option would be met."""
-    done = seedream(*words[: 2 if words[0] == "config" else 1], "--help")
+    done = forked(*words[: 2 if words[0] == "config" else 1], "--help")
     assert done.exit_code == 0
     for option in (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)):
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), option
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["status"], ["download"], ["sandbox"]])
-def test_help_begins_with_examples(seedream: Program, command: list[str]) -> None:
-    shown = seedream(*command, "-h").stdout
-    assert shown == seedream(*command, "--help").stdout
+@pytest.mark.parametrize("command", [[], ["generate"], ["status"], ["download"], ["sync"], ["sandbox"]])
+def test_help_begins_with_examples(forked: Forked, command: list[str]) -> None:
+    shown = forked(*command, "-h").stdout
+    assert shown == forked(*command, "--help").stdout
     assert " ".join(["seedream", *command]) in shown.split("╭")[0].split("Usage:")[1].partition("\n")[2]
 
 

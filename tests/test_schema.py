@@ -10,17 +10,23 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.program import Program
+from support.program import Program, Result
+from support.project import Project
 from support.raw import RawServer, answer
 
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.sync import life, run
+from seedream_cli.sync.items import Action, State
+
+
+def written() -> Any:
+    return json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
 def schema() -> Draft202012Validator:
-    document = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
-    Draft202012Validator.check_schema(document)
-    return Draft202012Validator(document)
+    Draft202012Validator.check_schema(written())
+    return Draft202012Validator(written())
 
 
 @pytest.fixture
@@ -38,6 +44,10 @@ TASK = {
     *("source_images", "files", "cost", "request_id", "seconds", "error"),
 }
 FILE = {"path", "sha256", "bytes", "media_type", "width", "height"}
+IMAGE = {
+    *("name", "number", "state", "action", "done", "path", "task_id", "sha256", "bytes", "cost", "seconds"),
+    "error",
+}
 ERROR = {"code", "exit_code", "message", "detail", "hint", "http_status", "request_id", "task_id"}
 
 
@@ -114,6 +124,133 @@ def test_of_commands_without_tasks(seedream: Program, check: Check, arguments: l
 
 def test_of_a_dry_run(seedream: Program, check: Check) -> None:
     check(seedream("generate", "fox", "--dry-run", "--json").document)
+
+
+SETTLED = '[assets.fox]\nprompt = "a fox"\n'
+#: With this one more, not everything is in step any more.
+NEW = '[assets.owl]\nprompt = "an owl"\ncount = 2\n'
+
+
+@pytest.fixture
+def project(forked: Callable[..., Result], seedream: Program) -> Project:
+    """Of its images, one is in step and two are new."""
+    project = Project(forked, seedream.cwd)
+    project.write(SETTLED)
+    project.settle()
+    project.write(SETTLED + NEW)
+    return project
+
+
+def counts(**some: int) -> dict[str, int]:
+    return {state: some.get(state, 0) for state in State}
+
+
+def test_of_sync(project: Project, sandbox: Sandbox, check: Check) -> None:
+    document = project("--json").document
+    check(document)
+    assert set(document) == {"manifest", "lock", "to_pay", "counts", "images", "error"}
+    assert [document["manifest"], document["lock"]] == [str(project.manifest), str(project.lock_file)]
+    assert document["to_pay"] == 2
+    assert document["counts"] == counts(ok=1, new=2)
+    fox, first, second = document["images"]
+    assert set(fox) == set(first) == IMAGE
+    assert [fox["done"], first["done"]] == [None, "generated"]
+    assert second["path"] == str(project.folder / "owl-2.png")
+    assert second["sha256"] == project.sha256("owl-2.png")
+    assert second["bytes"] == (project.folder / "owl-2.png").stat().st_size
+    check(project("--json").document)
+
+
+@pytest.mark.parametrize(("option", "exit_code"), [("--dry-run", 0), ("--check", 10)])
+def test_of_a_plan_of_sync(project: Project, check: Check, option: str, exit_code: int) -> None:
+    done = project(option, "--json")
+    assert done.exit_code == exit_code
+    check(done.document)
+    assert [image["state"] for image in done.document["images"]] == ["ok", "new", "new"]
+
+
+@pytest.mark.parametrize(("options", "exit_code"), [(["--frozen"], 10), (["--max", "1"], 2)])
+def test_of_a_sync_that_would_pay_too_much(
+    project: Project, check: Check, options: list[str], exit_code: int
+) -> None:
+    done = project(*options, "--json")
+    assert done.exit_code == done.document["error"]["exit_code"] == exit_code
+    check(done.document)
+
+
+def test_of_a_sync_of_which_part_fails(
+    project: Project, seedream: Program, start_sandbox: Callable[..., Sandbox], check: Check
+) -> None:
+    seedream.use(start_sandbox(seconds=0, faults=["task-failed=1"]).base_url)
+    (project.folder / "fox.png").write_bytes(b"edited")
+    done = project("--json")
+    assert done.exit_code == 3
+    check(done.document)
+    [failed] = [image for image in done.document["images"] if image["error"]]
+    assert set(failed["error"]) == ERROR
+    assert failed["error"]["exit_code"] == 3
+    assert done.document["counts"] == counts(edited=1, new=2)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "problems"),
+    [
+        ('[assets.fox]\nprompt = "a {fox}"', 1),
+        ('[assets.fox]\nprompt = "a fox"\ncuont = 2\n[asets]', 2),
+        ("[assets.fox", 1),
+    ],
+)
+def test_of_an_invalid_manifest(project: Project, check: Check, manifest: str, problems: int) -> None:
+    project.write(manifest)
+    done = project("--json")
+    assert done.exit_code == 2
+    check(done.document)
+    assert done.document["images"] == []
+    assert set(done.document["error"]) == {*ERROR, "problems"}
+    assert len(done.document["error"]["problems"]) == problems
+
+
+def test_of_an_invalid_lock(project: Project, check: Check) -> None:
+    project.lock_file.write_text("{}\nnonsense\n", encoding="utf-8")
+    document = project("--json").document
+    check(document)
+    assert {problem["line"] for problem in document["error"]["problems"]} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nope"], ["--shard", "3/2"], ["--check", "--force"], ["nowhere.toml"], ["--only", "nobody"]],
+)
+def test_of_a_usage_error_of_sync(project: Project, check: Check, arguments: list[str]) -> None:
+    done = project(*arguments, "--json")
+    assert done.exit_code == 2
+    check(done.document)
+    assert done.document["images"] == []
+    assert set(done.document["error"]) == ERROR
+
+
+def test_no_field_of_sync_can_be_renamed(project: Project, schema: Draft202012Validator) -> None:
+    plan = project("--check", "--json").document
+    project.write(SETTLED + "unknown = 1")
+    refused = project("--json").document
+    places = [(plan, plan), (plan, plan["counts"]), *((plan, image) for image in plan["images"])]
+    places += [(refused, refused["error"]), (refused, refused["error"]["problems"][0])]
+    for document, place in places:
+        for name in list(place):
+            renamed = {f"{name}_": place.pop(name)}
+            place |= renamed
+            assert not schema.is_valid(document), name
+            place[name] = place.pop(f"{name}_")
+            assert schema.is_valid(document), name
+
+
+def test_its_words_are_the_programs() -> None:
+    schema = written()
+    image, numbers = schema["$defs"]["image"]["properties"], schema["properties"]["counts"]
+    assert schema["$defs"]["state"]["enum"] == numbers["required"] == list(State)
+    assert image["action"]["enum"] == list(Action)
+    done = {life.GENERATED, life.RESUMED, life.FETCHED, life.COPIED, *run._DONE.values(), None}
+    assert set(image["done"]["enum"]) == done
 
 
 def test_serves_json_tools(seedream: Program, sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -823,3 +824,146 @@ def test_socks_takes_no_host_that_is_longer_than_its_length_can_be() -> None:
 def test_any_reply_to_socks_at_all_is_a_connection_or_a_refusal(data: bytes) -> None:
     with suppress(httpcore.ProxyError, httpcore.ReadError):
         socks.connect(Bytes(b"\x05" + data), "a", 1, (b"ada", b"secret"), 10.0)
+
+
+# Breaking off, which is how one thread ends the waits of others
+
+
+def half(exchange: Exchange) -> None:
+    """The beginning of an answer, and then nothing."""
+    exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    exchange.closed.wait(30)
+
+
+def never(exchange: Exchange) -> None:
+    exchange.closed.wait(30)
+
+
+@contextmanager
+def waiting_calls(client: Client, server: RawServer, count: int) -> Iterator[list[BaseException]]:
+    """So many threads that wait for an answer; what each call ended with, once the block is left."""
+    ended: list[BaseException] = []
+
+    def call(number: int) -> None:
+        try:
+            client.task(f"task_{number}", seconds=30)
+        except BaseException as error:
+            ended.append(error)
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(count)]
+    for caller in callers:
+        caller.start()
+    deadline = time.monotonic() + 20
+    while len(server.requests) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    yield ended
+    for caller in callers:
+        caller.join(timeout=20)
+        assert not caller.is_alive()
+
+
+@pytest.mark.parametrize("reply", [half, never])
+def test_breaking_off_ends_every_wait_of_other_threads(
+    start_raw: StartRaw, reply: Callable[[Exchange], None]
+) -> None:
+    server = start_raw(reply)
+    client = Client(server.base_url, KEY)
+    with waiting_calls(client, server, 4) as ended:
+        client.break_off()
+    assert [type(error) for error in ended] == [Unreachable] * 4
+    client.close()
+
+
+def test_breaking_off_ends_the_wait_for_an_image(start_raw: StartRaw) -> None:
+    begun = threading.Event()
+
+    def half_an_image(exchange: Exchange) -> None:
+        exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + bytes(300_000))
+        exchange.closed.wait(30)
+
+    server = start_raw(half_an_image)
+    client = Client(server.base_url, KEY)
+    ended: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            with client.stream(f"{server.origin}/1.png", seconds=30) as image:
+                for _ in image.chunks:
+                    begun.set()
+        except BaseException as error:
+            ended.append(error)
+
+    fetching = threading.Thread(target=fetch)
+    fetching.start()
+    assert begun.wait(20)
+    client.break_off()
+    fetching.join(timeout=20)
+    assert not fetching.is_alive()
+    assert [type(error) for error in ended] == [Unreachable]
+    client.close()
+
+
+def test_once_broken_off_no_call_is_answered(start_raw: StartRaw) -> None:
+    """Whoever was between two calls then does not begin another one for long."""
+    server = start_raw(half)
+    client = Client(server.base_url, KEY)
+    client.break_off()
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            client.task("task_1", seconds=30)
+    client.close()
+
+
+def test_an_idle_connection_that_is_kept_alive_is_broken_off_too(start_raw: StartRaw) -> None:
+    def twice(exchange: Exchange) -> None:
+        body = b'{"code": 0, "data": {"task_id": "task_1", "status": "queued"}}'
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+        exchange.connection.sendall(head + body)
+        # The connection stays open, for a next request that never comes.
+        left.append(exchange.connection.recv(1))
+
+    left: list[bytes] = []
+    server = start_raw(twice)
+    client = Client(server.base_url, KEY)
+    assert client.task("task_1").status == "queued"
+    client.break_off()
+    with pytest.raises(Unreachable):
+        client.task("task_1", seconds=5)
+    client.close()
+    deadline = time.monotonic() + 20
+    while not left:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert left[0] == b""
+
+
+def test_breaking_off_with_nothing_open_is_no_problem(start_raw: StartRaw) -> None:
+    client = Client(start_raw(answer(200)).base_url, KEY)
+    client.break_off()
+    client.break_off()
+    client.close()
+    client.break_off()
+
+
+def test_breaking_off_reaches_through_tls(trust: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection beneath is ended; TLS is not asked."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(trust.certificate))
+    server = RawServer([half])
+    with server, Front(trust, server.port) as front:
+        client = Client(f"https://127.0.0.1:{front.port}/v1", KEY)
+        with waiting_calls(client, server, 2) as ended:
+            client.break_off()
+        assert [type(error) for error in ended] == [Unreachable] * 2
+        client.close()
+
+
+def test_a_connection_that_nobody_needs_any_more_is_forgotten() -> None:
+    """A client that makes many must not hold on to each."""
+    connections = Connections()
+    deadline = Deadline(connections)
+    kept = transport._Stream(SlowStream(), deadline)
+    for _ in range(10):
+        transport._Stream(SlowStream(), deadline)
+    gc.collect()
+    assert list(connections._open) == [kept]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import config
-from ..errors import InvalidOutput, Stopped
+from ..errors import InvalidOutput
 from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
 from ..prompt_parts import PromptParts
@@ -117,27 +117,30 @@ def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bo
     from .. import jobs
 
     outputs = {operation.id: where for operation, where in todo}
-    operations = [operation for operation, _ in todo]
-    for operation in operations:
-        # What has to be kept of it besides the history, before any is recorded.
-        work.bodies.of(operation)
-    # All are on disk before the first is sent: whatever happens then, each has a name to come back to.
-    operations = run.history.record_all(operations)
-    run.expect(operations)
 
     def live(shared: Work, operation: Operation) -> Generator[Event, None, None]:
-        own = replace(shared, output=outputs[operation.id])
-        return jobs.generate(own, operation, wait=wait, unsent=True)
+        return jobs.generate(replace(shared, output=outputs[operation.id]), operation, wait=wait)
 
-    several = jobs.Several(work, operations, live, break_off=run.client.break_off, shield=run.stop.shield)
+    several = jobs.Several(
+        work,
+        [operation for operation, _ in todo],
+        live,
+        break_off=run.client.break_off,
+        shield=run.stop.shield,
+    )
     run.observe = several.observe
-    run.reporter.expect(len(operations))
+    run.reporter.expect(len(todo))
     try:
         run.report(several.events())
-    except Stopped:
-        for event in several.late:
+    except Exception:
+        # What was done by then is told all the same, and so is the way back to all that has begun.
+        for event in several.untold:
             run.take(event)
+        run.expect(several.under_way.values())
         raise
+    finally:
+        if left := len(several.not_begun):
+            run.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
 
 
 def show_requests(run: Session, request: GenerationRequest, count: int) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Drift, ExitCode, ProblemsFound
+from ..errors import Drift, ExitCode, ProblemsFound, UsageProblem
 from ..events import Exchange, FellShort, Landed, OfImage
+from ..models import Operation
 from ..output import github
 from ..output.plain import total_cost
 from ..output.report import Failure
@@ -34,6 +35,7 @@ class SyncReport:
         self._manifest = manifest
         self._plan = plan
         self._options = options
+        self._items = {item.label: item for item in plan.items}
         self._landed: dict[str, Landed] = {}
         self._fallen: dict[str, Failure] = {}
         self._not_begun = 0
@@ -65,18 +67,31 @@ class SyncReport:
         for item in items:
             self._annotate(item, f"{item.label} is {item.state}")
         whole = len(self._plan.items)
+        # Orphans stay, however often sync is run without it.
+        prunes = all(item.state == State.ORPHAN for item in items)
         return Drift(
             f"{len(items)} of {whole} images are not in step with {self._manifest.path}: {self._counts()}",
-            hint=self.again,
+            hint=self.command("--prune", *self._options) if prunes else self.again,
         )
 
     def frozen(self) -> Drift:
         items = self._plan.of(Action.GENERATE)
         for item in items:
             self._annotate(item, f"{item.label} is {item.state}")
-        return Drift(
-            f"{_tasks(self._plan.to_pay)} would have to be paid for: {_some(items)}", hint=self.again
+        self._tell_document()
+        paid = _tasks(self._plan.to_pay)
+        return Drift(f"{paid} would have to be paid for: {_some(items)}", hint=self.again)
+
+    def too_many(self, most: int) -> UsageProblem:
+        self._tell_document()
+        return UsageProblem(
+            f"{_tasks(self._plan.to_pay)} would be paid for, and --max allows {most}",
+            code="spending_cap",
+            hint=self.command("--dry-run", *self._options),
         )
+
+    def _tell_document(self) -> None:
+        self._run.reporter.tell([], self._document())
 
     # The run
 
@@ -93,21 +108,21 @@ class SyncReport:
             reporter.fell(told.label)
             failure = Failure(told.error, told.operation, self._hint(told), about=told.label)
             self._fallen[told.label] = failure
-            item = next(item for item in self._plan.items if item.label == told.label)
-            self._annotate(item, f"{told.label}: {told.error.message}")
+            self._annotate(self._items[told.label], f"{told.label}: {told.error.message}")
             self._run.fell_short(failure)
 
-    def stopped(self, tasks: int) -> str:
-        """What to say where a signal ended the run."""
-        if tasks == 0:
+    def stopped(self, under_way: Sequence[Operation]) -> str:
+        """What to say where a signal ended the run while these tasks were under way."""
+        if not under_way:
             return "stopped; nothing is lost"
-        return f"stopped; {tasks} task{'s go' if tasks > 1 else ' goes'} on at the service, nothing is lost"
+        goes = "task goes" if len(under_way) == 1 else "tasks go"
+        return f"stopped; {len(under_way)} {goes} on at the service, nothing is lost"
 
     def close(self, not_begun: int = 0) -> None:
         """The end of the answer, and what is left to do."""
         self._not_begun = not_begun
         self._tell_what_is_left()
-        self._run.reporter.tell([], self._document())
+        self._tell_document()
         closing = self._closing()
         self._run.reporter.say(closing)
         rows = [
@@ -124,7 +139,7 @@ class SyncReport:
         orphans = [item for item in self._plan.of(Action.NOTHING) if item.state == State.ORPHAN]
         if orphans:
             self._run.reporter.notice(
-                f"{_some(orphans)}: in the lock and not in the manifest ({self.command('--prune')})"
+                f"{_some(orphans)}: in the lock and not in the manifest ({self._with('--prune')})"
             )
         if edited:
             for item in edited:
@@ -133,9 +148,13 @@ class SyncReport:
             error = Drift(
                 f"{_some(edited, paths=True)} {what}: --accept takes it, --force overwrites it",
                 code="edited",
-                hint=self.command("--accept"),
+                hint=self._with("--accept"),
             )
             self._run.fell_short(Failure(error, None, error.hint))
+
+    def _with(self, option: str) -> str:
+        """This run again, over the same images, with this option instead of those that did not help."""
+        return self.command(option, *(word for word in self._options if word not in ("--force", "--accept")))
 
     def _hint(self, told: FellShort) -> str | None:
         commands = [remedy] if (remedy := self._run.remedy(told.error)) else []
@@ -168,12 +187,15 @@ class SyncReport:
         parts += [f"{len(self._fallen)} failed"] if self._fallen else []
         parts += [f"{self._not_begun} not begun"] if self._not_begun else []
         parts += [f"{ok} ok"] if ok or not parts else []
-        text = ", ".join(parts)
+        text = ", ".join(parts) if self._plan.items else "no images"
         if cost := total_cost(landed.cost for landed in self._landed.values() if landed.cost):
             text += f"; cost {cost}"
         return f"{text}; {duration(time.monotonic() - self._began)}" if self._landed else text
 
     def _document(self) -> Mapping[str, Any]:
+        if not self._run.options.json:
+            # For thousands of images it takes its time, and nobody reads it.
+            return {}
         return {
             "manifest": os.path.abspath(self._manifest.path),
             "lock": os.path.abspath(self._manifest.lock_path),
@@ -225,10 +247,6 @@ def annotate_problems(run: Session, error: ProblemsFound) -> None:
     """Mark everything that is wrong with a manifest or a lock."""
     for problem in error.problems:
         annotate(run, problem.what, problem.key or error.code, Path(problem.file), problem.line)
-
-
-def too_many(plan: Plan, most: int) -> str:
-    return f"{_tasks(plan.to_pay)} would be paid for, and --max allows {most}"
 
 
 def _tasks(count: int) -> str:

@@ -41,11 +41,12 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
 
 
 def row_of(operation: Operation) -> list[str]:
-    """Local time, id, state, prompt, files."""
+    """Local time, id, state, prompt, and files or why there are none to come back for."""
     created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
     prompt = operation.request.prompt if operation.request else ""
     files = ", ".join(file.path for file in operation.files)
-    return [created, operation.task_id or operation.id, operation.status, prompt, files]
+    words = (operation.error_message or "") if operation.over else files
+    return [created, operation.task_id or operation.id, operation.status, prompt, words]
 
 
 def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, str, str]:

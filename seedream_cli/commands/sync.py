@@ -18,8 +18,7 @@ from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
 if TYPE_CHECKING:
-    from ..jobs import Work
-    from ..jobs.crew import Brake
+    from ..jobs import Brake, Work
     from ..sync.image import Image
     from ..sync.keeper import Keeper
     from ..sync.lock import Entry, Lock
@@ -28,16 +27,14 @@ if TYPE_CHECKING:
     from ._sync_report import SyncReport
 
 
-def _flag(name: str, what: str, panel: str, *more: str) -> Any:
-    return typer.Option(name, *more, help=what, rich_help_panel=panel)
+def _flag(name: str, what: str, panel: str) -> Any:
+    return typer.Option(name, help=what, rich_help_panel=panel)
 
 
-_PLAN, _IMAGES, _MONEY = "Plan only", "Images", "Money"
+_PLAN, _MONEY, _IMAGES, _FILES = "Plan only", "Money", "Images", "Files"
 File = Annotated[str, typer.Argument(metavar="[FILE]", help="The manifest.")]
-DryRun = Annotated[bool, _flag("--dry-run", "Print what would be done and paid for.", _PLAN)]
-Check = Annotated[bool, _flag("--check", "Offline, without a key: exit 10 on any drift.", _PLAN)]
-Rehash = Annotated[bool, _flag("--rehash", "Read every file, also where size and time are known.", _PLAN)]
-Frozen = Annotated[bool, _flag("--frozen", "Exit 10 rather than generate.", _MONEY)]
+DryRun = Annotated[bool, _flag("--dry-run", "Print what would be done and paid for, and do nothing.", _PLAN)]
+Check = Annotated[bool, _flag("--check", "Exit 10 on any drift; offline, without a key.", _PLAN)]
 Most = Annotated[
     int | None,
     typer.Option(
@@ -49,12 +46,13 @@ Most = Annotated[
         rich_help_panel=_MONEY,
     ),
 ]
+Frozen = Annotated[bool, _flag("--frozen", "Exit 10 rather than pay for a task.", _MONEY)]
 Only = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="GLOB",
-        help="Only assets with such a name; repeatable.",
+        help="Only assets whose names match; repeatable.",
         show_default=False,
         rich_help_panel=_IMAGES,
     ),
@@ -64,7 +62,7 @@ Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="The I-th of N parts; auto: as GitLab or Kubernetes counts this job.",
+        help="Only part I of N; auto: as GitLab or Kubernetes numbers this job.",
         show_default=False,
         rich_help_panel=_IMAGES,
     ),
@@ -72,12 +70,18 @@ Shard = Annotated[
 Jobs = Annotated[
     int,
     typer.Option(
-        "-j", "--jobs", metavar="N", min=1, max=256, help="Tasks in flight.", rich_help_panel=_IMAGES
+        "-j", "--jobs", metavar="N", min=1, max=256, help="Tasks in flight at once.", rich_help_panel=_IMAGES
     ),
 ]
-Prune = Annotated[bool, _flag("--prune", "Remove what the manifest names no more.", _IMAGES)]
-Force = Annotated[bool, _flag("--force", "Overwrite edited files.", _IMAGES)]
-Accept = Annotated[bool, _flag("--accept", "Take edited files for the images.", _IMAGES)]
+Force = Annotated[
+    bool,
+    _flag("--force", "Overwrite edited files; pay again where the fate of a request is unknown.", _FILES),
+]
+Accept = Annotated[bool, _flag("--accept", "Keep edited files: the lock takes them as they are.", _FILES)]
+Prune = Annotated[bool, _flag("--prune", "Remove images that the manifest does not name any more.", _FILES)]
+Rehash = Annotated[
+    bool, _flag("--rehash", "Read every file, also those whose size and times are known.", _FILES)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +122,16 @@ class _Choice:
 def sync(
     options: TaskOptions,
     file: File = config.PROJECT_FILE,
+    dry_run: DryRun = False,
+    check: Check = False,
+    most: Most = None,
+    frozen: Frozen = False,
     only: Only = None,
     shard: Shard = None,
     jobs: Jobs = 4,
-    prune: Prune = False,
     force: Force = False,
     accept: Accept = False,
-    most: Most = None,
-    frozen: Frozen = False,
-    dry_run: DryRun = False,
-    check: Check = False,
+    prune: Prune = False,
     rehash: Rehash = False,
     max_bytes: MaxBytes = None,
     timeout: Timeout = None,
@@ -141,8 +145,9 @@ def sync(
     seedream sync --check
     seedream sync --only 'icon-*' --jobs 8
 
-    Generates what is new or changed, fetches what is missing, and leaves all else alone. The lock
-    beside the manifest, seedream.lock, says what came. Ctrl-C is safe: the same command goes on.
+    Generates what is new or changed, fetches what is missing, and leaves all else alone.
+
+    The lock beside the manifest, seedream.lock, says what came. Ctrl-C is safe: the same command goes on.
     """
     flags = {"max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     choice = _Choice(
@@ -164,7 +169,7 @@ def _sync(run: Session, file: Path, choice: _Choice) -> None:
     from ..sync import manifest
     from ..sync.keeper import Keeper
     from ..sync.lock import read
-    from ._sync_report import SyncReport, too_many
+    from ._sync_report import SyncReport
 
     wanted = manifest.load(file)
     lock = read(wanted.lock_path)
@@ -178,8 +183,13 @@ def _sync(run: Session, file: Path, choice: _Choice) -> None:
     if choice.frozen and todo.to_pay:
         raise report.frozen()
     if choice.most is not None and todo.to_pay > choice.most:
-        raise UsageProblem(too_many(todo, choice.most), code="spending_cap", hint=report.command("--dry-run"))
-    _carry_out(run, wanted, todo, Keeper(lock, todo.entries), report, choice)
+        raise report.too_many(choice.most)
+    keeper = Keeper(lock, todo.entries)
+    if todo.acts:
+        _carry_out(run, wanted, todo, keeper, report, choice)
+    else:
+        keeper.tidy()
+        report.close()
 
 
 def _plan(run: Session, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
@@ -221,15 +231,14 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 def _carry_out(
     run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
-    from ..jobs.crew import Brake
+    from ..jobs import Brake
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
     from ..sync.run import REMOTE, Run
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
-    if todo.acts:
-        project.prepare_lock(wanted.lock_path, run.stop.shield)
+    project.prepare_lock(wanted.lock_path, run.stop.shield)
     run.bodies.attach(image for asset in wanted.assets for image in asset.sources)
     means = Means(
         work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
@@ -256,15 +265,16 @@ def _carry_out(
         with closing(work.events()) as events:
             for told in events:
                 report.take(told)
-    except Stopped as stopped:
-        for late in work.late:
-            report.take(late)
-        under_way = [operation for operation in work.under_way.values() if operation and operation.task_id]
-        stopped.message = report.stopped(len(under_way))
-        stopped.hint = report.again
-        report.close(len(work.not_begun))
+    except Exception as error:
+        # What was done by then is told all the same.
+        for told in work.untold:
+            report.take(told)
+        if isinstance(error, Stopped):
+            error.message = report.stopped([one for one in work.under_way.values() if one.task_id])
+            error.hint = report.again
+        report.close(work.not_begun)
         raise
-    report.close(len(work.not_begun))
+    report.close(work.not_begun)
 
 
 def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:

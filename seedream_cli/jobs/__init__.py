@@ -14,21 +14,25 @@ from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
 from ..models import Operation
 from .collect import collect, described, fetch, on_disk
+from .crew import Brake, Crew
 from .gate import Gate
 from .several import Several
 from .sidecar import is_own, put_beside
 from .submit import refuse_repetition, submit
-from .watch import RESULT_LIFETIME, inspect, watch
+from .watch import RESULT_LIFETIME, ask, inspect, watch
 from .work import Steps, Work, remember
 
 Events = Generator[Event, None, None]
 
 __all__ = [
     "RESULT_LIFETIME",
+    "Brake",
+    "Crew",
     "Gate",
     "Several",
     "Steps",
     "Work",
+    "ask",
     "described",
     "download",
     "fetch",
@@ -42,17 +46,14 @@ __all__ = [
 ]
 
 
-def generate(work: Work, operation: Operation, *, wait: bool = True, unsent: bool = False) -> Events:
-    """Send the operation, or carry it on from where it stands; without ``wait`` only send it.
-
-    ``unsent``: it is recorded already, by this call, and nobody has sent it.
-    """
+def generate(work: Work, operation: Operation, *, wait: bool = True) -> Events:
+    """Send the operation, or carry it on from where it stands; without ``wait`` only send it."""
 
     def steps() -> Steps:
         current = operation
         fresh = current.task_id is None
         if fresh:
-            current = yield from submit(work, current, unsent=unsent)
+            current = yield from submit(work, current)
         if wait:
             current = yield from watch(work, current, fresh=fresh)
             current = yield from collect(work, current)

@@ -14,8 +14,6 @@ from ..image_file import ImageInfo
 from ..models import Operation, SavedFile
 from ..naming import Output, fields_of, part_path
 from .sidecar import put_beside
-from .watch import ATTEMPTS as STATUS_ATTEMPTS
-from .watch import SECONDS as STATUS_SECONDS
 from .watch import ask
 from .work import Steps, Work, remember
 
@@ -151,7 +149,7 @@ def fetch(
 
 def _renewed(work: Work, operation: Operation, number: int) -> Steps:
     """The operation with fresh result URLs."""
-    task = yield from ask(work, operation, work.retries(STATUS_ATTEMPTS, STATUS_SECONDS))
+    task = yield from ask(work, operation)
     if len(task.results) < number:
         raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
     operation = replace(operation, results=task.results)

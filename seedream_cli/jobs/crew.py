@@ -1,22 +1,27 @@
-"""Threads that work side by side, and tell all that they do through one queue to the thread that listens.
+"""Threads that work off a list side by side, over one client.
 
-Only the main thread gets signals: when one comes it breaks the workers' connections, so that whatever
-they wait for ends at once, and still hears what they had finished.
+They get no signals. Whatever they have to say goes to the one thread that listens, which can break
+their connections.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from ..download import Shield
-from ..errors import Stopped
+from ..download import Part
+from ..errors import QuotaExceeded, SeedreamError, Stopped
 
+#: What is to be done.
 T = TypeVar("T")
+#: What is said about it.
+W = TypeVar("W")
 
 #: Seconds that workers get to come to an end in, once their connections are broken.
 _PATIENCE = 0.6
@@ -50,67 +55,115 @@ class _Over:
     bug: BaseException | None = None
 
 
-class Crew(Generic[T]):
-    """Workers with one ``brake``. ``break_off`` ends the calls of all; ``shield`` keeps signals away."""
+class Crew(Generic[T, W]):
+    """Threads that ``serve`` what is ``todo``, one after the other.
 
-    def __init__(self, brake: Brake, break_off: Callable[[], None], shield: Shield) -> None:
-        self.brake = brake
+    ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``break_off`` ends
+    every call that they wait for; ``parts`` are the temporary files that are open.
+    """
+
+    def __init__(
+        self,
+        todo: Iterable[T],
+        serve: Callable[[T], None],
+        *,
+        pays: Callable[[T], bool],
+        brake: Brake,
+        break_off: Callable[[], None],
+        parts: Collection[Part],
+    ) -> None:
+        #: What nobody has begun; what is paid for already comes first.
+        self._todo = deque(sorted(todo, key=pays))
+        self._serve = serve
+        self._pays = pays
+        self._brake = brake
         self._break_off = break_off
-        self._shield = shield
-        self._told: SimpleQueue[T | _Over] = SimpleQueue()
-        self._workers: list[threading.Thread] = []
+        self._parts = parts
+        #: What was said and not heard, and a bell that rings for each word.
+        self._words: deque[W | _Over] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._verdict: SeedreamError | None = None
+        self._threads: list[threading.Thread] = []
+        self._at_work = 0
+        self._bug: BaseException | None = None
 
-    def tell(self, what: T) -> None:
-        """Pass something on to the thread that listens."""
-        self._told.put(what)
+    @property
+    def not_begun(self) -> list[T]:
+        """What was left alone, because of what others met with or of a signal."""
+        return list(self._todo)
 
-    def batches(self, works: Sequence[Callable[[], None]]) -> Generator[list[T], None, None]:
-        """Begin every work in a thread of its own; what they tell, until all have ended.
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is more to hear. Raises what a worker's bug raised, once that was heard."""
+        if self._bug is not None:
+            raise self._bug
+        return self._at_work > 0
 
-        Raises a worker's bug. Whoever stops listening calls :meth:`end`.
-        """
-        self._workers = [threading.Thread(target=self._run, args=(work,), daemon=True) for work in works]
-        for worker in self._workers:
-            worker.start()
-        at_work = len(self._workers)
-        while at_work:
-            try:
-                batch = [self._told.get(timeout=_LOOK_UP)]
-            except Empty:
-                continue
-            batch += self._rest()
-            over = [one for one in batch if isinstance(one, _Over)]
-            yield [one for one in batch if not isinstance(one, _Over)]
-            for one in over:
-                if one.bug is not None:
-                    raise one.bug
-            at_work -= len(over)
+    def start(self, threads: int) -> None:
+        """Start so many threads more, or as many as there is something to do for."""
+        for _ in range(min(threads, len(self._todo))):
+            thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            self._at_work += 1
 
-    def end(self) -> list[T]:
-        """Stop the workers; what they told and nobody has heard yet."""
-        self.brake.pull()
+    def say(self, word: W | _Over) -> None:
+        self._words.append(word)
+        self._bell.put(None)
+
+    def spare_others(self, verdict: SeedreamError) -> None:
+        """Begin no other: it would meet with the same."""
+        self._verdict = self._verdict or verdict
+
+    def wait(self) -> None:
+        """Until something is said. Nothing is taken yet: a signal would take it away."""
+        with suppress(Empty):
+            self._bell.get(timeout=_LOOK_UP)
+            while True:
+                self._bell.get_nowait()
+
+    def said(self) -> list[W]:
+        """What was said since the last time; to be called where no signal interrupts."""
+        said: list[W] = []
+        for _ in range(len(self._words)):
+            word = self._words.popleft()
+            if isinstance(word, _Over):
+                self._at_work -= 1
+                self._bug = self._bug or word.bug
+            else:
+                said.append(word)
+        return said
+
+    def end(self) -> None:
+        """Stop the threads; no temporary file is left."""
+        self._brake.pull()
         self._break_off()
-        with self._shield():
-            deadline = time.monotonic() + _PATIENCE
-            for worker in self._workers:
-                if worker.ident is not None:
-                    worker.join(max(0.0, deadline - time.monotonic()))
-            return [one for one in self._rest() if not isinstance(one, _Over)]
+        deadline = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        for part in list(self._parts):
+            part.close()
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _work(self) -> None:
         try:
-            work()
+            while not self._brake.pulled:
+                try:
+                    one = self._todo.popleft()
+                except IndexError:
+                    break
+                if self._is_hopeless(one):
+                    self._todo.appendleft(one)
+                    break
+                self._serve(one)
         except Stopped:
             pass
         except BaseException as bug:
-            self._told.put(_Over(bug))
+            self.say(_Over(bug))
             return
-        self._told.put(_Over())
+        self.say(_Over())
 
-    def _rest(self) -> list[T | _Over]:
-        rest: list[T | _Over] = []
-        while True:
-            try:
-                rest.append(self._told.get_nowait())
-            except Empty:
-                return rest
+    def _is_hopeless(self, one: T) -> bool:
+        """Whether it could not succeed, after what others met with."""
+        verdict = self._verdict
+        return verdict is not None and (not isinstance(verdict, QuotaExceeded) or self._pays(one))

@@ -63,5 +63,6 @@ class Gate:
                 self._next = mine + self._spacing
             if mine > now:
                 pause(mine - now)
-            if place == self._refusals:
+            # Meanwhile, a call that left earlier may have been refused, and for longer.
+            if place == self._refusals and mine >= self._closed_until:
                 return place

@@ -23,18 +23,15 @@ KEY_LIFETIME = 7 * 86400.0 - 3600.0
 CLOCK_SLACK = 300.0
 
 
-def submit(work: Work, operation: Operation, *, unsent: bool = False) -> Steps:
-    """Create the task. The same key and body are sent until an answer is read or the budget ends.
-
-    ``unsent``: it is recorded already, by this call, and nobody has sent it.
-    """
+def submit(work: Work, operation: Operation) -> Steps:
+    """Create the task. The same key and body are sent until an answer is read or the budget ends."""
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
     content = work.bodies.of(operation)
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     # Whether a create with this key may have arrived although its answer was never read.
-    ambiguous = not unsent and work.history.has_sent(operation)
+    ambiguous = work.history.has_sent(operation)
     # Intent first: a crash after the POST must leave something to resume.
     operation = work.history.record(operation)
     if operation.task_id is not None:

@@ -72,15 +72,16 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
 def inspect(work: Work, operation: Operation) -> Steps:
     """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
     yield Asking(operation)
-    task = yield from ask(work, operation, work.retries(ATTEMPTS, SECONDS))
+    task = yield from ask(work, operation)
     operation = yield from _noted(work, operation, task, None)
     if not task.finished:
         raise StillPending(f"{operation.task_id} is not finished: {task.status}", request_id=task.request_id)
     return operation
 
 
-def ask(work: Work, operation: Operation, retries: Retries) -> Generator[Event, None, Task]:
+def ask(work: Work, operation: Operation) -> Generator[Event, None, Task]:
     """One status answer, with retries."""
+    retries = work.retries(ATTEMPTS, SECONDS)
     while True:
         try:
             return _task_of(operation, work, max(retries.remaining, 1.0), retries)

@@ -7,13 +7,13 @@ is Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .text import clean, shortened
 
-#: A step's summary may have 1 MiB: more rows than this are only counted.
-MOST_ROWS = 1000
+#: A step's summary may have 1 MiB, and nobody reads more rows than this: the others are only counted.
+MOST_ROWS, MOST_BYTES = 1000, 900_000
 
 _MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>()#+-!|~&"})
 
@@ -36,13 +36,17 @@ def annotation(message: str, *, title: str, file: Path, line: int, environment: 
     return f"::error {properties}::{_data(message)}"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], closing: str) -> str:
-    """Markdown: a table of the first rows, and a line below it."""
-    rows = list(rows)
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], closing: str) -> str:
+    """Markdown: a table of the rows, as many as a summary takes, and a line below it."""
     lines = [_row(header), _row(["---"] * len(header))] if rows else []
-    lines += [_row([_text(cell) for cell in row]) for row in rows[:MOST_ROWS]]
-    if len(rows) > MOST_ROWS:
-        lines.append(f"\nand {len(rows) - MOST_ROWS} more")
+    room = MOST_BYTES
+    for count, row in enumerate(rows):
+        line = _row([_text(cell) for cell in row])
+        room -= len(line.encode("utf-8")) + 1
+        if count == MOST_ROWS or room < 0:
+            lines.append(f"\nand {len(rows) - count} more")
+            break
+        lines.append(line)
     return "\n".join([*lines, "", _text(closing), ""])
 
 

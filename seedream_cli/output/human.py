@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -103,6 +104,9 @@ class HumanReporter(PlainReporter):
     def step(self, label: str, event: Event) -> None:
         self._fold(event, label)
         super().step(label, event)
+        if self._bar is not None:
+            # A failure of another image has taken the block off.
+            self._draw()
 
     def landed(self, image: Landed, shown: str) -> None:
         self._lines.pop(image.label, None)
@@ -136,6 +140,10 @@ class HumanReporter(PlainReporter):
     def _pass(self, text: str) -> None:
         if self.verbose:
             self.say(text)
+
+    def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+        self._clear()
+        super().tell(lines, document)
 
     def fail(self, failure: Failure) -> None:
         self._clear()

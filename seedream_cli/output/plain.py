@@ -80,11 +80,13 @@ class PlainReporter:
             self.talk.line(f"  {line}")
 
     def expect(self, images: int) -> None:
-        """So many images of a set are about to be worked on."""
+        """So many images of a set are about to be asked for."""
+        if images:
+            self.say(f"asking {self.service} for {images} image{'s' if images > 1 else ''}")
 
     def step(self, label: str, event: Event) -> None:
         """One event in the life of an image of a set: all but its end is only for ``--verbose``."""
-        if self.verbose or isinstance(event, Noticed | Waited):
+        if self.verbose or isinstance(event, Noticed):
             self._about = f"{label}: "
             self.handle(event)
             self._about = ""

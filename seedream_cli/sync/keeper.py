@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from .lock import Entry, Key, Lock, read, signs_of, text_of
+from .lock import Entry, Key, Lock, read, signs_in, signs_of, text_of
 from .whole import write_whole
 
 
@@ -15,7 +15,7 @@ class Keeper:
     """
 
     def __init__(self, lock: Lock, entries: Mapping[Key, Entry]) -> None:
-        self.entries: dict[Key, Entry] = dict(entries)
+        self._lines: list[Entry] = [*entries.values()]
         self._path = lock.path
         self._signs = lock.signs
         self._is_clean = text_of(lock.entries) == text_of(entries.values())
@@ -30,15 +30,17 @@ class Keeper:
     def change(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
         """Put these lines into the lock and take those out of it, at once. Raises NotSaved, InvalidLock."""
         self._ours |= {**dict.fromkeys(drop), **put}
-        write_whole(self._path, self._text)
-        self._signs = signs_of(self._path)
+        # Another program may have written on it since.
+        self._signs = signs_in(write_whole(self._path, self._text))
 
-    def _text(self) -> bytes | None:
+    def has(self, path: str) -> bool:
+        """Whether any image's file is at ``path``, by the lock's word."""
+        return any(line.path == path for line in self._lines)
+
+    def _text(self) -> bytes:
         if signs_of(self._path) != self._signs:
-            self.entries = {entry.key: entry for entry in read(self._path).entries}
-        for key, entry in self._ours.items():
-            if entry is None:
-                self.entries.pop(key, None)
-            else:
-                self.entries[key] = entry
-        return text_of(self.entries.values())
+            # Of an image that is none of this run's, a merge may have left two lines: both stay, for a plan.
+            self._lines = [*read(self._path).entries]
+        theirs = [line for line in self._lines if line.key not in self._ours]
+        self._lines = theirs + [line for line in self._ours.values() if line is not None]
+        return text_of(self._lines)

@@ -94,7 +94,7 @@ class KnownFiles:
         looked_at = self._now()
         try:
             # A pipe would keep whoever opens it waiting.
-            with open(self._project + path, "rb", opener=_without_waiting) as file:
+            with open(self._project + path, "rb", buffering=0, opener=_without_waiting) as file:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
                     return UNREADABLE

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..errors import HistoryUnusable, ImageRefused, NotFound, SeedreamError, Tas
 from ..events import Event, Noticed, Submitted
 from ..history import History
 from ..image_file import ImageInfo
-from ..jobs import RESULT_LIFETIME, Work, described, fetch, refuse_repetition, remember, submit, watch
+from ..jobs import RESULT_LIFETIME, Work, ask, described, fetch, refuse_repetition, remember, submit, watch
 from ..models import Operation, SavedFile, Status
 from ..naming import foreign_operation_id, new_operation_id
 from .image import Image
@@ -116,32 +116,37 @@ def fetched(means: Means, item: Item) -> Life:
     try:
         return (yield from _collected(means, item, operation, fresh=False))
     except SeedreamError as error:
-        if not _is_dead(means, operation, error):
+        if not (yield from _is_dead(means, item, operation, error, accepted=operation.accepted)):
             raise
-        yield from _given_up(means, operation, error)
-    return (yield from generated(means, item, dead=task_id))
+        yield from _given_up(means, item, operation, error)
+        dead = error
+    return (yield from generated(means, item, {task_id: dead}))
 
 
-def generated(means: Means, item: Item, dead: str = "") -> Life:
-    """The image of a task of its own. ``dead`` is a task that is known to give none."""
+def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None = None) -> Life:
+    """The image of a task of its own. ``dead`` are tasks that are known to give none, and why."""
+    dead = dead or {}
     image = _image_of(item)
     for attempt in itertools.count():
         operation = _at(means, image, attempt)
-        if operation is None or operation.over or operation.task_id == dead:
+        if operation is None or operation.over:
             continue
         paid = before = False
         if operation.task_id is None:
             operation, paid = yield from _submitted(means, image, operation)
-            if operation.task_id == dead:
-                continue
         else:
             before = True
+        if (reason := dead.get(operation.task_id or "")) is not None:
+            yield from _left_behind(means, item, operation, reason)
+            continue
         try:
             given = yield from _collected(means, item, operation, fresh=paid)
         except SeedreamError as error:
-            if paid or not _is_dead(means, operation if before else None, error):
+            # A create that was replayed was accepted at another time than now.
+            accepted = operation.accepted if before else None
+            if paid or not (yield from _is_dead(means, item, operation, error, accepted=accepted)):
                 raise
-            yield from _given_up(means, operation, error)
+            yield from _given_up(means, item, operation, error)
         else:
             return replace(given, how=GENERATED if paid else RESUMED)
     raise AssertionError("unreachable")
@@ -232,35 +237,51 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
         operation, image, target = yield from fetch(work, operation, 1, part, place)
     finally:
         means.parts.discard(part)
+    if len(operation.results) > 1:
+        yield Noticed(operation, f"{operation.task_id} has {len(operation.results)} images: one is taken")
     file = described(part, image, target, 1)
     operation = replace(operation, files=(file,))
     yield from remember(work, operation)
     return Given(path, file, operation, FETCHED)
 
 
-def _is_dead(means: Means, known: Operation | None, error: SeedreamError) -> bool:
-    """Whether a task of an earlier run gives no image any more. ``known``: what the history has of it.
+def _is_dead(
+    means: Means, item: Item, operation: Operation, error: SeedreamError, *, accepted: float | None
+) -> Generator[Event, None, bool]:
+    """Whether a task of an earlier run gives no image any more.
 
-    Where a URL of today is refused (403), something stands between this machine and the image: paying
-    again would not help.
+    ``accepted`` is when it was, in Unix seconds, as far as this machine knows. Where a URL of today is
+    refused (403), something stands between this machine and the image: paying again would not help.
     """
     if isinstance(error, TaskFailed | NotFound) or error.code == "no_result":
         return True
     if not isinstance(error, ImageRefused) or not error.stale:
         return False
-    accepted = known.accepted if known is not None else None
-    is_young = accepted is not None and means.now() - accepted < RESULT_LIFETIME
-    return error.http_status in _NOTHING_THERE or not is_young
+    if error.http_status in _NOTHING_THERE:
+        return True
+    since = accepted
+    if since is None:
+        task = yield from ask(means.work_of(_image_of(item).request.quality), operation)
+        since = task.completed_at
+    return since is None or means.now() - since >= RESULT_LIFETIME
 
 
-def _given_up(means: Means, operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:
+def _given_up(
+    means: Means, item: Item, operation: Operation, error: SeedreamError
+) -> Generator[Event, None, None]:
+    """Leave a task behind that gives no image, and tell why."""
+    yield from _left_behind(means, item, operation, error)
+    yield Noticed(operation, f"{error.message}: only a task with the next idempotency key can give the image")
+
+
+def _left_behind(
+    means: Means, item: Item, operation: Operation, error: SeedreamError
+) -> Generator[Event, None, None]:
     """Note for good that the task gives no image, and why."""
     operation = means.history.find(means.service, operation.id) or operation
     if not operation.over:
         operation = replace(operation, status=Status.GONE, error_code=error.code, error_message=error.message)
-        if operation.request is not None:
-            yield from remember(means.work_of(operation.request.quality), operation)
-    yield Noticed(operation, f"{error.message}: another task is asked for, with the next idempotency key")
+        yield from remember(means.work_of(_image_of(item).request.quality), operation)
 
 
 def _image_of(item: Item) -> Image:

@@ -114,7 +114,7 @@ def read(path: Path) -> Lock:
     """
     try:
         with path.open("rb") as file:
-            signs = _signs(os.fstat(file.fileno()))
+            signs = signs_in(os.fstat(file.fileno()))
             data = file.read()
     except FileNotFoundError:
         return Lock(path)
@@ -139,12 +139,13 @@ def text_of(entries: Iterable[Entry]) -> bytes:
 def signs_of(path: Path) -> Signs | None:
     """Signs of the file as it is now; None where there is none."""
     try:
-        return _signs(os.stat(path))
+        return signs_in(os.stat(path))
     except OSError:
         return None
 
 
-def _signs(status: os.stat_result) -> Signs:
+def signs_in(status: os.stat_result) -> Signs:
+    """Signs of a file, from its status."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 

@@ -112,7 +112,12 @@ class Project:
 
     def _check(self, folder: Path) -> None:
         real = os.path.realpath(folder)
-        if os.path.commonpath([real, self._real]) != self._real:
+        try:
+            inside = os.path.commonpath([real, self._real]) == self._real
+        except ValueError:
+            # On Windows, another drive.
+            inside = False
+        if not inside:
             raise InvalidOutput(f"{folder} leaves the project: it is {real}")
         check_folder(part_path(folder / "image", "op_sync", 1))
 

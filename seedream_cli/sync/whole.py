@@ -17,25 +17,23 @@ _PATIENCE = 5.0
 _PAUSE = 0.01
 
 
-def write_whole(path: Path, make: Callable[[], bytes | None]) -> bool:
+def write_whole(path: Path, make: Callable[[], bytes]) -> os.stat_result:
     """Put what ``make`` returns into the file, which keeps its permissions, and stays a link if it is one.
 
-    No other program's call for this file comes in between what ``make`` reads and what is written. None
-    leaves the file as it is: False. Raises NotSaved. A temporary file that a killed run left is removed by
-    the next one that writes.
+    No other program's call for this file comes in between what ``make`` reads and what is written. Returns
+    the status of what was written, which may have been replaced by then. Raises NotSaved. A temporary file
+    that a killed run left is removed by the next one that writes.
     """
     target = Path(os.path.realpath(path))
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             with Part(target.with_name(f".{target.name}.part")) as part:
-                data = make()
-                if data is None:
-                    return False
-                part.write(data)
+                part.write(make())
                 _keep_mode(target, part.path)
+                status = part.status
                 part.move_to(target, overwrite=True)
-                return True
+                return status
         except NotSaved as error:
             if error.code != "busy":
                 raise

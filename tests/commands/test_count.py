@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import threading
@@ -15,6 +14,7 @@ from support.program import Program
 from support.raw import Exchange, RawServer, accepted, answer
 from support.terminal import Terminal
 
+from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
 
 
@@ -100,11 +100,53 @@ def test_the_worst_that_occurred_is_the_exit_code(
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 
 
-def test_a_refused_one_has_no_way_back(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
-    seedream.use(start_raw(answer(402, {"error": {"code": "insufficient_quota"}})).base_url)
-    done = seedream("generate", "fox", "-n", "2", "--json")
-    assert done.exit_code == 5
-    assert {task["status"] for task in done.document["tasks"]} == {"refused"}
+class TestTheFirstGoesAhead:
+    """All ask for the same: where one gets no task, the others would get none."""
+
+    @pytest.mark.parametrize(
+        ("status", "code", "exit_code"),
+        [
+            (400, "invalid_request", ExitCode.USAGE),
+            (401, "invalid_api_key", ExitCode.AUTHENTICATION),
+            (402, "insufficient_quota", ExitCode.QUOTA),
+            (404, "model_not_found", ExitCode.NOT_FOUND),
+        ],
+    )
+    def test_and_where_it_is_refused_no_other_is_sent(
+        self,
+        seedream: Program,
+        start_raw: Callable[..., RawServer],
+        status: int,
+        code: str,
+        exit_code: ExitCode,
+    ) -> None:
+        server = start_raw(answer(status, {"error": {"code": code}}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "50", "--json")
+        assert done.exit_code == exit_code
+        assert len(server.requests) == 1
+        assert "49 of 50 were not sent" in done.stderr
+        [task] = done.document["tasks"]
+        assert (task["status"], task["error"]["exit_code"]) == ("refused", exit_code)
+        assert len(seedream("status").stdout.splitlines()) == 1
+
+    def test_and_where_it_gets_no_answer_it_is_all_that_there_is_to_resume(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "2")
+        assert done.exit_code == ExitCode.UNAVAILABLE
+        assert "1 of 2 was not sent" in done.stderr
+        assert done.stderr.count("--resume op_") == len(server.requests) == 1
+
+    def test_and_a_balance_that_ends_later_takes_nothing_from_those_that_have_a_task(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "2", "--no-wait")
+        assert (done.exit_code, done.stdout) == (ExitCode.QUOTA, "task_1\n")
 
 
 def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
@@ -113,20 +155,19 @@ def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
     assert all(one["json"]["prompt"] == "fox" for one in requests)
 
 
-def test_all_are_on_disk_before_the_first_is_sent(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
     recorded: list[int] = []
 
     def count(exchange: Exchange) -> None:
-        done = seedream("status", "--json", env={"SEEDREAM_BASE_URL": server.base_url})
-        recorded.append(len(json.loads(done.stdout)["tasks"]))
+        listed = seedream("status", "--json", env={"SEEDREAM_BASE_URL": server.base_url})
+        recorded.append(len(listed.document["tasks"]))
         exchange.connection.sendall(accepted(f"task_{len(recorded)}"))
 
     server = start_raw(count)
     seedream.use(server.base_url)
     assert seedream("generate", "fox", "-n", "3", "--no-wait").exit_code == 0
-    assert recorded == [3, 3, 3]
+    assert recorded[0] == 1
+    assert all(known >= sent for sent, known in enumerate(recorded, 1))
 
 
 class TestCtrlC:
@@ -135,17 +176,30 @@ class TestCtrlC:
     ) -> None:
         sandbox = start_sandbox(faults=["never-completes"])
         seedream.use(sandbox.base_url)
-        running = seedream.start("generate", "fox", "-n", "3", "-o", "fox.png", "--poll-interval", "30")
-        running.wait_for(lambda: running.stderr.count("accepted") == 3)
+        running = seedream.start("generate", "fox", "-n", "50", "-o", "fox.png", "--poll-interval", "30")
+        running.wait_for(lambda: running.stderr.count("accepted") == 50)
         began = time.monotonic()
         stopped = running.stop(signal.SIGINT)
         assert time.monotonic() - began < 5
         assert stopped.exit_code == 130
-        assert "stopped; 3 tasks go on at the service, nothing is lost" in stopped.stderr
+        assert "stopped; 50 tasks go on at the service, nothing is lost" in stopped.stderr
         words = shlex.split(stopped.stderr.splitlines()[-1])
         assert words[:2] == ["seedream", "download"]
-        assert len({*words[2:]}) == 3
+        assert len({*words[2:]}) == sandbox.task_count() == 50
         assert "Traceback" not in stopped.stderr
+
+    def test_leaves_nothing_of_those_that_were_not_sent(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(lambda exchange: exchange.closed.wait(30))
+        seedream.use(server.base_url)
+        running = seedream.start("generate", "fox", "-n", "50")
+        running.wait_for(lambda: bool(server.requests))
+        stopped = running.stop(signal.SIGINT)
+        assert stopped.exit_code == 130
+        assert "49 of 50 were not sent" in stopped.stderr
+        assert stopped.stderr.count("generate --resume op_") == 1
+        assert len(seedream("status").stdout.splitlines()) == 1
 
     def test_names_those_without_an_answer_too(
         self, seedream: Program, start_raw: Callable[..., RawServer]

@@ -315,7 +315,9 @@ def test_a_folder_whose_name_is_no_text_takes_images(seedream: Program, sandbox:
 def test_the_next_command_keeps_overwrite(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     (seedream.cwd / "fox.png").write_text("old")
-    done = seedream("generate", "fox", "-o", "fox.png", "--overwrite", "--timeout", "0")
+    done = seedream(
+        "generate", "fox", "-o", "fox.png", "--overwrite", "--timeout", "0", "--poll-interval", "5"
+    )
     assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 

@@ -208,7 +208,9 @@ def test_of_a_clock_set_back_is_refused(seedream: Program, unanswered: tuple[str
 def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     task = seedream("generate", "fox", "-o", "old.png", "--no-wait").stdout.strip()
-    waiting = seedream("generate", "--resume", task, "-o", "new.png", "--timeout", "0")
+    waiting = seedream(
+        "generate", "--resume", task, "-o", "new.png", "--timeout", "0", "--poll-interval", "5"
+    )
     assert waiting.exit_code == 8
     assert seedream(*hint(waiting)).paths == [str(seedream.cwd / "new.png")]
 

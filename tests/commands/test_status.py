@@ -96,7 +96,7 @@ class TestAskingForATask:
     ) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
-        done = seedream("status", task, "--watch", "--timeout", "0")
+        done = seedream("status", task, "--watch", "--timeout", "0", "--poll-interval", "5")
         assert done.exit_code == 8
         assert f"seedream download {task}" in done.stderr
 
@@ -108,7 +108,7 @@ class TestAskingForATask:
         self, seedream: Program, start_raw: Callable[..., RawServer]
     ) -> None:
         seedream.use(start_raw(accepted("t\x1b[31m\n1"), success({"status": "queued"})).base_url)
-        done = seedream("generate", "fox", "--timeout", "0")
+        done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5")
         operation = seedream("status", "--json").document["tasks"][0]["operation"]
         assert done.stderr.splitlines()[-1].strip() == f"seedream download {operation}"
 

@@ -13,11 +13,11 @@ from faults.scene import Scene
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
 
-DRAWS = 10
+DRAWS = 8
 #: Lines at the end, where all that is left is to say what was done: a few more draws are from there.
-END, DRAWS_OF_THE_END = 80, 5
+END, DRAWS_OF_THE_END = 80, 4
 #: Ends of blocks that are entered once the program minds signals, where a signal can keep what they hold.
-ENDS, DRAWS_OF_ENDS = range(30, 150), 5
+ENDS, DRAWS_OF_ENDS = range(30, 150), 4
 A_BLOCK_S_END = "contextlib:_GeneratorContextManager.__exit__"
 SEED = random.SystemRandom().randrange(10**6)
 

@@ -46,6 +46,8 @@ def test_an_untrusted_image_host_costs_nothing_but_a_second_command(scene: Scene
 
 
 def test_a_service_that_speaks_no_tls(scene: Scene) -> None:
+    # It waits for the rest of what it takes for a request.
+    scene.patience = 0.5
     plain = scene.program.environment["SEEDREAM_BASE_URL"]
     scene.program.use(plain.replace("http:", "https:"))
     assert scene.truth(scene.generate()) == UNSENT
@@ -54,7 +56,9 @@ def test_a_service_that_speaks_no_tls(scene: Scene) -> None:
 
 def test_an_image_host_that_speaks_no_tls(scene: Scene) -> None:
     scene.service.ends_as = {"result": [scene.service.origin.replace("http:", "https:") + "/images/task_1/1"]}
+    scene.patience = 0.5
     result = scene.generate()
+    scene.patience = 5.0
     assert scene.truth(result) == NOT_SAVED
     scene.service.ends_as = {}
     assert scene.truth(scene.follow(result)) == SAVED

@@ -176,7 +176,7 @@ def test_an_ascii_locale_gets_an_ascii_spinner_or_utf8(seedream: Program, servic
     service()
     env = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     with Terminal(seedream, "generate", "红狐", columns=120, env=env) as terminal:
-        terminal.screen_until(lambda screen: "pending" in screen)
+        terminal.screen_until(lambda screen: re.search("pending|processing", screen))
         done = terminal.result()
     assert done.exit_code == 0
     assert done.lines[0].startswith("红狐-img_")

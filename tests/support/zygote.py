@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from types import FrameType
@@ -45,8 +46,10 @@ def _hurry() -> None:
 
 
 def _load() -> None:
-    for name in ("__main__", "cli", "client", "jobs", "output.json", "output.plain"):
+    for name in ("__main__", "cli", "client", "jobs", "output.json", "output.plain", "commands._sync_report"):
         importlib.import_module(f"seedream_cli.{name}")
+    for name in ("keeper", "known_files", "life", "project", "purse", "run"):
+        importlib.import_module(f"seedream_cli.sync.{name}")
 
 
 def _give_patience(seconds: float) -> None:
@@ -145,17 +148,21 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
 def _stop_at(connection: socket.socket, what: str, count: int) -> None:
     """Say so when `what` comes for the `count`-th time, and wait for a word.
 
-    It is a function ("module:name") that is entered, "call" for any of the program's, or "line" for any
-    line of it. The word is by how many seconds the time of day is set before it goes on.
+    It is a function ("module:name") that is entered in any thread, "call" for any of the program's in its
+    main thread, or "line" for any line of it there. The word is by how many seconds the time of day is set
+    before it goes on.
     """
     left = count
+    counting = threading.Lock()
     words = connection.makefile("rb")
 
     def reached() -> None:
         global _set_by
         nonlocal left
-        left -= 1
-        if left == 0:
+        with counting:
+            left -= 1
+            is_here = left == 0
+        if is_here:
             sys.settrace(None)
             _tell(connection, {"at": what})
             _set_by += float(words.readline())
@@ -175,6 +182,8 @@ def _stop_at(connection: socket.socket, what: str, count: int) -> None:
         return None
 
     sys.settrace(trace)
+    if ":" in what:
+        threading.settrace(trace)
 
 
 def _tell(connection: socket.socket, message: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Measurements of the program, run by hand: ``python -m benchmarks``."""

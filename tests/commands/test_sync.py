@@ -1,0 +1,945 @@
+"""`seedream sync`, as a person and a CI job see it: what is done and paid for, and what is left alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.images import png
+from support.program import Program, Result, hint
+from support.project import NOTHING, Asked, Project, asked, states
+from support.raw import Exchange
+from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+
+from seedream_cli.sandbox.server import Sandbox
+
+README = """
+[defaults]
+dir = "assets"
+aspect_ratio = "16:9"
+[vars]
+look = "flat vector, warm palette"
+[assets.hero]
+prompt = "A red fox in snow, {look}"
+[assets.badge]
+prompt_file = "prompts/badge.md"
+aspect_ratio = "1:1"
+path = "icons/badge-{n}.{ext}"
+count = 2
+take = 2
+"""
+TWO = '[assets.fox]\nprompt = "a fox"\n[assets.owl]\nprompt = "an owl"\n'
+
+Start = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def project(forked: Callable[..., Result], seedream: Program) -> Project:
+    seedream.environment["SEEDREAM_POLL_INTERVAL"] = "0.01"
+    return Project(forked, seedream.cwd)
+
+
+@pytest.fixture
+def start(seedream: Program, start_sandbox: Start) -> Start:
+    """Makes a sandbox the service whose tasks are done at once, each with a picture of its own."""
+    shades = itertools.count(100)
+
+    def use(**options: object) -> Sandbox:
+        options = {"seconds": 0, "rate": 0, "draw": lambda body: png(shade=next(shades)), **options}
+        sandbox = start_sandbox(**options)
+        seedream.use(sandbox.base_url)
+        return sandbox
+
+    return use
+
+
+@pytest.fixture
+def sandbox(start: Start) -> Sandbox:
+    return start()
+
+
+@pytest.fixture
+def service(seedream: Program) -> Iterator[Service]:
+    """A service that is no sandbox."""
+    with (running := Service()).server:
+        seedream.use(running.base_url)
+        yield running
+
+
+def bodies(sandbox: Sandbox) -> dict[str, dict[str, object]]:
+    """The bodies of all creates, by their prompts."""
+    found = [json.loads(one.body) for one in sandbox.requests if one.method == "POST"]
+    return {body["prompt"]: body for body in found}
+
+
+class TestTheFlow:
+    @pytest.fixture(autouse=True)
+    def done_once(self, project: Project, sandbox: Sandbox) -> None:
+        (project.folder / "prompts").mkdir()
+        (project.folder / "prompts" / "badge.md").write_text("\n A badge, {look} \n")
+        project.write(README)
+        self.first = project()
+        self.sent = bodies(sandbox)
+        self.asked = asked(sandbox)
+        self.before = project.lock
+
+    def test_generates_every_image_and_locks_each_in_one_line(self, project: Project) -> None:
+        assert self.first.exit_code == 0, self.first.stderr
+        assert sorted(self.first.paths) == ["assets/hero.png", "icons/badge-1.png", "icons/badge-2.png"]
+        assert project.files == [*sorted(self.first.paths), "prompts/badge.md"]
+        assert list(project.lock) == ["badge", "badge2", "hero"]
+        for line in project.lock.values():
+            assert line["sha256"] == project.sha256(line["path"])
+            assert line["task_id"].startswith("img_")
+        assert [line["take"] for line in project.lock.values()] == [2, 2, 1]
+        assert len(project.lock_file.read_text().splitlines()) == 3
+
+    def test_asks_for_each_image_once_with_what_the_manifest_says(self) -> None:
+        assert self.asked == Asked(creates=3, statuses=3, images=3)
+        common = {"model": "seedream-v4.5", "quality": "2K"}
+        fox, badge = "A red fox in snow, flat vector, warm palette", "A badge, flat vector, warm palette"
+        assert self.sent == {
+            fox: {**common, "prompt": fox, "aspect_ratio": "16:9"},
+            badge: {**common, "prompt": badge, "aspect_ratio": "1:1"},
+        }
+
+    def test_asks_for_nothing_when_it_is_run_again(self, project: Project, sandbox: Sandbox) -> None:
+        written = project.lock_file.stat()
+        again = project()
+        assert (again.exit_code, again.stdout, asked(sandbox)) == (0, "", NOTHING)
+        assert project.lock_file.stat() == written
+
+    def test_generates_one_image_where_one_prompt_was_edited(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
+        project.replace("fox", "wolf")
+        again = project()
+        assert (again.exit_code, again.paths) == (0, ["assets/hero.png"])
+        assert asked(sandbox) == Asked(creates=1, statuses=1, images=1)
+        assert project.lock["hero"]["sha256"] == project.sha256("assets/hero.png")
+        assert project.lock["hero"]["sha256"] != self.before["hero"]["sha256"]
+        assert project.lock == {**self.before, "hero": project.lock["hero"]}
+
+    def test_leaves_no_old_file_where_the_new_one_is_elsewhere(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
+        project.replace("fox", "wolf")
+        project.replace('dir = "assets"', 'dir = "art"')
+        assert project().paths == ["art/hero.png"]
+        assert asked(sandbox).creates == 1
+        assert not (project.folder / "assets" / "hero.png").exists()
+        assert project.lock["hero"]["path"] == "art/hero.png"
+
+    def test_generates_what_uses_an_edited_variable_or_file(self, project: Project, sandbox: Sandbox) -> None:
+        (project.folder / "prompts" / "badge.md").write_text("A medal")
+        assert sorted(project().paths) == ["icons/badge-1.png", "icons/badge-2.png"]
+        project.replace("flat vector", "pixel art")
+        assert project().paths == ["assets/hero.png"]
+        assert asked(sandbox).creates == 3
+
+    def test_fetches_a_deleted_file_again_by_its_task(self, project: Project, sandbox: Sandbox) -> None:
+        (project.folder / "icons" / "badge-2.png").unlink()
+        again = project()
+        assert (again.exit_code, again.paths) == (0, ["icons/badge-2.png"])
+        status, _ = sandbox.requests
+        assert status.path.endswith(f"/images/status/{self.before['badge2']['task_id']}")
+        assert asked(sandbox) == Asked(creates=0, statuses=1, images=1)
+        assert project.sha256("icons/badge-2.png") == self.before["badge2"]["sha256"]
+
+    def test_fetches_from_a_checkout_that_has_the_lock_alone(
+        self, project: Project, sandbox: Sandbox, seedream: Program, tmp_path: Path
+    ) -> None:
+        """As another machine has it: no images, and no history."""
+        for path in self.first.paths:
+            (project.folder / path).unlink()
+        again = project(env={"XDG_STATE_HOME": str(tmp_path / "other")})
+        assert (again.exit_code, sorted(again.paths)) == (0, sorted(self.first.paths))
+        assert asked(sandbox) == Asked(creates=0, statuses=3, images=3)
+
+    def test_rolls_again_where_the_take_was_raised(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace('{look}"\n', '{look}"\ntake = 2\n')
+        assert project().paths == ["assets/hero.png"]
+        assert asked(sandbox) == Asked(creates=1, statuses=1, images=1)
+        assert project.lock["hero"]["take"] == 2
+        assert project.lock["hero"]["digest"] == self.before["hero"]["digest"]
+        assert project.lock["hero"]["task_id"] != self.before["hero"]["task_id"]
+
+    def test_moves_what_was_renamed(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace("assets.hero", "assets.banner")
+        again = project()
+        assert (again.exit_code, again.paths, asked(sandbox)) == (0, ["assets/banner.png"], NOTHING)
+        assert project.files == [
+            *("assets/banner.png", "icons/badge-1.png", "icons/badge-2.png", "prompts/badge.md")
+        ]
+        moved = {**self.before["hero"], "name": "banner", "path": "assets/banner.png"}
+        assert list(project.lock) == ["badge", "badge2", "banner"]
+        assert project.lock["banner"] == moved
+        assert project("--check").exit_code == 0
+
+    def test_moves_what_is_to_be_elsewhere(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace('dir = "assets"', 'dir = "art/{ratio}"')
+        again = project()
+        assert (again.exit_code, again.paths, asked(sandbox)) == (0, ["art/16x9/hero.png"], NOTHING)
+        assert not (project.folder / "assets" / "hero.png").exists()
+        assert project.lock["hero"] == {**self.before["hero"], "path": "art/16x9/hero.png"}
+        assert project.sha256("art/16x9/hero.png") == self.before["hero"]["sha256"]
+
+
+def test_images_that_are_asked_for_in_the_same_way_are_one_task(project: Project, sandbox: Sandbox) -> None:
+    project.write(TWO + '[assets.vixen]\nprompt = " a fox "\npath = "more/vixen.png"\n')
+    done = project()
+    assert (done.exit_code, sorted(done.paths)) == (0, ["fox.png", "more/vixen.png", "owl.png"])
+    assert asked(sandbox) == Asked(creates=2, statuses=2, images=2)
+    fox, vixen = project.lock["fox"], project.lock["vixen"]
+    assert (fox["task_id"], fox["sha256"]) == (vixen["task_id"], vixen["sha256"])
+    assert project.sha256("more/vixen.png") == fox["sha256"]
+    assert "; cost 0.070; " in done.stderr
+
+
+class TestDryRun:
+    def test_prints_the_plan_and_what_would_be_paid_for(self, project: Project) -> None:
+        project.write(TWO)
+        project.settle()
+        (project.folder / "owl.png").unlink()
+        project.replace('"a fox"', '"two foxes"')
+        with project.manifest.open("a") as file:
+            file.write('[assets.elk]\nprompt = "an elk"\npath = "{slug}/x.{ext}"\n')
+            file.write('[assets.moose]\nprompt = "an elk"\n')
+        before = project.lock
+        done = project("--dry-run")
+        assert done.exit_code == 0
+        assert [line.split("\t") for line in done.paths] == [
+            ["new", "generate", "elk", "an-elk/x.{ext}"],
+            ["changed", "generate", "fox", "fox.{ext}"],
+            ["new", "generate", "moose", "moose.{ext}"],
+            ["missing", "fetch", "owl", "owl.png"],
+        ]
+        # Elk and moose are one to the service.
+        assert done.stderr == "2 new, 1 changed, 1 missing; 2 tasks would be paid for\n"
+        assert (project.files, project.lock) == (["fox.png"], before)
+
+    def test_needs_neither_key_nor_service(self, project: Project, seedream: Program) -> None:
+        project.write(TWO)
+        assert "SEEDREAM_API_KEY" not in seedream.environment
+        done = project("--dry-run", env={"SEEDREAM_BASE_URL": "http://127.0.0.1:1/v1"})
+        assert done.exit_code == 0
+        assert "2 tasks would be paid for" in done.stderr
+
+    def test_shows_what_options_would_do(self, project: Project) -> None:
+        project.write(TWO)
+        project.settle()
+        (project.folder / "fox.png").write_text("mine")
+        project.replace("assets.owl", "assets.owlet")
+        project.replace("an owl", "an owlet")
+        plans = {
+            option: [line.split("\t")[:3] for line in project("--dry-run", *option).paths]
+            for option in [(), ("--force", "--prune"), ("--accept",)]
+        }
+        assert plans == {
+            (): [["edited", "nothing", "fox"], ["orphan", "nothing", "owl"], ["new", "generate", "owlet"]],
+            ("--force", "--prune"): [
+                ["edited", "fetch", "fox"],
+                ["orphan", "remove", "owl"],
+                ["new", "generate", "owlet"],
+            ],
+            ("--accept",): [
+                ["edited", "adopt", "fox"],
+                ["orphan", "nothing", "owl"],
+                ["new", "generate", "owlet"],
+            ],
+        }
+
+
+def _edit_the_file(project: Project) -> None:
+    (project.folder / "fox.png").write_bytes(png(shade=9))
+
+
+def _orphan(project: Project) -> None:
+    project.replace('[assets.fox]\nprompt = "a fox"\n', "")
+
+
+#: What the manifest, the lock or the files can have come to, by the state that it makes.
+DRIFTS: dict[str, tuple[str, Callable[[Project], object]]] = {
+    "an asset more": ("new", lambda project: project.write(TWO + '[assets.elk]\nprompt = "an elk"\n')),
+    "another prompt": ("changed", lambda project: project.replace("a fox", "two foxes")),
+    "another take": ("changed", lambda project: project.replace('a fox"', 'a fox"\ntake = 2')),
+    "another model": ("changed", lambda project: project.replace('a fox"', 'a fox"\nmodel = "seedream-9"')),
+    "another path": ("missing", lambda project: project.replace('a fox"', 'a fox"\npath = "x.png"')),
+    "no file": ("missing", lambda project: (project.folder / "fox.png").unlink()),
+    "no lock": ("edited", lambda project: project.lock_file.unlink()),
+    "other bytes": ("edited", _edit_the_file),
+    "an asset less": ("orphan", _orphan),
+    "another name": ("new", lambda project: project.replace("assets.fox", "assets.vixen")),
+    "a picture of the sandbox": ("changed", lambda project: project.settle(more={"sandbox": True})),
+}
+
+
+class TestCheck:
+    @pytest.fixture(autouse=True)
+    def settled(self, project: Project, seedream: Program) -> None:
+        """Nobody answers: neither is there a key, nor a service."""
+        seedream.environment["SEEDREAM_BASE_URL"] = "http://127.0.0.1:1/v1"
+        project.write(TWO)
+        project.settle()
+
+    def test_is_content_where_all_is_in_step(self, project: Project, seedream: Program) -> None:
+        done = project("--check")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert done.stderr == "2 ok; 0 tasks would be paid for\n"
+        assert not (seedream.state / "history.sqlite3").exists()
+
+    @pytest.mark.parametrize("drift", DRIFTS)
+    def test_exits_10_on_any_drift_and_changes_nothing(self, project: Project, drift: str) -> None:
+        state, bring_about = DRIFTS[drift]
+        bring_about(project)
+        before = project.lock, project.files
+        done = project("--check", "--json")
+        assert (done.exit_code, done.document["error"]["exit_code"]) == (10, 10)
+        # What helps: orphans stay as they are without a word.
+        remedy = "seedream sync --prune" if state == "orphan" else "seedream sync"
+        assert done.document["error"]["hint"] == remedy
+        assert state in states(done).values()
+        assert (project.lock, project.files) == before
+
+    def test_names_what_is_not_in_step(self, project: Project) -> None:
+        (project.folder / "fox.png").unlink()
+        done = project("--check")
+        assert done.stdout == "missing\tfetch\tfox\tfox.png\n"
+        assert done.stderr.splitlines()[-2:] == [
+            "error: 1 of 2 images are not in step with seedream.toml: 1 missing, 1 ok",
+            "  seedream sync",
+        ]
+
+    @pytest.mark.parametrize("option", ["--force", "--accept", "--prune", "--dry-run", "--frozen"])
+    def test_goes_with_nothing_that_acts(self, project: Project, option: str) -> None:
+        (project.folder / "fox.png").unlink()
+        done = project("--check", option)
+        assert done.exit_code == 2
+        assert option in done.stderr
+
+    def test_trusts_what_it_remembers_unless_it_is_to_rehash(
+        self, project: Project, seedream: Program
+    ) -> None:
+        """An edit that leaves no sign, as git's index knows them: size, times and inode are the same."""
+        assert project("--check").exit_code == 0
+        [index] = (seedream.state / "files").iterdir()
+        known = json.loads(index.read_text())
+        fox = project.folder / "fox.png"
+        fox.write_bytes(png(shade=9))
+        status = fox.stat()
+        signs = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        known["files"]["fox.png"][:5] = [*signs, status.st_ctime_ns + 10**10]
+        index.write_text(json.dumps(known))
+        assert project("--check").exit_code == 0
+        done = project("--check", "--rehash")
+        assert done.exit_code == 10
+        assert done.stdout.startswith("edited\tnothing\tfox\t")
+        # What was found out is what is trusted from now on.
+        assert project("--check").exit_code == 10
+
+    def test_sees_an_edit_that_keeps_size_and_time(self, project: Project) -> None:
+        assert project("--check").exit_code == 0
+        fox = project.folder / "fox.png"
+        status = fox.stat()
+        fox.write_bytes(png(shade=9))
+        os.utime(fox, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert fox.stat().st_size == status.st_size
+        assert project("--check").exit_code == 10
+
+
+class TestFrozen:
+    def test_sends_nothing_where_something_would_be_generated(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
+        project.write(TWO)
+        project.settle()
+        project.replace("a fox", "two foxes")
+        (project.folder / "owl.png").unlink()
+        done = project("--frozen")
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (10, "", NOTHING)
+        assert "1 task would have to be paid for: fox" in done.stderr
+        assert hint(done) == ["sync"]
+
+    def test_fetches_what_is_missing(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(TWO)
+        project()
+        (project.folder / "owl.png").unlink()
+        asked(sandbox)
+        done = project("--frozen")
+        assert (done.exit_code, done.paths) == (0, ["owl.png"])
+        assert asked(sandbox) == Asked(creates=0, statuses=1, images=1)
+
+    def test_does_not_replace_a_task_that_is_gone(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(TWO)
+        project.settle()
+        (project.folder / "owl.png").unlink()
+        done = project("--frozen")
+        assert (done.exit_code, done.stdout) == (10, "")
+        assert asked(sandbox).creates == 0
+        assert "error: owl: task_owl_1: its task gives no image any more" in done.stderr
+        # Without it, another task takes its place.
+        assert project().paths == ["owl.png"]
+
+
+class TestTheChoice:
+    @pytest.fixture(autouse=True)
+    def five(self, project: Project) -> None:
+        names = ("icon-a", "icon-b", "logo", "page", "poster")
+        project.write("".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in names))
+
+    def test_of_names_by_globs(self, project: Project, sandbox: Sandbox) -> None:
+        done = project("--only", "icon-*", "--only", "p?ge")
+        assert (done.exit_code, sorted(done.paths)) == (0, ["icon-a.png", "icon-b.png", "page.png"])
+        assert list(project.lock) == ["icon-a", "icon-b", "page"]
+        assert asked(sandbox).creates == 3
+
+    @pytest.mark.parametrize("globs", [("ico",), ("logo", "nope*"), ("",), ("LOGO",)])
+    def test_of_a_name_that_is_none(self, project: Project, sandbox: Sandbox, globs: tuple[str, ...]) -> None:
+        done = project(*itertools.chain.from_iterable(("--only", glob) for glob in globs))
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
+        assert repr(globs[-1]) in done.stderr
+
+    def test_leaves_orphans_alone_that_have_another_name(self, project: Project) -> None:
+        project.settle()
+        project.write('[assets.logo]\nprompt = "a logo"\n')
+        done = project("--prune", "--only", "icon-*")
+        assert done.exit_code == 0
+        assert list(project.lock) == ["logo", "page", "poster"]
+        assert project.files == ["logo.png", "page.png", "poster.png"]
+
+    @pytest.mark.parametrize(
+        ("text", "environment"),
+        [
+            pytest.param("2/3", {}, id="by its number"),
+            pytest.param("auto", {"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "3"}, id="as GitLab counts"),
+            pytest.param(
+                "auto", {"JOB_COMPLETION_INDEX": "1", "JOB_COMPLETIONS": "3"}, id="as Kubernetes counts"
+            ),
+            pytest.param(
+                *("auto", {"JOB_COMPLETION_INDEX": "1", "SEEDREAM_SHARD_TOTAL": "3"}),
+                id="as Kubernetes counts, with a total of its own",
+            ),
+        ],
+    )
+    def test_of_a_part(
+        self, project: Project, sandbox: Sandbox, text: str, environment: dict[str, str]
+    ) -> None:
+        done = project("--shard", text, env=environment)
+        assert (done.exit_code, sorted(done.paths)) == (0, ["icon-b.png", "poster.png"])
+        assert list(project.lock) == ["icon-b", "poster"]
+        assert asked(sandbox).creates == 2
+
+    @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "auto"])
+    def test_of_a_part_that_is_none(self, project: Project, sandbox: Sandbox, text: str) -> None:
+        done = project("--shard", text)
+        assert (done.exit_code, asked(sandbox)) == (2, NOTHING)
+        assert "--shard" in done.stderr
+
+    def test_is_in_the_command_to_run_next(self, project: Project, sandbox: Sandbox) -> None:
+        done = project("--check", "--shard", "1/2", "--only", "*o*")
+        choice = ["--only", "*o*", "--shard", "1/2"]
+        assert hint(done) == ["sync", *choice]
+        assert hint(project(*choice, "--max", "1")) == ["sync", "--dry-run", *choice]
+        # What was not looked at is neither taken nor removed.
+        project.settle()
+        project.replace("assets.logo", "assets.old")
+        project.replace("a logo", "old")
+        (project.folder / "icon-a.png").write_text("mine")
+        (project.folder / "page.png").write_text("mine too")
+        *_, notice, _, command, _ = project("--only", "icon-*", "--only", "logo").stderr.splitlines()
+        assert notice.endswith("(seedream sync --prune --only 'icon-*' --only logo)")
+        assert command == "  seedream sync --accept --only 'icon-*' --only logo"
+
+
+class TestTheSpendingCap:
+    @pytest.fixture(autouse=True)
+    def two_to_pay(self, project: Project) -> None:
+        project.write(TWO + '[assets.vixen]\nprompt = "a fox"\n')
+
+    def test_refuses_before_the_first_request(self, project: Project, sandbox: Sandbox) -> None:
+        done = project("--max", "1")
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
+        assert "2 tasks would be paid for, and --max allows 1" in done.stderr
+        assert hint(done) == ["sync", "--dry-run"]
+        assert project.lock == {}
+
+    def test_lets_pass_what_it_allows(self, project: Project, sandbox: Sandbox) -> None:
+        assert project("--max", "2").exit_code == 0
+        assert asked(sandbox).creates == 2
+        assert project("--max", "0").exit_code == 0
+        assert asked(sandbox) == NOTHING
+
+    def test_holds_for_tasks_that_turn_out_to_be_gone(self, project: Project, sandbox: Sandbox) -> None:
+        project.settle()
+        for name in ("fox", "owl"):
+            (project.folder / f"{name}.png").unlink()
+        done = project("--max", "1", "--jobs", "1")
+        assert done.exit_code == 2
+        assert asked(sandbox).creates == 1
+        assert done.paths == ["fox.png"]
+        assert "error: owl: task_owl_1: --max 1 tasks are paid for already" in done.stderr
+
+    def test_is_a_number(self, project: Project) -> None:
+        assert project("--max", "-1").exit_code == 2
+
+
+class TestJobs:
+    FOUR = "".join(f'[assets.{name}]\nprompt = "{name}"\n' for name in "abcd")
+
+    def test_of_one_come_one_behind_the_other(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(self.FOUR)
+        assert project("--jobs", "1").exit_code == 0
+        kinds = {"POST": "create ", "GET": "status "}
+        told = "".join("image " if one.origin == "image" else kinds[one.method] for one in sandbox.requests)
+        assert told == "create status image " * 4
+
+    def test_of_several_are_under_way_at_once(self, project: Project, service: Service) -> None:
+        # Nobody is answered before three have asked.
+        together = threading.Barrier(3)
+
+        def wait(service: Service, exchange: Exchange, honest: Honest) -> None:
+            together.wait(timeout=20)
+            exchange.connection.sendall(honest())
+
+        service.strikes.append(Strike(SUBMIT, wait, times=3))
+        project.write(self.FOUR)
+        assert project("-j", "3").exit_code == 0
+        assert len(service.tasks) == 4
+
+    @pytest.mark.parametrize("number", ["0", "257", "many"])
+    def test_are_a_number(self, project: Project, number: str) -> None:
+        project.write(self.FOUR)
+        assert project("--dry-run", "--jobs", number).exit_code == 2
+
+
+class TestOrphans:
+    @pytest.fixture(autouse=True)
+    def settled(self, project: Project) -> None:
+        project.write(TWO + '[assets.set]\nprompt = "a set"\ncount = 3\n')
+        project.settle()
+        project.write('[assets.owl]\nprompt = "an owl"\n[assets.set]\nprompt = "a set"\ncount = 1\n')
+        # With fewer images, the first is called otherwise.
+        project.replace("count = 1", 'path = "set-1.png"')
+
+    def test_are_kept_and_told(self, project: Project) -> None:
+        before = project.lock, project.files
+        done = project()
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert (project.lock, project.files) == before
+        assert "fox, set[2], set[3]: in the lock and not in the manifest" in done.stderr
+        assert "seedream sync --prune" in done.stderr
+
+    def test_are_pruned_with_their_files(self, project: Project) -> None:
+        done = project("--prune")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert list(project.lock) == ["owl", "set"]
+        assert project.files == ["owl.png", "set-1.png"]
+        assert "3 removed" in done.stderr
+        assert project("--check").exit_code == 0
+
+    def test_leave_a_file_that_has_other_bytes(self, project: Project) -> None:
+        (project.folder / "fox.png").write_text("mine")
+        assert project("--prune").exit_code == 0
+        assert list(project.lock) == ["owl", "set"]
+        assert (project.folder / "fox.png").read_text() == "mine"
+
+
+class TestUnknownBytes:
+    @pytest.fixture(autouse=True)
+    def synced(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(TWO)
+        project()
+        asked(sandbox)
+        self.before = project.lock
+        (project.folder / "fox.png").write_text("mine")
+
+    def test_are_left_alone_and_the_rest_is_done(self, project: Project, sandbox: Sandbox) -> None:
+        (project.folder / "owl.png").unlink()
+        done = project()
+        assert (done.exit_code, done.paths) == (10, ["owl.png"])
+        assert (project.folder / "fox.png").read_text() == "mine"
+        assert project.lock["fox"] == self.before["fox"]
+        assert done.stderr.splitlines()[-3].startswith("error: fox.png is not what the lock says: --accept")
+        assert "seedream sync --accept" in done.stderr
+        assert asked(sandbox).creates == 0
+
+    def test_are_left_alone_where_the_prompt_was_edited_too(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace("a fox", "two foxes")
+        done = project()
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (10, "", NOTHING)
+        assert (project.folder / "fox.png").read_text() == "mine"
+
+    def test_of_a_new_image_are_left_alone(self, project: Project, sandbox: Sandbox) -> None:
+        # Of whatever kind the image will be: it could become this file.
+        (project.folder / "elk.webp").write_text("mine")
+        project.write(TWO + '[assets.elk]\nprompt = "an elk"\n[assets.hen]\nprompt = "a hen"\n')
+        done = project()
+        assert (done.exit_code, done.paths) == (10, ["hen.png"])
+        assert asked(sandbox).creates == 1
+        assert (project.folder / "elk.webp").read_text() == "mine"
+        assert "fox.png" in done.stderr
+        assert "elk.webp" in done.stderr
+
+    def test_are_replaced_with_force(self, project: Project, sandbox: Sandbox) -> None:
+        done = project("--force")
+        assert (done.exit_code, done.paths) == (0, ["fox.png"])
+        assert asked(sandbox) == Asked(creates=0, statuses=1, images=1)
+        assert project.sha256("fox.png") == self.before["fox"]["sha256"]
+        assert project("--check").exit_code == 0
+
+    def test_are_replaced_by_another_image_with_force(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace("a fox", "two foxes")
+        assert project("--force").exit_code == 0
+        assert asked(sandbox) == Asked(creates=1, statuses=1, images=1)
+        assert project.sha256("fox.png") == project.lock["fox"]["sha256"] != self.before["fox"]["sha256"]
+
+    def test_are_taken_for_the_image_with_accept(self, project: Project, sandbox: Sandbox) -> None:
+        project.replace("a fox", "two foxes")
+        done = project("--accept")
+        assert (done.exit_code, done.paths, asked(sandbox)) == (0, ["fox.png"], NOTHING)
+        assert (project.folder / "fox.png").read_text() == "mine"
+        assert project.lock["fox"]["sha256"] == project.sha256("fox.png")
+        assert project.lock["fox"]["task_id"] is None
+        assert project("--check").exit_code == 0
+
+    def test_are_not_both_taken_and_replaced(self, project: Project, sandbox: Sandbox) -> None:
+        assert (project("--force", "--accept").exit_code, asked(sandbox)) == (2, NOTHING)
+        assert (project.folder / "fox.png").read_text() == "mine"
+
+
+def test_bytes_that_appear_during_the_run_are_left_alone(
+    project: Project, service: Service, seedream: Program
+) -> None:
+    def meanwhile(service: Service, exchange: Exchange, honest: Honest) -> None:
+        (project.folder / "fox.png").write_text("mine")
+        exchange.connection.sendall(honest())
+
+    service.strikes.append(Strike(IMAGE, meanwhile, times=1))
+    project.write('[assets.fox]\nprompt = "a fox"\n')
+    done = project()
+    assert (done.exit_code, done.stdout) == (9, "")
+    assert project.files == ["fox.png"]
+    assert (project.folder / "fox.png").read_text() == "mine"
+    assert project.lock == {}
+    assert "error: fox: task_1: fox.png has bytes that the lock does not know" in done.stderr
+    command = "sync --only fox --force"
+    assert f"  seedream {command}\n" in done.stderr
+    # What was paid for is had with the command that was told.
+    assert project(*command.split()[1:]).paths == ["fox.png"]
+    assert len(service.creates) == 1
+    assert project.sha256("fox.png") == project.lock["fox"]["sha256"]
+
+
+class TestFailures:
+    def test_of_one_image_leave_the_others_alone(self, project: Project, start: Start) -> None:
+        sandbox = start(faults=["task-failed=1"])
+        project.write(TWO + '[assets.hen]\nprompt = "a hen"\n')
+        done = project("--jobs", "1")
+        assert (done.exit_code, done.paths) == (3, ["hen.png", "owl.png"])
+        assert list(project.lock) == ["hen", "owl"]
+        failure = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
+        assert re.fullmatch(r"error: fox: img_\w+ failed", failure)
+        assert "  seedream sync --only fox\n" in done.stderr
+        assert "2 generated, 1 failed" in done.stderr
+        # A task that failed is no task: the next run asks for another.
+        asked(sandbox)
+        assert project().paths == ["fox.png"]
+        assert asked(sandbox).creates == 1
+
+    @pytest.mark.parametrize(
+        ("faults", "options", "exit_code"),
+        [
+            (["submit-404=1"], [], 6),
+            (["submit-404=1", "task-failed=1"], [], 3),
+            (["submit-404=1", "task-failed=1"], ["--max-bytes", "10"], 9),
+            (["submit-400=1", "task-failed=1"], ["--max-bytes", "10"], 2),
+        ],
+    )
+    def test_in_sum_exit_as_the_contract_orders_them(
+        self, project: Project, start: Start, faults: list[str], options: list[str], exit_code: int
+    ) -> None:
+        start(faults=faults)
+        project.write(TWO)
+        (project.folder / "elk.png").write_text("mine")
+        with project.manifest.open("a") as file:
+            file.write('[assets.elk]\nprompt = "an elk"\n[assets.hen]\nprompt = "a hen"\n')
+        done = project("--jobs", "1", "--json", *options)
+        assert done.exit_code == exit_code
+        assert done.document["error"]["exit_code"] == exit_code
+        # What is edited counts least.
+        assert "error: elk.png is not what the lock says" in done.stderr
+
+    def test_of_the_key_end_the_run_before_all_have_knocked(self, project: Project, start: Start) -> None:
+        sandbox = start(faults=["submit-401"])
+        project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
+        done = project("--jobs", "3")
+        assert (done.exit_code, done.stdout) == (4, "")
+        assert 1 <= asked(sandbox).creates <= 3
+        assert re.search(r"[123] failed, (17|18|19) not begun", done.stderr)
+        assert "error: a0: the API refused the key" in done.stderr
+
+    def test_of_the_balance_leave_alone_what_is_paid_for(self, project: Project, start: Start) -> None:
+        project.write("".join(f'[assets.z{number}]\nprompt = "z{number}"\n' for number in range(6)))
+        start()
+        project()
+        for number in range(6):
+            (project.folder / f"z{number}.png").unlink()
+        sandbox = start(faults=["submit-402"])
+        with project.manifest.open("a") as file:
+            file.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
+        done = project("--jobs", "2")
+        assert (done.exit_code, sorted(done.paths)) == (5, [f"z{number}.png" for number in range(6)])
+        assert 1 <= asked(sandbox).creates <= 2
+        assert "6 fetched" in done.stderr
+        assert re.search(r"[12] failed, (18|19) not begun", done.stderr)
+
+    def test_of_a_quota_keep_nothing_paid_for_from_being_fetched(
+        self, project: Project, start: Callable[..., Sandbox]
+    ) -> None:
+        """Also where it is a fetch that meets it: its task is gone, and another one is refused."""
+        project.write("".join(f'[assets.z{number}]\nprompt = "{number}"\n' for number in range(4)))
+        start()
+        project()
+        lost = project.lock["z0"]["task_id"]
+        project.lock_file.write_text(project.lock_file.read_text().replace(lost, "img_unknown"))
+        for number in range(4):
+            (project.folder / f"z{number}.png").unlink()
+        start(faults=["submit-402"])
+        done = project("--jobs", "1", env={"XDG_STATE_HOME": str(project.folder.parent / "elsewhere")})
+        assert (done.exit_code, sorted(done.paths)) == (5, ["z1.png", "z2.png", "z3.png"])
+
+    def test_without_a_key_are_told_before_anything_is_done(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(TWO)
+        done = project(env={"SEEDREAM_API_KEY": ""})
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (4, "", NOTHING)
+        assert hint(done) == ["config", "set", "api_key"]
+        assert project.lock == {}
+
+    def test_of_a_folder_are_those_of_its_images(self, project: Project, sandbox: Sandbox) -> None:
+        (project.folder / "art").write_text("no folder")
+        project.write(TWO.replace('"a fox"', '"a fox"\npath = "art/fox.png"'))
+        done = project()
+        assert (done.exit_code, done.paths) == (2, ["owl.png"])
+        assert asked(sandbox).creates == 1, "nothing is paid for that could not be saved"
+        assert "error: fox: " in done.stderr
+
+    def test_of_the_whole_run_keep_what_was_done_by_then_in_the_document(
+        self, project: Project, start: Callable[..., Sandbox]
+    ) -> None:
+        def spoil(body: Mapping[str, Any]) -> bytes:
+            if body["prompt"] != "a fox":
+                # As a merge in another window would.
+                project.lock_file.write_text("<<<<<<< ours\n")
+            return png()
+
+        project.write(TWO)
+        start(draw=spoil)
+        done = project("--jobs", "1", "--json")
+        assert (done.exit_code, done.document["error"]["code"]) == (2, "invalid_lock")
+        assert [image["done"] for image in done.document["images"]] == ["generated", None]
+        project.lock_file.unlink()
+        assert project("--json").document["counts"]["new"] == 2, "both files are known to the history"
+        assert project("--check").exit_code == 0
+
+    def test_of_a_lock_that_cannot_be_written_come_before_anything_is_sent(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
+        project.write(TWO.replace("[assets.fox]", "[defaults]\ndir = 'art'\n[assets.fox]"))
+        (project.folder / "art").mkdir()
+        project.folder.chmod(0o555)
+        try:
+            done = project()
+        finally:
+            project.folder.chmod(0o755)
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
+
+
+class TestAManifest:
+    FAULTY = """[defaults]
+aspect_ratio = "16:10"
+api_key = "sk-secret-secret"
+[assets.fox]
+prompt = "a fox, {lok}"
+takes = 2
+[assets.owl]
+count = 0
+path = "../owl.png"
+[assets.hen]
+prompt = "a hen"
+path = "x.png"
+[assets.elk]
+prompt = "an elk"
+path = "X.png"
+"""
+    PROBLEMS = (
+        (2, "defaults.aspect_ratio"),
+        (3, "defaults.api_key"),
+        (5, "assets.fox.prompt"),
+        (6, "assets.fox.takes"),
+        (7, "assets.owl"),
+        (8, "assets.owl.count"),
+        (9, "assets.owl.path"),
+        (15, "assets.elk.path"),
+    )
+
+    @pytest.mark.parametrize("options", [(), ("--check",), ("--dry-run",), ("--frozen", "--max", "0")])
+    def test_with_faults_has_all_of_them_told_at_once(
+        self, project: Project, sandbox: Sandbox, options: tuple[str, ...]
+    ) -> None:
+        project.write(self.FAULTY)
+        done = project(*options)
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
+        head, *lines = done.stderr.splitlines()
+        assert head == "error: seedream.toml has 8 problems"
+        places = [tuple(line.strip().split(": ")[:2]) for line in lines]
+        assert places == [(f"seedream.toml:{line}", key) for line, key in self.PROBLEMS]
+        assert "sk-secret" not in done.stderr
+
+    def test_with_faults_has_all_of_them_in_the_document(self, project: Project) -> None:
+        project.write(self.FAULTY)
+        done = project("--json")
+        assert done.document["images"] == []
+        assert done.document["error"]["exit_code"] == 2
+        found = done.document["error"]["problems"]
+        assert [(one["line"], one["key"]) for one in found] == list(self.PROBLEMS)
+        assert {one["file"] for one in found} == {"seedream.toml"}
+        assert all(one["what"] for one in found)
+
+    def test_that_is_not_there_is_named(self, project: Project) -> None:
+        done = project()
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: there is no manifest seedream.toml")
+
+    def test_beside_a_faulty_lock_has_its_faults_told(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(TWO)
+        project.lock_file.write_text('<<<<<<< ours\n{"name": "fox"}\n>>>>>>> theirs\n')
+        before = project.lock_file.read_bytes()
+        done = project()
+        assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
+        assert "seedream.lock:1: begins a conflict that git could not merge" in done.stderr
+        assert project.lock_file.read_bytes() == before
+
+
+class TestASandboxsPictures:
+    def test_are_marked_and_do_not_count_for_the_service(self, project: Project, seedream: Program) -> None:
+        project.write('[assets.fox]\nprompt = "a fox"\n')
+        env = {"SEEDREAM_SANDBOX_SECONDS": "0"}
+        done = project("--sandbox", env=env)
+        assert (done.exit_code, done.paths) == (0, ["fox.png"])
+        assert project.lock["fox"]["sandbox"] is True
+        again = project("--sandbox", env=env)
+        assert (again.exit_code, again.stdout) == (0, "")
+        assert project("--check", "--sandbox").exit_code == 0
+        check = project("--check", "--json")
+        assert (check.exit_code, states(check)) == (10, {"fox": "changed"})
+
+    def test_give_way_to_the_services(self, project: Project, service: Service) -> None:
+        project.write('[assets.fox]\nprompt = "a fox"\n')
+        project.settle(more={"sandbox": True})
+        assert project().paths == ["fox.png"]
+        assert "sandbox" not in project.lock["fox"]
+        assert len(service.creates) == 1
+        # What is real is more than enough for a trial.
+        assert project("--check", "--sandbox").exit_code == 0
+
+
+class TestSettings:
+    def test_that_shape_the_picture_are_the_manifests_alone(
+        self, project: Project, sandbox: Sandbox, seedream: Program
+    ) -> None:
+        seedream.config.parent.mkdir(parents=True)
+        seedream.config.write_text('[profiles.default]\nquality = "4K"\naspect_ratio = "9:16"\n')
+        seedream.config.chmod(0o600)
+        project.write(TWO)
+        env = {
+            "SEEDREAM_ASPECT_RATIO": "21:9",
+            "SEEDREAM_MODEL": "seedream-5.0-lite",
+            "SEEDREAM_OUTPUT": "elsewhere/",
+        }
+        assert sorted(project(env=env).paths) == ["fox.png", "owl.png"]
+        for body in bodies(sandbox).values():
+            assert {**body, "prompt": ""} == {
+                "model": "seedream-v4.5",
+                "prompt": "",
+                "aspect_ratio": "1:1",
+                "quality": "2K",
+            }
+        with_environment = project.lock_file.read_bytes()
+        asked(sandbox)
+        assert (project().exit_code, asked(sandbox)) == (0, NOTHING)
+        assert project.lock_file.read_bytes() == with_environment
+
+    @pytest.mark.parametrize("option", ["--aspect-ratio", "--callback-url", "--output", "--model"])
+    def test_of_a_picture_are_no_options(self, project: Project, option: str) -> None:
+        project.write(TWO)
+        assert project(option, "x").exit_code == 2
+
+    def test_have_no_callback(self, project: Project, sandbox: Sandbox, seedream: Program) -> None:
+        seedream.config.parent.mkdir(parents=True)
+        seedream.config.write_text('[profiles.default]\ncallback_url = "https://example.com/1"\n')
+        seedream.config.chmod(0o600)
+        project.write('[defaults]\ncallback_url = "https://example.com/2"\n' + TWO)
+        assert project(env={"SEEDREAM_CALLBACK_URL": "https://example.com/3"}).exit_code == 0
+        assert len(bodies(sandbox)) == 2
+        assert not [body for body in bodies(sandbox).values() if "callback_url" in body]
+        # Nor is a picture another one for it.
+        asked(sandbox)
+        project.replace('callback_url = "https://example.com/2"\n', "")
+        assert (project().exit_code, asked(sandbox)) == (0, NOTHING)
+
+    def test_of_waiting_are_those_of_the_manifests_own_folder(
+        self, project: Project, start: Start, seedream: Program
+    ) -> None:
+        sandbox = start(faults=["never-completes"])
+        del seedream.environment["SEEDREAM_POLL_INTERVAL"]
+        folder = project.folder / "sub"
+        folder.mkdir()
+        (folder / "seedream.toml").write_text("[defaults]\ntimeout = 0\n" + TWO)
+        # What the current folder has is another project's.
+        project.write("[defaults]\ntimeout = 3\npoll_interval = 0.5\n")
+        done = project("sub/seedream.toml", "--only", "fox")
+        assert done.exit_code == 8
+        assert asked(sandbox) == Asked(creates=1, statuses=1)
+        assert "  seedream sync --only fox sub/seedream.toml\n" in done.stderr
+
+    def test_of_polling_are_those_of_the_manifests_own_folder(
+        self, project: Project, service: Service, seedream: Program
+    ) -> None:
+        """Its tasks take three polls, of which the default interval would allow one."""
+        del seedream.environment["SEEDREAM_POLL_INTERVAL"]
+        (project.folder / "sub").mkdir()
+        limits = "[defaults]\ntimeout = 1.9\npoll_interval = 0.01\n"
+        (project.folder / "sub" / "seedream.toml").write_text(limits + TWO)
+        project.write("[defaults]\ntimeout = 0\n")
+        assert project("sub/seedream.toml", "--only", "fox").exit_code == 0
+
+    @pytest.mark.parametrize("file", ["sub/seedream.toml", "seedream.toml"])
+    def test_of_size_are_those_of_the_manifests_own_folder(
+        self, project: Project, sandbox: Sandbox, file: str
+    ) -> None:
+        (project.folder / "sub").mkdir()
+        for name in ("sub/seedream.toml", "seedream.toml"):
+            limit = "[defaults]\nmax_bytes = 10\n" if name == file else ""
+            (project.folder / name).write_text(limit + TWO)
+        assert project("sub/seedream.toml").exit_code == (9 if file.startswith("sub") else 0)
+
+    def test_of_waiting_can_be_flags(self, project: Project, start: Start) -> None:
+        sandbox = start(faults=["never-completes"])
+        project.write('[assets.fox]\nprompt = "a fox"\n')
+        assert project("--timeout", "0", "--poll-interval", "2").exit_code == 8
+        assert asked(sandbox) == Asked(creates=1, statuses=1)
+        assert project("--max-bytes", "none").exit_code == 2
+
+    def test_dir_is_also_where_generate_puts_its_images(
+        self, project: Project, sandbox: Sandbox, forked: Callable[..., Result]
+    ) -> None:
+        project.write('[defaults]\ndir = "assets"\n' + TWO)
+        [path] = forked("generate", "a fox").paths
+        assert re.fullmatch(r"assets/a-fox-img_\w+\.png", path)

@@ -1,0 +1,572 @@
+"""What `seedream sync` says: its answer, its conversation, its document, and what GitHub Actions shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.clock import Clock
+from support.images import png
+from support.program import Program, Result
+from support.project import Project, states
+from support.raw import Exchange
+from support.service import SUBMIT, Honest, Service, Strike
+from support.terminal import Terminal
+
+from seedream_cli.output import github
+from seedream_cli.sandbox.server import Sandbox
+
+THREE = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in ("fox", "owl", "hen"))
+#: Text that a terminal, rich or a log would take for something else.
+STRANGE = """
+[assets."红狐"]
+prompt = "[bold]雪中的红狐[/bold] 🦊"
+path = "图/[red]{name}[-] 🦊.png"
+[assets.b]
+prompt = "b"
+path = "[bold]/%s.png"
+"""
+
+Start = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def project(forked: Callable[..., Result], seedream: Program) -> Project:
+    seedream.environment["SEEDREAM_POLL_INTERVAL"] = "0.01"
+    return Project(forked, seedream.cwd)
+
+
+@pytest.fixture
+def start(seedream: Program, start_sandbox: Start) -> Start:
+    """Makes a sandbox the service whose tasks are done at once."""
+
+    def use(**options: object) -> Sandbox:
+        sandbox = start_sandbox(**{"seconds": 0, "rate": 0, **options})
+        seedream.use(sandbox.base_url)
+        return sandbox
+
+    return use
+
+
+def polled(sandbox: Sandbox) -> int:
+    """How many tasks were asked for: these were surely created."""
+    return len({one.path for one in sandbox.requests if "/status/" in one.path})
+
+
+@pytest.fixture
+def sandbox(start: Start) -> Sandbox:
+    return start()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class TestTheAnswer:
+    @pytest.mark.parametrize(
+        ("file", "folder"),
+        [
+            ("", ""),
+            ("seedream.toml", ""),
+            ("./seedream.toml", ""),
+            ("sub/seedream.toml", "sub/"),
+            ("sub/../other.toml", "sub/../"),
+            ("{cwd}/sub/seedream.toml", "{cwd}/sub/"),
+        ],
+    )
+    def test_is_the_saved_paths_relative_as_the_manifest_was(
+        self, project: Project, sandbox: Sandbox, file: str, folder: str
+    ) -> None:
+        file, folder = (text.replace("{cwd}", str(project.folder)) for text in (file, folder))
+        (project.folder / "sub").mkdir()
+        manifest = project.folder / (file or "seedream.toml")
+        manifest.write_text('[defaults]\ndir = "art"\n' + THREE)
+        done = project(*([file] if file else []))
+        assert done.exit_code == 0
+        assert sorted(done.paths) == [f"{folder}art/{name}.png" for name in ("fox", "hen", "owl")]
+        for path in done.paths:
+            assert (project.folder / path).read_bytes() == png()
+        assert len(manifest.with_suffix(".lock").read_text().splitlines()) == 3
+
+    def test_of_a_plan_is_relative_too(self, project: Project) -> None:
+        (project.folder / "sub").mkdir()
+        (project.folder / "sub" / "seedream.toml").write_text('[assets.fox]\nprompt = "a fox"\n')
+        assert project("--dry-run", "sub/seedream.toml").stdout == "new\tgenerate\tfox\tsub/fox.{ext}\n"
+
+    def test_of_what_is_removed_is_no_path(self, project: Project) -> None:
+        project.write(THREE)
+        project.settle()
+        project.write("")
+        done = project("--prune")
+        assert (done.exit_code, done.stdout, project.files) == (0, "", [])
+
+
+class TestTheConversation:
+    def test_has_a_line_for_each_image_and_a_summary(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(THREE)
+        first, *lines, last = project().stderr.splitlines()
+        assert first == "asking the sandbox for 3 images"
+        assert sorted(re.sub(r"\d+\.\d s", "… s", line) for line in lines) == [
+            f"{name}: generated (new, {len(png())} B, … s, cost 0.035)" for name in ("fox", "hen", "owl")
+        ]
+        assert re.fullmatch(r"3 generated; cost 0\.105; \d+\.\d s", last)
+
+    def test_tells_what_else_was_done(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(THREE)
+        project()
+        project.replace('"a hen"', '"a hen"\npath = "art/hen.png"')
+        project.replace("assets.fox", "assets.vixen")
+        (project.folder / "owl.png").unlink()
+        first, *lines, last = project().stderr.splitlines()
+        assert first == "asking the sandbox for 1 image"
+        assert sorted(lines)[:1] == ["hen: moved (missing)"]
+        assert re.fullmatch(r"owl: fetched \(missing, \d+ B, \d+\.\d s\)", sorted(lines)[1])
+        assert sorted(lines)[2:] == ["vixen: moved (new)"]
+        assert re.fullmatch(r"2 moved, 1 fetched; \d+\.\d s", last)
+
+    def test_of_a_run_with_nothing_to_do_is_one_line(self, project: Project) -> None:
+        project.write(THREE)
+        project.settle()
+        assert project().stderr == "3 ok\n"
+
+    def test_begins_before_the_first_request(self, project: Project, seedream: Program) -> None:
+        said: list[str] = []
+
+        def listen(service: Service, exchange: Exchange, honest: Honest) -> None:
+            running.wait_for(lambda: running.stderr)
+            said.append(running.stderr)
+            exchange.connection.sendall(honest())
+
+        project.write('[assets.fox]\nprompt = "a fox"\n')
+        service = Service([Strike(SUBMIT, listen)])
+        with service.server:
+            seedream.use(service.base_url)
+            running = seedream.start("sync")
+            assert running.result().exit_code == 0
+        assert said == [f"asking 127.0.0.1:{service.server.port} for 1 image\n"]
+
+    def test_is_not_had_with_quiet(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(THREE)
+        done = project("--quiet")
+        assert (done.exit_code, len(done.paths), done.stderr) == (0, 3, "")
+        (project.folder / "fox.png").write_text("mine")
+        done = project("-q")
+        assert (done.exit_code, len(done.stderr.splitlines())) == (10, 2)
+        assert done.stderr.startswith("error: fox.png is not what the lock says")
+
+    def test_has_requests_and_whose_they_are_with_verbose(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(THREE)
+        talk = project("--verbose").stderr
+        for name in ("fox", "owl", "hen"):
+            assert f"{name}: submitting to the sandbox: seedream-v4.5, 1:1, 2K (op_" in talk
+            assert re.search(rf"^{name}: img_\w+: accepted, cost 0\.035$", talk, re.MULTILINE)
+            assert re.search(rf"^{name}: img_\w+: completed$", talk, re.MULTILINE)
+        assert len(re.findall(r"^POST http.* → HTTP 200 .*, request req_\w+$", talk, re.MULTILINE)) == 3
+        assert "signature=" not in talk
+        assert "sk-test" not in talk
+
+    def test_ends_with_what_to_do_about_each_failure(self, project: Project, start: Start) -> None:
+        start(faults=["task-rejected=1"])
+        project.write(THREE)
+        lines = project("--jobs", "1").stderr.splitlines()
+        assert re.fullmatch(r"error: fox: img_\w+ rejected", lines[1])
+        assert lines[2].startswith("  The prompt was rejected by the content policy (request req_")
+        assert lines[3] == "  seedream sync --only fox"
+
+
+class TestTextFromOutside:
+    @pytest.fixture(autouse=True)
+    def strange(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(STRANGE)
+
+    PATHS = ("[bold]/%s.png", "图/[red]红狐[-] 🦊.png")
+
+    def test_is_text_in_a_locale_that_knows_ascii(self, project: Project, seedream: Program) -> None:
+        done = seedream("sync", env={"LC_ALL": "C"})
+        assert (done.exit_code, sorted(done.paths)) == (0, sorted(self.PATHS))
+        assert "红狐: generated (new, " in done.stderr
+        assert '"path": "图/[red]红狐[-] 🦊.png"' in project.lock_file.read_text(encoding="utf-8")
+
+    def test_is_text_in_a_plan(self, project: Project) -> None:
+        for options in ((), ("--json",)):
+            done = project("--dry-run", *options)
+            assert all(path in done.stdout for path in self.PATHS)
+
+    def test_is_text_on_a_terminal(
+        self, project: Project, seedream: Program, start: Start, clock: Clock
+    ) -> None:
+        start(seconds=10, clock=clock)
+        with Terminal(seedream, "sync", columns=60) as terminal:
+            screen = terminal.screen_until(lambda screen: screen.count(" · pending · ") == 2)
+            clock.pause(10)
+            done = terminal.result()
+        assert "红狐 · pending · " in screen
+        assert "[bold]/%s.png" in done.lines
+        assert "图/[red]红狐[-] 🦊.png".encode() in done.raw
+        assert (done.exit_code, len(done.lines)) == (0, 3)
+
+
+SCHEMA = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
+
+
+def checked(result: Result) -> dict[str, Any]:
+    """The document, which is what the schema says, with a description of every field."""
+    document = result.document
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document.keys() <= SCHEMA["properties"].keys()
+    for image in document["images"]:
+        assert image.keys() == SCHEMA["$defs"]["image"]["properties"].keys()
+    return document
+
+
+class TestTheDocument:
+    def test_has_every_image(self, project: Project, sandbox: Sandbox) -> None:
+        project.write('[assets.fox]\nprompt = "a fox"\ncount = 2\n')
+        document = checked(project("--json"))
+        first, second = document["images"]
+        assert document == {
+            "manifest": str(project.manifest),
+            "lock": str(project.lock_file),
+            "to_pay": 2,
+            "counts": {"new": 2, "changed": 0, "missing": 0, "ok": 0, "edited": 0, "orphan": 0},
+            "images": [first, second],
+            "error": None,
+        }
+        line = project.lock["fox2"]
+        assert 0 <= second.pop("seconds") < 60
+        assert second == {
+            "name": "fox",
+            "number": 2,
+            "state": "new",
+            "action": "generate",
+            "done": "generated",
+            "path": str(project.folder / "fox-2.png"),
+            "task_id": line["task_id"],
+            "sha256": line["sha256"],
+            "bytes": len(png()),
+            "cost": "0.035",
+            "error": None,
+        }
+
+    def test_has_every_state_and_what_was_done_about_it(self, project: Project, sandbox: Sandbox) -> None:
+        names = ("changed", "edited", "missing", "ok", "orphan")
+        project.write("".join(f'[assets.{name}]\nprompt = "{name}"\n' for name in names))
+        assert project("--quiet").exit_code == 0
+        (project.folder / "missing.png").unlink()
+        (project.folder / "edited.png").write_text("mine")
+        project.replace('"changed"', '"another"')
+        project.replace("assets.orphan", "assets.new")
+        project.replace('"orphan"', '"brand new"')
+        plan, run = project("--dry-run", "--json"), project("--json")
+        assert plan.exit_code == 0
+        for result in (plan, run):
+            assert states(result) == {name: name for name in (*names, "new")}
+            assert checked(result)["to_pay"] == 2
+            assert set(checked(result)["counts"].values()) == {1}
+        assert {image["name"]: (image["action"], image["done"]) for image in checked(run)["images"]} == {
+            "changed": ("generate", "generated"),
+            "edited": ("nothing", None),
+            "missing": ("fetch", "fetched"),
+            "new": ("generate", "generated"),
+            "ok": ("nothing", None),
+            "orphan": ("nothing", None),
+        }
+        assert {image["done"] for image in plan.document["images"]} == {None}
+        # The rest is done; what is edited is why it is no success.
+        assert (run.exit_code, run.document["error"]["code"]) == (10, "edited")
+        assert run.document["error"]["hint"] == "seedream sync --accept"
+
+    def test_has_the_error_of_each_image_that_fell_short(self, project: Project, start: Start) -> None:
+        start(faults=["task-failed=1"])
+        project.write(THREE)
+        done = project("--json", "--jobs", "1")
+        document = checked(done)
+        errors = {image["name"]: image["error"] for image in document["images"]}
+        assert (errors["hen"], errors["owl"]) == (None, None)
+        assert (done.exit_code, errors["fox"]["exit_code"], document["error"]["exit_code"]) == (3, 3, 3)
+        assert errors["fox"]["message"].startswith("fox: img_")
+        assert errors["fox"]["task_id"].startswith("img_")
+        assert errors["fox"]["hint"] == "seedream sync --only fox"
+        assert document["error"] == errors["fox"]
+
+    def test_of_a_check_has_the_drift(self, project: Project) -> None:
+        project.write(THREE)
+        assert checked(project("--check", "--json"))["error"]["code"] == "drift"
+        project.settle()
+        assert checked(project("--check", "--json"))["error"] is None
+
+    @pytest.mark.parametrize(
+        ("arguments", "exit_code"),
+        [
+            (["--nope"], 2),
+            (["--max", "many"], 2),
+            (["--check", "--force"], 2),
+            (["--only", "nope"], 2),
+            (["--shard", "auto"], 2),
+            (["nowhere.toml"], 2),
+            (["seedream.toml", "other.toml"], 2),
+            (["--base-url", "http://example.com/v1"], 2),
+            (["--base-url", "https://example.com/v1"], 4),
+        ],
+    )
+    def test_of_a_call_that_was_refused_has_no_images(
+        self, project: Project, arguments: list[str], exit_code: int
+    ) -> None:
+        project.write(THREE)
+        done = project(*arguments, "--json")
+        assert done.exit_code == exit_code
+        document = checked(done)
+        assert document["images"] == []
+        assert document["error"]["exit_code"] == exit_code
+        assert set(document) == {"images", "error"}
+
+    @pytest.mark.parametrize(("options", "code"), [(["--max", "1"], "spending_cap"), (["--frozen"], "drift")])
+    def test_of_a_plan_that_was_refused_has_the_plan(
+        self, project: Project, options: list[str], code: str
+    ) -> None:
+        project.write(THREE)
+        done = project(*options, "--json")
+        document = checked(done)
+        assert (document["error"]["code"], document["to_pay"]) == (code, 3)
+        assert states(done) == {"fox": "new", "hen": "new", "owl": "new"}
+
+    def test_is_the_only_thing_on_stdout(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(THREE)
+        done = project("--json", "--verbose")
+        assert done.stdout == json.dumps(done.document, ensure_ascii=False, indent=2) + "\n"
+        assert "fox: generated" in done.stderr
+
+
+class TestGitHubActions:
+    @pytest.fixture
+    def summary(self, project: Project, seedream: Program, tmp_path: Path) -> Path:
+        file = tmp_path / "summary.md"
+        file.write_text("before\n")
+        seedream.environment |= {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_WORKSPACE": str(project.folder),
+            "GITHUB_STEP_SUMMARY": str(file),
+        }
+        return file
+
+    def annotations(self, result: Result) -> list[str]:
+        return [line for line in result.stderr.splitlines() if line.startswith("::")]
+
+    def test_marks_what_is_wrong_with_a_manifest(self, project: Project, summary: Path) -> None:
+        key = r'"100%,\n::error::x"'
+        project.write(f'[assets.fox]\nprompt = "{{a%\\n::error::x}}"\n{key} = 1\ntake = 0\n')
+        done = project()
+        assert self.annotations(done) == [
+            "::error file=seedream.toml,line=2,title=assets.fox.prompt"
+            "::has {a%25 ::error::x}, which is no variable: write {{ and }} for braces",
+            '::error file=seedream.toml,line=3,title=assets.fox."100%25%2C %3A%3Aerror%3A%3Ax"'
+            "::is unknown: there are prompt, prompt_file, model, aspect_ratio, quality, path, count, take",
+            "::error file=seedream.toml,line=4,title=assets.fox.take"
+            "::is not a whole number from 1 to 1000000",
+        ]
+
+    def test_marks_a_lock_with_conflicts(self, project: Project, summary: Path) -> None:
+        project.write(THREE)
+        project.lock_file.write_text("\n<<<<<<< ours\n")
+        [line] = self.annotations(project())
+        assert line.startswith("::error file=seedream.lock,line=2,title=invalid_lock::begins a conflict")
+
+    def test_names_files_from_the_repositorys_root(self, project: Project, summary: Path) -> None:
+        folder = project.folder / "a, b: 100%"
+        folder.mkdir()
+        (folder / "seedream.toml").write_text("[assets.fox]\n")
+        [line] = self.annotations(project("seedream.toml", cwd=folder))
+        assert line.startswith("::error file=a%2C b%3A 100%25/seedream.toml,line=1,")
+
+    def test_marks_every_image_that_drifts(self, project: Project, summary: Path) -> None:
+        project.write(THREE)
+        project.settle()
+        (project.folder / "owl.png").unlink()
+        project.replace('[assets.hen]\nprompt = "a hen"', '[assets.elk]\nprompt = "100%, elk"')
+        assert self.annotations(project("--check")) == [
+            "::error file=seedream.toml,line=5,title=elk::elk is new",
+            "::error file=seedream.lock,line=1,title=hen::hen is orphan",
+            "::error file=seedream.toml,line=3,title=owl::owl is missing",
+        ]
+        # A plan that was asked for is no error.
+        assert self.annotations(project("--dry-run")) == []
+
+    def test_marks_what_fell_short_and_what_is_edited(
+        self, project: Project, summary: Path, start: Start
+    ) -> None:
+        start(faults=["task-failed"])
+        project.write(THREE.replace('"a owl"', '"a owl"\npath = "100%,.png"'))
+        (project.folder / "100%,.png").write_text("mine")
+        first, second, third = sorted(self.annotations(project()))
+        assert re.fullmatch(r"::error file=seedream\.toml,line=1,title=fox::fox: img_\w+ failed", first)
+        assert first.endswith(" failed")
+        assert second == "::error file=seedream.toml,line=3,title=owl::100%25,.png is not what the lock says"
+        assert re.fullmatch(r"::error file=seedream\.toml,line=6,title=hen::hen: img_\w+ failed", third)
+
+    def test_is_needed_for_all_of_this(self, project: Project) -> None:
+        project.write("[assets.fox]\n")
+        assert self.annotations(project()) == []
+
+    def test_has_a_table_of_the_run_in_its_summary(
+        self, project: Project, summary: Path, start: Start
+    ) -> None:
+        start(faults=["task-failed=1"])
+        project.write(THREE)
+        assert project("--jobs", "1").exit_code == 3
+        text = re.sub(r"img\\_\w+", "img_…", summary.read_text())
+        lines = re.sub(r"\d+\.\d s", "… s", text).splitlines()
+        assert lines == [
+            "before",
+            "### seedream",
+            "",
+            "| asset | state | size | cost |",
+            "| --- | --- | --- | --- |",
+            "| fox | failed: img_… failed |  |  |",
+            f"| hen | generated | {len(png())} B | 0.035 |",
+            f"| owl | generated | {len(png())} B | 0.035 |",
+            "",
+            r"2 generated, 1 failed; cost 0.070; … s",
+            "",
+        ]
+        assert "signature" not in text
+        assert "http" not in text
+
+    def test_has_a_table_of_the_plan_in_its_summary(self, project: Project, summary: Path) -> None:
+        project.write("[assets.fox]\nprompt = \"a fox\"\npath = 'a|b<img>`[x](y)*_.png'\n")
+        assert project("--check").exit_code == 10
+        lines = summary.read_text().splitlines()
+        assert lines[3:6] == [
+            "| state | action | asset | file |",
+            "| --- | --- | --- | --- |",
+            r"| new | generate | fox | a\|b\<img\>\`\[x\]\(y\)\*\_.png |",
+        ]
+
+    def test_that_cannot_take_a_summary_is_no_failure(self, project: Project, summary: Path) -> None:
+        summary.unlink()
+        summary.mkdir()
+        project.write(THREE)
+        project.settle()
+        assert project().exit_code == 0
+
+    def test_shows_so_many_rows_and_counts_the_rest(self) -> None:
+        rows = [(f"a{number}", "generated", "", "") for number in range(1234)]
+        text = github.table(("asset", "state", "size", "cost"), rows, "1234 generated")
+        lines = text.splitlines()
+        assert len([line for line in lines if line.startswith("| a") and "generated" in line]) == 1000
+        assert "and 234 more" in lines
+        # As many as were asked about are told at the end.
+        assert lines[-1] == "1234 generated"
+
+
+SPINNER = set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+
+
+def rows(screen: str) -> list[str]:
+    """Lines of the block: one for each task, perhaps a word about the others, and the bar."""
+    begins = {*SPINNER, "━", "─"}
+    return [line for line in screen.split("\n") if line[:1] in begins or line.endswith(" more")]
+
+
+def test_a_manifest_without_assets_is_told_to_have_no_images(project: Project) -> None:
+    project.write("")
+    done = project()
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no images\n")
+
+
+class TestOnATerminal:
+    """Tasks take ten seconds of a clock that goes on only when a test has seen enough."""
+
+    @pytest.mark.parametrize("columns", [80, 40])
+    def test_there_is_a_bar_for_all_and_a_line_for_each_task(
+        self, project: Project, seedream: Program, start: Start, clock: Clock, columns: int
+    ) -> None:
+        start(seconds=10, clock=clock)
+        project.write(THREE)
+        with Terminal(seedream, "sync", "--jobs", "2", columns=columns) as terminal:
+            screen = terminal.screen_until(
+                lambda screen: all(f"{name} · pending · " in screen for name in ("fox", "hen"))
+            )
+            clock.pause(10)
+            later = terminal.screen_until(lambda screen: " 2 of 3 · " in screen and "owl · pending" in screen)
+            clock.pause(10)
+            done = terminal.result()
+        *tasks, bar = rows(screen)
+        assert len(tasks) == 2, "there is one line for each"
+        assert all(re.fullmatch(r". (fox|hen) · pending · \d+\.\d s · 0%", task) for task in tasks)
+        assert bar.startswith("─" * 20 + " 0 of 3 · 2 under")
+        assert rows(later)[-1].startswith("━" * 13 + "─" * 7 + " 2 of 3 · 1 under")
+        assert {len([row for row in rows(one) if " of 3 " in row]) for one in terminal.screens} == {0, 1}
+        assert max(len(row) for one in terminal.screens for row in rows(one)) < columns
+        # Nothing but paths and the summary is left.
+        assert sorted(done.lines[:-1]) == ["fox.png", "hen.png", "owl.png"]
+        assert re.fullmatch(r"3 generated; cost 0\.105; \d+\.\d s", done.lines[-1])
+        assert done.raw.count(b"\x1b[?25h") == done.raw.count(b"\x1b[?25l"), "the cursor is shown again"
+
+    def test_the_block_never_outgrows_the_screen(
+        self, project: Project, seedream: Program, start: Start, clock: Clock, tmp_path: Path
+    ) -> None:
+        sandbox = start(seconds=10, clock=clock)
+        project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(12)))
+        file = tmp_path / "answer.txt"
+        arguments = ("sync", "--jobs", "12")
+        with Terminal(seedream, *arguments, lines=8, columns=60, stdout=file) as terminal:
+            screen = terminal.screen_until(
+                lambda screen: "and 7 more" in screen and "12 under" in screen and polled(sandbox) == 12
+            )
+            clock.pause(10)
+            done = terminal.result()
+        *tasks, more, bar = rows(screen)
+        assert (len(tasks), more) == (5, "  and 7 more")
+        assert "0 of 12 · 12 under way" in bar
+        # What is scrolled off the screen cannot be taken back: there would be a second bar.
+        for one in terminal.screens:
+            assert len([line for line in one.split("\n") if " of 12 " in line]) <= 1
+        assert len(done.lines) == 1
+        assert done.lines[0].startswith("12 generated; cost 0.420; ")
+        assert len(file.read_text().splitlines()) == 12
+
+    def test_paths_scroll_above_the_block(
+        self, project: Project, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(12)))
+        with Terminal(seedream, "sync", "--jobs", "3", lines=8, columns=60) as terminal:
+            done = terminal.result()
+        assert done.exit_code == 0
+        assert done.lines[-1].startswith("12 generated; ")
+        assert len(done.lines) == 7
+        assert all(re.fullmatch(r"a\d+\.png", line) for line in done.lines[:-1])
+
+    def test_a_failure_is_told_above_the_block(
+        self, project: Project, seedream: Program, start: Start, clock: Clock
+    ) -> None:
+        start(seconds=10, clock=clock, faults=["task-failed=1"])
+        project.write(THREE)
+        with Terminal(seedream, "sync", "--jobs", "1") as terminal:
+            for bar in ("0 of 3 · 1 under way", "0 of 3 · 1 under way · 1 failed", "1 of 3 · 1 under way"):
+                shown = re.compile(rf"pending.*\n.* {bar}")
+                terminal.screen_until(shown.search)
+                clock.pause(10)
+            done = terminal.result()
+        assert done.exit_code == 3
+        assert re.fullmatch(r"error: fox: img_\w+ failed", done.lines[0])
+        assert done.lines[2:5] == ["  seedream sync --only fox", "hen.png", "owl.png"]
+        assert done.lines[5].startswith("2 generated, 1 failed; cost 0.070; ")
+        assert len(done.lines) == 6
+
+    def test_a_plan_is_a_table_that_fits(self, project: Project, seedream: Program) -> None:
+        project.write(THREE + f'[assets.elk]\nprompt = "an elk"\npath = "{"x" * 60}.png"\n')
+        with Terminal(seedream, "sync", "--dry-run", columns=40) as terminal:
+            done = terminal.result()
+        assert done.lines == [
+            "new  generate  elk  " + "x" * 19 + "…",
+            *(f"new  generate  {name}  {name}.{{ext}}" for name in ("fox", "hen", "owl")),
+            "4 new; 4 tasks would be paid for",
+        ]

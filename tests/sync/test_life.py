@@ -1,0 +1,631 @@
+"""One image of a set: paid for once, whatever became of its tasks, on this machine or another."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.images import png
+from support.raw import RawServer, accepted, answer, success
+from sync.workshop import KEY_ID, SERVICE, Played, Workshop
+
+from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
+from seedream_cli.events import Noticed
+from seedream_cli.models import Status
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.sync.image import Image
+from seedream_cli.sync.items import Action
+from seedream_cli.sync.life import FETCHED, GENERATED, RESUMED, remembered
+from seedream_cli.sync.lock import Entry
+from seedream_cli.sync.manifest import load
+
+DAY = 86400.0
+ONE = '[assets.hero]\nprompt = "fox"\n'
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def start(start_sandbox: Callable[..., Sandbox], clock: Clock) -> Callable[..., Sandbox]:
+    """A service on the clock of the test; keywords as for Sandbox."""
+
+    def start(**options: Any) -> Sandbox:
+        return start_sandbox(**{"clock": clock, "rate": 0, "seconds": 5.0, **options})
+
+    return start
+
+
+@pytest.fixture
+def machine(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Workshop]]:
+    """Machines on which the project is checked out, each with a history of its own."""
+    with ExitStack() as machines:
+        count = 0
+
+        def machine(sandbox: Sandbox, text: str = ONE) -> Workshop:
+            nonlocal count
+            count += 1
+            made = Workshop(tmp_path / f"machine-{count}", sandbox.base_url, clock=clock)
+            machines.enter_context(made)
+            made.write(text)
+            return made
+
+        yield machine
+
+
+Start = Callable[..., Sandbox]
+Machine = Callable[..., Workshop]
+
+
+def image_of(shop: Workshop) -> Image:
+    [image] = load(shop.manifest).images()
+    return image
+
+
+def keys(sandbox: Sandbox) -> list[str]:
+    """The idempotency key of every create, as they arrived."""
+    return [one.headers["idempotency-key"] for one in sandbox.requests if one.method == "POST"]
+
+
+def statuses(shop: Workshop) -> Counter[str]:
+    return Counter(one.status for one in shop.history.recent(SERVICE, limit=99))
+
+
+def notices(lived: Played) -> list[str]:
+    return [event.text for event in lived.events if isinstance(event, Noticed)]
+
+
+def line_of(shop: Workshop, lived: Played) -> Entry:
+    """The lock's line of an image that came."""
+    assert lived.given is not None, lived.error
+    [item] = [item for item in shop.plan().items if item.image is not None]
+    return item.locked(
+        path=lived.given.path,
+        sha256=lived.given.file.sha256,
+        task_id=lived.given.operation.task_id,
+        time="2026-11-22T17:45:01Z",
+    )
+
+
+def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, machine: Machine) -> None:
+    sandbox = start()
+    shop = machine(sandbox)
+    lived = shop.live()
+    assert lived.given is not None
+    assert (lived.given.how, lived.given.path, lived.given.cost) == (GENERATED, "hero.png", "0.035")
+    assert (shop.folder / "hero.png").read_bytes() == png()
+    assert keys(sandbox) == [image_of(shop).idempotency_key()]
+    [operation] = shop.history.with_key(SERVICE, image_of(shop).idempotency_key())
+    assert operation == lived.given.operation
+    assert (operation.settled, operation.key_id) == (True, KEY_ID)
+
+
+def test_one_image_is_taken_of_a_task_that_gives_several(
+    start_raw: Callable[..., RawServer], tmp_path: Path
+) -> None:
+    image = start_raw(answer(200, png()))
+    done = success({"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]})
+    with Workshop(tmp_path / "machine", start_raw(accepted(), done).base_url, clock=None) as shop:
+        shop.write(ONE)
+        lived = shop.live()
+    assert lived.given is not None
+    assert notices(lived) == ["task_1 has 2 images: one is taken"]
+    assert (shop.folder / "hero.png").read_bytes() == png()
+
+
+class TestATaskOfAnEarlierRun:
+    """Whoever comes later takes the task that is there."""
+
+    def test_is_taken_up_where_this_machine_knows_it(self, start: Start, machine: Machine) -> None:
+        sandbox = start()
+        shop = machine(sandbox)
+        # The run before was killed behind the answer.
+        assert isinstance(
+            shop.live(shop.plan().items[0], shop.means(shop.work(timeout=0.0))).error, StillPending
+        )
+        sandbox.requests.clear()
+        lived = shop.live()
+        assert lived.given is not None
+        assert (lived.given.how, lived.given.cost) == (RESUMED, None)
+        assert keys(sandbox) == []
+        assert sandbox.task_count() == 1
+
+    def test_is_given_back_by_the_service_where_this_machine_does_not_know_it(
+        self, start: Start, machine: Machine
+    ) -> None:
+        """As in a CI job that is run again after a crash."""
+        sandbox = start()
+        first = machine(sandbox).live()
+        second = machine(sandbox).live(most=1)
+        assert first.given is not None
+        assert second.given is not None
+        assert (second.given.how, second.given.cost) == (RESUMED, None)
+        assert second.given.operation.task_id == first.given.operation.task_id
+        assert sandbox.task_count() == 1
+
+    def test_that_was_given_back_uses_up_no_allowance(self, start: Start, machine: Machine) -> None:
+        sandbox = start()
+        machine(sandbox).live()
+        shop = machine(sandbox)
+        means = shop.means(most=1)
+        assert shop.live(means=means).error is None
+        shop.write('[assets.hero]\nprompt = "another"\n')
+        (shop.folder / "hero.png").unlink()
+        assert shop.live(means=means).error is None
+        assert sandbox.task_count() == 2
+
+    def test_whose_answer_never_came_is_asked_for_with_the_same_key(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        sandbox = start(faults=["submit-drop=5"], url_seconds=30 * DAY)
+        shop = machine(sandbox)
+        assert shop.live().error is not None
+        clock.time += 6.9 * DAY
+        lived = shop.live()
+        assert lived.given is not None
+        assert sandbox.task_count() == len(set(keys(sandbox))) == 1
+        # The same operation went on.
+        assert statuses(shop) == {"completed": 1}
+
+    def test_is_taken_up_whatever_else_was_tried_with_its_key(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        """As by another run, at the same time, that never heard of the answer."""
+        sandbox = start()
+        shop = machine(sandbox)
+        lived = shop.live()
+        assert lived.given is not None
+        answered = lived.given.operation
+        other = replace(answered, id="op_other", created=clock.time + 60, task_id=None, files=(), results=())
+        shop.history.record(replace(other, status=Status.UNANSWERED))
+        (shop.folder / "hero.png").unlink()
+        sandbox.requests.clear()
+        again = shop.live()
+        assert again.given is not None
+        assert again.given.operation.id == answered.id
+        assert keys(sandbox) == []
+
+
+class TestAFailedTask:
+    def test_is_not_replaced_in_the_run_that_paid_for_it(self, start: Start, machine: Machine) -> None:
+        sandbox = start(faults=["task-failed=1"])
+        shop = machine(sandbox)
+        lived = shop.live()
+        assert isinstance(lived.error, TaskFailed)
+        assert lived.error.exit_code == ExitCode.TASK_FAILED
+        assert sandbox.task_count() == 1
+
+    @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
+    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, word: str) -> None:
+        sandbox = start(faults=[f"task-{word}=1"])
+        shop = machine(sandbox)
+        shop.live()
+        lived = shop.live()
+        assert lived.given is not None
+        assert lived.given.how == GENERATED
+        image = image_of(shop)
+        assert keys(sandbox) == [image.idempotency_key(0), image.idempotency_key(1)]
+        # The history says why.
+        [left_behind] = shop.history.with_key(SERVICE, image.idempotency_key(0))
+        assert left_behind.status == word
+        assert left_behind.error_message
+        assert statuses(shop) == {word: 1, "completed": 1}
+
+    def test_of_another_machine_is_replaced_at_once(self, start: Start, machine: Machine) -> None:
+        sandbox = start(faults=["task-failed=1"])
+        machine(sandbox).live()
+        shop = machine(sandbox)
+        lived = shop.live(most=1)
+        assert lived.given is not None
+        assert lived.given.how == GENERATED
+        assert statuses(shop) == {"failed": 1, "completed": 1}
+        assert any("with the next idempotency key" in text for text in notices(lived))
+        assert sandbox.task_count() == 2
+
+    def test_after_another_has_its_turn_run_by_run(self, start: Start, machine: Machine) -> None:
+        sandbox = start(faults=["task-failed=3"])
+        shop = machine(sandbox)
+        for tasks in (1, 2, 3):
+            assert isinstance(shop.live().error, TaskFailed)
+            assert sandbox.task_count() == tasks
+        assert shop.live().error is None
+        assert keys(sandbox) == [image_of(shop).idempotency_key(attempt) for attempt in range(4)]
+
+
+class TestATaskWhoseImageIsGone:
+    """Its URLs are dead: nothing that is asked of it brings the image back."""
+
+    @pytest.mark.parametrize("status", [404, 410])
+    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, status: int) -> None:
+        sandbox = start(faults=[f"image-{status}=2"])
+        shop = machine(sandbox)
+        # Twice: the URL was asked for anew. The task is this run's own.
+        assert isinstance(shop.live().error, ImageRefused)
+        assert sandbox.task_count() == 1
+        lived = shop.live()
+        assert lived.error is None
+        assert sandbox.task_count() == 1, "what was a passing trouble costs nothing"
+
+    @pytest.mark.parametrize("status", [404, 410])
+    def test_is_replaced_where_it_stays_gone(self, start: Start, machine: Machine, status: int) -> None:
+        sandbox = start(faults=[f"image-{status}=4"])
+        shop = machine(sandbox)
+        shop.live()
+        lived = shop.live()
+        assert lived.given is not None
+        assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
+        [left_behind] = shop.history.with_key(SERVICE, image_of(shop).idempotency_key(0))
+        assert left_behind.status == Status.GONE
+        assert left_behind.error_code == "image_refused"
+        assert left_behind.error_message == f"the image's host answered with HTTP {status}"
+        [text] = notices(lived)
+        assert (
+            text
+            == f"{left_behind.error_message}: only a task with the next idempotency key can give the image"
+        )
+
+    def test_is_not_asked_for_again_once_it_was_left_behind(self, start: Start, machine: Machine) -> None:
+        sandbox = start(faults=["image-404=4"])
+        shop = machine(sandbox)
+        shop.live()
+        shop.live()
+        (shop.folder / "hero.png").unlink()
+        sandbox.requests.clear()
+        lived = shop.live()
+        assert lived.given is not None
+        assert lived.given.how == RESUMED
+        assert keys(sandbox) == []
+        assert sandbox.task_count() == 2
+
+    def test_is_not_replaced_where_a_403_of_a_day_may_mean_anything(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        """Something may stand between this machine and the image: paying again would not help."""
+        sandbox = start(faults=["image-403"])
+        shop = machine(sandbox)
+        shop.live()
+        clock.time += 0.9 * DAY
+        for _ in range(2):
+            lived = shop.live()
+            assert isinstance(lived.error, ImageRefused)
+            assert lived.error.exit_code == ExitCode.NOT_SAVED
+        assert sandbox.task_count() == 1
+        assert statuses(shop) == {"completed": 1}
+
+    def test_is_replaced_where_a_403_is_that_of_a_link_that_has_expired(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        sandbox = start(faults=["image-403=2"])
+        shop = machine(sandbox)
+        shop.live()
+        clock.time += 2 * DAY
+        lived = shop.live()
+        assert lived.given is not None
+        assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
+        assert statuses(shop) == {"gone": 1, "completed": 1}
+
+    @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
+    def test_of_another_machine_is_not_replaced_for_a_403_of_a_day(
+        self, start: Start, machine: Machine, clock: Clock, days: float, tasks: int
+    ) -> None:
+        """As in a CI job that is run again behind a proxy: the service says how old the task is."""
+        sandbox = start(faults=["image-403=4"])
+        machine(sandbox).live()
+        clock.time += days * DAY
+        lived = machine(sandbox).live()
+        assert (lived.given is not None) == (tasks == 2)
+        assert sandbox.task_count() == tasks
+
+    def test_of_another_machine_is_replaced_at_once(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        sandbox = start()
+        machine(sandbox).live()
+        clock.time += 2 * DAY
+        shop = machine(sandbox)
+        lived = shop.live(most=1)
+        assert lived.given is not None
+        assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
+        assert statuses(shop) == {"gone": 1, "completed": 1}
+
+    def test_is_not_replaced_where_nothing_may_be_paid_for(
+        self, start: Start, machine: Machine, clock: Clock
+    ) -> None:
+        sandbox = start()
+        shop = machine(sandbox)
+        shop.live()
+        (shop.folder / "hero.png").unlink()
+        clock.time += 2 * DAY
+        lived = shop.live(most=0)
+        assert isinstance(lived.error, UsageProblem)
+        assert lived.error.code == "spending_cap"
+        assert sandbox.task_count() == 1
+
+    def test_is_replaced_where_the_host_is_out_of_reach_only_once_it_is_reached(
+        self, start: Start, machine: Machine
+    ) -> None:
+        """A server that stumbles says nothing about the image."""
+        sandbox = start(faults=["image-503"])
+        shop = machine(sandbox)
+        for _ in range(2):
+            assert isinstance(shop.live().error, ImageRefused)
+        assert sandbox.task_count() == 1
+
+
+class TestTheTaskOfTheLock:
+    @pytest.fixture
+    def missing(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop, Entry]]:
+        """A checkout that has the lock's line and not its file, by default on another machine.
+
+        Keywords are those of the service from then on.
+        """
+
+        def missing(*, elsewhere: bool = True, **options: Any) -> tuple[Sandbox, Workshop, Entry]:
+            sandbox = start()
+            shop = machine(sandbox)
+            line = line_of(shop, shop.live())
+            if elsewhere:
+                shop = machine(sandbox)
+            else:
+                (shop.folder / "hero.png").unlink()
+            shop.write_lock(line)
+            # On the same tasks.
+            sandbox = start(**options)
+            shop.base_url = sandbox.base_url
+            return sandbox, shop, line
+
+        return missing
+
+    def test_gives_its_image_again_for_nothing(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
+    ) -> None:
+        sandbox, shop, line = missing()
+        lived = shop.live(most=0)
+        assert lived.given is not None
+        assert (lived.given.how, lived.given.cost) == (FETCHED, None)
+        assert lived.given.operation.task_id == line.task_id
+        assert keys(sandbox) == []
+        assert line_of(shop, lived).sha256 == line.sha256
+
+    def test_is_in_this_machines_history_from_then_on(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
+    ) -> None:
+        _, shop, line = missing()
+        shop.live()
+        found = shop.history.find(SERVICE, line.task_id or "")
+        assert found is not None
+        assert [file.path for file in found.files] == [str(shop.folder / "hero.png")]
+
+    @pytest.mark.parametrize("elsewhere", [True, False])
+    @pytest.mark.parametrize("gone", ["status-404=1", "image-404=2", "image-410=2"])
+    def test_that_gives_none_any_more_is_replaced(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]], gone: str, elsewhere: bool
+    ) -> None:
+        sandbox, shop, line = missing(elsewhere=elsewhere, faults=[gone])
+        lived = shop.live(most=1)
+        assert lived.given is not None
+        assert lived.given.how == GENERATED
+        assert lived.given.operation.task_id != line.task_id
+        assert sandbox.task_count() == 2
+        assert keys(sandbox)[-1] == image_of(shop).idempotency_key(1)
+        # The history says why, and nothing is left that waits for an image.
+        left_behind = shop.history.find(SERVICE, line.task_id or "")
+        assert left_behind is not None
+        assert (left_behind.status, bool(left_behind.error_message)) == (Status.GONE, True)
+        assert shop.history.pending(SERVICE) == []
+        assert len(notices(lived)) == 1
+
+    def test_is_not_replaced_where_nothing_may_be_paid_for(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
+    ) -> None:
+        sandbox, shop, _ = missing(faults=["status-404"])
+        lived = shop.live(most=0)
+        assert isinstance(lived.error, UsageProblem)
+        assert keys(sandbox) == []
+
+    def test_is_not_replaced_where_it_is_another_keys(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
+    ) -> None:
+        """Whoever is not let in cannot tell whether the image is gone."""
+        sandbox, shop, _ = missing(faults=["status-401"])
+        assert shop.live().error is not None
+        assert keys(sandbox) == []
+
+    @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
+    def test_is_not_replaced_for_a_403_before_its_links_can_have_expired(
+        self,
+        missing: Callable[..., tuple[Sandbox, Workshop, Entry]],
+        clock: Clock,
+        days: float,
+        tasks: int,
+    ) -> None:
+        sandbox, shop, _ = missing(elsewhere=False, faults=["image-403=2"])
+        clock.time += days * DAY
+        shop.live()
+        assert sandbox.task_count() == tasks
+
+    def test_is_replaced_by_one_of_the_first_key_where_the_service_has_forgotten_that(
+        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]], clock: Clock
+    ) -> None:
+        """Keys are kept for 7 days, and links for one: weeks later, nothing is left of the first task."""
+        sandbox, shop, _ = missing()
+        clock.time += 30 * DAY
+        assert shop.live().error is None
+        assert keys(sandbox) == [image_of(shop).idempotency_key(0)]
+        assert sandbox.task_count() == 2
+
+
+class TestACreateThatWasNeverAnswered:
+    @pytest.fixture
+    def unanswered(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop]]:
+        """Its answer got lost at the first try; values are the operation's."""
+
+        def unanswered(**values: Any) -> tuple[Sandbox, Workshop]:
+            lost = start(faults=["submit-drop"])
+            shop = machine(lost)
+            assert shop.live().error is not None
+            [operation] = shop.history.recent(SERVICE, limit=9)
+            assert operation.task_id is None
+            shop.history.record(replace(operation, **values))
+            sandbox = start()
+            shop.base_url = sandbox.base_url
+            return sandbox, shop
+
+        return unanswered
+
+    @pytest.mark.parametrize("days", [7.0, 400.0, -1.0])
+    def test_within_the_time_that_keys_are_kept_is_not_sent_again(
+        self, unanswered: Callable[..., tuple[Sandbox, Workshop]], clock: Clock, days: float
+    ) -> None:
+        sandbox, shop = unanswered()
+        clock.time += days * DAY
+        lived = shop.live()
+        assert isinstance(lived.error, UsageProblem)
+        assert lived.error.code == "idempotency_expired"
+        assert "could pay again" in lived.error.message
+        assert keys(sandbox) == []
+
+    def test_and_was_another_keys_is_not_sent_again(
+        self, unanswered: Callable[..., tuple[Sandbox, Workshop]]
+    ) -> None:
+        sandbox, shop = unanswered(key_id="another")
+        lived = shop.live()
+        assert isinstance(lived.error, UsageProblem)
+        assert lived.error.code == "other_api_key"
+        assert keys(sandbox) == []
+
+    @pytest.mark.parametrize("values", [{"created": 0.0}, {"key_id": "another"}])
+    def test_may_be_paid_for_again_with_force(
+        self, unanswered: Callable[..., tuple[Sandbox, Workshop]], values: dict[str, Any]
+    ) -> None:
+        sandbox, shop = unanswered(**values)
+        lived = shop.live(force=True)
+        assert lived.given is not None
+        # Its own key would get the answer of another time, or none.
+        assert keys(sandbox) == [image_of(shop).idempotency_key(1)]
+
+    def test_is_sent_again_with_another_key_where_it_was_refused(
+        self, start: Start, machine: Machine
+    ) -> None:
+        """What made no task leaves its key free."""
+        refusing = start(faults=["submit-402"])
+        shop = machine(refusing)
+        assert shop.live().error is not None
+        assert statuses(shop) == {"refused": 1}
+        sandbox = start()
+        shop.base_url = sandbox.base_url
+        assert shop.live().error is None
+        assert keys(sandbox) == [image_of(shop).idempotency_key(0)]
+        assert statuses(shop) == {"refused": 1, "completed": 1}
+
+
+class TestWhatARunWasKilledBefore:
+    """The history knows the bytes on disk, and the line that the lock lacks."""
+
+    def test_is_the_line_of_the_lock(self, start: Start, machine: Machine) -> None:
+        shop = machine(start())
+        lived = shop.live()
+        [item] = shop.plan().items
+        assert (item.state, item.action) == ("new", Action.RECORD)
+        assert item.entry is not None
+        assert lived.given is not None
+        assert (item.entry.path, item.entry.sha256, item.entry.task_id) == (
+            "hero.png",
+            lived.given.file.sha256,
+            lived.given.operation.task_id,
+        )
+
+    def test_is_not_that_of_other_bytes(self, start: Start, machine: Machine) -> None:
+        shop = machine(start())
+        shop.live()
+        (shop.folder / "hero.png").write_bytes(png(shade=9))
+        [item] = shop.plan().items
+        assert (item.state, item.action) == ("edited", Action.NOTHING)
+
+    def test_is_that_of_the_last_task_where_there_were_several(self, start: Start, machine: Machine) -> None:
+        sandbox = start(faults=["task-failed=1"])
+        shop = machine(sandbox)
+        shop.live()
+        lived = shop.live()
+        [item] = shop.plan().items
+        assert item.action == Action.RECORD
+        assert lived.given is not None
+        assert item.entry is not None
+        assert item.entry.task_id == lived.given.operation.task_id
+
+    def test_is_known_of_a_copy_too(self, start: Start, machine: Machine) -> None:
+        """Of two images that one request gave, the history has the file of the first."""
+        shop = machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
+        first, _ = shop.plan().of(Action.GENERATE)
+        lived = shop.live(first)
+        assert lived.given is not None
+        (shop.folder / "b.png").write_bytes((shop.folder / "a.png").read_bytes())
+        items = shop.plan().items
+        assert [item.action for item in items] == [Action.RECORD, Action.RECORD]
+        assert [item.entry.path for item in items if item.entry] == ["a.png", "b.png"]
+
+    def test_is_nothing_where_the_request_was_never_sent(self, start: Start, machine: Machine) -> None:
+        shop = machine(start())
+        memory = remembered(shop.history, SERVICE, shop.folder, sandbox=False)
+        assert memory(image_of(shop)) is None
+
+    def test_is_marked_where_it_is_the_sandboxs(self, start: Start, machine: Machine) -> None:
+        shop = machine(start())
+        shop.live()
+        memory = remembered(shop.history, SERVICE, shop.folder, sandbox=True)
+        line = memory(image_of(shop))
+        assert line is not None
+        assert line.is_trial
+
+
+class TestAHistoryThatFailsDuringTheRun:
+    """What is paid for is saved all the same."""
+
+    def test_is_told_and_the_image_is_in_its_place(
+        self, tmp_path: Path, start: Start, machine: Machine
+    ) -> None:
+        locked: list[sqlite3.Connection] = []
+
+        def drawn(body: dict[str, object]) -> bytes:
+            # Another program holds it from here on.
+            other = sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            locked.append(other)
+            return png()
+
+        sandbox = start(draw=drawn)
+        shop = machine(sandbox)
+        # Not the ten seconds that people wait.
+        shop.history._db.execute("PRAGMA busy_timeout = 20")
+        lived = shop.live()
+        for other in locked:
+            other.close()
+        assert lived.given is not None, lived.error
+        assert (shop.folder / "hero.png").read_bytes() == png()
+        assert "another program holds it" in notices(lived)[0]
+        # And the task is known, since the run wrote that down before.
+        again = shop.live(shop.plan(force=True).items[0])
+        assert again.given is not None
+        assert (again.given.how, sandbox.task_count()) == (RESUMED, 1)
+
+    def test_keeps_anything_from_being_sent_that_it_could_not_remember(
+        self, start: Start, machine: Machine
+    ) -> None:
+        sandbox = start()
+        shop = machine(sandbox)
+        means = shop.means()
+        [item] = shop.plan().items
+        shop.history.close()
+        lived = shop.live(item, means)
+        assert lived.error is not None
+        assert lived.error.exit_code == ExitCode.NOT_SAVED
+        assert sandbox.requests == []

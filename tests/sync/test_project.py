@@ -1,0 +1,407 @@
+"""Images come to their places, and over nothing that nobody gave up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.forked import Zygote
+from support.images import JPEG, png
+from sync.checkout import Checkout
+
+from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
+from seedream_cli.models import SavedFile
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.sync.items import Action, Item, State
+from seedream_cli.sync.lock import Entry
+from seedream_cli.sync.manifest import load
+from seedream_cli.sync.project import Project
+
+posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX here")
+
+OURS, THEIRS = png(shade=1), b"a person's work"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def item(folder: Path) -> Callable[..., Item]:
+    """An item of the image ``hero`` whose path is this template; keywords as for Item."""
+
+    def item(template: str = "art/hero.{ext}", **values: Any) -> Item:
+        (folder / "seedream.toml").write_text(f'[assets.hero]\nprompt = "fox"\npath = "{template}"\n')
+        [image] = load(folder / "seedream.toml").images()
+        (folder / "seedream.toml").unlink()
+        given = {"state": State.NEW, "action": Action.GENERATE, **values}
+        return Item("hero", 1, image=image, **given)
+
+    return item
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def line(path: str, data: bytes = OURS) -> Entry:
+    return Entry("hero", 1, "d" * 64, 1, path, sha256(data), "img_1", "2026-11-22T17:45:01Z")
+
+
+def put(project: Project, item: Item, image: bytes = OURS) -> str:
+    """Let the image come, as a worker does."""
+    project.prepare(item)
+    with project.part(item, "op_12345678", nullcontext) as part:
+        part.write(image)
+        return project.put(item, part, part.verify(len(image)))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything that is there, hidden files too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# An image comes
+
+
+@pytest.mark.parametrize(
+    ("image", "path"), [(OURS, "art/hero.png"), (JPEG, "art/hero.jpg")], ids=["png", "jpeg"]
+)
+def test_an_image_has_the_ending_of_its_bytes(
+    folder: Path, item: Callable[..., Item], image: bytes, path: str
+) -> None:
+    assert put(Project(folder), item(), image) == path
+    assert files(folder) == {path: image}
+
+
+def test_a_path_that_is_certain_is_the_images_whatever_its_bytes(
+    folder: Path, item: Callable[..., Item]
+) -> None:
+    assert put(Project(folder), item("hero.png", path="hero.png"), JPEG) == "hero.png"
+    assert files(folder) == {"hero.png": JPEG}
+
+
+def test_bytes_that_appear_between_the_plan_and_the_image_are_left_alone(
+    folder: Path, item: Callable[..., Item]
+) -> None:
+    project, wanted = Project(folder), item()
+    project.prepare(wanted)
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match=r"art/hero\.png has bytes that the lock does not know") as caught:
+        put(project, wanted)
+    assert caught.value.code == "taken"
+    assert files(folder) == {"art/hero.png": THEIRS}
+
+
+def test_bytes_that_appear_in_the_very_moment_are_left_alone(
+    folder: Path, item: Callable[..., Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the look whether the name is free, and before the image takes it."""
+    link = os.link
+
+    def someone_is_faster(source: Any, target: Any) -> None:
+        Path(target).write_bytes(THEIRS)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", someone_is_faster)
+    with pytest.raises(NotSaved) as caught:
+        put(Project(folder), item())
+    assert caught.value.code == "taken"
+    assert files(folder) == {"art/hero.png": THEIRS}
+
+
+def test_the_very_bytes_may_be_there_already(folder: Path, item: Callable[..., Item]) -> None:
+    """A run before this one was killed behind its move."""
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(OURS)
+    assert put(Project(folder), item()) == "art/hero.png"
+    assert files(folder) == {"art/hero.png": OURS}
+
+
+def test_what_the_lock_says_is_there_is_replaced(folder: Path, item: Callable[..., Item]) -> None:
+    old = png(shade=9)
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(old)
+    changed = item(state=State.CHANGED, entry=line("art/hero.png", old))
+    assert put(Project(folder), changed) == "art/hero.png"
+    assert files(folder) == {"art/hero.png": OURS}
+
+
+def test_what_was_edited_since_the_plan_is_not_replaced(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match="left alone"):
+        put(Project(folder), item(state=State.CHANGED, entry=line("art/hero.png", png(shade=9))))
+    assert files(folder) == {"art/hero.png": THEIRS}
+
+
+def test_the_locks_bytes_at_another_path_are_no_permission(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match="left alone"):
+        put(Project(folder), item(state=State.CHANGED, entry=line("old/hero.png", THEIRS)))
+    assert files(folder) == {"art/hero.png": THEIRS}
+
+
+def test_what_was_given_up_is_replaced_and_nothing_else(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    (folder / "art" / "hero.jpg").write_bytes(THEIRS)
+    forced = item(state=State.EDITED, overwrites=("art/hero.png",))
+    assert put(Project(folder), forced) == "art/hero.png"
+    with pytest.raises(NotSaved, match="left alone"):
+        put(Project(folder), forced, JPEG)
+    assert files(folder) == {"art/hero.jpg": THEIRS, "art/hero.png": OURS}
+
+
+def test_a_folder_in_the_place_of_the_image_is_left_alone(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art" / "hero.png").mkdir(parents=True)
+    with pytest.raises(NotSaved, match="left alone"):
+        put(Project(folder), item())
+    assert (folder / "art" / "hero.png").is_dir()
+    assert files(folder) == {}
+
+
+@posix
+def test_a_link_that_leads_nowhere_is_left_alone(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").symlink_to(folder / "elsewhere.png")
+    with pytest.raises(NotSaved, match="left alone"):
+        put(Project(folder), item())
+    assert (folder / "art" / "hero.png").is_symlink()
+    assert files(folder) == {}
+
+
+@posix
+def test_a_link_to_the_locks_bytes_is_replaced_and_not_followed(
+    folder: Path, tmp_path: Path, item: Callable[..., Item]
+) -> None:
+    cache = tmp_path / "cache.png"
+    cache.write_bytes(THEIRS)
+    (folder / "hero.png").symlink_to(cache)
+    changed = item("hero.png", path="hero.png", state=State.CHANGED, entry=line("hero.png", THEIRS))
+    put(Project(folder), changed)
+    assert not (folder / "hero.png").is_symlink()
+    assert files(folder) == {"hero.png": OURS}
+    assert cache.read_bytes() == THEIRS
+
+
+# Folders
+
+
+@posix
+@pytest.mark.parametrize("path", ["art/hero.png", "art/deeper/hero.{ext}"])
+def test_a_folder_that_leads_out_of_the_project_is_refused(
+    folder: Path, tmp_path: Path, item: Callable[..., Item], path: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "art").symlink_to(outside)
+    with pytest.raises(InvalidOutput, match="leaves the project: it is") as caught:
+        Project(folder).prepare(item(path))
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert list(outside.iterdir()) == []
+
+
+@posix
+def test_a_folder_beside_the_project_is_not_in_it(
+    folder: Path, tmp_path: Path, item: Callable[..., Item]
+) -> None:
+    """Whatever the first letters of its name are."""
+    (tmp_path / "project-2").mkdir()
+    (folder / "art").symlink_to(tmp_path / "project-2")
+    with pytest.raises(InvalidOutput, match="leaves the project"):
+        Project(folder).prepare(item())
+
+
+@posix
+def test_links_within_the_project_and_to_it_are_none_that_lead_out(
+    folder: Path, tmp_path: Path, item: Callable[..., Item]
+) -> None:
+    (folder / "real").mkdir()
+    (folder / "art").symlink_to(folder / "real")
+    (tmp_path / "other-name").symlink_to(folder)
+    assert put(Project(tmp_path / "other-name"), item()) == "art/hero.png"
+    assert files(folder)["real/hero.png"] == OURS
+
+
+def test_a_folder_that_is_a_file_is_refused(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "art").write_bytes(THEIRS)
+    with pytest.raises(InvalidOutput, match="no folder"):
+        Project(folder).prepare(item())
+    assert files(folder) == {"art": THEIRS}
+
+
+def test_a_folder_that_is_asked_for_again_is_tried_again_if_it_was_refused(
+    folder: Path, item: Callable[..., Item]
+) -> None:
+    project, wanted = Project(folder), item()
+    (folder / "art").write_bytes(THEIRS)
+    with pytest.raises(InvalidOutput):
+        project.prepare(wanted)
+    (folder / "art").unlink()
+    project.prepare(wanted)
+    assert put(project, wanted) == "art/hero.png"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root may write anywhere but where this is taken from it")
+def test_folders_that_take_no_image_are_told_before_anything_is_paid_and_the_others_go_on(
+    zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(seconds=0, rate=0)
+    checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+    checkout.write("".join(f'[assets.{name}]\nprompt = "{name}"\npath = "{name}/1.png"\n' for name in "abc"))
+    (checkout.folder / "a").mkdir(mode=0o500)
+    (tmp_path / "outside").mkdir()
+    (checkout.folder / "b").symlink_to(tmp_path / "outside")
+    done = checkout("--json")
+    assert done.exit_code == ExitCode.USAGE, done.stderr
+    images = {image["name"]: image for image in done.document["images"]}
+    assert "Permission denied" in images["a"]["error"]["message"]
+    assert "leaves the project" in images["b"]["error"]["message"]
+    assert (images["c"]["done"], images["c"]["error"]) == ("generated", None)
+    assert sandbox.task_count() == 1
+    assert [one["name"] for one in checkout.lines()] == ["c"]
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+# A copy
+
+
+def saved(path: Path) -> SavedFile:
+    data = path.read_bytes()
+    return SavedFile(1, str(path), sha256(data), len(data), "image/png", 4, 3)
+
+
+def test_a_copy_has_the_bytes_and_a_place_of_its_own(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "first.png").write_bytes(OURS)
+    path, file = Project(folder).copy(saved(folder / "first.png"), item(), "op_12345678")
+    assert path == "art/hero.png"
+    assert file == replace(saved(folder / "first.png"), path=str(folder / "art" / "hero.png"))
+    assert files(folder) == {"art/hero.png": OURS, "first.png": OURS}
+
+
+def test_a_copy_goes_over_nothing_that_is_unknown(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "first.png").write_bytes(OURS)
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match="left alone"):
+        Project(folder).copy(saved(folder / "first.png"), item(), "op_12345678")
+    assert files(folder) == {"art/hero.png": THEIRS, "first.png": OURS}
+
+
+@pytest.mark.parametrize("spoiled", [None, OURS[:-5]])
+def test_what_is_not_there_any_more_is_not_copied(
+    folder: Path, item: Callable[..., Item], spoiled: bytes | None
+) -> None:
+    first = folder / "first.png"
+    first.write_bytes(OURS)
+    file = saved(first)
+    first.unlink()
+    if spoiled is not None:
+        first.write_bytes(spoiled)
+    with pytest.raises(NotSaved):
+        Project(folder).copy(file, item(), "op_12345678")
+    assert files(folder) == ({} if spoiled is None else {"first.png": spoiled})
+
+
+# A file gets another place
+
+
+def moving(item: Callable[..., Item], data: bytes = OURS) -> Item:
+    """The file of the lock's line is to go from old.png to art/hero.png."""
+    return item(
+        state=State.MISSING,
+        action=Action.MOVE,
+        entry=line("old.png", data),
+        path="art/hero.png",
+        old="old.png",
+    )
+
+
+def test_a_file_is_moved(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "old.png").write_bytes(OURS)
+    Project(folder).move(moving(item))
+    assert files(folder) == {"art/hero.png": OURS}
+
+
+def test_a_file_that_was_edited_since_the_plan_is_not_moved(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "old.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match=r"old\.png is not as the lock says") as caught:
+        Project(folder).move(moving(item))
+    assert caught.value.code == "taken"
+    assert files(folder) == {"old.png": THEIRS}
+
+
+def test_a_file_is_not_moved_over_another(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "old.png").write_bytes(OURS)
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(THEIRS)
+    with pytest.raises(NotSaved, match="taken"):
+        Project(folder).move(moving(item))
+    assert files(folder) == {"art/hero.png": THEIRS, "old.png": OURS}
+
+
+def test_a_file_that_was_moved_before_is_left_where_it_is(folder: Path, item: Callable[..., Item]) -> None:
+    (folder / "old.png").write_bytes(OURS)
+    (folder / "art").mkdir()
+    (folder / "art" / "hero.png").write_bytes(OURS)
+    Project(folder).move(moving(item))
+    assert files(folder) == {"art/hero.png": OURS, "old.png": OURS}
+
+
+@posix
+def test_a_file_is_not_moved_out_of_the_project(
+    folder: Path, tmp_path: Path, item: Callable[..., Item]
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (folder / "art").symlink_to(tmp_path / "outside")
+    (folder / "old.png").write_bytes(OURS)
+    with pytest.raises(InvalidOutput, match="leaves the project"):
+        Project(folder).move(moving(item))
+    assert (folder / "old.png").read_bytes() == OURS
+    assert files(tmp_path / "outside") == {}
+
+
+# A file goes
+
+
+def test_a_file_is_removed_where_it_has_its_own_bytes(folder: Path) -> None:
+    (folder / "old.png").write_bytes(OURS)
+    Project(folder).remove(line("old.png"))
+    assert files(folder) == {}
+
+
+def test_a_file_that_was_edited_stays(folder: Path) -> None:
+    (folder / "old.png").write_bytes(THEIRS)
+    Project(folder).remove(line("old.png"))
+    assert files(folder) == {"old.png": THEIRS}
+
+
+@posix
+def test_a_file_stays_that_is_the_new_one_by_another_name(folder: Path) -> None:
+    """As where case makes no difference."""
+    (folder / "hero.png").write_bytes(OURS)
+    os.link(folder / "hero.png", folder / "HERO.png")
+    Project(folder).remove(line("HERO.png"), but="hero.png")
+    assert files(folder) == {"HERO.png": OURS, "hero.png": OURS}
+    Project(folder).remove(line("HERO.png"), but="another.png")
+    assert files(folder) == {"hero.png": OURS}
+
+
+def test_a_file_that_is_gone_already_is_no_problem(folder: Path) -> None:
+    Project(folder).remove(line("old.png"))

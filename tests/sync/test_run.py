@@ -1,0 +1,587 @@
+"""A plan carried out by several workers: each image lands by itself, and what one of them meets is all's."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from support import network_faults as line
+from support.images import png
+from support.raw import Exchange as AtServer
+from support.raw import RawServer, accepted, answer, success
+from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from sync.workshop import Workshop
+
+from seedream_cli.errors import (
+    AuthenticationProblem,
+    ExitCode,
+    HistoryUnusable,
+    QuotaExceeded,
+    RateLimited,
+    SeedreamError,
+    TaskFailed,
+    Unavailable,
+)
+from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
+from seedream_cli.history import History
+from seedream_cli.jobs import Gate
+from seedream_cli.models import Operation
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.sync.items import Action
+from seedream_cli.sync.run import Told
+
+
+@pytest.fixture
+def shop_at(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
+    """A project at a service, with this manifest."""
+    with ExitStack() as opened:
+
+        def shop_at(base_url: str, text: str) -> Workshop:
+            shop = opened.enter_context(Workshop(tmp_path / "machine", base_url))
+            shop.write(text)
+            return shop
+
+        yield shop_at
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    served = Service()
+    with served.server:
+        yield served
+
+
+ShopAt = Callable[..., Workshop]
+
+
+def assets(*names: str, more: str = "") -> str:
+    """A manifest in which each asset asks for something else."""
+    return "".join(f'[assets.{name}]\nprompt = "a {name}"\n{more}\n' for name in names)
+
+
+def landed(told: list[Told]) -> dict[str, str]:
+    """What was done about each image that came."""
+    return {one.label: one.done for one in told if isinstance(one, Landed)}
+
+
+def fallen(told: list[Told]) -> dict[str, SeedreamError]:
+    return {one.label: one.error for one in told if isinstance(one, FellShort)}
+
+
+def agrees(shop: Workshop) -> bool:
+    """Whether every line of the lock has its file, with its bytes."""
+    return all(
+        hashlib.sha256((shop.folder / entry.path).read_bytes()).hexdigest() == entry.sha256
+        for entry in shop.entries()
+    )
+
+
+def hidden(shop: Workshop) -> list[Path]:
+    return list(shop.folder.rglob(".*"))
+
+
+def alive() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("worker-")]
+
+
+# Each image by itself
+
+
+def test_every_image_comes_and_has_its_line(shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox(seconds=0, rate=0)
+    names = [f"n{number}" for number in range(8)]
+    shop = shop_at(sandbox.base_url, assets(*names))
+    told = shop.told(jobs=3)
+    assert landed(told) == dict.fromkeys(names, "generated")
+    assert [entry.name for entry in shop.entries()] == names
+    assert agrees(shop)
+    assert hidden(shop) == []
+    assert sandbox.task_count() == 8
+    assert not shop.plan().drift
+
+
+def test_a_line_is_in_the_lock_before_its_image_is_told(
+    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(seconds=0, rate=0)
+    shop = shop_at(sandbox.base_url, assets("a", "b", "c"))
+    for one in shop.run(jobs=2).events():
+        if isinstance(one, Landed):
+            assert one.label in {entry.name for entry in shop.entries()}
+            assert agrees(shop)
+
+
+def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way(
+    shop_at: ShopAt, service: Service
+) -> None:
+    first_is_told = threading.Event()
+
+    def later(service: Service, exchange: AtServer, honest: Honest) -> None:
+        assert first_is_told.wait(20)
+        exchange.connection.sendall(honest())
+
+    service.strikes.append(Strike(IMAGE, later, first=2))
+    shop = shop_at(service.base_url, assets("a", "b"))
+    with closing(shop.run(jobs=2).events()) as events:
+        for one in events:
+            if isinstance(one, Landed) and not first_is_told.is_set():
+                assert [entry.name for entry in shop.entries()] == [one.label]
+                first_is_told.set()
+    assert len(shop.entries()) == 2
+
+
+def test_one_that_fails_does_not_stop_the_others(shop_at: ShopAt, service: Service) -> None:
+    service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), times=1))
+    shop = shop_at(service.base_url, assets("a", "b", "c"))
+    told = shop.told(jobs=1)
+    assert landed(told) == {"b": "generated", "c": "generated"}
+    assert {label: error.exit_code for label, error in fallen(told).items()} == {"a": ExitCode.USAGE}
+
+
+def test_what_an_image_paid_for_is_known_when_it_falls_short(shop_at: ShopAt, service: Service) -> None:
+    service.ends_as = {"status": "failed", "result": [], "error_message": "no capacity"}
+    shop = shop_at(service.base_url, assets("a"))
+    [fell] = [one for one in shop.told() if isinstance(one, FellShort)]
+    assert isinstance(fell.error, TaskFailed)
+    assert fell.operation is not None
+    assert fell.operation.task_id == "task_1"
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_no_more_tasks_are_in_flight_than_jobs(
+    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox], jobs: int
+) -> None:
+    sandbox = start_sandbox(seconds=0.02, rate=0)
+    shop = shop_at(sandbox.base_url, assets(*(f"n{number}" for number in range(8))))
+    in_flight: set[str] = set()
+    most = 0
+    for one in shop.run(jobs=jobs).events():
+        if isinstance(one, OfImage) and isinstance(one.event, Submitted):
+            in_flight.add(one.label)
+            most = max(most, len(in_flight))
+        elif isinstance(one, Landed):
+            in_flight.discard(one.label)
+    assert 1 <= most <= jobs
+
+
+# Equal requests
+
+
+def test_equal_requests_share_one_task(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc"))
+    told = shop.told()
+    assert Counter(landed(told).values()) == {"generated": 1, "copied": 2}
+    assert len(service.tasks) == 1
+    assert service.counts[IMAGE] == 1
+    assert len({entry.sha256 for entry in shop.entries()}) == 1
+    assert len({entry.task_id for entry in shop.entries()}) == 1
+    assert agrees(shop)
+    # What was copied costs nothing.
+    assert [one.cost for one in told if isinstance(one, Landed) and one.done == "copied"] == [None, None]
+
+
+def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, service: Service) -> None:
+    service.ends_as = {"status": "failed", "result": [], "error_message": "no capacity"}
+    shop = shop_at(service.base_url, "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc"))
+    told = shop.told()
+    assert {label: type(error) for label, error in fallen(told).items()} == dict.fromkeys("abc", TaskFailed)
+    assert len(service.tasks) == 1
+
+
+def test_a_copy_that_cannot_be_saved_does_not_take_the_image_along(shop_at: ShopAt, service: Service) -> None:
+    text = '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\npath = "art/b.png"\n'
+    shop = shop_at(service.base_url, text)
+    (shop.folder / "art").write_bytes(b"no folder")
+    told = shop.told()
+    assert landed(told) == {"a": "generated"}
+    assert list(fallen(told)) == ["b"]
+
+
+# The rate limit
+
+
+class WatchedGate(Gate):
+    """Tells when it has heard of a refusal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = threading.Event()
+
+    def refused(self, place: int, error: RateLimited) -> None:
+        super().refused(place, error)
+        self.closed.set()
+
+
+@dataclass
+class Limited:
+    """A service that refuses its first create once `count` of them are there; the clock of each arrival."""
+
+    gate: WatchedGate
+    count: int
+    seconds: str
+
+    def __post_init__(self) -> None:
+        self.arrivals: list[tuple[float, str]] = []
+        self.asked_until = 0.0
+        self._together = threading.Barrier(self.count)
+        self._lock = threading.Lock()
+        self._tasks = 0
+
+    def __call__(self, exchange: AtServer) -> None:
+        now, creates = time.monotonic(), exchange.request.method == "POST"
+        with self._lock:
+            self.arrivals.append((now, exchange.request.method))
+            position = len(self.arrivals)
+            self._tasks += creates
+            task = f"task_{self._tasks}"
+        if position <= self.count:
+            first = self._together.wait(20) == 0
+            if first:
+                self.asked_until = time.monotonic() + float(self.seconds)
+                reply = answer(429, headers={"Retry-After": self.seconds})
+                exchange.connection.sendall(reply)
+                return
+            # Once the run has heard of it, the others go on.
+            assert self.gate.closed.wait(20)
+        if creates:
+            exchange.connection.sendall(accepted(task))
+        elif exchange.request.path.startswith("/v1/images/status/"):
+            url = f"http://127.0.0.1:{exchange.connection.getsockname()[1]}/image"
+            exchange.connection.sendall(success({"status": "completed", "result": [url]}))
+        else:
+            exchange.connection.sendall(answer(200, png()))
+
+
+def test_one_refusal_slows_all_workers(shop_at: ShopAt, start_raw: Callable[..., RawServer]) -> None:
+    """No other create and no poll arrives before the time that one of them was told to wait for."""
+    gate = WatchedGate()
+    limited = Limited(gate, count=4, seconds="0.5")
+    shop = shop_at(start_raw(limited).base_url, assets(*(f"n{number}" for number in range(6))))
+    told = shop.told(jobs=4, work={"gate": gate})
+    assert len(landed(told)) == 6
+    later = limited.arrivals[4:]
+    # Of the four that were there, one create comes again; then the last two, and a poll of each.
+    assert Counter(method for _, method in later)["POST"] == 3
+    assert min(arrived for arrived, _ in later) >= limited.asked_until
+
+
+def test_a_limit_that_outlasts_all_patience_ends_the_run_and_keeps_what_came(
+    shop_at: ShopAt, service: Service
+) -> None:
+    service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
+    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
+    run = shop.run(jobs=1, work={"gate": Gate()})
+    told = list(run.events())
+    assert landed(told) == {"n0": "generated"}
+    errors = fallen(told)
+    assert {type(error) for error in errors.values()} == {RateLimited}
+    assert len(errors) + run.not_begun == 8
+    assert run.not_begun == 5
+    # None of them knocked but the first.
+    assert service.counts[SUBMIT] == 2
+    assert "asks to come back in" in next(iter(errors.values())).message
+
+
+# What all would meet with
+
+
+def test_a_service_that_is_out_of_reach_is_not_asked_for_every_image(shop_at: ShopAt) -> None:
+    with RawServer([None]) as gone:
+        pass
+    shop = shop_at(gone.base_url, assets(*(f"n{number:02}" for number in range(20))))
+    run = shop.run(jobs=2)
+    told = list(run.events())
+    errors = fallen(told)
+    assert all(isinstance(error, Unavailable) for error in errors.values())
+    # The one that the other worker had begun by then.
+    assert 3 <= len(errors) <= 4
+    assert run.not_begun == 20 - len(errors)
+
+
+def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service: Service) -> None:
+    """Out of reach is what nobody reaches: here, every other image comes."""
+    for first in range(1, 60, 6):
+        service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
+    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(8))))
+    run = shop.run(jobs=1)
+    told = list(run.events())
+    assert run.not_begun == 0
+    assert len(landed(told)) == len(fallen(told)) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [(401, "invalid_api_key", AuthenticationProblem), (402, "insufficient_quota", QuotaExceeded)],
+)
+def test_what_is_wrong_with_the_account_is_not_asked_for_every_image(
+    shop_at: ShopAt, service: Service, status: int, code: str, kind: type[SeedreamError]
+) -> None:
+    service.strikes.append(Strike(SUBMIT, line.refused(status, code)))
+    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
+    run = shop.run(jobs=1)
+    errors = fallen(list(run.events()))
+    assert all(isinstance(error, kind) for error in errors.values())
+    assert (len(errors), run.not_begun, service.counts[SUBMIT]) == (1, 8, 1)
+
+
+def test_without_a_balance_what_is_paid_for_is_fetched(shop_at: ShopAt, service: Service) -> None:
+    names = [f"n{number}" for number in range(4)]
+    shop = shop_at(service.base_url, assets(*names))
+    shop.told()
+    for name in ("n1", "n3"):
+        (shop.folder / f"{name}.png").unlink()
+    shop.write(assets(*names).replace("a n0", "another").replace("a n2", "another still"))
+    service.strikes.append(Strike(SUBMIT, line.refused(402, "insufficient_quota")))
+    run = shop.run(jobs=1)
+    told = list(run.events())
+    assert landed(told) == {"n1": "fetched", "n3": "fetched"}
+    assert len(fallen(told)) + run.not_begun == 2
+
+
+# What breaks within
+
+
+class BrokenHistory(History):
+    """Has a bug that shows at the second image."""
+
+    def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
+        if threading.current_thread().name.startswith("worker-") and self.recent(service, limit=1):
+            raise RuntimeError("a bug")
+        return super().with_key(service, idempotency_key)
+
+
+def test_a_bug_in_a_worker_ends_the_run_with_what_came_by_then(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a", "b", "c"))
+    with closing(BrokenHistory(shop.history.path, now=time.time)) as broken:
+        run = shop.run(jobs=1, work={"history": broken})
+        told: list[Told] = []
+        with pytest.raises(RuntimeError, match="a bug"):
+            told.extend(run.events())
+    assert alive() == []
+    assert [entry.name for entry in shop.entries()] == ["a"]
+    assert agrees(shop)
+
+
+def test_a_history_that_fails_stops_what_could_not_be_remembered(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a", "b", "c"))
+    made = shop.plan()
+    shop.history.close()
+    run = shop.run(made, jobs=1)
+    errors = fallen(list(run.events()))
+    assert [type(error) for error in errors.values()] == [HistoryUnusable]
+    assert run.not_begun == 2
+    assert service.creates == []
+
+
+def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
+    shop_at: ShopAt, service: Service
+) -> None:
+    shop = shop_at(service.base_url, assets("a", "b"))
+    shop.history._db.execute("PRAGMA busy_timeout = 20")
+    with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
+
+        def held(service: Service, exchange: AtServer, honest: Honest) -> None:
+            if not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")
+            exchange.connection.sendall(honest())
+
+        service.strikes.append(Strike(IMAGE, held))
+        run = shop.run(jobs=1)
+        told = list(run.events())
+    assert landed(told) == {"a": "generated"}
+    # What could not be remembered is not paid for.
+    assert [type(error) for error in fallen(told).values()] == [HistoryUnusable]
+    assert len(service.tasks) == 1
+    assert [entry.name for entry in shop.entries()] == ["a"]
+    assert agrees(shop)
+
+
+def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
+    shop_at: ShopAt, service: Service
+) -> None:
+    """As by a merge in another window. Once that is put right, the next run writes the lines."""
+    shop = shop_at(service.base_url, assets("a", "b", "c"))
+    in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
+
+    def spoiled(service: Service, exchange: AtServer, honest: Honest) -> None:
+        shop.lock_file.write_bytes(in_conflict)
+        exchange.connection.sendall(honest())
+
+    service.strikes.append(Strike(IMAGE, spoiled, times=1))
+    with pytest.raises(SeedreamError, match="conflict") as caught:
+        shop.told(jobs=1)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert alive() == []
+    assert shop.lock_file.read_bytes() == in_conflict
+    shop.lock_file.unlink()
+    told = shop.told(jobs=1)
+    assert landed(told)["a"] == "recorded"
+    assert len(service.tasks) == 3
+    assert [entry.name for entry in shop.entries()] == ["a", "b", "c"]
+    assert agrees(shop)
+
+
+def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service) -> None:
+    service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
+    shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
+    run = shop.run(jobs=2)
+    with closing(run.events()) as events:
+        for one in events:
+            if isinstance(one, Landed):
+                break
+    assert alive() == []
+    assert hidden(shop) == []
+    assert len(shop.entries()) == 1
+    assert agrees(shop)
+
+
+def test_the_end_of_the_run_ends_every_wait_of_its_workers(
+    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(faults=["never-completes"], rate=0)
+    shop = shop_at(sandbox.base_url, assets("a", "b"))
+    run = shop.run(jobs=2, work={"poll_interval": 30.0})
+    with closing(run.events()) as events:
+        accepted = 0
+        while accepted < 2:
+            one = next(events)
+            accepted += isinstance(one, OfImage) and isinstance(one.event, Submitted)
+    assert alive() == []
+    assert {label: operation.task_id is not None for label, operation in run.under_way.items()} == {
+        "a": True,
+        "b": True,
+    }
+
+
+def test_no_temporary_file_is_left_by_a_worker_that_nothing_ends(shop_at: ShopAt, service: Service) -> None:
+    """Its connection may hang where nobody can break it off, as in a proxy's handshake."""
+    service.strikes.append(Strike(IMAGE, line.hang_midway))
+    shop = shop_at(service.base_url, assets("a"))
+    with closing(shop.run(break_off=lambda: None).events()) as events:
+        while not any(part.stat().st_size for part in hidden(shop)):
+            next(events)
+    assert hidden(shop) == []
+    [worker] = [thread for thread in threading.enumerate() if thread.name in alive()]
+    service.server.closing.set()
+    worker.join(timeout=20)
+    assert not worker.is_alive()
+    assert hidden(shop) == []
+
+
+# What is no service's business
+
+
+def test_an_old_file_goes_once_the_new_one_is_in_the_lock(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a"))
+    shop.told()
+    shop.write(assets("a", more='path = "art/a.png"').replace("a a", "another"))
+    [one] = [one for one in shop.told() if isinstance(one, Landed)]
+    assert (one.state, one.path, one.note) == ("changed", "art/a.png", None)
+    assert not (shop.folder / "a.png").exists()
+    assert agrees(shop)
+
+
+def test_an_old_file_stays_that_was_edited_meanwhile(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a"))
+    shop.told()
+    shop.write(assets("a", more='path = "art/a.png"').replace("a a", "another"))
+    made = shop.plan()
+    (shop.folder / "a.png").write_bytes(b"a person's work")
+    assert landed(list(shop.run(made).events())) == {"a": "generated"}
+    assert (shop.folder / "a.png").read_bytes() == b"a person's work"
+
+
+def test_an_old_file_stays_that_another_line_of_the_lock_has(shop_at: ShopAt, service: Service) -> None:
+    """The asset was renamed, and another has got its name: one image's old file is the other's own."""
+    shop = shop_at(service.base_url, '[assets.a]\nprompt = "fox"\npath = "one.png"\n')
+    shop.told()
+    shop.write('[assets.a]\nprompt = "cat"\npath = "two.png"\n[assets.b]\nprompt = "fox"\npath = "one.png"\n')
+    assert landed(shop.told()) == {"a": "generated", "b": "recorded"}
+    assert {path.name for path in shop.folder.glob("*.png")} == {"one.png", "two.png"}
+    assert agrees(shop)
+    assert len(service.tasks) == 2
+
+
+def test_files_are_moved_and_lines_go_without_a_service(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a", "b"))
+    shop.told()
+    asked = service.counts.total()
+    shop.write(assets("a", more='path = "art/a.png"'))
+    made = shop.plan(prune=True)
+    assert {item.action for item in made.items} == {Action.MOVE, Action.REMOVE}
+    assert landed(list(shop.run(made).events())) == {"a": "moved", "b": "removed"}
+    assert service.counts.total() == asked
+    assert [entry.path for entry in shop.entries()] == ["art/a.png"]
+    assert not (shop.folder / "b.png").exists()
+    assert agrees(shop)
+
+
+def test_a_file_that_cannot_be_moved_does_not_stop_the_others(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a", "b"))
+    shop.told()
+    shop.write(assets("a", more='path = "art/a.png"') + assets("b", more='path = "b/b.png"') + assets("c"))
+    (shop.folder / "art").write_bytes(b"no folder")
+    told = shop.told()
+    assert landed(told) == {"b": "moved", "c": "generated"}
+    assert list(fallen(told)) == ["a"]
+    assert agrees(shop)
+
+
+def test_calls_are_passed_on_to_whoever_listens(shop_at: ShopAt, service: Service) -> None:
+    shop = shop_at(service.base_url, assets("a"))
+    run = shop.run()
+    # As the command does it: its client tells the run.
+    run.means.work_of("2K").client._observe = run.observe
+    calls = [one for one in run.events() if isinstance(one, Exchange)]
+    assert calls[0].method == "POST"
+    assert len(calls) == service.counts.total()
+
+
+def test_images_of_one_task_are_fetched_again_together(shop_at: ShopAt, service: Service) -> None:
+    """What the same request gave is in the same folder, and neither is in the other's way."""
+    shop = shop_at(service.base_url, "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc"))
+    shop.told()
+    for name in "abc":
+        (shop.folder / f"{name}.png").unlink()
+    asked = service.counts[IMAGE]
+    told = shop.told(jobs=4)
+    assert fallen(told) == {}
+    assert set(landed(told)) == {"a", "b", "c"}
+    assert agrees(shop)
+    assert service.counts[IMAGE] - asked == 1
+    assert len(service.tasks) == 1
+
+
+def test_a_new_image_is_the_one_that_is_fetched_again_for_the_same_request(
+    shop_at: ShopAt, service: Service
+) -> None:
+    shop = shop_at(service.base_url, '[assets.b]\nprompt = "fox"\n')
+    shop.told()
+    (shop.folder / "b.png").unlink()
+    shop.write("".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc"))
+    assert landed(shop.told(jobs=4)) == {"a": "copied", "b": "fetched", "c": "copied"}
+    assert agrees(shop)
+    assert len(service.tasks) == 1
+
+
+def test_two_tasks_of_one_request_give_each_its_own_image_again(shop_at: ShopAt, service: Service) -> None:
+    """As where one of them was asked for when the other's key was forgotten."""
+    shop = shop_at(service.base_url, assets("a", "b"))
+    shop.told()
+    before = {entry.path: entry.sha256 for entry in shop.entries()}
+    first, second = shop.entries()
+    shop.write("".join(f'[assets.{name}]\nprompt = "a a"\n' for name in "ab"))
+    shop.write_lock(first, replace(second, digest=first.digest))
+    for name in "ab":
+        (shop.folder / f"{name}.png").unlink()
+    assert landed(shop.told(jobs=4)) == {"a": "fetched", "b": "fetched"}
+    assert {entry.path: entry.sha256 for entry in shop.entries()} == before
+    assert agrees(shop)

@@ -1,0 +1,203 @@
+"""One project on four machines at once: each does its part, and merged, the parts are the whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from support.forked import Zygote
+from support.images import png
+from support.needs import program
+from support.project import NOTHING, asked
+from sync.checkout import Checkout
+
+from seedream_cli.sandbox.server import Sandbox
+
+SHARDS = 4
+#: With more images than shards, and several of one asset.
+NAMES = [f"n{number:02}" for number in range(9)]
+IMAGES = len(NAMES) + 1
+
+
+def manifest(look: str) -> str:
+    text = "".join(f'[assets.{name}]\nprompt = "{name}, {look}"\n' for name in NAMES)
+    return text.replace("[assets.n04]\n", "[assets.n04]\ncount = 2\n")
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    """A service whose every image is another one."""
+    drawn = iter(range(1, 999))
+    return start_sandbox(seconds=0, rate=0, draw=lambda body: png(width=next(drawn)))
+
+
+@pytest.fixture
+def machine(zygote: Zygote, tmp_path: Path, sandbox: Sandbox) -> Callable[[Path], Checkout]:
+    """A machine that has the project in this folder, and a history of its own."""
+    count = 0
+
+    def machine(folder: Path) -> Checkout:
+        nonlocal count
+        count += 1
+        return Checkout(zygote, tmp_path / f"machine-{count}", sandbox.base_url, folder)
+
+    return machine
+
+
+def run_all_shards(machines: Sequence[Checkout]) -> None:
+    """As GitLab's `parallel: 4` does it."""
+    runs = [
+        one.start("--shard", "auto", env={"CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": str(len(machines))})
+        for index, one in enumerate(machines, 1)
+    ]
+    for run in runs:
+        result = run.result()
+        assert result.exit_code == 0, result.stderr
+
+
+def creates(sandbox: Sandbox) -> Counter[str]:
+    """How often each idempotency key was sent."""
+    posts = [one for one in sandbox.requests if one.method == "POST"]
+    return Counter(one.headers["idempotency-key"] for one in posts)
+
+
+def is_whole(checkout: Checkout, sandbox: Sandbox) -> None:
+    """The merged checkout is in step, on a machine that has never seen any of it."""
+    asked(sandbox)
+    checked = checkout("--check", env={"SEEDREAM_API_KEY": ""})
+    assert (checked.exit_code, checked.stdout) == (0, ""), checked.stderr
+    # What a merge left twice is tidied, and nothing else is to be done.
+    assert checkout().exit_code == 0
+    assert asked(sandbox) == NOTHING
+    assert sorted(line["name"] for line in checkout.lines()) == sorted([*NAMES, "n04"])
+    assert checkout.disagreements() == []
+
+
+# With git
+
+
+class Git:
+    """Runs git as nobody in particular."""
+
+    def __init__(self, home: Path) -> None:
+        self._git = program("git")
+        who = {
+            f"GIT_{role}_{what}": "ada@example.test"
+            for role in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            **who,
+        }
+
+    def __call__(self, folder: Path, *words: str) -> str:
+        done = subprocess.run(
+            [self._git, *words],
+            cwd=folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"git {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def commit(self, folder: Path) -> None:
+        self(folder, "add", "--all")
+        self(folder, "commit", "--quiet", "--message", "Images")
+
+
+@pytest.fixture
+def git(tmp_path: Path) -> Git:
+    return Git(tmp_path)
+
+
+@pytest.fixture
+def origin(git: Git, tmp_path: Path) -> Path:
+    """A repository with the manifest, and the line of the README in its attributes."""
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    (folder / ".gitattributes").write_text("seedream.lock merge=union\n")
+    (folder / "seedream.toml").write_text(manifest("red"))
+    git.commit(folder)
+    return folder
+
+
+def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
+    """Each shard commits its part on a branch of its own; all are merged into the origin's."""
+    clones = [origin.with_name(f"shard-{index}") for index in range(1, SHARDS + 1)]
+    for clone in clones:
+        if not clone.exists():
+            git(origin, "clone", "--quiet", str(origin), str(clone))
+            git(clone, "checkout", "--quiet", "-b", clone.name)
+        git(clone, "pull", "--quiet", "origin", "main")
+    run_all_shards([machine(clone) for clone in clones])
+    for clone in clones:
+        git.commit(clone)
+        git(clone, "push", "--quiet", "--force", "origin", clone.name)
+    for clone in clones:
+        git(origin, "merge", "--quiet", "--message", f"Merge {clone.name}", clone.name)
+    assert git(origin, "status", "--porcelain") == ""
+
+
+def test_four_shards_of_a_repository_merge_to_the_whole(
+    git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
+) -> None:
+    spread(git, origin, machine)
+    assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
+    is_whole(machine(origin), sandbox)
+
+
+def test_lines_that_a_merge_leaves_twice_are_told_apart_by_what_is_on_disk(
+    git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
+) -> None:
+    """Every image is changed, each by another shard, and neighbouring lines are a conflict to git."""
+    spread(git, origin, machine)
+    is_whole(machine(origin), sandbox)
+    (origin / "seedream.toml").write_text(manifest("blue"))
+    git.commit(origin)
+    spread(git, origin, machine)
+    assert sandbox.task_count() == 2 * IMAGES
+    merged = machine(origin)
+    assert len(merged.lines()) > IMAGES, "otherwise there is nothing to tell apart"
+    is_whole(merged, sandbox)
+
+
+# Without git
+
+
+def test_parts_that_are_put_together_by_hand_are_the_whole_in_any_order(
+    tmp_path: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
+) -> None:
+    """As where a scheduler collects the files of all jobs in one folder, and `cat` their locks."""
+    parts = [tmp_path / f"part-{index}" for index in range(SHARDS)]
+    for part in parts:
+        part.mkdir()
+        (part / "seedream.toml").write_text(manifest("red"))
+    run_all_shards([machine(part) for part in parts])
+    assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
+    lines = [
+        line for part in parts for line in (part / "seedream.lock").read_text().splitlines(keepends=True)
+    ]
+    assert len(lines) == IMAGES
+    whole = tmp_path / "whole"
+    for part in parts:
+        shutil.copytree(part, whole, dirs_exist_ok=True)
+    for seed in range(3):
+        draw = random.Random(seed)
+        shuffled = lines + draw.sample(lines, 4)
+        draw.shuffle(shuffled)
+        (whole / "seedream.lock").write_text("".join(shuffled))
+        is_whole(machine(whole), sandbox)

@@ -1,0 +1,160 @@
+"""A project, a history and a client in this process: what `seedream sync` is made of, without the command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from support.clock import Clock
+
+from seedream_cli.bodies import Bodies
+from seedream_cli.client import Client
+from seedream_cli.errors import SeedreamError, UsageProblem
+from seedream_cli.events import Event
+from seedream_cli.history import History
+from seedream_cli.jobs import Brake, Work
+from seedream_cli.sync import lock, manifest
+from seedream_cli.sync.items import Action, Item
+from seedream_cli.sync.keeper import Keeper
+from seedream_cli.sync.known_files import KnownFiles
+from seedream_cli.sync.life import Given, Life, Means, fetched, generated, remembered
+from seedream_cli.sync.lock import Entry, text_of
+from seedream_cli.sync.plan import Plan, plan
+from seedream_cli.sync.project import Project
+from seedream_cli.sync.purse import Purse
+from seedream_cli.sync.run import Run, Told
+
+KEY = "sk-test-0123456789"
+KEY_ID = "fingerprint"
+SERVICE = "api.test"
+
+
+@dataclass
+class Played:
+    """A life that came to its end: what happened, and the image or the error."""
+
+    events: list[Event] = field(default_factory=list)
+    given: Given | None = None
+    error: SeedreamError | None = None
+
+
+class Workshop:
+    """One machine with a project, at the service of ``base_url``. With a ``clock``, nobody waits really."""
+
+    def __init__(self, home: Path, base_url: str, *, clock: Clock | None = None) -> None:
+        self.base_url = base_url
+        self.clock = clock
+        self.folder = home / "project"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.manifest = self.folder / "seedream.toml"
+        self.lock_file = self.folder / "seedream.lock"
+        self._now: Callable[[], float] = clock or time.time
+        self.history = History(home / "state" / "history.sqlite3", now=self._now)
+        self._state = home / "state"
+        self._opened = ExitStack()
+        self._opened.callback(self.history.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def write(self, text: str) -> None:
+        self.manifest.write_text(text, encoding="utf-8")
+
+    def write_lock(self, *entries: Entry) -> None:
+        self.lock_file.write_bytes(text_of(entries))
+
+    def entries(self) -> list[Entry]:
+        return list(lock.read(self.lock_file).entries)
+
+    def plan(self, **options: Any) -> Plan:
+        """What `seedream sync` would plan."""
+        wanted = manifest.load(self.manifest)
+        known = KnownFiles(self.manifest, self._state / "files", now=time.time_ns)
+        memory = remembered(self.history, SERVICE, wanted.folder, sandbox=False)
+        return plan(wanted, lock.read(self.lock_file), known, remembered=memory, **options)
+
+    def work(self, **options: Any) -> Work:
+        client = Client(self.base_url, KEY, now=self._now)
+        self._opened.callback(client.close)
+        given: dict[str, Any] = {
+            "client": client,
+            "history": self.history,
+            "timeout": 120.0,
+            "poll_interval": 0.01,
+            "max_bytes": 10_000_000,
+            "key_id": KEY_ID,
+            # The shortest pause of all that may be drawn: a moment in which others get their turn.
+            "spread": lambda low, high: low,
+            "pause": time.sleep,
+            "bodies": Bodies(self._state / "bodies"),
+        }
+        if self.clock is not None:
+            given |= {"pause": self.clock.pause, "clock": self.clock, "now": self.clock, "poll_interval": 2.0}
+        return Work(**{**given, **options})
+
+    def means(self, work: Work | None = None, **options: Any) -> Means:
+        """Keywords as for Means; ``most`` tasks may be paid for."""
+        work = work or self.work()
+        most = options.pop("most", None)
+        given: dict[str, Any] = {
+            "work_of": lambda quality: work,
+            "history": work.history,
+            "service": SERVICE,
+            "key_id": KEY_ID,
+            "project": Project(self.folder),
+            "purse": Purse(most, lambda: UsageProblem("no more than that", code="spending_cap")),
+            "now": self._now,
+        }
+        return Means(**{**given, **options})
+
+    def live(self, item: Item | None = None, means: Means | None = None, **options: Any) -> Played:
+        """The life of one image, by default of the only one of the plan. Keywords as for Means."""
+        if item is None:
+            [item] = self.plan().of(Action.GENERATE, Action.FETCH)
+        means = means or self.means(**options)
+        means.project.prepare(item)
+        return played(fetched(means, item) if item.action == Action.FETCH else generated(means, item))
+
+    def run(
+        self,
+        made: Plan | None = None,
+        *,
+        jobs: int = 4,
+        work: Mapping[str, Any] | None = None,
+        means: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        """A run of the plan. Keywords as for Run; ``work`` and ``means`` have those of Work and Means."""
+        brake = Brake()
+        shared = self.work(**{"pause": brake.pause, **(work or {})})
+        made = made if made is not None else self.plan()
+        keeper = Keeper(lock.read(self.lock_file), made.entries)
+        options = {"break_off": shared.client.break_off, **options}
+        return Run(made, self.means(shared, **(means or {})), keeper, brake, jobs=jobs, **options)
+
+    def told(self, **options: Any) -> list[Told]:
+        """All that a run tells. Keywords as for :meth:`run`."""
+        return list(self.run(**options).events())
+
+
+def played(life: Life) -> Played:
+    """Let the life come to its end."""
+    result = Played()
+    try:
+        while True:
+            result.events.append(next(life))
+    except StopIteration as end:
+        result.given = end.value
+    except SeedreamError as error:
+        result.error = error
+    return result
