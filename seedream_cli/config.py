@@ -61,6 +61,15 @@ class Setting:
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
+
+    name: str
+    text: str
+    origin: str
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that settings are resolved from; files are read when first asked for."""
@@ -143,6 +152,27 @@ class Settings:
         return ()
 
     @cached_property
+    def styles(self) -> Mapping[str, Style]:
+        """`[styles]` of the user's config and the project's file; of a name in both, the project's counts."""
+        found = {}
+        for table, path in (
+            (self._config.get("styles", {}), self.config_path),
+            (self._project.get("styles", {}), self.project_path or PROJECT_FILE),
+        ):
+            origin = f"{path} [styles]"
+            if not isinstance(table, dict):
+                raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+            for name, text in table.items():
+                if not isinstance(text, str) or not text.strip():
+                    raise UsageProblem(f"{origin}: {name} is not a style in words", code="invalid_setting")
+                found[name] = Style(name, text.strip(), origin)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _project(self) -> dict[str, Any]:
+        return read_toml(self.project_path or self.cwd / PROJECT_FILE)
+
+    @cached_property
     def _config(self) -> dict[str, Any]:
         return read_config(self.config_path)
 
@@ -164,7 +194,7 @@ class Settings:
 
     @cached_property
     def _project_table(self) -> Mapping[str, Any]:
-        table = read_toml(self.project_path or self.cwd / PROJECT_FILE).get("defaults", {})
+        table = self._project.get("defaults", {})
         origin = self._project_origin
         if not isinstance(table, dict):
             raise UsageProblem(f"{origin} is not a table", code="invalid_setting")

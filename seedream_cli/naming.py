@@ -99,6 +99,22 @@ class Output:
         values = fields.values(number=number, extension=extension)
         return Path(os.sep.join(_expanded(component, values) for component in components))
 
+    def of_several(self, number: int) -> Output:
+        """The place of task ``number`` (1…) of several that are asked for together.
+
+        The number becomes part of the name, unless the task's id makes it one of its own: `{n}` is of the
+        call then, and the images of one task are counted behind it.
+        """
+        components = self._components()
+        if "n" not in _used(components):
+            if "task" in _used(components):
+                return self
+            components[-1] = _numbered(components[-1])
+        template = _TOKEN.sub(
+            lambda token: str(number) if token["field"] == "n" else token[0], os.sep.join(components)
+        )
+        return Output(template, self.relative_to)
+
     def known_targets(self, fields: Fields) -> list[Path]:
         """The paths that can be told before there is a task: none if they depend on its id."""
         if self.stdout or "task" in _used(self._components()):
@@ -224,6 +240,11 @@ def free_name(path: Path, attempt: int) -> Path:
     stem, ending = split_ending(path.name)
     tail = f"-{attempt}{ending}"
     return path.with_name(cut(stem, NAME_BYTES - len(encoded(tail))) + tail)
+
+
+def sidecar_path(image: Path) -> Path:
+    """What describes the image: ``fox.png`` has ``fox.png.json`` beside it."""
+    return image.with_name(cut(image.name, NAME_BYTES - len(".json")) + ".json")
 
 
 def part_path(target: Path, operation_id: str, number: int) -> Path:

@@ -28,11 +28,14 @@ FLOORS = (
     ("sync",),
     ("output", "jobs", "config_store", "candidates"),
     ("client", "history", "download", "config"),
+    ("bodies",),
+    ("source_images",),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "network", "received", "retry", "naming", "addresses", "image_file"),
     ("socks", "claims", "safe_names", "private", "folders", "services"),
     ("events",),
     ("models",),
+    ("prompt_parts",),
     ("errors",),
     ("__init__",),
 )
@@ -64,7 +67,7 @@ NEVER = {
 #: has the cleaning of words from outside.
 OF_SYNC = {
     *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
-    *("download", "history", "jobs", "output.text"),
+    *("download", "history", "jobs", "output.text", "prompt_parts", "source_images"),
 }
 
 

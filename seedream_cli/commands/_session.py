@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import config
+from ..addresses import is_loopback
 from ..errors import (
     PRECEDENCE,
     AuthenticationProblem,
@@ -28,7 +29,7 @@ from ..errors import (
     Stopped,
     UsageProblem,
 )
-from ..events import Ended, Event
+from ..events import Ended, Event, Exchange
 from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
@@ -40,6 +41,7 @@ from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
 
 if TYPE_CHECKING:
+    from ..bodies import Bodies
     from ..client import Client
     from ..history import History
     from ..jobs import Work
@@ -109,6 +111,11 @@ class Session:
             return config.SANDBOX_SERVICE
         return config.service_of(self.settings.value("base_url"))
 
+    @property
+    def service_is_local(self) -> bool:
+        """Whether the API is on this machine."""
+        return self.sandboxed or is_loopback(urlsplit(self.settings.value("base_url")).hostname or "")
+
     @cached_property
     def history(self) -> History:
         from ..history import History
@@ -135,6 +142,12 @@ class Session:
         )
         return client
 
+    @cached_property
+    def bodies(self) -> Bodies:
+        from ..bodies import Bodies
+
+        return Bodies(config.state_folder() / "bodies")
+
     def work(
         self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
     ) -> Work:
@@ -151,6 +164,7 @@ class Session:
             poll_interval=self.settings.value("poll_interval"),
             max_bytes=self.settings.value("max_bytes"),
             pause=self.stop.pause,
+            bodies=self.bodies,
             output=output,
             overwrite=overwrite,
             deliver=self.reporter.answer.file,
@@ -165,15 +179,18 @@ class Session:
         for operation in operations:
             self._outcomes[operation.id] = (operation, None)
 
-    def report(self, events: Generator[Event, None, None]) -> None:
+    def report(self, events: Generator[Event | Exchange, None, None] | Generator[Event, None, None]) -> None:
         """Show events as they come, and keep how each operation ended."""
         # Whatever ends this ends the work behind it too, with what it has open.
         with closing(events):
             for event in events:
-                self._take(event)
+                self.take(event)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Ended):
+    def take(self, event: Event | Exchange) -> None:
+        """Show one of them."""
+        if isinstance(event, Exchange):
+            self.reporter.trace(event)
+        elif isinstance(event, Ended):
             # How an operation ended is told whole, with the command that carries it on.
             with self.stop.shield():
                 self._note(event)
@@ -254,14 +271,16 @@ class Session:
             if not operation.over and (failure is not None or operation.id not in self._ended)
         ]
         tasks = [operation for operation in left if operation.task_id]
+        unanswered = [operation for operation in left if not operation.task_id]
         if isinstance(error, Stopped) and left:
-            error.message = _stopped_at(left, tasks)
+            error.message = _stopped_at(tasks, unanswered)
         for operation in left:
             if operation.id not in self._ended:
                 self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self.remedy(error)) else []
-        if left:
-            commands.append(self._resume(*(tasks or left[:1])))
+        if tasks:
+            commands.append(self._resume(*tasks))
+        commands += [self._resume(operation) for operation in unanswered]
         only = left[0] if len(left) == 1 else None
         self._failure = Failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
@@ -364,15 +383,18 @@ def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     if operation.task_id is None and isinstance(error, HistoryUnusable):
         # What the history could not take was not sent.
         return False
-    return not operation.over
+    return not operation.over and error.code != "source_images_gone"
 
 
-def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
-    if len(tasks) > 1:
-        return f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
-    if tasks:
-        return f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
-    return f"stopped before {left[0].id} was answered; resuming it sends the same request, with the same key"
+def _stopped_at(tasks: list[Operation], unanswered: list[Operation]) -> str:
+    which = unanswered[0].id if len(unanswered) == 1 else f"{len(unanswered)} requests"
+    verb = "was" if len(unanswered) == 1 else "were"
+    if not tasks:
+        same = "resuming sends the same request, with the same key"
+        return f"stopped before {which} {verb} answered; {same}"
+    go_on = f"{tasks[0].task_id} goes" if len(tasks) == 1 else f"{len(tasks)} tasks go"
+    rest = f", {which} {verb} not answered yet" if unanswered else ""
+    return f"stopped; {go_on} on at the service{rest}, nothing is lost"
 
 
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
@@ -386,11 +408,16 @@ def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     return error.exit_code
 
 
-def read_stdin() -> str:
-    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
+def read_bytes_of_stdin(most: int = -1) -> bytes:
+    """Stdin's bytes, at most so many. Raises UsageProblem where there is none."""
     if sys.stdin is None:
         raise UsageProblem("stdin is closed")
+    return sys.stdin.buffer.read(most)
+
+
+def read_stdin() -> str:
+    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_bytes_of_stdin().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageProblem("stdin is not UTF-8 text") from None

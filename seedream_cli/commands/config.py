@@ -84,12 +84,18 @@ def unset(options: Options, key: Name) -> None:
 @app.command("list")
 @with_options(Options)
 def list_(options: Options) -> None:
-    """Print every setting, its value and where it comes from; secrets are masked."""
+    """Print every setting and style, its value and where it comes from; secrets are masked."""
     with session(options, kind="values") as run:
         found = list(run.settings.list())
-        width = max(len(setting.key) for setting in found)
-        lines = [clean(f"{one.key:<{width}}  {one.shown or '-'}  ({one.origin})") for one in found]
-        document = {"settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found]}
+        styles = list(run.settings.styles.values())
+        rows = [(one.key, one.shown or "-", one.origin) for one in found]
+        rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
+        width = max(len(key) for key, _, _ in rows)
+        lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
+        document = {
+            "settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found],
+            "styles": [{"name": one.name, "value": one.text, "origin": one.origin} for one in styles],
+        }
         run.reporter.tell(lines, document)
 
 

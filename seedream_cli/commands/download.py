@@ -12,7 +12,7 @@ from ..models import Operation
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 from ._target import prepare_folder, refuse_taken, wanted_output
-from ._tasks import ended, known_or_foreign, unanswered
+from ._tasks import announce, ended, known_or_foreign, unanswered
 
 if TYPE_CHECKING:
     from ..naming import Output as Target
@@ -56,6 +56,7 @@ def download(
 def _pending(run: Session) -> list[Operation]:
     operations = run.history.pending(run.service)
     run.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
+    announce(run, operations)
     return operations
 
 

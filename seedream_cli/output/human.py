@@ -127,6 +127,9 @@ class HumanReporter(PlainReporter):
             super().handle(event)
             return
         self._fold(event, event.operation.id)
+        if isinstance(event, Ended) and self._bar is not None:
+            self._bar.done += event.error is None
+            self._bar.failed += event.error is not None
         if isinstance(event, Saved | Kept | Ended):
             # stdout may be this very terminal.
             self._clear()

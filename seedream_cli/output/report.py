@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
+from ..source_images import facts_of
 from .text import LONGEST_DETAIL, clean, shortened
 
 
@@ -83,6 +84,7 @@ def task_document(
         "prompt": request.prompt if request else None,
         "aspect_ratio": request.aspect_ratio if request else None,
         "quality": request.quality if request else None,
+        "source_images": [facts_of(name) for name in request.image_urls] if request else [],
         "created": operation.created,
         **({"result": list(operation.results)} if with_result else {}),
         "files": [

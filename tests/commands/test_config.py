@@ -64,9 +64,32 @@ def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedr
     assert (done.exit_code, done.stderr) == (0, "")
 
 
+def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Program) -> None:
+    config("set", "quality", "4K")
+    with seedream.config.open("a") as file:
+        file.write('[styles]\nink = "in ink"\nnoir = "film noir"\n')
+    (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "brush and ink"\n')
+    lines = config("list").stdout.splitlines()[len(KEYS) :]
+    assert [line.split("  ") for line in map(" ".join, map(str.split, lines))] == [
+        ["styles.ink brush and ink (seedream.toml [styles])"],
+        [f"styles.noir film noir ({seedream.config} [styles])"],
+    ]
+    assert config("list", "--json").document["styles"][0] == {
+        "name": "ink",
+        "value": "brush and ink",
+        "origin": "seedream.toml [styles]",
+    }
+
+
+@pytest.mark.parametrize("text", ["styles = 3", "[styles]\nink = 3", "[styles]\nink = ' '"])
+def test_list_refuses_styles_that_are_no_texts(config: Config, seedream: Program, text: str) -> None:
+    (seedream.cwd / "seedream.toml").write_text(text)
+    assert config("list").exit_code == 2
+
+
 def test_list_as_json_is_one_document(config: Config) -> None:
     document = config("list", "--json", SEEDREAM_API_KEY=KEY).document
-    assert list(document) == ["settings", "error"]
+    assert list(document) == ["settings", "styles", "error"]
     assert document["error"] is None
     assert [list(one) for one in document["settings"]] == [["key", "value", "origin"]] * len(KEYS)
     assert document["settings"][0] == {
