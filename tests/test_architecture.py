@@ -27,7 +27,7 @@ FLOORS = (
     ("commands",),
     ("sync",),
     ("output", "jobs", "config_store", "candidates"),
-    ("client", "history", "download", "config"),
+    ("client", "history", "download", "config", "viewer"),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "retry", "naming", "addresses", "image_file"),
     ("socks", "safe_names", "private", "folders", "services"),
@@ -44,7 +44,8 @@ OUTSIDE = {
     "httpcore": {"transport", "socks"},
     "platformdirs": {"folders"},
     "tomlkit": {"config_store"},
-    "PIL": {"sandbox"},
+    # The sandbox draws pictures; a preview is scaled for the terminals that cannot do that.
+    "PIL": {"output", "sandbox"},
     "sqlite3": {"history", "sandbox", "candidates"},
 }
 #: What else a room stays away from.

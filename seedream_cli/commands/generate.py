@@ -27,6 +27,7 @@ from ._options import (
 )
 from ._resume import carry_on, refuse_with_resume
 from ._session import Session, read_stdin, session
+from ._showing import Open, Preview, show_images
 from ._target import existing, kept, prepare_folder, wanted_output
 
 _PICTURE = "Picture"
@@ -78,6 +79,8 @@ def generate(
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     max_bytes: MaxBytes = None,
+    preview: Preview = False,
+    open_: Open = False,
     no_wait: NoWait = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
@@ -104,6 +107,7 @@ def generate(
     rest = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     kind: Kind = "ids" if no_wait else "paths"
     with session(options, kind=kind, flags={**picture, **rest}) as run:
+        show_images(run, preview=preview, opened=open_, saves=not no_wait and not dry_run)
         if resume is not None:
             refuse_with_resume(prompt, prompt_file, *picture.values(), dry_run or None, skip_existing or None)
             moved = wanted_output(run, wait=not no_wait) if output is not None else None
