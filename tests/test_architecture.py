@@ -212,6 +212,11 @@ PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
             id="generate in a pipe",
         ),
         pytest.param(
+            ["generate", "fox", "--preview", "--open"],
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            id="generate --preview in a pipe",
+        ),
+        pytest.param(
             ["generate", "fox", "--json"],
             {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
             id="generate --json",

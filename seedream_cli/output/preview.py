@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import SeedreamError
-from ..image_file import DamagedImage, inspect
+from ..image_file import DamagedImage, ImageInfo, inspect
 from .blocks import blocks
-from .sixel import sixels
+from .sixel import LARGEST, sixels
 from .terminals import Protocol, Screen, Size, protocol, true_colours
 
 if TYPE_CHECKING:
@@ -49,50 +49,51 @@ class Preview:
         if self._protocol is None:
             self._protocol = protocol(self._environment, self._screen.attributes)
         size = self._screen.size()
-        drawn = False
+        under_way = False
         try:
             for piece in self._pieces(file, self._protocol, size):
+                under_way = True
                 self._screen.write(piece)
-            drawn = True
+            under_way = False
         finally:
-            if not drawn:
+            if under_way:
                 with self._screen.shield():
                     self._screen.write((_CUT_KITTY if self._protocol == "kitty" else _CUT) + _PLAIN)
 
     def _pieces(self, file: Path, how: Protocol, size: Size) -> Iterator[bytes]:
-        if how == "kitty":
-            yield from _kitty(file, size)
-        elif how == "iterm2":
-            yield from _iterm2(file, size)
-        elif how == "sixel":
-            image = scaled(file, size.columns * size.cell_width, _lines(size) * size.cell_height)
-            yield from sixels(image)
-            yield b"\n"
-        elif self._environment.get("NO_COLOR"):
-            raise NotShown("this terminal shows pictures in colours only, and NO_COLOR is set")
-        else:
-            yield from self._blocks(file, size)
+        with _opened(file) as stream:
+            image = _looked_at(stream)
+            if how == "kitty":
+                yield from _kitty(stream, image, size)
+            elif how == "iterm2":
+                yield from _iterm2(stream, image, size)
+            elif how == "sixel":
+                width, height = size.columns * size.cell_width, _lines(size) * size.cell_height
+                yield from sixels(scaled(stream, min(width, LARGEST), min(height, LARGEST)))
+                yield b"\n"
+            elif self._environment.get("NO_COLOR"):
+                raise NotShown("this terminal shows pictures in colours only, and NO_COLOR is set")
+            else:
+                yield from self._blocks(stream, size)
 
-    def _blocks(self, file: Path, size: Size) -> Iterator[bytes]:
-        image = scaled(file, size.columns, 2 * _lines(size))
+    def _blocks(self, stream: BinaryIO, size: Size) -> Iterator[bytes]:
+        image = scaled(stream, size.columns, 2 * _lines(size))
         try:
             yield from blocks(image, true_colours=true_colours(self._environment), encoding=self._encoding)
         except UnicodeEncodeError:
             raise NotShown(f"there are no half blocks in {self._encoding}") from None
 
 
-def _kitty(file: Path, size: Size) -> Iterator[bytes]:
+def _kitty(stream: BinaryIO, image: ImageInfo, size: Size) -> Iterator[bytes]:
     """https://sw.kovidgoyal.net/kitty/graphics-protocol/: it decodes PNG, and answers nothing (q=2)."""
-    with _opened(file) as stream:
-        kind, width, height = _looked_at(stream)
-        if kind == "png":
-            yield from _kitty_png(stream, _cells(width, height, size, ("c", "r")))
-            return
-    image = scaled(file, size.columns * size.cell_width, _lines(size) * size.cell_height)
+    if image.kind == "png":
+        yield from _kitty_png(stream, _cells(image.width, image.height, size, ("c", "r")))
+        return
+    smaller = scaled(stream, size.columns * size.cell_width, _lines(size) * size.cell_height)
     converted = BytesIO()
-    image.save(converted, "PNG", compress_level=1)
+    smaller.save(converted, "PNG", compress_level=1)
     converted.seek(0)
-    yield from _kitty_png(converted, _cells(*image.size, size, ("c", "r")))
+    yield from _kitty_png(converted, _cells(*smaller.size, size, ("c", "r")))
 
 
 def _kitty_png(stream: BinaryIO, cells: str) -> Iterator[bytes]:
@@ -105,21 +106,22 @@ def _kitty_png(stream: BinaryIO, cells: str) -> Iterator[bytes]:
     yield b"\n"
 
 
-def _iterm2(file: Path, size: Size) -> Iterator[bytes]:
+def _iterm2(stream: BinaryIO, image: ImageInfo, size: Size) -> Iterator[bytes]:
     """https://iterm2.com/documentation-images.html: it decodes whatever it is given."""
-    with _opened(file) as stream:
-        _, width, height = _looked_at(stream)
-        cells = _cells(width, height, size, ("width", "height")).replace(",", ";")
-        length = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        yield f"\x1b]1337;File=inline=1;size={length};{cells}preserveAspectRatio=1:".encode()
-        while chunk := stream.read(_CHUNK):
-            yield b64encode(chunk)
+    cells = _cells(image.width, image.height, size, ("width", "height")).replace(",", ";")
+    length = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    yield f"\x1b]1337;File=inline=1;size={length};{cells}preserveAspectRatio=1:".encode()
+    while chunk := stream.read(_CHUNK):
+        yield b64encode(chunk)
     yield b"\x07\n"
 
 
-def _cells(width: int, height: int, size: Size, names: tuple[str, str]) -> str:
+def _cells(width: int | None, height: int | None, size: Size, names: tuple[str, str]) -> str:
     """What bounds the picture, in cells; the terminal finds the other side. Nothing where it fits."""
+    if width is None or height is None:
+        # A JPEG may leave its height open.
+        return f"{names[1]}={_lines(size)},"
     across = width / (size.columns * size.cell_width)
     down = height / (_lines(size) * size.cell_height)
     if max(across, down) <= 1:
@@ -138,18 +140,17 @@ def _opened(file: Path) -> BinaryIO:
         raise NotShown(f"the image cannot be read: {error.strerror}") from None
 
 
-def _looked_at(stream: BinaryIO) -> tuple[str, int, int]:
-    """Kind, width and height of the image, which is rewound."""
+def _looked_at(stream: BinaryIO) -> ImageInfo:
+    """What the image is; it is rewound."""
     try:
         info = inspect(stream)
     except DamagedImage as error:
         raise NotShown(f"the image is damaged: {error}") from None
     stream.seek(0)
-    # A JPEG may leave its height open.
-    return info.kind, info.width or 1, info.height or info.width or 1
+    return info
 
 
-def scaled(file: Path, width: int, height: int) -> Image:
+def scaled(stream: BinaryIO, width: int, height: int) -> Image:
     """The picture in RGB, in its proportions, at most that large. Raises NotShown."""
     try:
         from PIL import Image
@@ -159,7 +160,7 @@ def scaled(file: Path, width: int, height: int) -> Image:
         with warnings.catch_warnings():
             # Beyond any picture of ours; it would take a gigabyte.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as opened:
+            with Image.open(stream, formats=("PNG", "JPEG", "WEBP")) as opened:
                 as_it_is = opened.mode in ("RGB", "RGBA", "L")
                 image: Image.Image = opened if as_it_is else opened.convert("RGBA")
                 image.thumbnail((width, height), reducing_gap=2.0)

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: The largest picture that xterm takes, and about a second's work: pixels of each side.
+LARGEST = 1000
 #: xterm has as many registers; a terminal with fewer takes the nearest.
 _COLOURS = 256
 _ROWS = 6
+#: Pixels of each side.
+_SAMPLE = 160
 
 
 def sixels(image: Image) -> Iterator[bytes]:
     """The picture, of mode RGB, as one sequence in some pieces."""
-    reduced = image.quantize(_COLOURS)
+    reduced = _reduced(image)
     width, height = reduced.size
     # Pixels that no colour sets are left alone (P2 = 1); then the aspect ratio of a pixel, and the size.
     yield b'\x1bP0;1q"1;1;%d;%d' % (width, height)
@@ -33,6 +37,15 @@ def sixels(image: Image) -> Iterator[bytes]:
         # A line feed of sixels after the last ones could scroll the screen for nothing.
         yield (b"-" if top else b"") + b"$".join(_lines(rows))
     yield b"\x1b\\"
+
+
+def _reduced(image: Image) -> Image:
+    """The picture in a palette of its own, which a sample is enough for: all pixels take seconds."""
+    from PIL.Image import Dither, Resampling
+
+    side = min(_SAMPLE, image.width), min(_SAMPLE, image.height)
+    palette = image.resize(side, Resampling.NEAREST).quantize(_COLOURS)
+    return image.quantize(palette=palette, dither=Dither.FLOYDSTEINBERG)
 
 
 class _Line:
