@@ -50,7 +50,7 @@ class Showing:
             self._drawing.show(file)
         except NotShown as error:
             return f"no preview: {error}"
-        except (OSError, ValueError):
+        except OSError:
             # The terminal is gone.
             silence(sys.stderr)
         return None

@@ -22,7 +22,7 @@ from support.terminal import Terminal
 from seedream_cli.sandbox.server import Sandbox
 
 #: 30 by 20 pixels, no two rows equal; each colour is of whole percents, as sixels have them.
-PIXELS: drawn.Pixels = [[(255, 51 * (x % 6), round(12.75 * y)) for x in range(30)] for y in range(20)]
+PIXELS: drawn.Pixels = [[(255, 51 * (x % 6), round(5 * y * 2.55)) for x in range(30)] for y in range(20)]
 PICTURE = png_of(PIXELS)
 GENERATE = ("generate", "a fox", "-o", "fox.png", "--preview")
 TRUE_COLOURS = {"COLORTERM": "truecolor"}

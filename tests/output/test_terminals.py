@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import runpy
 import select
 import struct
+import sys
 import termios
 from collections.abc import Mapping
 
 import pytest
 
+from seedream_cli.output import terminals
 from seedream_cli.output.terminals import Screen, Size, protocol, true_colours
 
 SIXEL, NO_SIXEL, NOTHING = b"\x1b[?62;4;22c", b"\x1b[?62;22c", b""
@@ -113,6 +116,23 @@ def test_a_terminal_whose_answer_would_go_elsewhere_is_not_asked() -> None:
         assert Screen(slave, typed=slave).attributes() == b""
         assert not select.select([master], [], [], 0)[0]
         assert termios.tcgetattr(slave) == before
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_where_there_is_no_termios_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, whose terminals have half blocks."""
+    for name in ("fcntl", "termios"):
+        monkeypatch.setitem(sys.modules, name, None)
+    # Imported anew, beside the module that all others have.
+    there = runpy.run_path(terminals.__file__ or "", run_name="terminals")
+    master, slave = pty.openpty()
+    try:
+        screen = there["Screen"](slave, typed=slave)
+        assert screen.attributes() == b""
+        assert (screen.size().columns, screen.size().lines) == (80, 24)
+        assert not select.select([master], [], [], 0)[0]
     finally:
         os.close(master)
         os.close(slave)
