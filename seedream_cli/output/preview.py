@@ -6,6 +6,7 @@ import os
 import warnings
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -57,7 +58,8 @@ class Preview:
             under_way = False
         finally:
             if under_way:
-                with self._screen.shield():
+                # Where the terminal is gone, that is no reason to forget what came before.
+                with self._screen.shield(), suppress(OSError):
                     self._screen.write((_CUT_KITTY if self._protocol == "kitty" else _CUT) + _PLAIN)
 
     def _pieces(self, file: Path, how: Protocol, size: Size) -> Iterator[bytes]:

@@ -303,6 +303,21 @@ def test_a_picture_that_a_signal_cuts_leaves_the_terminal_sane(
     assert terminal.end().endswith(end)
 
 
+def test_a_signal_is_not_forgotten_where_the_terminal_is_gone(tmp_path: Path, terminal: Raw) -> None:
+    class HungUp(Screen):
+        hung_up = False
+
+        def write(self, data: bytes) -> None:
+            if self.hung_up:
+                raise OSError("the window is closed")
+            self.hung_up = True
+            raise Stopped
+
+    (tmp_path / "fox.png").write_bytes(png())
+    with pytest.raises(Stopped):
+        Preview(HungUp(terminal.slave), KITTY).show(tmp_path / "fox.png")
+
+
 def test_the_file_of_a_cut_picture_is_closed(tmp_path: Path, terminal: Raw) -> None:
     class Gone(Screen):
         def write(self, data: bytes) -> None:
