@@ -39,6 +39,8 @@ config	Show and change settings: the API key, defaults, profiles
 --skip-existing	.	once	Do nothing if the file is there
 --sidecar	.	once	Write FILE.json beside each image: prompt, task, time, digests
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)
@@ -82,6 +84,8 @@ config	Show and change settings: the API key, defaults, profiles
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)

@@ -27,7 +27,7 @@ FLOORS = (
     ("commands",),
     ("sync",),
     ("output", "jobs", "config_store", "candidates"),
-    ("client", "history", "download", "config"),
+    ("client", "history", "download", "config", "viewer"),
     ("bodies",),
     ("source_images",),
     ("transport", "wire", "settings", "history_rows"),
@@ -47,7 +47,8 @@ OUTSIDE = {
     "httpcore": {"transport", "network", "socks"},
     "platformdirs": {"folders"},
     "tomlkit": {"config_store"},
-    "PIL": {"sandbox"},
+    # The sandbox draws pictures; a preview is scaled for the terminals that cannot do that.
+    "PIL": {"output", "sandbox"},
     "sqlite3": {"history", "sandbox", "candidates"},
 }
 #: What else a room stays away from.
@@ -212,6 +213,11 @@ PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
             ["generate", "fox", "--no-wait"],
             {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
             id="generate in a pipe",
+        ),
+        pytest.param(
+            ["generate", "fox", "--preview", "--open"],
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            id="generate --preview in a pipe",
         ),
         pytest.param(
             ["generate", "fox", "--json"],

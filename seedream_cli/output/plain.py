@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import singledispatchmethod
 from os.path import dirname
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..events import (
     Asking,
@@ -23,10 +24,13 @@ from ..events import (
     Submitted,
     Waited,
 )
-from ..models import Operation
+from ..models import Operation, SavedFile
 from .report import Failure
 from .streams import Answer, Conversation
 from .text import clean, duration, shortened, size
+
+if TYPE_CHECKING:
+    from .showing import Showing
 
 #: What a command prints on stdout: paths of images, ids of tasks, states of tasks, values without tasks, or
 #: paths of the images of a set.
@@ -46,6 +50,8 @@ class PlainReporter:
         self.quiet = quiet
         self.verbose = verbose
         self.service = ""
+        #: Shows images besides printing their paths, where that was asked for.
+        self.showing: Showing | None = None
         self._states: dict[str, str] = {}
         self._saved: list[tuple[Operation, str]] = []
         #: Whose the events are, where several images are on their way.
@@ -165,11 +171,13 @@ class PlainReporter:
     def _(self, event: Saved) -> None:
         self._saved.append((event.operation, event.shown))
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Kept) -> None:
         self.say(f"{event.shown} is there already")
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Noticed) -> None:
@@ -192,6 +200,11 @@ class PlainReporter:
     def _print_path(self, path: str) -> None:
         if self.kind in ("paths", "images"):
             self.answer.line(path)
+
+    def _show(self, file: SavedFile) -> None:
+        if self.showing is not None:
+            for reason in self.showing.show(Path(file.path)):
+                self.notice(reason)
 
     def _summary(self, outcomes: Outcomes) -> str:
         """How many, where, how long, and what it cost if the server said."""
