@@ -85,7 +85,9 @@ def refuse_taken(where: Output, operation: Operation, *, overwrite: bool) -> Non
     """Refuse an output that was asked for and exists, unless it is the operation's own image."""
     taken = existing(where, operation, overwrite=overwrite)
     if taken is not None and str(taken) not in [file.path for file in operation.files]:
-        raise InvalidOutput(f"{where.shown(str(taken))} exists (--overwrite)", code="output_exists")
+        raise InvalidOutput(
+            f"{where.shown(str(taken))} exists: --overwrite replaces it", code="output_exists"
+        )
 
 
 def prepare_folder(run: Session, where: Output, operation: Operation) -> None:

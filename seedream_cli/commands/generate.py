@@ -144,7 +144,8 @@ def _generate(
     if (taken := existing(where, operation, overwrite=overwrite)) is not None:
         if not skip_existing:
             raise InvalidOutput(
-                f"{where.shown(str(taken))} exists (--overwrite, --skip-existing)", code="output_exists"
+                f"{where.shown(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+                code="output_exists",
             )
         run.report(kept(operation, where, taken))
         return
