@@ -62,10 +62,17 @@ def submit(stage: Stage) -> Seen:
 
 @moment
 def submit_without_waiting(stage: Stage) -> Seen:
-    """The task's id is the answer, and the only thing on stdout."""
+    """The task's id is the answer; beside it, what it costs and the command that fetches the image."""
     stage.with_a_key()
     with stage.terminal("generate", PROMPT, "--no-wait") as screen:
         return screen.end()
+
+
+@moment
+def submit_without_waiting_in_a_script(stage: Stage) -> Seen:
+    """The id and nothing else on stdout; the command that fetches the image is in the log."""
+    stage.with_a_key()
+    return stage.pipe("generate", PROMPT, "--no-wait")
 
 
 @moment
