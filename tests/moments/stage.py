@@ -32,7 +32,6 @@ _STEADY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[·,] )\d{1,3}\.\d s(?=$|[\s,·])|(?<=not finished after )\d{1,3}\.\d s(?=:)"), "#.# s"),
     # A frame of the spinner, in front of what goes on.
     (re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏](?= \w)"), "⠋"),
-    (re.compile(r"(?<=\r)[-\\|/](?= (?:submitting|accepted|pending|processing|downloading) )"), "-"),
 )
 
 
@@ -181,7 +180,9 @@ def _styles(screen: pyte.Screen, raw: bytes) -> str:
                 runs[-1] = (style, runs[-1][1] + cell.data)
             else:
                 runs.append((style, cell.data))
-        found += [f"line {row + 1}: {style} “{text}”" for style, text in runs if style]
+        found += [
+            f"line {row + 1}: {style} “{text.strip()}”" for style, text in runs if style and text.strip()
+        ]
     if screen.cursor.hidden:
         found.append("the cursor is hidden")
     if not found:
