@@ -225,20 +225,14 @@ def bytes_to_a_terminal(stage: Stage) -> Seen:
 
 @moment
 def no_colour(stage: Stage) -> Seen:
-    """As ever, without colours."""
-    stage.with_a_key()
-    (stage.program.cwd / "fox.png").write_bytes(b"mine")
-    with stage.terminal("generate", PROMPT, "-o", "fox.png", NO_COLOR="1") as screen:
-        return screen.end()
-
-
-@moment
-def no_colour_while_waiting(stage: Stage) -> Seen:
-    """The line still lives, without colours."""
-    stage.service.stays("processing", 41)
+    """As ever, and the line of the wait has lived too, without a single colour."""
+    stage.service.states[-1] = {
+        "status": "failed",
+        "error_message": "The upstream model has no capacity left",
+    }
     stage.with_a_key()
     with stage.terminal("generate", PROMPT, NO_COLOR="1") as screen:
-        return screen.now("41%")
+        return screen.end()
 
 
 @moment

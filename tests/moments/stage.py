@@ -185,8 +185,12 @@ def _styles(screen: pyte.Screen, raw: bytes) -> str:
         ]
     if screen.cursor.hidden:
         found.append("the cursor is hidden")
-    if not found:
-        found.append("none" if b"\x1b" in raw else "none, and no control sequence was sent")
+    if not found and b"\x1b" not in raw:
+        found.append("none, and no control sequence was sent")
+    elif not re.search(rb"\x1b\[[\d;]*m", raw):
+        found.append("none, and nothing that asks for one was sent")
+    elif not found:
+        found.append("none")
     return "\n".join(found)
 
 
