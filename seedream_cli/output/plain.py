@@ -63,7 +63,8 @@ class PlainReporter:
 
     def notice(self, text: str) -> None:
         if not self.quiet:
-            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(self._about + text)}")
+            words = self.talk.broken(clean(self._about + text), indent=len("note: "))
+            self.talk.line(f"{self.talk.painted('note:', '33')} {words}")
 
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
@@ -81,9 +82,11 @@ class PlainReporter:
 
     def fail(self, failure: Failure) -> None:
         first, *rest = failure.lines()
-        self.talk.line(f"{self.talk.painted('error:', '1;31')} {first}")
+        words = self.talk.broken(first, indent=len("error: "))
+        self.talk.line(f"{self.talk.painted('error:', '1;31')} {words}")
         for line in rest:
-            self.talk.line(f"  {line}")
+            # A command is copied as one line.
+            self.talk.line(f"  {line if line == failure.command else self.talk.broken(line, indent=2)}")
 
     def expect(self, images: int) -> None:
         """So many images of a set are about to be asked for."""
