@@ -25,14 +25,12 @@ from urllib.parse import urlsplit
 
 from . import folders
 from .addresses import is_loopback
+from .config_files import DEFAULT_PROFILE, checked, read_config, read_toml
 from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .settings import KEYS, did_you_mean, may_be_key, parse_key
 
-DEFAULT_PROFILE = "default"
 PROJECT_FILE = "seedream.toml"
-#: What may stand at the top of the user's config.
-_OUTLINE = ("profile", "profiles", "styles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ class Settings:
                 code="unknown_profile",
                 hint=f"seedream config list --profile {DEFAULT_PROFILE}",
             )
-        return _checked(table or {}, str(self.config_path))
+        return checked(table or {}, str(self.config_path))
 
     @property
     def _project_origin(self) -> str:
@@ -181,7 +179,7 @@ class Settings:
             if not isinstance(folder, str) or not folder:
                 raise UsageProblem(f"{origin}: dir is not the name of a folder", code="invalid_setting")
             table.setdefault("output", folder.rstrip("/") + "/")
-        return _checked(table, origin)
+        return checked(table, origin)
 
     def _candidates(self, name: str) -> Iterator[tuple[str, str, int]]:
         """Texts for a setting with their origins and ranks, the strongest first."""
@@ -258,58 +256,3 @@ def fingerprint(key: str) -> str:
     import hashlib
 
     return hashlib.sha256(f"seedream history {key}".encode()).hexdigest()[:16]
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
-    # Only commands that read settings pay for its import.
-    import tomllib
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        # Also what is not UTF-8, numbers of more digits than Python reads, and values nested too deep.
-        raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
-    except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The user's config, of which the outline is checked. Raises UsageProblem."""
-    config = read_toml(path)
-    for name in config:
-        if name in KEYS:
-            raise UsageProblem(
-                f"{path}: {name} stands outside of a profile: it belongs below [profiles.{DEFAULT_PROFILE}]",
-                code="unknown_setting",
-            )
-        if name not in _OUTLINE:
-            raise UsageProblem(
-                f"{path}: nothing is called {name!r}{did_you_mean(name, _OUTLINE)}", code="unknown_setting"
-            )
-    profiles = config.get("profiles", {})
-    if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
-        raise UsageProblem(
-            f"{path}: profiles are tables, such as [profiles.{DEFAULT_PROFILE}]", code="invalid_setting"
-        )
-    return config
-
-
-def _checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
-    """The table's values as text, as they would stand in the environment."""
-    texts = {}
-    for name, value in table.items():
-        if name not in KEYS:
-            raise UsageProblem(
-                f"{origin}: no setting is called {name!r}{did_you_mean(name, KEYS)}", code="unknown_setting"
-            )
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
-        try:
-            texts[name] = str(value)
-        except ValueError:
-            # In hexadecimal, Python reads more digits than it writes.
-            raise UsageProblem(f"{origin}: {name} is too large a number", code="invalid_setting") from None
-    return texts

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import read_config
+from .config_files import read_config
 from .errors import UsageProblem
 from .private import make_folder, open_file
 

@@ -28,6 +28,7 @@ FLOORS = (
     ("sync",),
     ("output", "jobs", "config_store", "candidates"),
     ("client", "history", "download", "config"),
+    ("config_files",),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "retry", "naming", "addresses", "image_file"),
     ("socks", "safe_names", "private", "folders", "services"),
