@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 
 from . import folders
 from .addresses import is_loopback
-from .config_files import DEFAULT_PROFILE, checked, read_config, read_toml
+from .config_files import DEFAULT_PROFILE, checked, read_config, read_toml, unknown_profile
 from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
-from .settings import KEYS, did_you_mean, may_be_key, parse_key
+from .settings import KEYS, may_be_key, parse_key
 
 PROJECT_FILE = "seedream.toml"
 
@@ -149,11 +149,7 @@ class Settings:
         profiles = self._config.get("profiles", {})
         table = profiles.get(self.profile)
         if table is None and self.profile != DEFAULT_PROFILE:
-            raise UsageProblem(
-                f"no profile {self.profile!r} in {self.config_path}{did_you_mean(self.profile, profiles)}",
-                code="unknown_profile",
-                hint=f"seedream config list --profile {DEFAULT_PROFILE}",
-            )
+            raise unknown_profile(self.config_path, self.profile, profiles)
         return checked(table or {}, str(self.config_path))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +67,12 @@ def checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
             # In hexadecimal, Python reads more digits than it writes.
             raise UsageProblem(f"{origin}: {name} is too large a number", code="invalid_setting") from None
     return texts
+
+
+def unknown_profile(path: Path, name: str, profiles: Iterable[str]) -> UsageProblem:
+    """The refusal of a profile that the config does not have."""
+    return UsageProblem(
+        f"no profile {name!r} in {path}{did_you_mean(name, profiles)}",
+        code="unknown_profile",
+        hint=f"seedream config list --profile {DEFAULT_PROFILE}",
+    )
