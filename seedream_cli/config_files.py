@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageProblem
-from .settings import KEYS, did_you_mean
+from .settings import DEFAULT_PROFILE, KEYS, did_you_mean
 
-DEFAULT_PROFILE = "default"
+#: Stands for an API key that is in the desktop's keyring: `api_key = {in = "keyring"}`.
+IN_KEYRING: Mapping[str, str] = {"in": "keyring"}
 #: What may stand at the top of the user's config.
 _OUTLINE = ("profile", "profiles", "styles")
 
@@ -52,12 +53,21 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
-    """The table's values as text, as they would stand in the environment. Raises UsageProblem."""
+    """The table's values as text, as they would stand in the environment. Raises UsageProblem.
+
+    A key that is in the keyring has none.
+    """
     texts = {}
     for name, value in table.items():
         if name not in KEYS:
             raise UsageProblem(
                 f"{origin}: no setting is called {name!r}{did_you_mean(name, KEYS)}", code="unknown_setting"
+            )
+        if name == "api_key" and isinstance(value, dict):
+            if value == IN_KEYRING:
+                continue
+            raise UsageProblem(
+                f'{origin}: api_key is neither text nor {{in = "keyring"}}', code="invalid_setting"
             )
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config_files import DEFAULT_PROFILE, read_config, unknown_profile
+from .config_files import read_config, unknown_profile
 from .errors import UsageProblem
 from .private import make_folder, open_file
+from .settings import DEFAULT_PROFILE, PROFILE
 
 try:
     import fcntl
@@ -30,47 +31,41 @@ Value = str | int | float | Mapping[str, str]
 
 
 def set_value(path: Path, profile: str, name: str, value: Value) -> None:
-    """Put one setting into a profile's table."""
+    """Put one setting into a profile's table; `profile` itself stands at the top. Raises UsageProblem."""
+    if name == PROFILE.name:
+        profiles = read_config(path).get("profiles", {})
+        if value not in profiles and value != DEFAULT_PROFILE:
+            raise unknown_profile(path, str(value), profiles)
 
     def change(document: TOMLDocument) -> bool:
-        _profile(document, profile)[name] = value
+        table: Any = document if name == PROFILE.name else _profile(document, profile)
+        table[name] = _on_one_line(value) if isinstance(value, Mapping) else value
         return True
 
     _rewrite(path, change)
 
 
 def unset_value(path: Path, profile: str, name: str) -> bool:
-    """Take one setting out of a profile's table; False if it was not there."""
+    """Take one setting out of a profile's table, or from the top; False if it was not there."""
 
     def change(document: TOMLDocument) -> bool:
-        return _take_out(document.get("profiles", {}).get(profile, {}), name)
+        of_profile: Any = document.get("profiles", {}).get(profile, {})
+        table: Any = document if name == PROFILE.name else of_profile
+        if name not in table:
+            return False
+        del table[name]
+        return True
 
     return _rewrite(path, change)
 
 
-def use_profile(path: Path, profile: str) -> None:
-    """Make one of the config's profiles the one in use where none is named. Raises UsageProblem."""
-    profiles = read_config(path).get("profiles", {})
-    if profile not in profiles and profile != DEFAULT_PROFILE:
-        raise unknown_profile(path, profile, profiles)
+def _on_one_line(table: Mapping[str, str]) -> Any:
+    """A setting that is a table stands among the others, and none follows it into its own."""
+    import tomlkit
 
-    def change(document: TOMLDocument) -> bool:
-        document["profile"] = profile
-        return True
-
-    _rewrite(path, change)
-
-
-def use_no_profile(path: Path) -> bool:
-    """Go back to the default profile; False if no other was in use."""
-    return _rewrite(path, lambda document: _take_out(document, "profile"))
-
-
-def _take_out(table: Any, name: str) -> bool:
-    if name not in table:
-        return False
-    del table[name]
-    return True
+    inline = tomlkit.inline_table()
+    inline.update(table)
+    return inline
 
 
 def _profile(document: TOMLDocument, profile: str) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.config_store import set_value, unset_value, use_no_profile, use_profile
+from seedream_cli.config_store import set_value, unset_value
 from seedream_cli.errors import UsageProblem
 
 WRITTEN_BY_HAND = """\
@@ -161,7 +161,7 @@ def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str
     assert unset_value(config, "work", "model")
     changed = changed.replace("\tmodel   =   'a'\t# a tab before it\n", "")
     assert holds(changed)
-    use_profile(config, "two words")
+    set_value(config, "default", "profile", "two words")
     changed = changed.replace('profile="work"', 'profile="two words"')
     assert holds(changed)
     set_value(config, "home", "quality", "4K")
@@ -254,18 +254,18 @@ def test_what_is_written_meanwhile_is_not_lost(config: Path, monkeypatch: pytest
 def test_a_profile_is_chosen_at_the_top(config: Path, before: str, after: str) -> None:
     config.parent.mkdir()
     config.write_text(before)
-    use_profile(config, "default")
+    set_value(config, "default", "profile", "default")
     assert config.read_text() == after
-    assert use_no_profile(config)
+    assert unset_value(config, "default", "profile")
     assert "profile = " not in config.read_text()
-    assert not use_no_profile(config)
+    assert not unset_value(config, "default", "profile")
 
 
 def test_only_a_profile_that_is_there_is_chosen(config: Path) -> None:
     config.parent.mkdir()
     config.write_text(WRITTEN_BY_HAND)
     with pytest.raises(UsageProblem, match=r"no profile 'hom' in .*did you mean 'home'"):
-        use_profile(config, "hom")
+        set_value(config, "default", "profile", "hom")
     assert config.read_text() == WRITTEN_BY_HAND
 
 
