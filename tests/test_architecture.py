@@ -255,6 +255,16 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
     assert not loaded & {f"seedream_cli.{room}" for room in rooms}
 
 
+@pytest.mark.parametrize("arguments", [["config", "list"], ["generate", "fox", "--dry-run"], ["status"]])
+def test_a_keyring_is_asked_only_for_its_key(seedream: Program, arguments: list[str]) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('[profiles.default]\napi_key = {in = "keyring"}\n')
+    seedream.config.chmod(0o600)
+    code, loaded = loaded_by(seedream, *arguments)
+    assert code == ExitCode.OK
+    assert not loaded & {"keyring", "seedream_cli.desktop_keyring"}
+
+
 def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:
     """The exit code of one run of the program, and the modules that it loads."""
     done = subprocess.run(

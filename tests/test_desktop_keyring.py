@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import keyring
 import pytest
-from keyring.core import load_keyring
 from keyring.errors import KeyringLocked, PasswordSetError
 from support.keyrings import Backend
 
@@ -34,6 +34,11 @@ class Chain:
         self.backends = list(backends)
 
 
+def made(name: str) -> Any:
+    """One of the library's own."""
+    return import_module(f"keyring.backends.{name}").Keyring()
+
+
 def test_a_key_is_kept_for_each_profile(use: Use) -> None:
     backend = Backend()
     use(backend)
@@ -51,8 +56,8 @@ def test_a_key_is_kept_for_each_profile(use: Use) -> None:
 @pytest.mark.parametrize(
     "backend",
     [
-        pytest.param(load_keyring("keyring.backends.fail.Keyring"), id="none"),
-        pytest.param(load_keyring("keyring.backends.null.Keyring"), id="one that keeps nothing"),
+        pytest.param(made("fail"), id="none"),
+        pytest.param(made("null"), id="one that keeps nothing"),
         pytest.param(Backend(priority=0.5), id="one that keeps plain text"),
         pytest.param(Chain(), id="a chain of none"),
         pytest.param(Chain(Backend(priority=0.5), Backend(priority=0)), id="a chain without a good one"),
@@ -81,7 +86,7 @@ def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
 
 
 def test_the_librarys_own_chain_is_such_a_one() -> None:
-    own: Any = load_keyring("keyring.backends.chainer.ChainerBackend")
+    own = import_module("keyring.backends.chainer").ChainerBackend
     assert isinstance(own.backends, list)
 
 

@@ -33,14 +33,19 @@ def desktop(running: SecretService, seedream: Program, sandbox: Sandbox) -> Secr
     return running
 
 
-def keep(seedream: Program, key: str = KEY, *options: str) -> Result:
-    return seedream("config", "set", "api_key", "-", "--keyring", *options, stdin=f"{key}\n")
+def keep(seedream: Program, desktop: SecretService, **keys: str) -> None:
+    """As `config set api_key --keyring` does for each profile, which the first test holds."""
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text("".join(MARKED.replace("default", profile) for profile in keys))
+    seedream.config.chmod(0o600)
+    for profile, key in keys.items():
+        desktop.put(profile, key)
 
 
 def test_a_key_is_kept_in_the_desktops_keyring_and_used(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
-    done = keep(seedream)
+    done = seedream("config", "set", "api_key", "-", "--keyring", stdin=f"{KEY}\n")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == (f"note: api_key is stored in the desktop's keyring, as {seedream.config} says\n")
     assert seedream.config.read_text() == MARKED
@@ -56,14 +61,10 @@ def test_a_key_is_kept_in_the_desktops_keyring_and_used(
 def test_each_profile_has_its_own_and_gives_it_up(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
-    keep(seedream, KEY, "--profile", "work")
-    keep(seedream, f"{KEY}-invalid")
-    assert desktop.kept == {("seedream", "work"): KEY, ("seedream", "default"): f"{KEY}-invalid"}
+    keep(seedream, desktop, work=KEY, default=f"{KEY}-invalid")
     refused = forked("config", "check")
-    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (
-        4,
-        "  seedream config set api_key --keyring",
-    )
+    assert refused.exit_code == 4
+    assert refused.stderr.splitlines()[-1] == "  seedream config set api_key --keyring"
     done = forked("config", "unset", "api_key", "--profile", "work")
     assert done.stderr == f"note: api_key is removed from {seedream.config} [profiles.work]\n"
     assert desktop.kept == {("seedream", "default"): f"{KEY}-invalid"}
@@ -76,7 +77,7 @@ def test_each_profile_has_its_own_and_gives_it_up(
 def test_a_keyring_that_nobody_unlocks_is_told_and_sends_nothing(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
-    keep(seedream, KEY, "--profile", "work")
+    keep(seedream, desktop, work=KEY)
     with desktop.locked():
         done = forked("generate", "fox", "--profile", "work", "--verbose")
         assert done.exit_code == 4

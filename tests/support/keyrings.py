@@ -38,6 +38,12 @@ class SecretService:
             found = [(each.get_attributes(), each.get_secret()) for each in collection.get_all_items()]
         return {(names["service"], names["username"]): secret.decode() for names, secret in found}
 
+    def put(self, profile: str, key: str) -> None:
+        """As the library writes it."""
+        names = {"service": "seedream", "username": profile, "application": "Python keyring library"}
+        with self._collection() as collection:
+            collection.create_item("seedream", names, key.encode(), replace=True)
+
     def clear(self) -> None:
         with self._collection() as collection:
             for each in collection.get_all_items():
