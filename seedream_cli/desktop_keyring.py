@@ -86,7 +86,9 @@ def _asked(ask: Callable[[], T], secret: str | None = None) -> T:
 
 
 def _told(error: Exception, secret: str | None) -> KeyringProblem:
-    if type(error).__name__ == "KeyringLocked":
+    from keyring.errors import KeyringLocked
+
+    if isinstance(error, KeyringLocked):
         return KeyringProblem(
             "the desktop's keyring is locked, and was not unlocked",
             code="keyring_locked",

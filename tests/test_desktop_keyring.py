@@ -65,12 +65,13 @@ def test_a_key_is_kept_for_each_profile(use: Use) -> None:
 )
 def test_a_keyring_that_does_not_keep_a_key_safe_is_refused(use: Use, backend: Any) -> None:
     use(backend)
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         desktop_keyring.require,
         lambda: desktop_keyring.store("default", KEY),
         lambda: desktop_keyring.read("default"),
         lambda: desktop_keyring.remove("default"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(KeyringProblem, match="no desktop's keyring can be used here") as refused:
             call()
         assert refused.value.hint == "seedream config set api_key"

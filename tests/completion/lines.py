@@ -73,6 +73,7 @@ ASKED: dict[str, tuple[list[str], str]] = {
     "seedream download fox img_o": (["img_old"], "tasks download fox"),
     "seedream generate --resume ": (["last", "op_00000003", "img_new"], "resumable generate --resume"),
     "seedream generate --resume=l": (["--resume=last"], "resumable generate"),
+    "seedream config set profile d": (["default"], "profiles config set profile"),
     "seedream config list --profile d": (["default"], "profiles config list --profile"),
 }
 
