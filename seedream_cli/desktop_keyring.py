@@ -52,6 +52,8 @@ def remove(profile: str) -> None:
 
 def _backend() -> KeyringBackend:
     try:
+        import logging
+
         import keyring
     except ImportError:
         raise KeyringProblem(
@@ -59,7 +61,9 @@ def _backend() -> KeyringBackend:
             code="keyring_missing",
             hint=_INSTALL,
         ) from None
-    # Also what the person chose in the library's own config, which may name what is not there.
+    # What the library has to say of its own config would stand on stderr as it is.
+    logging.getLogger("keyring").addHandler(logging.NullHandler())
+    # Also what the person chose in that config, which may name what is not there.
     usable = _asked(lambda: _recommended(keyring.get_keyring()))
     if usable is None:
         raise KeyringProblem(
