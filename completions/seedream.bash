@@ -155,10 +155,10 @@ config	Show and change settings: the API key, defaults, profiles
     'config')
         commands='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked
-unset	Remove a setting from the config
+unset	Remove a setting from the config, and the API key from the desktop'\''s keyring
 list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '
         options='-h --help	.	once	Show this message and exit
 '
@@ -166,7 +166,8 @@ check	Ask the service whether it takes the key, and show what it says of the acc
         ;;
     'config set')
         commands=''
-        options='--json	.	once	Print one JSON document on stdout
+        options='--keyring	.	once	Keep the API key in the desktop'\''s keyring, not in the config
+--json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
 --profile	profiles	once	The profile of the config to use
@@ -253,10 +254,10 @@ config	Show and change settings: the API key, defaults, profiles
 ' ;;
     config_command) rows='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked
-unset	Remove a setting from the config
+unset	Remove a setting from the config, and the API key from the desktop'\''s keyring
 list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 ' ;;
     dialect) rows='live	the current reference
 seed	the older one
@@ -310,7 +311,8 @@ image-hang	the image never comes
 account-401	HTTP 401: Invalid API key
 account-500	HTTP 500: Internal server error
 ' ;;
-    key) rows='api_key	the API key
+    key) rows='profile	the profile in use
+api_key	the API key
 api_key_file	a file that holds the API key
 base_url	where the API is
 model	the model
@@ -360,6 +362,7 @@ skipped
         ;;
     value)
         case $previous in
+        profile) _seedream_values profiles ;;
         api_key_file) _seedream_values file ;;
         model) _seedream_values model ;;
         aspect_ratio) _seedream_values aspect_ratio ;;

@@ -165,10 +165,10 @@ config	Show and change settings: the API key, defaults, profiles
             Commands = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
-unset	Remove a setting from the config
+unset	Remove a setting from the config, and the API key from the desktop's keyring
 list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '@
             Options  = @'
 -h --help	.	once	Show this message and exit
@@ -178,6 +178,7 @@ check	Ask the service whether it takes the key, and show what it says of the acc
         'config set' = @{
             Commands = ''
             Options  = @'
+--keyring	.	once	Keep the API key in the desktop's keyring, not in the config
 --json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
@@ -269,10 +270,10 @@ config	Show and change settings: the API key, defaults, profiles
         config_command = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
-unset	Remove a setting from the config
+unset	Remove a setting from the config, and the API key from the desktop's keyring
 list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '@
         dialect = @'
 live	the current reference
@@ -329,6 +330,7 @@ account-401	HTTP 401: Invalid API key
 account-500	HTTP 500: Internal server error
 '@
         key = @'
+profile	the profile in use
 api_key	the API key
 api_key_file	a file that holds the API key
 base_url	where the API is
@@ -380,6 +382,7 @@ skipped
             config = 'config_command'
         }
         value = @{
+            profile = 'profiles'
             api_key_file = 'file'
             model = 'model'
             aspect_ratio = 'aspect_ratio'

@@ -24,6 +24,7 @@ from ..errors import (
     AuthenticationProblem,
     ExitCode,
     HistoryUnusable,
+    KeyringUnusable,
     NotSaved,
     SeedreamError,
     Stopped,
@@ -219,7 +220,7 @@ class Session:
 
     def remedy(self, error: SeedreamError) -> str | None:
         """The command that helps against the error itself."""
-        if not isinstance(error, AuthenticationProblem):
+        if not isinstance(error, AuthenticationProblem) or isinstance(error, KeyringUnusable):
             return self.next.remedy(error)
         return self.next.store_key((self.settings.key_place or ("", ""))[1])
 
