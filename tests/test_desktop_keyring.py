@@ -45,7 +45,7 @@ def test_a_key_is_kept_for_each_profile(use: Use) -> None:
     desktop_keyring.require()
     desktop_keyring.store("default", KEY)
     desktop_keyring.store("work", "sk-work")
-    assert backend.kept == {("seedream", "default"): KEY, ("seedream", "work"): "sk-work"}
+    assert backend.kept == {("apipod-seedream", "default"): KEY, ("apipod-seedream", "work"): "sk-work"}
     assert desktop_keyring.read("default") == KEY
     desktop_keyring.remove("default")
     desktop_keyring.remove("default")
@@ -83,7 +83,7 @@ def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
     plain, good = Backend(priority=0.5), Backend()
     use(Chain(plain, good))
     desktop_keyring.store("default", KEY)
-    assert (plain.kept, good.kept) == ({}, {("seedream", "default"): KEY})
+    assert (plain.kept, good.kept) == ({}, {("apipod-seedream", "default"): KEY})
 
 
 def test_the_librarys_own_chain_is_such_a_one() -> None:

@@ -55,7 +55,7 @@ def test_a_forgotten_key_is_nowhere(config: Path, backend: Backend) -> None:
     key_store.keep_in_keyring(config, "default", "sk-one")
     key_store.keep_in_keyring(config, "work", "sk-work")
     assert key_store.forget(config, "default")
-    assert backend.kept == {("seedream", "work"): "sk-work"}
+    assert backend.kept == {("apipod-seedream", "work"): "sk-work"}
     assert not key_store.forget(config, "default")
     # Somebody was faster, in the keyring's own window.
     backend.kept.clear()
@@ -134,7 +134,7 @@ def test_a_keyring_that_fails_in_use_is_no_wrong_configuration(config: Path, bac
 
 def test_a_malformed_key_in_the_keyring_is_not_shown(config: Path, backend: Backend) -> None:
     config.write_text(MARKED)
-    backend.kept["seedream", "default"] = "sk hunter22"
+    backend.kept["apipod-seedream", "default"] = "sk hunter22"
     with pytest.raises(MalformedKey, match="in the desktop's keyring is malformed") as malformed:
         key(config)
     assert "hunter22" not in f"{malformed.value!r}{malformed.value.__cause__}"

@@ -49,7 +49,7 @@ def test_a_key_is_kept_in_the_desktops_keyring_and_used(
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == (f"note: api_key is stored in the desktop's keyring, as {seedream.config} says\n")
     assert seedream.config.read_text() == MARKED
-    assert desktop.kept == {("seedream", "default"): KEY}
+    assert desktop.kept == {("apipod-seedream", "default"): KEY}
     checked = forked("config", "check", "--verbose")
     assert "api_key is from keyring" in checked.stdout.splitlines()
     assert [one.headers["authorization"] for one in sandbox.requests] == [f"Bearer {KEY}"]
@@ -67,7 +67,7 @@ def test_each_profile_has_its_own_and_gives_it_up(
     assert refused.stderr.splitlines()[-1] == "  seedream config set api_key --keyring"
     done = forked("config", "unset", "api_key", "--profile", "work")
     assert done.stderr == f"note: api_key is removed from {seedream.config} [profiles.work]\n"
-    assert desktop.kept == {("seedream", "default"): f"{KEY}-invalid"}
+    assert desktop.kept == {("apipod-seedream", "default"): f"{KEY}-invalid"}
     into_the_config = seedream("config", "set", "api_key", "-", stdin=KEY)
     assert into_the_config.stderr == f"note: api_key is stored in {seedream.config}\n"
     assert desktop.kept == {}

@@ -40,7 +40,7 @@ class SecretService:
 
     def put(self, profile: str, key: str) -> None:
         """As the library writes it."""
-        names = {"service": "seedream", "username": profile, "application": "Python keyring library"}
+        names = {"service": "apipod-seedream", "username": profile, "application": "Python keyring library"}
         with self._collection() as collection:
             collection.create_item("seedream", names, key.encode(), replace=True)
 
