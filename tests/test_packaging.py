@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import needs
+from support.program import Program
 from support.wheels import pack_requirements
 
 import seedream_cli
@@ -95,75 +96,6 @@ def test_an_index_would_take_what_is_published(dist: Path) -> None:
     assert done.stdout.count(": PASSED\n") == len(files) == 2, done.stdout
 
 
-@pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel in it, but without the libraries."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--python", folder / "bin" / "python"),
-            *("install", "--no-deps", "--no-index", "--quiet", "--disable-pip-version-check", wheel),
-        ],
-        check=True,
-        timeout=100,
-    )
-    return folder
-
-
-def run(environment: Path, *command: str | Path) -> str:
-    """What a program of the environment prints; the libraries are those of the tests."""
-    variables = {"PATH": os.environ["PATH"], "HOME": str(environment), "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        command,
-        env=variables | {"PYTHONPATH": sysconfig.get_path("purelib")},
-        cwd=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.stdout
-
-
-@pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
-def test_an_installation_prints_its_scripts(environment: Path, name: str) -> None:
-    program = environment / "bin" / name
-    assert run(environment, program, "--version") == f"seedream {VERSION}\n"
-    where = run(
-        environment, environment / "bin" / "python", "-c", "import seedream_cli as it; print(it.__file__)"
-    )
-    assert Path(where.strip()).is_relative_to(environment)
-    for shell, file in {"bash": "seedream.bash", "powershell": "seedream.ps1"}.items():
-        assert run(environment, program, "completion", shell) == (ROOT / "completions" / file).read_text()
-
-
-def test_an_installation_has_its_files_where_shells_and_man_look(environment: Path) -> None:
-    shared = {
-        str(path.relative_to(environment)) for path in (environment / "share").rglob("*") if path.is_file()
-    }
-    assert shared == set(SHARED)
-
-
-def test_man_finds_the_pages(environment: Path) -> None:
-    man = needs.program("man")
-    for page in (ROOT / "man").iterdir():
-        found = run(environment, man, "-M", environment / "share" / "man", "--path", page.stem)
-        assert Path(found.strip()).read_bytes() == page.read_bytes()
-
-
-def test_bash_completion_finds_the_scripts(environment: Path) -> None:
-    library = Path("/usr/share/bash-completion/bash_completion")
-    if not library.exists():
-        needs.missing("bash-completion")
-    for name in ("seedream", "apipod-seedream"):
-        script = (
-            f"XDG_DATA_DIRS={environment}/share; . {library}; _completion_loader {name}; complete -p {name}"
-        )
-        shown = run(environment, needs.program("bash"), "-c", script)
-        assert shown == f"complete -o default -F _seedream {name}\n"
-
-
 def test_the_checkout_that_is_tested_is_this_version() -> None:
     assert importlib.metadata.version("apipod-seedream") == VERSION
 
@@ -217,87 +149,102 @@ def called(
     return done
 
 
-@pytest.fixture(scope="module")
-def pip_home(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`pip install .` in an environment of its own, ~/.local."""
-    home = tmp_path_factory.mktemp("pip")
-    called(home, index, sys.executable, "-m", "venv", "--without-pip", home / ".local")
-    python = home / ".local" / "bin" / "python"
-    called(home, index, sys.executable, "-m", "pip", "--python", python, "install", "-q", ROOT)
-    return home
-
-
-@pytest.fixture(scope="module")
-def pipx_home(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`pipx install .`"""
-    home = tmp_path_factory.mktemp("pipx")
-    # Its pip would first look for a newer one of itself.
-    called(home, index, sys.executable, "-m", "pipx", "install", "--backend", "uv", ROOT)
-    return home
-
-
-@pytest.fixture(scope="module")
-def uv_home(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`uv tool install .`"""
-    home = tmp_path_factory.mktemp("uv")
-    called(home, index, sys.executable, "-m", "uv", "tool", "install", ROOT)
-    return home
-
-
 def check_installed(home: Path, index: Path, shared: Path) -> None:
+    """Both names start the program, and everything for shells and man is below ``shared``."""
     for name in ("seedream", "apipod-seedream"):
         assert called(home, index, name, "--version").stdout == f"seedream {VERSION}\n"
+    files = {str(path.relative_to(shared)) for path in (shared / "share").rglob("*") if is_ours(path)}
+    assert files == set(SHARED)
     for place, source in SHARED.items():
         assert (shared / place).read_bytes() == (ROOT / source).read_bytes(), place
 
 
-def test_pip_installs_a_checkout(pip_home: Path, index: Path) -> None:
-    check_installed(pip_home, index, pip_home / ".local")
-    called(pip_home, index, "seedream", "generate", "fox", "--dry-run")
+def is_ours(path: Path) -> bool:
+    return path.is_file() and "seedream" in path.name and "pipx" not in path.parts
 
 
-def test_pipx_installs_a_checkout_and_links_what_shells_and_man_read(pipx_home: Path, index: Path) -> None:
-    check_installed(pipx_home, index, pipx_home / ".local")
+def check_man_finds_pages(home: Path, index: Path) -> None:
+    """By itself: it looks beside the folders of the PATH."""
+    for page in (ROOT / "man").iterdir():
+        found = Path(called(home, index, needs.program("man"), "--path", page.stem).stdout.strip())
+        assert found.is_relative_to(home)
+        assert found.read_bytes() == page.read_bytes()
 
 
-def test_uv_installs_a_checkout_and_keeps_what_man_reads(uv_home: Path, index: Path) -> None:
+def check_bash_finds_completion(home: Path, index: Path) -> None:
+    library = Path("/usr/share/bash-completion/bash_completion")
+    if not library.exists():
+        needs.missing("bash-completion")
+    for name in ("seedream", "apipod-seedream"):
+        script = (
+            f"XDG_DATA_DIRS={home}/.local/share; . {library}; _completion_loader {name}; complete -p {name}"
+        )
+        shown = called(home, index, needs.program("bash"), "-c", script).stdout
+        assert shown == f"complete -o default -F _seedream {name}\n"
+
+
+# One test an installer: what is installed for one, no other test process installs again.
+
+
+def test_pip_installs_a_checkout(index: Path, tmp_path: Path) -> None:
+    called(tmp_path, index, sys.executable, "-m", "venv", "--without-pip", tmp_path / ".local")
+    python = tmp_path / ".local" / "bin" / "python"
+    called(tmp_path, index, sys.executable, "-m", "pip", "--python", python, "install", "-q", ROOT)
+    check_installed(tmp_path, index, tmp_path / ".local")
+    where = called(tmp_path, index, python, "-c", "import seedream_cli as it; print(it.__file__)").stdout
+    assert Path(where.strip()).is_relative_to(tmp_path)
+    for shell, file in {"bash": "seedream.bash", "powershell": "seedream.ps1"}.items():
+        printed = called(tmp_path, index, "seedream", "completion", shell).stdout
+        assert printed == (ROOT / "completions" / file).read_text(encoding="utf-8")
+    check_man_finds_pages(tmp_path, index)
+    check_bash_finds_completion(tmp_path, index)
+
+
+def test_pipx_installs_a_checkout_and_links_what_shells_and_man_read(index: Path, tmp_path: Path) -> None:
+    # Its other backend, pip, would first look for a newer pip.
+    called(tmp_path, index, sys.executable, "-m", "pipx", "install", "--backend", "uv", ROOT)
+    check_installed(tmp_path, index, tmp_path / ".local")
+    check_man_finds_pages(tmp_path, index)
+    check_bash_finds_completion(tmp_path, index)
+
+
+def test_uv_installs_a_checkout_and_keeps_what_man_reads(index: Path, tmp_path: Path) -> None:
     """It links programs only: README says how to come to the rest."""
-    tools = called(uv_home, index, sys.executable, "-m", "uv", "tool", "dir").stdout.strip()
-    check_installed(uv_home, index, Path(tools) / "apipod-seedream")
-
-
-@pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
-def test_uvx_runs_a_checkout(index: Path, tmp_path: Path, name: str) -> None:
-    uv = (sys.executable, "-m", "uv", "tool", "run")
-    assert called(tmp_path, index, *uv, "--from", ROOT, name, "--version").stdout == f"seedream {VERSION}\n"
-
-
-@pytest.mark.parametrize("installed", ["pip_home", "pipx_home"])
-def test_man_finds_an_installations_pages_by_itself(
-    request: pytest.FixtureRequest, index: Path, installed: str
-) -> None:
-    """man looks beside the folders of the PATH."""
-    home: Path = request.getfixturevalue(installed)
-    found = called(home, index, needs.program("man"), "--path", "seedream-sync").stdout.strip()
-    assert Path(found).read_bytes() == (ROOT / "man" / "seedream-sync.1").read_bytes()
-    assert Path(found).is_relative_to(home)
-
-
-def test_readmes_line_finds_the_pages_that_uv_keeps(uv_home: Path, index: Path) -> None:
-    needs.program("man")
+    uv = (sys.executable, "-m", "uv", "tool")
+    called(tmp_path, index, *uv, "install", ROOT)
+    tools = called(tmp_path, index, *uv, "dir").stdout.strip()
+    check_installed(tmp_path, index, Path(tools) / "apipod-seedream")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [line] = re.findall(r"`(man -M .\$\(uv tool dir\).*?)`", readme)
+    needs.program("man")
     script = f'uv() {{ "{sys.executable}" -m uv "$@"; }}; {line.replace("man ", "man --path ", 1)}'
-    found = called(uv_home, index, needs.program("bash"), "-c", script).stdout.strip()
+    found = called(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()
     assert Path(found).read_bytes() == (ROOT / "man" / "seedream.1").read_bytes()
+
+
+def test_uvx_runs_a_checkout(index: Path, tmp_path: Path) -> None:
+    for name in ("seedream", "apipod-seedream"):
+        uvx = (sys.executable, "-m", "uv", "tool", "run", "--from", ROOT, name, "--version")
+        assert called(tmp_path, index, *uvx).stdout == f"seedream {VERSION}\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "exit_code"), [(["generate", "-h"], 0), (["genrate"], 2), (["generate", "fox"], 4)]
 )
-def test_the_module_is_the_program(pip_home: Path, index: Path, arguments: list[str], exit_code: int) -> None:
-    ways: list[list[str]] = [["seedream"], ["apipod-seedream"], ["python", "-m", "seedream_cli"]]
-    first, *others = [called(pip_home, index, *way, *arguments, exit_code=exit_code) for way in ways]
-    assert "seedream" in first.stdout + first.stderr
-    for other in others:
-        assert (other.stdout, other.stderr) == (first.stdout, first.stderr)
+def test_the_module_is_the_program(seedream: Program, arguments: list[str], exit_code: int) -> None:
+    """In the environment of the tests, whose scripts are those of the checkout."""
+    module = seedream(*arguments)
+    assert module.exit_code == exit_code
+    for name in ("seedream", "apipod-seedream"):
+        script = Path(sysconfig.get_path("scripts")) / name
+        done = subprocess.run(
+            [script, *arguments],
+            env=seedream.environment,
+            cwd=seedream.cwd,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (exit_code, module.stdout, module.stderr)
