@@ -18,7 +18,6 @@ from ._session import Session, read_stdin, session
 
 app = typer.Typer(
     name="config",
-    help="Show and change settings: the API key, defaults, profiles.",
     invoke_without_command=True,
 )
 
@@ -35,7 +34,14 @@ Value = Annotated[
 
 @app.callback()
 def show_help(context: typer.Context) -> None:
-    """Show and change settings: the API key, defaults, profiles."""
+    """Show and change settings: the API key, defaults, profiles.
+
+    \b
+    seedream config set api_key
+    seedream config set aspect_ratio 16:9
+    seedream config list
+    seedream config check
+    """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -43,7 +49,13 @@ def show_help(context: typer.Context) -> None:
 @app.command("set")
 @with_options(Options)
 def set_(options: Options, key: Name, value: Value = None) -> None:
-    """Store a setting. The API key is asked for without echo, or read from stdin with -."""
+    """Store a setting. The API key is asked for without echo, or read from stdin with -.
+
+    \b
+    seedream config set api_key
+    seedream config set api_key - < key.txt
+    seedream config set quality 4K --profile print
+    """
     from .. import config_store
 
     with session(options, kind="values") as run:
@@ -58,7 +70,12 @@ def set_(options: Options, key: Name, value: Value = None) -> None:
 @app.command()
 @with_options(Options)
 def get(options: Options, key: Name) -> None:
-    """Print a setting's value as it counts now; secrets are masked."""
+    """Print a setting's value as it counts now; secrets are masked.
+
+    \b
+    seedream config get quality
+    seedream config get output --profile print
+    """
     with session(options, kind="values") as run:
         setting = run.settings.get(known(key).name)
         document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
@@ -70,7 +87,12 @@ def get(options: Options, key: Name) -> None:
 @app.command()
 @with_options(Options)
 def unset(options: Options, key: Name) -> None:
-    """Remove a setting from the config."""
+    """Remove a setting from the config.
+
+    \b
+    seedream config unset quality
+    seedream config unset api_key --profile print
+    """
     from .. import config_store
 
     with session(options, kind="values") as run:
@@ -84,7 +106,12 @@ def unset(options: Options, key: Name) -> None:
 @app.command("list")
 @with_options(Options)
 def list_(options: Options) -> None:
-    """Print every setting, its value and where it comes from; secrets are masked."""
+    """Print every setting, its value and where it comes from; secrets are masked.
+
+    \b
+    seedream config list
+    seedream config list --json
+    """
     with session(options, kind="values") as run:
         found = list(run.settings.list())
         width = max(len(setting.key) for setting in found)
@@ -96,7 +123,12 @@ def list_(options: Options) -> None:
 @app.command()
 @with_options(Options)
 def path(options: Options) -> None:
-    """Print where the config is."""
+    """Print where the config is.
+
+    \b
+    seedream config path
+    "$EDITOR" "$(seedream config path)"
+    """
     with session(options, kind="values") as run:
         where = str(settings.config_path())
         run.reporter.tell([where], {"path": where})
@@ -105,7 +137,12 @@ def path(options: Options) -> None:
 @app.command()
 @with_options(ServiceOptions)
 def check(options: ServiceOptions) -> None:
-    """Ask the service whether it takes the key, and show what it says of the account."""
+    """Ask the service whether it takes the key, and show what it says of the account.
+
+    \b
+    seedream config check
+    seedream config check --profile print
+    """
     with session(options, kind="values") as run:
         _check(run)
 
