@@ -18,7 +18,17 @@ from pathlib import Path
 
 from .errors import InvalidOutput
 from .models import Operation
-from .safe_names import NAME_BYTES, NO_SLUG, cut, encoded, safe_component, safe_value, slug, split_ending
+from .safe_names import (
+    NAME_BYTES,
+    NO_SLUG,
+    cut,
+    encoded,
+    is_device,
+    safe_component,
+    safe_value,
+    slug,
+    split_ending,
+)
 
 DEFAULT_TEMPLATE = "{slug}-{task}.{ext}"
 FIELDS = ("slug", "task", "n", "ext", "date", "time", "model", "ratio", "quality", "name")
@@ -157,7 +167,13 @@ def parse_output(text: str | None, *, cwd: str) -> Output:
     if text == "-":
         return Output("", None, stdout=True)
     template = DEFAULT_TEMPLATE if text is None else _template(text, cwd)
-    if os.path.isabs(template):
+    drive, rest = os.path.splitdrive(template)
+    if not drive and _SEPARATOR.match(rest):
+        # On Windows, the current drive's.
+        template = os.path.splitdrive(cwd)[0] + template
+    elif drive and not _SEPARATOR.match(rest):
+        raise InvalidOutput(f"the output {text!r} names a drive and no folder of it")
+    if drive or _SEPARATOR.match(rest):
         return Output(template)
     components = _SEPARATOR.split(template)
     folder = cwd
@@ -186,6 +202,9 @@ def _template(text: str, cwd: str) -> str:
     name = _SEPARATOR.split(text)[-1]
     if name in (os.curdir, os.pardir):
         raise InvalidOutput(f"the output {text!r} names no file")
+    if os.name == "nt" and (is_device(name) or ":" in os.path.splitdrive(text)[1]):
+        # The image would go to a device, or be hidden behind another file's name.
+        raise InvalidOutput(f"the output {text!r} is no name that a file can have on Windows")
     return text if name else text + DEFAULT_TEMPLATE
 
 

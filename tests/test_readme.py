@@ -304,16 +304,6 @@ def test_its_examples_are_commands_and_options_that_exist(forked: Forked, words:
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), option
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[], ["generate"], ["status"], ["download"], ["sync"], ["sandbox"], ["completion"], ["help"]],
-)
-def test_help_begins_with_examples(forked: Forked, command: list[str]) -> None:
-    shown = forked(*command, "-h").stdout
-    assert shown == forked(*command, "--help").stdout
-    assert " ".join(["seedream", *command]) in shown.split("╭")[0].split("Usage:")[1].partition("\n")[2]
-
-
 def test_the_changelogs_newest_heading_is_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     [newest, *_] = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", changelog, re.MULTILINE)

@@ -8,11 +8,11 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -37,6 +37,7 @@ from ..output.plain import Kind
 from ..output.report import Failure
 from ..output.text import clean
 from ..settings import KEYS
+from ._ci import key_settings
 from ._next import Next
 from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
@@ -222,7 +223,20 @@ class Session:
         """The command that helps against the error itself."""
         if not isinstance(error, AuthenticationProblem) or isinstance(error, KeyringUnusable):
             return self.next.remedy(error)
-        return self.next.store_key((self.settings.key_place or ("", ""))[1])
+        return None if self._key_settings(error) else self.next.store_key(self._key_origin)
+
+    @property
+    def _key_origin(self) -> str:
+        return (self.settings.key_place or ("", ""))[1]
+
+    def _key_settings(self, error: SeedreamError) -> Sequence[str]:
+        return key_settings(os.environ, self._key_origin) if isinstance(error, AuthenticationProblem) else ()
+
+    def failure(
+        self, error: SeedreamError, operation: Operation | None, hint: str | None, **more: Any
+    ) -> Failure:
+        """The error with what to do about it, which is not only commands where keys are a CI service's."""
+        return Failure(error, operation, hint, settings=self._key_settings(error), **more)
 
     def _resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
         """The command that carries these operations on, to the same place."""
@@ -254,7 +268,7 @@ class Session:
             commands.append(self.next.command("status"))
         elif operation is not None and _can_be_resumed(operation, error):
             commands.append(self._resume(operation, error=error))
-        return Failure(error, operation, " && ".join(commands) or None)
+        return self.failure(error, operation, " && ".join(commands) or None)
 
     def _is_answer(self, failure: Failure) -> bool:
         """`status` tells these states on stdout: they are what was asked for, not a failure to answer."""
@@ -283,7 +297,7 @@ class Session:
             commands.append(self._resume(*tasks))
         commands += [self._resume(operation) for operation in unanswered]
         only = left[0] if len(left) == 1 else None
-        self._failure = Failure(error, only, " && ".join(commands) or None)
+        self._failure = self.failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
 
     def fell_short(self, failure: Failure) -> None:

@@ -19,7 +19,6 @@ from ._session import Session, read_stdin, session
 
 app = typer.Typer(
     name="config",
-    help="Show and change settings: the API key, defaults, profiles.",
     invoke_without_command=True,
 )
 
@@ -40,7 +39,14 @@ Value = Annotated[
 
 @app.callback()
 def show_help(context: typer.Context) -> None:
-    """Show and change settings: the API key, defaults, profiles."""
+    """Show and change settings: the API key, defaults, profiles.
+
+    \b
+    seedream config set api_key
+    seedream config set aspect_ratio 16:9
+    seedream config list
+    seedream config check
+    """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -48,7 +54,14 @@ def show_help(context: typer.Context) -> None:
 @app.command("set")
 @with_options(Options)
 def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
-    """Store a setting. The API key is asked for without echo, or read from stdin with -."""
+    """Store a setting. The API key is asked for without echo, or read from stdin with -.
+
+    \b
+    seedream config set api_key
+    seedream config set api_key - < key.txt
+    seedream config set api_key --keyring
+    seedream config set quality 4K --profile print
+    """
     with session(options, kind="values") as run:
         setting = known(key)
         if keyring:
@@ -65,7 +78,12 @@ def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = 
 @app.command()
 @with_options(Options)
 def get(options: Options, key: Name) -> None:
-    """Print a setting's value as it counts now; secrets are masked."""
+    """Print a setting's value as it counts now; secrets are masked.
+
+    \b
+    seedream config get quality
+    seedream config get output --profile print
+    """
     with session(options, kind="values") as run:
         setting = run.settings.get(known(key).name)
         document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
@@ -77,7 +95,12 @@ def get(options: Options, key: Name) -> None:
 @app.command()
 @with_options(Options)
 def unset(options: Options, key: Name) -> None:
-    """Remove a setting from the config, and the API key from the desktop's keyring."""
+    """Remove a setting from the config, and the API key from the desktop's keyring.
+
+    \b
+    seedream config unset quality
+    seedream config unset api_key --profile print
+    """
     from .. import config_store, key_store
 
     with session(options, kind="values") as run:
@@ -95,7 +118,12 @@ def unset(options: Options, key: Name) -> None:
 @app.command("list")
 @with_options(Options)
 def list_(options: Options) -> None:
-    """Print every setting and style, its value and where it comes from; secrets are masked."""
+    """Print every setting and style, its value and where it comes from; secrets are masked.
+
+    \b
+    seedream config list
+    seedream config list --json
+    """
     with session(options, kind="values") as run:
         found = list(run.settings.list())
         styles = list(run.settings.styles.values())
@@ -113,7 +141,12 @@ def list_(options: Options) -> None:
 @app.command()
 @with_options(Options)
 def path(options: Options) -> None:
-    """Print where the config is."""
+    """Print where the config is.
+
+    \b
+    seedream config path
+    "$EDITOR" "$(seedream config path)"
+    """
     with session(options, kind="values") as run:
         where = str(settings.config_path())
         run.reporter.tell([where], {"path": where})
@@ -122,7 +155,12 @@ def path(options: Options) -> None:
 @app.command()
 @with_options(ServiceOptions)
 def check(options: ServiceOptions) -> None:
-    """Ask the service whether it takes the key; show where that is from, and what is said of the account."""
+    """Ask the service whether it takes the key; show where that is from, and what is said of the account.
+
+    \b
+    seedream config check
+    seedream config check --profile print
+    """
     with session(options, kind="values") as run:
         _check(run)
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 Tasks = Annotated[list[str] | None, typer.Argument(metavar="TASK...", help="Ids of tasks or operations.")]
 Pending = Annotated[
-    bool, typer.Option("--pending", help="Every task of this machine whose images are not saved yet.")
+    bool,
+    typer.Option(
+        "--pending",
+        help="Every task of this machine whose images are not saved yet.",
+        rich_help_panel="Tasks",
+    ),
 ]
 
 

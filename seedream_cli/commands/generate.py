@@ -27,14 +27,18 @@ from ._session import session
 from ._showing import Open, Preview, show_images
 from ._target import wanted_output
 
-_PICTURE = "Picture"
+_PICTURE, _REQUEST = "Picture", "Request"
 Prompt = Annotated[
     str | None, typer.Argument(help="What to draw; - reads it from stdin.", show_default=False)
 ]
 PromptFile = Annotated[
     Path | None,
     typer.Option(
-        "--prompt-file", help="Read the prompt from a UTF-8 file.", show_default=False, metavar="FILE"
+        "--prompt-file",
+        help="Read the prompt from a UTF-8 file.",
+        show_default=False,
+        metavar="FILE",
+        rich_help_panel=_PICTURE,
     ),
 ]
 Model = Annotated[str | None, described("model", "-m", metavar="NAME", panel=_PICTURE)]
@@ -95,7 +99,10 @@ Sidecar = Annotated[
         rich_help_panel="Output",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON and send nothing.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the request as JSON and send nothing.", rich_help_panel=_REQUEST),
+]
 Resume = Annotated[
     str | None,
     typer.Option(
@@ -103,12 +110,15 @@ Resume = Annotated[
         help="Carry on an operation (op_…, a task id, or last): never a second task.",
         metavar="ID",
         show_default=False,
+        rich_help_panel=_REQUEST,
     ),
 ]
 NewKey = Annotated[
     bool,
     typer.Option(
-        "--new-key", help="With --resume: send it under a new idempotency key, which may pay again."
+        "--new-key",
+        help="With --resume: send it under a new idempotency key, which may pay again.",
+        rich_help_panel=_REQUEST,
     ),
 ]
 

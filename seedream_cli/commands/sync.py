@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
-from ..errors import Drift, ProblemsFound, SeedreamError, Stopped, UsageProblem
+from ..errors import Drift, SeedreamError, Stopped, UsageProblem
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
@@ -156,13 +156,7 @@ def sync(
     with session(options, kind="images", flags=flags) as run:
         choice.refuse_contradictions()
         run.project = Path(file)
-        try:
-            _sync(run, Path(file), choice)
-        except ProblemsFound as error:
-            from ._sync_report import annotate_problems
-
-            annotate_problems(run, error)
-            raise
+        _sync(run, Path(file), choice)
 
 
 def _sync(run: Session, file: Path, choice: _Choice) -> None:

@@ -68,7 +68,8 @@ class PlainReporter:
 
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
-        self.say(text)
+        if not self.quiet:
+            self.talk.pass_by(clean(self._about + text))
 
     def trace(self, exchange: Exchange) -> None:
         """One line a call, for ``--verbose``."""
@@ -81,17 +82,20 @@ class PlainReporter:
         self.talk.line(clean(line))
 
     def fail(self, failure: Failure) -> None:
+        self.talk.arrive()
         first, *rest = failure.lines()
         words = self.talk.broken(first, indent=len("error: "))
         self.talk.line(f"{self.talk.painted('error:', '1;31')} {words}")
         for line in rest:
             # A command is copied as one line.
             self.talk.line(f"  {line if line == failure.command else self.talk.broken(line, indent=2)}")
+        for mark in failure.marks():
+            self.talk.mark(mark)
 
     def expect(self, images: int) -> None:
         """So many images of a set are about to be asked for."""
         if images:
-            self.say(f"asking {self.service} for {images} image{'s' if images > 1 else ''}")
+            self._pass(f"asking {self.service} for {images} image{'s' if images > 1 else ''}")
 
     def step(self, label: str, event: Event) -> None:
         """One event in the life of an image of a set: all but its end is only for ``--verbose``."""
@@ -102,7 +106,7 @@ class PlainReporter:
 
     def landed(self, image: Landed, shown: str) -> None:
         """An image of a set is as it was wanted; ``shown`` is its path as it is printed."""
-        self.say(f"{image.label}: {landing(image)}")
+        self._pass(f"{image.label}: {landing(image)}")
         if image.note:
             self.notice(f"{image.label}: {image.note}")
         if image.done not in GONE:
@@ -113,6 +117,7 @@ class PlainReporter:
 
     def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
         """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
+        self.talk.arrive()
         for line in lines:
             self.answer.line(line)
 
@@ -122,6 +127,7 @@ class PlainReporter:
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         """After the last event: a closing line."""
+        self.talk.arrive()
         if (self._saved or self.answer.files) and not self.quiet:
             self.talk.line(clean(self._summary(outcomes)))
 
@@ -193,6 +199,7 @@ class PlainReporter:
             self._print_state(operation)
 
     def _print_state(self, operation: Operation) -> None:
+        self.talk.arrive()
         if self.kind == "ids":
             self.answer.line(clean(operation.task_id or ""))
         elif self.kind == "states" and operation.id in self._states:
@@ -201,6 +208,9 @@ class PlainReporter:
             self.answer.line("\t".join(map(clean, fields)))
 
     def _print_path(self, path: str) -> None:
+        if self.kind == "paths":
+            # A set has many, and a line in the log for each.
+            self.talk.arrive()
         if self.kind in ("paths", "images"):
             self.answer.line(path)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import NotSaved
+from .report import Mark
 from .text import clean
 
 _CHUNK = 128 * 1024
@@ -88,6 +89,16 @@ class Conversation:
             sys.stderr.flush()
         except (OSError, ValueError):
             silence(sys.stderr)
+
+    def pass_by(self, text: str) -> None:
+        """A line on the way to the answer."""
+        self.line(text)
+
+    def arrive(self) -> None:
+        """What is said from here on is no line on the way."""
+
+    def mark(self, mark: Mark) -> None:
+        """Show it beside the log, where something does."""
 
     def broken(self, text: str, *, indent: int) -> str:
         """The text for a line of which ``indent`` columns are taken already.
