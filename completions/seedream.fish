@@ -57,7 +57,7 @@ end
 function __seedream_valued
     switch $argv[1]
         case 'generate'
-            string join \n -- '--prompt-file' '-m' '--model' '-a' '--aspect-ratio' '--quality' '--callback-url' '-o' '--output' '--max-bytes' '--timeout' '--poll-interval' '--resume' '--profile' '--base-url' '--api-key-file'
+            string join \n -- '--prompt-file' '-m' '--model' '-a' '--aspect-ratio' '--quality' '-i' '--image' '--details' '--style' '--callback-url' '-n' '--count' '-o' '--output' '--max-bytes' '--timeout' '--poll-interval' '--resume' '--profile' '--base-url' '--api-key-file'
         case 'status'
             string join \n -- '--timeout' '--poll-interval' '--limit' '--state' '--profile' '--base-url' '--api-key-file'
         case 'download'
@@ -91,7 +91,7 @@ function __seedream_values
         case command
             printf '%s\t%s\n' 'generate' 'Generate an image: submit the prompt, wait for the task, save the result' 'status' 'Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed' 'download' 'Save the images of tasks, waiting for their end if needed' 'sync' 'Keep the images of a project in step with its manifest, seedream.toml' 'sandbox' 'Serve the documented API on this machine, for trials and tests: no key, no cost' 'completion' 'Print the script with which a shell completes command lines' 'help' 'Show the help of a command' 'config' 'Show and change settings: the API key, defaults, profiles'
         case config_command
-            printf '%s\t%s\n' 'set' 'Store a setting. The API key is asked for without echo, or read from stdin with -' 'get' 'Print a setting\'s value as it counts now; secrets are masked' 'unset' 'Remove a setting from the config' 'list' 'Print every setting, its value and where it comes from; secrets are masked' 'path' 'Print where the config is' 'check' 'Ask the service whether it takes the key, and show what it says of the account'
+            printf '%s\t%s\n' 'set' 'Store a setting. The API key is asked for without echo, or read from stdin with -' 'get' 'Print a setting\'s value as it counts now; secrets are masked' 'unset' 'Remove a setting from the config' 'list' 'Print every setting and style, its value and where it comes from; secrets are masked' 'path' 'Print where the config is' 'check' 'Ask the service whether it takes the key, and show what it says of the account'
         case dialect
             printf '%s\t%s\n' 'live' 'the current reference' 'seed' 'the older one'
         case fault
@@ -110,6 +110,8 @@ function __seedream_values
             __seedream_ask profiles
         case resumable
             __seedream_ask resumable
+        case styles
+            __seedream_ask styles
         case tasks
             __seedream_ask tasks
         case file
@@ -150,10 +152,15 @@ complete -c seedream -n '__seedream_at generate' -l prompt-file -r -F -d 'Read t
 complete -c seedream -n '__seedream_at generate' -s m -l model -x -k -a '(__seedream_values model)' -d 'The model (default seedream-v4.5)'
 complete -c seedream -n '__seedream_at generate' -s a -l aspect-ratio -x -k -a '(__seedream_values aspect_ratio)' -d 'The aspect ratio (default 1:1)'
 complete -c seedream -n '__seedream_at generate' -l quality -x -k -a '(__seedream_values quality)' -d 'The quality (default 2K)'
+complete -c seedream -n '__seedream_at generate' -s i -l image -r -F -d 'A source image, of a file, an https URL or stdin (-); repeatable. Uses the model\'s edit form'
+complete -c seedream -n '__seedream_at generate' -l details -x -d 'Light, colour, mood: joined to the prompt'
+complete -c seedream -n '__seedream_at generate' -l style -x -k -a '(__seedream_values styles)' -d 'A style in words, or one of [styles] by name: joined behind prompt and details'
 complete -c seedream -n '__seedream_at generate' -l callback-url -x -d 'A URL that the service calls at a task\'s end'
+complete -c seedream -n '__seedream_at generate' -s n -l count -x -d 'So many tasks side by side, each paid for, at most 50'
 complete -c seedream -n '__seedream_at generate' -s o -l output -r -F -d 'File, folder or template of the images (default {slug}-{task}.{ext})'
 complete -c seedream -n '__seedream_at generate' -l overwrite -d 'Replace files that exist'
 complete -c seedream -n '__seedream_at generate' -l skip-existing -d 'Do nothing if the file is there'
+complete -c seedream -n '__seedream_at generate' -l sidecar -d 'Write FILE.json beside each image: prompt, task, time, digests'
 complete -c seedream -n '__seedream_at generate' -l max-bytes -x -d 'The largest image that is saved (default 209715200)'
 complete -c seedream -n '__seedream_at generate' -l no-wait -d 'Do not wait for the task\'s end'
 complete -c seedream -n '__seedream_at generate' -l timeout -x -d 'Seconds to wait for a task (default 120)'
@@ -242,7 +249,7 @@ complete -c seedream -n '__seedream_at help' -k -a '(__seedream_place command su
 complete -c seedream -n '__seedream_at config' -a set -d 'Store a setting. The API key is asked for without echo, or read from stdin with -'
 complete -c seedream -n '__seedream_at config' -a get -d 'Print a setting\'s value as it counts now; secrets are masked'
 complete -c seedream -n '__seedream_at config' -a unset -d 'Remove a setting from the config'
-complete -c seedream -n '__seedream_at config' -a list -d 'Print every setting, its value and where it comes from; secrets are masked'
+complete -c seedream -n '__seedream_at config' -a list -d 'Print every setting and style, its value and where it comes from; secrets are masked'
 complete -c seedream -n '__seedream_at config' -a path -d 'Print where the config is'
 complete -c seedream -n '__seedream_at config' -a check -d 'Ask the service whether it takes the key, and show what it says of the account'
 complete -c seedream -n '__seedream_at config' -s h -l help -d 'Show this message and exit'

@@ -29,10 +29,15 @@ config	Show and change settings: the API key, defaults, profiles
 -m --model	model	once	The model (default seedream-v4.5)
 -a --aspect-ratio	aspect_ratio	once	The aspect ratio (default 1:1)
 --quality	quality	once	The quality (default 2K)
+-i --image	file	often	A source image, of a file, an https URL or stdin (-); repeatable. Uses the model's edit form
+--details	-	once	Light, colour, mood: joined to the prompt
+--style	styles	once	A style in words, or one of [styles] by name: joined behind prompt and details
 --callback-url	-	once	A URL that the service calls at a task's end
+-n --count	-	once	So many tasks side by side, each paid for, at most 50
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --skip-existing	.	once	Do nothing if the file is there
+--sidecar	.	once	Write FILE.json beside each image: prompt, task, time, digests
 --max-bytes	-	once	The largest image that is saved (default 209715200)
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
@@ -157,7 +162,7 @@ config	Show and change settings: the API key, defaults, profiles
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
 unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
 check	Ask the service whether it takes the key, and show what it says of the account
 '@
@@ -261,7 +266,7 @@ config	Show and change settings: the API key, defaults, profiles
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
 unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
 check	Ask the service whether it takes the key, and show what it says of the account
 '@
@@ -364,7 +369,7 @@ skipped
 '@
     }
     # Kinds that the program is asked for.
-    $asked = @('profiles', 'resumable', 'tasks')
+    $asked = @('profiles', 'resumable', 'styles', 'tasks')
     # Kinds that depend on the argument before.
     $after = @{
         subcommand = @{
