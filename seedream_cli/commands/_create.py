@@ -106,7 +106,8 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
     taken = existing(where, operation, overwrite=places.overwrite)
     if taken is not None and not places.skip_existing:
         raise InvalidOutput(
-            f"{where.shown(str(taken))} exists (--overwrite, --skip-existing)", code="output_exists"
+            f"{where.shown(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+            code="output_exists",
         )
     if taken is None:
         refuse_taken_sidecar(where, operation, overwrite=places.overwrite)

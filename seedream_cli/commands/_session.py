@@ -24,6 +24,7 @@ from ..errors import (
     AuthenticationProblem,
     ExitCode,
     HistoryUnusable,
+    KeyringUnusable,
     NotSaved,
     SeedreamError,
     Stopped,
@@ -219,7 +220,7 @@ class Session:
 
     def remedy(self, error: SeedreamError) -> str | None:
         """The command that helps against the error itself."""
-        if not isinstance(error, AuthenticationProblem):
+        if not isinstance(error, AuthenticationProblem) or isinstance(error, KeyringUnusable):
             return self.next.remedy(error)
         return self.next.store_key((self.settings.key_place or ("", ""))[1])
 
@@ -337,6 +338,9 @@ class Session:
                 failures.append(self._failure)
             worst = min(failures, key=lambda failure: PRECEDENCE.index(failure.error.exit_code), default=None)
             self.reporter.finish(list(self._outcomes.values()), worst)
+            if self.reporter.kind == "ids" and (submitted := self._submitted()):
+                # Nobody waits for them: this is how to come back.
+                self.reporter.say(f"  {self._resume(*submitted)}")
             # Only now has stdout been given everything.
             if (full := self.reporter.answer.failure) is not None:
                 self._fail_for_stdout(full)
@@ -345,6 +349,9 @@ class Session:
             return min(codes, key=PRECEDENCE.index, default=self.ends_with or ExitCode.OK)
         finally:
             self._resources.close()
+
+    def _submitted(self) -> list[Operation]:
+        return [one for one, failure in self._outcomes.values() if one.task_id and failure is None]
 
     def _fail_for_stdout(self, full: SeedreamError) -> None:
         """Stdout did not take the answer: what was to be in it can be had again."""

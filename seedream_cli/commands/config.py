@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from .. import config as settings
 from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
-from ..settings import Key, known
+from ..settings import DEFAULT_PROFILE, PROFILE, Key, known
 from ._options import Options, ServiceOptions, with_options
 from ._session import Session, read_stdin, session
 
@@ -23,6 +24,10 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as api_key or aspect_ratio.")]
+InKeyring = Annotated[
+    bool,
+    typer.Option("--keyring", help="Keep the API key in the desktop's keyring, not in the config."),
+]
 Value = Annotated[
     str | None,
     typer.Argument(
@@ -42,17 +47,19 @@ def show_help(context: typer.Context) -> None:
 
 @app.command("set")
 @with_options(Options)
-def set_(options: Options, key: Name, value: Value = None) -> None:
+def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
     """Store a setting. The API key is asked for without echo, or read from stdin with -."""
-    from .. import config_store
-
     with session(options, kind="values") as run:
         setting = known(key)
+        if keyring:
+            _require_keyring(setting)
         text = _secret(setting, value) if setting.secret else _open(setting, value)
-        path = settings.config_path()
-        config_store.set_value(path, run.settings.profile, setting.name, _stored(setting, text))
-        run.reporter.notice(f"{setting.name} is stored in {path}")
-        run.reporter.tell([], {"path": str(path), "key": setting.name})
+        where = _store(run, setting, text, keyring=keyring)
+        run.reporter.notice(f"{setting.name} is stored in {where}")
+        for variable in filter(os.environ.get, setting.variables):
+            run.reporter.notice(f"{variable} is set in the environment, and comes before it")
+        document = {"path": str(settings.config_path()), "key": setting.name}
+        run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
 
 
 @app.command()
@@ -70,15 +77,19 @@ def get(options: Options, key: Name) -> None:
 @app.command()
 @with_options(Options)
 def unset(options: Options, key: Name) -> None:
-    """Remove a setting from the config."""
-    from .. import config_store
+    """Remove a setting from the config, and the API key from the desktop's keyring."""
+    from .. import config_store, key_store
 
     with session(options, kind="values") as run:
-        name = known(key).name
-        path = settings.config_path()
-        removed = config_store.unset_value(path, run.settings.profile, name)
-        run.reporter.notice(f"{name} is removed from {path}" if removed else f"{name} was not set in {path}")
-        run.reporter.tell([], {"key": name, "removed": removed})
+        setting = known(key)
+        path, profile = settings.config_path(), run.settings.profile
+        if setting.secret:
+            removed = key_store.forget(path, profile)
+        else:
+            removed = config_store.unset_value(path, profile, setting.name)
+        what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
+        run.reporter.notice(f"{what} {_place(setting, profile)}")
+        run.reporter.tell([], {"key": setting.name, "removed": removed})
 
 
 @app.command("list")
@@ -111,7 +122,7 @@ def path(options: Options) -> None:
 @app.command()
 @with_options(ServiceOptions)
 def check(options: ServiceOptions) -> None:
-    """Ask the service whether it takes the key, and show what it says of the account."""
+    """Ask the service whether it takes the key; show where that is from, and what is said of the account."""
     with session(options, kind="values") as run:
         _check(run)
 
@@ -121,8 +132,41 @@ def _check(run: Session) -> None:
     run.reporter.say(f"asking {run.reporter.service}")
     account = client.account()
     base_url = run.settings.value("base_url")
-    lines = [f"{base_url} takes the key", *(clean(f"{name}: {value}") for name, value in account.items())]
-    run.reporter.tell(lines, {"check": {"base_url": base_url, "account": dict(account)}})
+    setting, origin = run.settings.key_place or ("api_key", "default")
+    lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
+    lines += [clean(f"{name}: {value}") for name, value in account.items()]
+    key = {"setting": setting, "origin": origin}
+    run.reporter.tell(lines, {"check": {"base_url": base_url, "key": key, "account": dict(account)}})
+
+
+def _require_keyring(setting: Key) -> None:
+    """Before anybody types a key."""
+    from .. import desktop_keyring
+
+    if not setting.secret:
+        raise UsageProblem(f"only api_key can be kept in the keyring, not {setting.name}")
+    desktop_keyring.require()
+
+
+def _store(run: Session, setting: Key, text: str, *, keyring: bool) -> str:
+    """Put it where it belongs; the words for where that is."""
+    from .. import config_store, key_store
+
+    path, profile = settings.config_path(), run.settings.profile
+    if keyring:
+        key_store.keep_in_keyring(path, profile, text)
+        return f"the desktop's keyring, as {_place(setting, profile)} says"
+    if not setting.secret:
+        config_store.set_value(path, profile, setting.name, _stored(setting, text))
+    elif problem := key_store.keep_in_config(path, profile, text):
+        run.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
+    return _place(setting, profile)
+
+
+def _place(setting: Key, profile: str) -> str:
+    """Where a setting stands in the config; that a profile is the default one goes without saying."""
+    path = settings.config_path()
+    return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
 
 
 def _secret(setting: Key, value: str | None) -> str:

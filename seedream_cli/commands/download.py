@@ -11,6 +11,7 @@ from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
+from ._showing import Open, Preview, show_images
 from ._target import prepare_folder, refuse_taken, wanted_output
 from ._tasks import announce, ended, known_or_foreign, unanswered
 
@@ -31,6 +32,8 @@ def download(
     output: Output = None,
     overwrite: Overwrite = False,
     max_bytes: MaxBytes = None,
+    preview: Preview = False,
+    open_: Open = False,
     no_wait: NoWait = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
@@ -47,6 +50,7 @@ def download(
     """
     flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     with session(options, flags=flags) as run:
+        show_images(run, preview=preview, opened=open_)
         if bool(tasks) == pending:
             raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
         operations = _pending(run) if pending else known_or_foreign(run, tasks or [])

@@ -24,6 +24,7 @@ from ._options import (
 from ._request import Asked, is_literal
 from ._resume import carry_on, refuse_with_resume
 from ._session import session
+from ._showing import Open, Preview, show_images
 from ._target import wanted_output
 
 _PICTURE = "Picture"
@@ -131,6 +132,8 @@ def generate(
     skip_existing: SkipExisting = False,
     sidecar: Sidecar = False,
     max_bytes: MaxBytes = None,
+    preview: Preview = False,
+    open_: Open = False,
     no_wait: NoWait = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
@@ -159,6 +162,7 @@ def generate(
     rest = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     kind: Kind = "ids" if no_wait else "paths"
     with session(options, kind=kind, flags={**picture, **rest}) as run:
+        show_images(run, preview=preview, opened=open_, saves=not no_wait and not dry_run)
         if resume is not None:
             refuse_with_resume(
                 *(prompt, prompt_file, details, style, *picture.values(), image),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import singledispatchmethod
 from os.path import dirname
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..events import (
     Asking,
@@ -23,10 +24,13 @@ from ..events import (
     Submitted,
     Waited,
 )
-from ..models import Operation
+from ..models import Operation, SavedFile
 from .report import Failure
 from .streams import Answer, Conversation
 from .text import clean, duration, shortened, size
+
+if TYPE_CHECKING:
+    from .showing import Showing
 
 #: What a command prints on stdout: paths of images, ids of tasks, states of tasks, values without tasks, or
 #: paths of the images of a set.
@@ -46,6 +50,8 @@ class PlainReporter:
         self.quiet = quiet
         self.verbose = verbose
         self.service = ""
+        #: Shows images besides printing their paths, where that was asked for.
+        self.showing: Showing | None = None
         self._states: dict[str, str] = {}
         self._saved: list[tuple[Operation, str]] = []
         #: Whose the events are, where several images are on their way.
@@ -57,7 +63,8 @@ class PlainReporter:
 
     def notice(self, text: str) -> None:
         if not self.quiet:
-            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(self._about + text)}")
+            words = self.talk.broken(clean(self._about + text), indent=len("note: "))
+            self.talk.line(f"{self.talk.painted('note:', '33')} {words}")
 
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
@@ -75,9 +82,11 @@ class PlainReporter:
 
     def fail(self, failure: Failure) -> None:
         first, *rest = failure.lines()
-        self.talk.line(f"{self.talk.painted('error:', '1;31')} {first}")
+        words = self.talk.broken(first, indent=len("error: "))
+        self.talk.line(f"{self.talk.painted('error:', '1;31')} {words}")
         for line in rest:
-            self.talk.line(f"  {line}")
+            # A command is copied as one line.
+            self.talk.line(f"  {line if line == failure.command else self.talk.broken(line, indent=2)}")
 
     def expect(self, images: int) -> None:
         """So many images of a set are about to be asked for."""
@@ -165,11 +174,13 @@ class PlainReporter:
     def _(self, event: Saved) -> None:
         self._saved.append((event.operation, event.shown))
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Kept) -> None:
         self.say(f"{event.shown} is there already")
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Noticed) -> None:
@@ -192,6 +203,11 @@ class PlainReporter:
     def _print_path(self, path: str) -> None:
         if self.kind in ("paths", "images"):
             self.answer.line(path)
+
+    def _show(self, file: SavedFile) -> None:
+        if self.showing is not None:
+            for reason in self.showing.show(Path(file.path)):
+                self.notice(reason)
 
     def _summary(self, outcomes: Outcomes) -> str:
         """How many, where, how long, and what it cost if the server said."""

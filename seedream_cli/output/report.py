@@ -39,9 +39,14 @@ class Failure:
             words.append(f"(request {clean(self.error.request_id)})")
         if words:
             lines.append(" ".join(words))
-        if self.hint:
-            lines.append(clean(self.hint))
+        if self.command:
+            lines.append(self.command)
         return lines
+
+    @property
+    def command(self) -> str | None:
+        """What to do next, as it is shown."""
+        return clean(self.hint) if self.hint else None
 
     def document(self) -> dict[str, Any]:
         return {

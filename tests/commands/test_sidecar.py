@@ -126,7 +126,7 @@ class TestAFileThatIsNotOurs:
         (seedream.cwd / "fox.png.json").write_text(content)
         done = seedream("generate", "fox", "-o", "fox.png", "--sidecar")
         assert done.exit_code == 2
-        assert "fox.png.json exists (--overwrite)" in done.stderr
+        assert "fox.png.json exists: --overwrite replaces it" in done.stderr
         assert sandbox.requests == []
         assert (seedream.cwd / "fox.png.json").read_text() == content
 
