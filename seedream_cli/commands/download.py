@@ -50,8 +50,8 @@ def download(
     seedream download --pending
     seedream download TASK -o - > fox.png
 
-    An image goes where its generate wanted it, unless -o says otherwise. One that is on disk
-    unchanged is not fetched again.
+    An image goes where its generate wanted it, unless -o says otherwise. One
+    that is on disk unchanged is not fetched again.
     """
     flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     with session(options, flags=flags) as run:

@@ -69,7 +69,7 @@ Style = Annotated[
     str | None,
     typer.Option(
         "--style",
-        help="A style in words, or one of [styles] by name: joined behind prompt and details.",
+        help="A style in words, or the name of one of the config's: joined behind prompt and details.",
         metavar="NAME|TEXT",
         show_default=False,
         rich_help_panel=_PICTURE,

@@ -75,6 +75,22 @@ class TestEveryCommandsHelp:
         assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
         assert not re.search(r"\[/?(?:bold|dim|italic|red|green|cyan|yellow|link)\b", plain)
 
+    def test_says_all_that_there_is_to_say(self, forked: Callable[..., Result], command: Command) -> None:
+        """No part of it is taken for markup."""
+        words = re.sub(r"[\s│]+", " ", self.shown(forked, command))
+        for said in (*command.options, *command.arguments):
+            assert said.what in words
+
+    @pytest.mark.parametrize("columns", ["40", "71"])
+    def test_cuts_no_name_off_on_a_narrow_terminal(
+        self, forked: Callable[..., Result], command: Command, columns: str
+    ) -> None:
+        shown = forked(*command.path, "-h", env={"COLUMNS": columns}).stdout
+        assert all(flag in shown for option in command.options for flag in option.flags)
+        letters = re.sub(r"[\s│]+", "", shown)
+        for said in (*command.options, *command.arguments):
+            assert "".join(said.what.split()) in letters
+
     def test_begins_with_examples_that_are_its_own(
         self, forked: Callable[..., Result], command: Command
     ) -> None:
