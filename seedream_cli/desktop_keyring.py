@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import KeyringProblem, SeedreamError
+from .installation import command_for
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 #: What the keyring's own program shows beside the name of the profile.
 SERVICE = "apipod-seedream"
 
-_INSTALL = "pip install 'apipod-seedream[keyring]'"
 _ELSEWHERE = "keep the key in the config, which nobody else can read (mode 0600), or set SEEDREAM_API_KEY"
 _INTO_THE_CONFIG = "seedream config set api_key"
 #: What the library recommends. Below are backends that keep nothing, or that keep it as plain text.
@@ -59,7 +59,7 @@ def _backend() -> KeyringBackend:
         raise KeyringProblem(
             "the desktop's keyring needs a library that is not installed",
             code="keyring_missing",
-            hint=_INSTALL,
+            hint=command_for("keyring"),
         ) from None
     # What the library has to say of its own config would stand on stderr as it is.
     logging.getLogger("keyring").addHandler(logging.NullHandler())

@@ -162,9 +162,11 @@ class History:
     def _version(self, db: sqlite3.Connection) -> int:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if version > VERSION:
+            from .installation import command_for_upgrade
+
             raise HistoryUnusable(
                 f"the history was written by a later version of seedream: {self.path}",
-                hint="pip install --upgrade apipod-seedream",
+                hint=command_for_upgrade(),
             )
         return version
 

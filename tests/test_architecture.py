@@ -33,7 +33,7 @@ FLOORS = (
     ("source_images",),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "network", "received", "retry", "naming", "addresses", "image_file"),
-    ("socks", "claims", "safe_names", "private", "folders", "services"),
+    ("socks", "claims", "safe_names", "private", "folders", "services", "installation"),
     ("events",),
     ("models",),
     ("prompt_parts",),

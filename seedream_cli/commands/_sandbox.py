@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import config
 from ..errors import UsageProblem
+from ..installation import command_for
 
 if TYPE_CHECKING:
     from ..sandbox.server import Sandbox
@@ -50,9 +51,11 @@ def made(
 
     try:
         picture.require()
-    except picture.PillowMissing as error:
+    except picture.PillowMissing:
         raise UsageProblem(
-            str(error), code="sandbox_missing", hint="pip install 'apipod-seedream[sandbox]'"
+            "the sandbox draws with Pillow, which is not installed",
+            code="sandbox_missing",
+            hint=command_for("sandbox"),
         ) from None
     try:
         make_folder(store_path().parent)

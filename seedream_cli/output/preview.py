@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import SeedreamError
 from ..image_file import DamagedImage, ImageInfo, inspect
+from ..installation import command_for
 from .blocks import blocks
 from .sixel import LARGEST, sixels
 from .terminals import Protocol, Screen, Size, protocol, true_colours
@@ -26,7 +27,6 @@ _CHUNK = 3072
 _CUT = b"\x18\x1b\\"
 _CUT_KITTY = _CUT + b"\x1b_Gm=0,q=2;\x1b\\"
 _PLAIN = b"\x1b[0m"
-_INSTALL = "pip install 'apipod-seedream[preview]', or pipx inject apipod-seedream pillow"
 
 
 class NotShown(Exception):
@@ -157,7 +157,7 @@ def scaled(stream: BinaryIO, width: int, height: int) -> Image:
     try:
         from PIL import Image
     except ImportError:
-        raise NotShown(f"this terminal needs Pillow for it: {_INSTALL}") from None
+        raise NotShown(f"this terminal needs Pillow for it: {command_for('preview')}") from None
     try:
         with warnings.catch_warnings():
             # Beyond any picture of ours; it would take a gigabyte.
