@@ -26,11 +26,18 @@ config	Show and change settings: the API key, defaults, profiles
 -m --model	model	once	The model (default seedream-v4.5)
 -a --aspect-ratio	aspect_ratio	once	The aspect ratio (default 1:1)
 --quality	quality	once	The quality (default 2K)
+-i --image	file	often	A source image, of a file, an https URL or stdin (-); repeatable. Uses the model'\''s edit form
+--details	-	once	Light, colour, mood: joined to the prompt
+--style	styles	once	A style in words, or one of [styles] by name: joined behind prompt and details
 --callback-url	-	once	A URL that the service calls at a task'\''s end
+-n --count	-	once	So many tasks side by side, each paid for, at most 50
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --skip-existing	.	once	Do nothing if the file is there
+--sidecar	.	once	Write FILE.json beside each image: prompt, task, time, digests
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop'\''s viewer
 --no-wait	.	once	Do not wait for the task'\''s end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)
@@ -72,6 +79,8 @@ config	Show and change settings: the API key, defaults, profiles
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop'\''s viewer
 --no-wait	.	once	Do not wait for the task'\''s end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)
@@ -146,10 +155,10 @@ config	Show and change settings: the API key, defaults, profiles
     'config')
         commands='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked
-unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+unset	Remove a setting from the config, and the API key from the desktop'\''s keyring
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '
         options='-h --help	.	once	Show this message and exit
 '
@@ -157,7 +166,8 @@ check	Ask the service whether it takes the key, and show what it says of the acc
         ;;
     'config set')
         commands=''
-        options='--json	.	once	Print one JSON document on stdout
+        options='--keyring	.	once	Keep the API key in the desktop'\''s keyring, not in the config
+--json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
 --profile	profiles	once	The profile of the config to use
@@ -244,10 +254,10 @@ config	Show and change settings: the API key, defaults, profiles
 ' ;;
     config_command) rows='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked
-unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+unset	Remove a setting from the config, and the API key from the desktop'\''s keyring
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 ' ;;
     dialect) rows='live	the current reference
 seed	the older one
@@ -301,7 +311,8 @@ image-hang	the image never comes
 account-401	HTTP 401: Invalid API key
 account-500	HTTP 500: Internal server error
 ' ;;
-    key) rows='api_key	the API key
+    key) rows='profile	the profile in use
+api_key	the API key
 api_key_file	a file that holds the API key
 base_url	where the API is
 model	the model
@@ -341,6 +352,7 @@ skipped
 ' ;;
     profiles) rows=$(_seedream_ask profiles) ;;
     resumable) rows=$(_seedream_ask resumable) ;;
+    styles) rows=$(_seedream_ask styles) ;;
     tasks) rows=$(_seedream_ask tasks) ;;
     file) files=1 ;;
     subcommand)
@@ -350,6 +362,7 @@ skipped
         ;;
     value)
         case $previous in
+        profile) _seedream_values profiles ;;
         api_key_file) _seedream_values file ;;
         model) _seedream_values model ;;
         aspect_ratio) _seedream_values aspect_ratio ;;

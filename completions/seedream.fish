@@ -57,7 +57,7 @@ end
 function __seedream_valued
     switch $argv[1]
         case 'generate'
-            string join \n -- '--prompt-file' '-m' '--model' '-a' '--aspect-ratio' '--quality' '--callback-url' '-o' '--output' '--max-bytes' '--timeout' '--poll-interval' '--resume' '--profile' '--base-url' '--api-key-file'
+            string join \n -- '--prompt-file' '-m' '--model' '-a' '--aspect-ratio' '--quality' '-i' '--image' '--details' '--style' '--callback-url' '-n' '--count' '-o' '--output' '--max-bytes' '--timeout' '--poll-interval' '--resume' '--profile' '--base-url' '--api-key-file'
         case 'status'
             string join \n -- '--timeout' '--poll-interval' '--limit' '--state' '--profile' '--base-url' '--api-key-file'
         case 'download'
@@ -91,13 +91,13 @@ function __seedream_values
         case command
             printf '%s\t%s\n' 'generate' 'Generate an image: submit the prompt, wait for the task, save the result' 'status' 'Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed' 'download' 'Save the images of tasks, waiting for their end if needed' 'sync' 'Keep the images of a project in step with its manifest, seedream.toml' 'sandbox' 'Serve the documented API on this machine, for trials and tests: no key, no cost' 'completion' 'Print the script with which a shell completes command lines' 'help' 'Show the help of a command' 'config' 'Show and change settings: the API key, defaults, profiles'
         case config_command
-            printf '%s\t%s\n' 'set' 'Store a setting. The API key is asked for without echo, or read from stdin with -' 'get' 'Print a setting\'s value as it counts now; secrets are masked' 'unset' 'Remove a setting from the config' 'list' 'Print every setting, its value and where it comes from; secrets are masked' 'path' 'Print where the config is' 'check' 'Ask the service whether it takes the key, and show what it says of the account'
+            printf '%s\t%s\n' 'set' 'Store a setting. The API key is asked for without echo, or read from stdin with -' 'get' 'Print a setting\'s value as it counts now; secrets are masked' 'unset' 'Remove a setting from the config, and the API key from the desktop\'s keyring' 'list' 'Print every setting and style, its value and where it comes from; secrets are masked' 'path' 'Print where the config is' 'check' 'Ask the service whether it takes the key; show where that is from, and what is said of the account'
         case dialect
             printf '%s\t%s\n' 'live' 'the current reference' 'seed' 'the older one'
         case fault
             printf '%s\t%s\n' 'submit-400' 'HTTP 400: Invalid aspect_ratio value' 'submit-401' 'HTTP 401: Invalid API key' 'submit-402' 'HTTP 402: Insufficient quota' 'submit-403' 'HTTP 403: Insufficient balance or permission' 'submit-404' 'HTTP 404: Model not available' 'submit-409' 'HTTP 409: Idempotency-Key was used with another body' 'submit-in-progress' 'HTTP 409: The first request is still running (Retry-After: 1)' 'submit-429' 'HTTP 429: Rate limit exceeded (Retry-After: 1)' 'submit-429-long' 'HTTP 429: Rate limit exceeded (Retry-After: 3600)' 'submit-500' 'HTTP 500: Internal server error' 'submit-502' 'HTTP 502: Bad gateway' 'submit-503' 'HTTP 503: Service temporarily unavailable' 'submit-504' 'HTTP 504: Gateway timeout' 'submit-drop' 'the task is created, the connection closed without an answer' 'submit-drop-before' 'the connection is closed and nothing is created' 'submit-html' 'the task is created, the answer is an HTML page with HTTP 200' 'submit-empty' 'the task is created, the answer is empty with HTTP 200' 'submit-hang' 'the task is created, the answer never comes' 'status-401' 'HTTP 401: Invalid API key' 'status-403' 'HTTP 403: Permission denied' 'status-404' 'HTTP 404: Task not found' 'status-429' 'HTTP 429: Rate limit exceeded (Retry-After: 1)' 'status-429-long' 'HTTP 429: Rate limit exceeded (Retry-After: 3600)' 'status-500' 'HTTP 500: Internal server error' 'status-502' 'HTTP 502: Bad gateway' 'status-503' 'HTTP 503: Service temporarily unavailable' 'status-504' 'HTTP 504: Gateway timeout' 'status-drop' 'the connection is closed without an answer' 'status-html' 'the answer is an HTML page with HTTP 200' 'status-hang' 'the answer never comes' 'no-result-yet' 'a completed task has an empty result' 'strange-status' 'the status is a word that nobody documented: warming_up' 'task-failed' 'the task ends as failed' 'task-cancelled' 'the task ends as cancelled' 'task-rejected' 'the task ends as rejected' 'never-completes' 'the task is processed for ever' 'image-403' 'HTTP 403: Access Denied' 'image-404' 'HTTP 404: The specified key does not exist.' 'image-410' 'HTTP 410: The object has been removed.' 'image-500' 'HTTP 500: We encountered an internal error.' 'image-503' 'HTTP 503: Please reduce your request rate.' 'image-truncated' 'half of the bytes that Content-Length promised' 'image-cut' 'half of the bytes, without a Content-Length to tell' 'image-html' 'an HTML page with HTTP 200 instead of the image' 'image-redirect' 'HTTP 302 to the same image under another link' 'image-hang' 'the image never comes' 'account-401' 'HTTP 401: Invalid API key' 'account-500' 'HTTP 500: Internal server error'
         case key
-            printf '%s\t%s\n' 'api_key' 'the API key' 'api_key_file' 'a file that holds the API key' 'base_url' 'where the API is' 'model' 'the model' 'aspect_ratio' 'the aspect ratio' 'quality' 'the quality' 'output' 'file, folder or template of the images' 'timeout' 'seconds to wait for a task' 'poll_interval' 'seconds between polls, at the beginning' 'max_bytes' 'the largest image that is saved' 'callback_url' 'a URL that the service calls at a task\'s end'
+            printf '%s\t%s\n' 'profile' 'the profile in use' 'api_key' 'the API key' 'api_key_file' 'a file that holds the API key' 'base_url' 'where the API is' 'model' 'the model' 'aspect_ratio' 'the aspect ratio' 'quality' 'the quality' 'output' 'file, folder or template of the images' 'timeout' 'seconds to wait for a task' 'poll_interval' 'seconds between polls, at the beginning' 'max_bytes' 'the largest image that is saved' 'callback_url' 'a URL that the service calls at a task\'s end'
         case model
             printf '%s\t%s\n' 'seedream-v4.5' 'text to image' 'seedream-v4.5-edit' 'image to image, 1 to 14 source images' 'seedream-5.0-lite' 'text to image' 'seedream-5.0-lite-edit' 'image to image, source images required'
         case quality
@@ -110,6 +110,8 @@ function __seedream_values
             __seedream_ask profiles
         case resumable
             __seedream_ask resumable
+        case styles
+            __seedream_ask styles
         case tasks
             __seedream_ask tasks
         case file
@@ -121,6 +123,8 @@ function __seedream_values
             end
         case value
             switch $argv[2]
+                case profile
+                    __seedream_values profiles
                 case api_key_file
                     __seedream_values file
                 case model
@@ -150,11 +154,18 @@ complete -c seedream -n '__seedream_at generate' -l prompt-file -r -F -d 'Read t
 complete -c seedream -n '__seedream_at generate' -s m -l model -x -k -a '(__seedream_values model)' -d 'The model (default seedream-v4.5)'
 complete -c seedream -n '__seedream_at generate' -s a -l aspect-ratio -x -k -a '(__seedream_values aspect_ratio)' -d 'The aspect ratio (default 1:1)'
 complete -c seedream -n '__seedream_at generate' -l quality -x -k -a '(__seedream_values quality)' -d 'The quality (default 2K)'
+complete -c seedream -n '__seedream_at generate' -s i -l image -r -F -d 'A source image, of a file, an https URL or stdin (-); repeatable. Uses the model\'s edit form'
+complete -c seedream -n '__seedream_at generate' -l details -x -d 'Light, colour, mood: joined to the prompt'
+complete -c seedream -n '__seedream_at generate' -l style -x -k -a '(__seedream_values styles)' -d 'A style in words, or one of [styles] by name: joined behind prompt and details'
 complete -c seedream -n '__seedream_at generate' -l callback-url -x -d 'A URL that the service calls at a task\'s end'
+complete -c seedream -n '__seedream_at generate' -s n -l count -x -d 'So many tasks side by side, each paid for, at most 50'
 complete -c seedream -n '__seedream_at generate' -s o -l output -r -F -d 'File, folder or template of the images (default {slug}-{task}.{ext})'
 complete -c seedream -n '__seedream_at generate' -l overwrite -d 'Replace files that exist'
 complete -c seedream -n '__seedream_at generate' -l skip-existing -d 'Do nothing if the file is there'
+complete -c seedream -n '__seedream_at generate' -l sidecar -d 'Write FILE.json beside each image: prompt, task, time, digests'
 complete -c seedream -n '__seedream_at generate' -l max-bytes -x -d 'The largest image that is saved (default 209715200)'
+complete -c seedream -n '__seedream_at generate' -l preview -d 'Draw each image on the terminal as well'
+complete -c seedream -n '__seedream_at generate' -l open -d 'Open each image in the desktop\'s viewer'
 complete -c seedream -n '__seedream_at generate' -l no-wait -d 'Do not wait for the task\'s end'
 complete -c seedream -n '__seedream_at generate' -l timeout -x -d 'Seconds to wait for a task (default 120)'
 complete -c seedream -n '__seedream_at generate' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
@@ -187,6 +198,8 @@ complete -c seedream -n '__seedream_at download' -l pending -d 'Every task of th
 complete -c seedream -n '__seedream_at download' -s o -l output -r -F -d 'File, folder or template of the images (default {slug}-{task}.{ext})'
 complete -c seedream -n '__seedream_at download' -l overwrite -d 'Replace files that exist'
 complete -c seedream -n '__seedream_at download' -l max-bytes -x -d 'The largest image that is saved (default 209715200)'
+complete -c seedream -n '__seedream_at download' -l preview -d 'Draw each image on the terminal as well'
+complete -c seedream -n '__seedream_at download' -l open -d 'Open each image in the desktop\'s viewer'
 complete -c seedream -n '__seedream_at download' -l no-wait -d 'Do not wait for the task\'s end'
 complete -c seedream -n '__seedream_at download' -l timeout -x -d 'Seconds to wait for a task (default 120)'
 complete -c seedream -n '__seedream_at download' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
@@ -241,11 +254,12 @@ complete -c seedream -n '__seedream_at help' -s h -l help -d 'Show this message 
 complete -c seedream -n '__seedream_at help' -k -a '(__seedream_place command subcommand)'
 complete -c seedream -n '__seedream_at config' -a set -d 'Store a setting. The API key is asked for without echo, or read from stdin with -'
 complete -c seedream -n '__seedream_at config' -a get -d 'Print a setting\'s value as it counts now; secrets are masked'
-complete -c seedream -n '__seedream_at config' -a unset -d 'Remove a setting from the config'
-complete -c seedream -n '__seedream_at config' -a list -d 'Print every setting, its value and where it comes from; secrets are masked'
+complete -c seedream -n '__seedream_at config' -a unset -d 'Remove a setting from the config, and the API key from the desktop\'s keyring'
+complete -c seedream -n '__seedream_at config' -a list -d 'Print every setting and style, its value and where it comes from; secrets are masked'
 complete -c seedream -n '__seedream_at config' -a path -d 'Print where the config is'
-complete -c seedream -n '__seedream_at config' -a check -d 'Ask the service whether it takes the key, and show what it says of the account'
+complete -c seedream -n '__seedream_at config' -a check -d 'Ask the service whether it takes the key; show where that is from, and what is said of the account'
 complete -c seedream -n '__seedream_at config' -s h -l help -d 'Show this message and exit'
+complete -c seedream -n '__seedream_at config set' -l keyring -d 'Keep the API key in the desktop\'s keyring, not in the config'
 complete -c seedream -n '__seedream_at config set' -l json -d 'Print one JSON document on stdout'
 complete -c seedream -n '__seedream_at config set' -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c seedream -n '__seedream_at config set' -s v -l verbose -d 'Add requests, request ids and waits'

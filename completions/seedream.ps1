@@ -29,11 +29,18 @@ config	Show and change settings: the API key, defaults, profiles
 -m --model	model	once	The model (default seedream-v4.5)
 -a --aspect-ratio	aspect_ratio	once	The aspect ratio (default 1:1)
 --quality	quality	once	The quality (default 2K)
+-i --image	file	often	A source image, of a file, an https URL or stdin (-); repeatable. Uses the model's edit form
+--details	-	once	Light, colour, mood: joined to the prompt
+--style	styles	once	A style in words, or one of [styles] by name: joined behind prompt and details
 --callback-url	-	once	A URL that the service calls at a task's end
+-n --count	-	once	So many tasks side by side, each paid for, at most 50
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --skip-existing	.	once	Do nothing if the file is there
+--sidecar	.	once	Write FILE.json beside each image: prompt, task, time, digests
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)
@@ -77,6 +84,8 @@ config	Show and change settings: the API key, defaults, profiles
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --max-bytes	-	once	The largest image that is saved (default 209715200)
+--preview	.	once	Draw each image on the terminal as well
+--open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
 --poll-interval	-	once	Seconds between polls, at the beginning (default 2)
@@ -156,10 +165,10 @@ config	Show and change settings: the API key, defaults, profiles
             Commands = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
-unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+unset	Remove a setting from the config, and the API key from the desktop's keyring
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '@
             Options  = @'
 -h --help	.	once	Show this message and exit
@@ -169,6 +178,7 @@ check	Ask the service whether it takes the key, and show what it says of the acc
         'config set' = @{
             Commands = ''
             Options  = @'
+--keyring	.	once	Keep the API key in the desktop's keyring, not in the config
 --json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
@@ -260,10 +270,10 @@ config	Show and change settings: the API key, defaults, profiles
         config_command = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting's value as it counts now; secrets are masked
-unset	Remove a setting from the config
-list	Print every setting, its value and where it comes from; secrets are masked
+unset	Remove a setting from the config, and the API key from the desktop's keyring
+list	Print every setting and style, its value and where it comes from; secrets are masked
 path	Print where the config is
-check	Ask the service whether it takes the key, and show what it says of the account
+check	Ask the service whether it takes the key; show where that is from, and what is said of the account
 '@
         dialect = @'
 live	the current reference
@@ -320,6 +330,7 @@ account-401	HTTP 401: Invalid API key
 account-500	HTTP 500: Internal server error
 '@
         key = @'
+profile	the profile in use
 api_key	the API key
 api_key_file	a file that holds the API key
 base_url	where the API is
@@ -364,13 +375,14 @@ skipped
 '@
     }
     # Kinds that the program is asked for.
-    $asked = @('profiles', 'resumable', 'tasks')
+    $asked = @('profiles', 'resumable', 'styles', 'tasks')
     # Kinds that depend on the argument before.
     $after = @{
         subcommand = @{
             config = 'config_command'
         }
         value = @{
+            profile = 'profiles'
             api_key_file = 'file'
             model = 'model'
             aspect_ratio = 'aspect_ratio'

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.models import ASPECT_RATIOS, MODELS, QUALITIES, Status
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings import KEYS
+from seedream_cli.settings import ALL_KEYS
 
 Row = tuple[str, str]
 
@@ -52,7 +52,7 @@ def _states() -> tuple[Row, ...]:
 def _of_settings(kinds: Mapping[str, Kind]) -> After:
     """The value of `config set KEY VALUE`: what its setting's own flag takes."""
     rows = []
-    for key in KEYS.values():
+    for key in ALL_KEYS.values():
         kind = kinds.get(key.name)
         if isinstance(kind, Words | Asked | Files):
             rows.append((key.name, kind))
@@ -65,12 +65,13 @@ _SETTINGS: Mapping[str, Kind] = {
     "quality": Words("quality", tuple(QUALITIES.items())),
     "output": Files(),
     "api_key_file": Files(),
+    "profile": Asked("profiles"),
 }
 
 #: By the name of the parameter in the program.
 _BY_NAME: Mapping[str, Kind] = {
     **_SETTINGS,
-    "key": Words("key", tuple((key.name, key.what) for key in KEYS.values())),
+    "key": Words("key", tuple((key.name, key.what) for key in ALL_KEYS.values())),
     "value": _of_settings(_SETTINGS),
     "shell": Words("shell", tuple((shell, "") for shell in SCRIPTS)),
     "dialect": Words("dialect", (("live", "the current reference"), ("seed", "the older one"))),
@@ -79,7 +80,6 @@ _BY_NAME: Mapping[str, Kind] = {
     # What the program is asked for, by the names that it knows.
     "tasks": Asked("tasks"),
     "resume": Asked("resumable"),
-    "profile": Asked("profiles"),
     "style": Asked("styles"),
 }
 

@@ -116,6 +116,9 @@ def _refuse(error: SeedreamError, arguments: list[str]) -> int:
 def _usage(error: Exception) -> UsageProblem:
     """What Typer says of a command line, with the help to read."""
     words = error.format_message() if hasattr(error, "format_message") else str(error)
+    if meant := getattr(error, "possibilities", None):
+        # The closest one, in the words that it has for commands.
+        words = f"{getattr(error, 'message', error)}. Did you mean {meant[0]}?"
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "seedream"
     return UsageProblem(words, hint=f"{command} --help")

@@ -6,7 +6,6 @@ does not have it. Source of the calls: the API's reference at docs.apipod.ai.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import zlib
@@ -20,6 +19,7 @@ import httpx
 
 from . import __version__, transport
 from .addresses import check_image_url, is_loopback, refuse_private, without_query
+from .bodies import encoded
 from .errors import (
     ImageRefused,
     NotSaved,
@@ -100,10 +100,19 @@ class Client:
         self._connections.break_off()
 
     def submit(
-        self, body: Mapping[str, Any], idempotency_key: str, *, seconds: float = CALL_SECONDS
+        self,
+        body: Mapping[str, Any],
+        idempotency_key: str,
+        *,
+        content: bytes | None = None,
+        seconds: float = CALL_SECONDS,
     ) -> Accepted:
-        """Create a task. Repeating it with the same key and body creates none anew (live dialect)."""
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8")
+        """Create a task. Repeating it with the same key and body creates none anew (live dialect).
+
+        ``content`` is the body as bytes, where ``body`` has references in the place of images.
+        """
+        if content is None:
+            content = encoded(body)
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         answer = self._call("POST", "/images/generations", seconds, content=content, headers=headers)
         return read_accepted(answer, model=str(body.get("model")))

@@ -8,6 +8,9 @@ The config is TOML in the platform's config folder, one table a profile::
     [profiles.default]
     api_key = "…"
     model = "seedream-v4.5"
+
+    [profiles.work]
+    api_key = {in = "keyring"}    # the desktop's, for this profile
 """
 
 from __future__ import annotations
@@ -25,21 +28,29 @@ from urllib.parse import urlsplit
 
 from . import folders
 from .addresses import is_loopback
-from .errors import InvalidOutput, MalformedKey, MissingKey, UsageProblem
+from .config_files import checked, read_config, read_toml, unknown_profile
+from .errors import (
+    InvalidOutput,
+    KeyringProblem,
+    KeyringUnusable,
+    MalformedKey,
+    MissingKey,
+    UsageProblem,
+)
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
-from .settings import KEYS, did_you_mean, may_be_key, parse_key
+from .settings import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
 
-DEFAULT_PROFILE = "default"
 PROJECT_FILE = "seedream.toml"
-#: What may stand at the top of the user's config.
-_OUTLINE = ("profile", "profiles", "styles")
+#: The origin of a key that is in the desktop's keyring.
+KEYRING = "keyring"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, or `default`.
+    """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
 
-    ``rank`` is 0 for a flag and grows as the origin gets weaker.
+    ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
+    use is a reason to have the person unlock it.
     """
 
     key: str
@@ -56,9 +67,18 @@ class Setting:
         if self.value is None:
             return None
         text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
-        if not KEYS[self.key].secret and not (self.key == "api_key_file" and may_be_key(text)):
+        if not ALL_KEYS[self.key].secret and not (self.key == "api_key_file" and may_be_key(text)):
             return text
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
+
+    name: str
+    text: str
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,11 @@ class Settings:
 
     def get(self, name: str) -> Setting:
         """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
+        if name == PROFILE.name:
+            return self._chosen
         for text, origin, rank in self._candidates(name):
+            if origin == KEYRING:
+                return Setting(name, "", origin, rank)
             try:
                 return Setting(name, KEYS[name].parse(text), origin, rank)
             except InvalidOutput as error:
@@ -94,7 +118,7 @@ class Settings:
 
     def list(self) -> Iterator[Setting]:
         """Every setting, resolved."""
-        for name in KEYS:
+        for name in ALL_KEYS:
             yield self.get(name)
 
     def api_key(self, stdin: Callable[[], str]) -> str:
@@ -106,6 +130,8 @@ class Settings:
                 "--sandbox needs none"
             )
         chosen = self.get(place[0])
+        if chosen.origin == KEYRING:
+            return self._key_from_keyring()
         if chosen.key == "api_key":
             return str(chosen.value)
         return self._key_from_file(chosen, stdin)
@@ -121,14 +147,23 @@ class Settings:
         ]
         return min(found)[1:] if found else None
 
-    @cached_property
+    @property
     def profile(self) -> str:
-        named = self.profile_flag or self.environment.get("SEEDREAM_PROFILE") or self._config.get("profile")
+        return str(self._chosen.value)
+
+    @cached_property
+    def _chosen(self) -> Setting:
+        if self.profile_flag:
+            return Setting(PROFILE.name, self.profile_flag, "flag", 0)
+        for variable in PROFILE.variables:
+            if named := self.environment.get(variable):
+                return Setting(PROFILE.name, named, f"environment: {variable}", 1)
+        named = self._config.get("profile")
         if named is None:
-            return DEFAULT_PROFILE
+            return Setting(PROFILE.name, DEFAULT_PROFILE, "default", 4)
         if not isinstance(named, str) or not named:
             raise UsageProblem(f"profile in {self.config_path} is not a name", code="invalid_setting")
-        return named
+        return Setting(PROFILE.name, named, str(self.config_path), 3)
 
     @cached_property
     def notices(self) -> tuple[str, ...]:
@@ -143,6 +178,27 @@ class Settings:
         return ()
 
     @cached_property
+    def styles(self) -> Mapping[str, Style]:
+        """`[styles]` of the user's config and the project's file; of a name in both, the project's counts."""
+        found = {}
+        for table, path in (
+            (self._config.get("styles", {}), self.config_path),
+            (self._project.get("styles", {}), self.project_path or PROJECT_FILE),
+        ):
+            origin = f"{path} [styles]"
+            if not isinstance(table, dict):
+                raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+            for name, text in table.items():
+                if not isinstance(text, str) or not text.strip():
+                    raise UsageProblem(f"{origin}: {name} is not a style in words", code="invalid_setting")
+                found[name] = Style(name, text.strip(), origin)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _project(self) -> dict[str, Any]:
+        return read_toml(self.project_path or self.cwd / PROJECT_FILE)
+
+    @cached_property
     def _config(self) -> dict[str, Any]:
         return read_config(self.config_path)
 
@@ -151,12 +207,8 @@ class Settings:
         profiles = self._config.get("profiles", {})
         table = profiles.get(self.profile)
         if table is None and self.profile != DEFAULT_PROFILE:
-            raise UsageProblem(
-                f"no profile {self.profile!r} in {self.config_path}{did_you_mean(self.profile, profiles)}",
-                code="unknown_profile",
-                hint=f"seedream config list --profile {DEFAULT_PROFILE}",
-            )
-        return _checked(table or {}, str(self.config_path))
+            raise unknown_profile(self.config_path, self.profile, profiles)
+        return checked(table or {}, str(self.config_path))
 
     @property
     def _project_origin(self) -> str:
@@ -164,7 +216,7 @@ class Settings:
 
     @cached_property
     def _project_table(self) -> Mapping[str, Any]:
-        table = read_toml(self.project_path or self.cwd / PROJECT_FILE).get("defaults", {})
+        table = self._project.get("defaults", {})
         origin = self._project_origin
         if not isinstance(table, dict):
             raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
@@ -181,7 +233,7 @@ class Settings:
             if not isinstance(folder, str) or not folder:
                 raise UsageProblem(f"{origin}: dir is not the name of a folder", code="invalid_setting")
             table.setdefault("output", folder.rstrip("/") + "/")
-        return _checked(table, origin)
+        return checked(table, origin)
 
     def _candidates(self, name: str) -> Iterator[tuple[str, str, int]]:
         """Texts for a setting with their origins and ranks, the strongest first."""
@@ -196,8 +248,30 @@ class Settings:
             yield self._project_table[name], self._project_origin, 2
         if name in self._profile_table:
             yield self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
+        elif name == "api_key" and self._config.get("profiles", {}).get(self.profile, {}).get(name):
+            yield "", KEYRING, 3
         if key.default is not None:
             yield key.default, "default", 4
+
+    def _key_from_keyring(self) -> str:
+        from . import desktop_keyring
+
+        try:
+            key = desktop_keyring.read(self.profile)
+        except KeyringProblem as problem:
+            raise KeyringUnusable(
+                problem.message, code=problem.code, detail=problem.detail, hint=problem.hint
+            ) from None
+        if key is None:
+            raise KeyringUnusable(
+                f"the API key of the profile {self.profile!r} is not in the desktop's keyring any more",
+                code="missing_api_key",
+                hint="seedream config set api_key --keyring",
+            )
+        try:
+            return parse_key(key)
+        except ValueError as error:
+            raise MalformedKey(f"the API key in the desktop's keyring is malformed: {error}") from None
 
     def _key_from_file(self, file: Setting, stdin: Callable[[], str]) -> str:
         # Messages name where the path came from, not the path: a key may have been put in its place.
@@ -258,58 +332,3 @@ def fingerprint(key: str) -> str:
     import hashlib
 
     return hashlib.sha256(f"seedream history {key}".encode()).hexdigest()[:16]
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
-    # Only commands that read settings pay for its import.
-    import tomllib
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        # Also what is not UTF-8, numbers of more digits than Python reads, and values nested too deep.
-        raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
-    except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The user's config, of which the outline is checked. Raises UsageProblem."""
-    config = read_toml(path)
-    for name in config:
-        if name in KEYS:
-            raise UsageProblem(
-                f"{path}: {name} stands outside of a profile: it belongs below [profiles.{DEFAULT_PROFILE}]",
-                code="unknown_setting",
-            )
-        if name not in _OUTLINE:
-            raise UsageProblem(
-                f"{path}: nothing is called {name!r}{did_you_mean(name, _OUTLINE)}", code="unknown_setting"
-            )
-    profiles = config.get("profiles", {})
-    if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
-        raise UsageProblem(
-            f"{path}: profiles are tables, such as [profiles.{DEFAULT_PROFILE}]", code="invalid_setting"
-        )
-    return config
-
-
-def _checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
-    """The table's values as text, as they would stand in the environment."""
-    texts = {}
-    for name, value in table.items():
-        if name not in KEYS:
-            raise UsageProblem(
-                f"{origin}: no setting is called {name!r}{did_you_mean(name, KEYS)}", code="unknown_setting"
-            )
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
-        try:
-            texts[name] = str(value)
-        except ValueError:
-            # In hexadecimal, Python reads more digits than it writes.
-            raise UsageProblem(f"{origin}: {name} is too large a number", code="invalid_setting") from None
-    return texts

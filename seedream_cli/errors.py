@@ -5,10 +5,12 @@ SeedreamError
 │   ├── InvalidRequest       what the model's row does not allow
 │   ├── InvalidOutput        a name that cannot be used, a file that exists
 │   ├── ProblemsFound        what is wrong with a manifest or a lock, all of it
+│   ├── KeyringProblem       the desktop's keyring, where it was asked to keep a key
 │   └── RequestRefused       the API answered 400, 409 or another 4xx
 ├── TaskFailed (3)           the task ended failed, cancelled or rejected
 ├── AuthenticationProblem (4)
 │   ├── MissingKey
+│   │   └── KeyringUnusable  the desktop's keyring, where the key should be in it
 │   ├── MalformedKey
 │   └── KeyRefused           401, 403
 ├── QuotaExceeded (5)        402, 403 that speaks of balance or quota
@@ -174,6 +176,12 @@ class ProblemsFound(UsageProblem):
             super().__init__(f"{file} has {len(lines)} problems", detail="\n".join(lines))
 
 
+class KeyringProblem(UsageProblem):
+    """``hint`` is the way out, for the default profile."""
+
+    default_code = "keyring_unusable"
+
+
 class TaskFailed(SeedreamError):
     exit_code = ExitCode.TASK_FAILED
     default_code = "task_failed"
@@ -187,6 +195,12 @@ class AuthenticationProblem(SeedreamError):
 
 class MissingKey(AuthenticationProblem):
     default_code = "missing_api_key"
+
+
+class KeyringUnusable(MissingKey):
+    """``hint`` is the way out, for the default profile."""
+
+    default_code = "keyring_unusable"
 
 
 class MalformedKey(AuthenticationProblem):

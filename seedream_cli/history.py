@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .errors import HistoryUnusable
 from .history_rows import (
-    SCHEMA,
+    MIGRATIONS,
     UPSERT,
     UPSERT_FILE,
     UnreadableRow,
@@ -31,7 +31,7 @@ from .models import Operation
 from .private import make_folder, open_file
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
-VERSION = 1
+VERSION = len(MIGRATIONS)
 
 #: Seconds for which another program's writing is waited for.
 _PATIENCE = 10.0
@@ -173,10 +173,10 @@ class History:
             # Reading must not wait for another program's writing.
             return
         with self._transaction() as db:
-            if self._version(db) == 0:
-                for statement in SCHEMA.split(";"):
+            for migration in MIGRATIONS[self._version(db) :]:
+                for statement in migration.split(";"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

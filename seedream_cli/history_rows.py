@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from .models import GenerationRequest, Operation, SavedFile
+from .prompt_parts import PromptParts
 
-SCHEMA = """
+_TABLES = """
 CREATE TABLE operations (
     id TEXT PRIMARY KEY,
     service TEXT NOT NULL,
@@ -54,6 +55,12 @@ CREATE TABLE states (
 );
 CREATE INDEX states_by_operation ON states (operation, at);
 """
+_PARTS_AND_SIDECARS = """
+ALTER TABLE operations ADD COLUMN parts TEXT;
+ALTER TABLE operations ADD COLUMN sidecar INTEGER NOT NULL DEFAULT 0;
+"""
+#: What each version adds to the one before: the first makes a new file.
+MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS)
 
 #: The year 2514 in Unix seconds: no system's calendar ends before it.
 _LATEST_TIME = 2.0**34
@@ -64,7 +71,7 @@ _PLAIN = (
     *("id", "service", "created", "output", "idempotency_key", "key_id", "task_id", "status", "progress"),
     *("cost", "request_id", "accepted", "seconds", "error_code", "error_message", "delivered"),
 )
-_COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled")
+_COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled", "parts", "sidecar")
 # Only the names above are put into the statement.
 _CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
 UPSERT = (
@@ -89,6 +96,8 @@ def values_of(operation: Operation) -> dict[str, Any]:
     values["request"] = _dumped(operation.request.body()) if operation.request else None
     values["results"] = _dumped(operation.results)
     values["settled"] = int(operation.settled)
+    values["parts"] = _dumped(asdict(operation.parts)) if operation.parts else None
+    values["sidecar"] = int(operation.sidecar)
     return values
 
 
@@ -114,14 +123,19 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
             for file in files
         )
         results = tuple(json.loads(row["results"]))
+        parts = PromptParts(**json.loads(row["parts"])) if row["parts"] else None
     except (ValueError, TypeError, LookupError, RecursionError):
         raise UnreadableRow("an entry of it cannot be read") from None
-    operation = Operation(**plain, request=request, results=results, files=saved)
+    operation = Operation(
+        **plain, request=request, results=results, files=saved, parts=parts, sidecar=bool(row["sidecar"])
+    )
     _check(operation, _OPERATION)
     if request is not None:
         _check(request, _REQUEST)
     for file in saved:
         _check(file, _FILE)
+    if parts is not None:
+        _check(parts, _PARTS)
     return operation
 
 
@@ -177,6 +191,7 @@ _REQUEST = {
     "callback_url": _optional(_text),
     "image_urls": _texts,
 }
+_PARTS = {"subject": _text, **dict.fromkeys(("details", "style", "style_name"), _optional(_text))}
 _FILE = {
     **dict.fromkeys(("number", "bytes"), _count),
     **dict.fromkeys(("width", "height"), _optional(_count)),

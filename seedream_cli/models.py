@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidRequest
+from .prompt_parts import PromptParts
 
 DEFAULT_MODEL = "seedream-v4.5"
 DEFAULT_ASPECT_RATIO = "1:1"
@@ -48,13 +49,22 @@ class Model:
     needs_images: bool = False
     max_images: int = 0
     takes_callback: bool = False
+    #: The model that does the same from source images.
+    edit_form: str | None = None
 
 
 #: A new model is one more row. A model that is not here is sent as it is, with the server as its judge.
 MODELS: Mapping[str, Model] = {
     row.name: row
     for row in (
-        Model("seedream-v4.5", "text to image", 4000, ("2K", "4K"), takes_callback=True),
+        Model(
+            "seedream-v4.5",
+            "text to image",
+            4000,
+            ("2K", "4K"),
+            takes_callback=True,
+            edit_form="seedream-v4.5-edit",
+        ),
         Model(
             "seedream-v4.5-edit",
             "image to image, 1 to 14 source images",
@@ -64,7 +74,7 @@ MODELS: Mapping[str, Model] = {
             max_images=14,
             takes_callback=True,
         ),
-        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K")),
+        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_form="seedream-5.0-lite-edit"),
         Model(
             "seedream-5.0-lite-edit",
             "image to image, source images required",
@@ -77,9 +87,28 @@ MODELS: Mapping[str, Model] = {
 }
 
 
+def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
+    """The model that takes source images where ``model`` was asked for: itself, or its edit form.
+
+    One that the table does not know stays as it is. Raises InvalidRequest for one without an edit form.
+    """
+    row = models.get(model)
+    if row is None or row.needs_images or row.max_images:
+        return model
+    if row.edit_form is None:
+        editing = [name for name, each in models.items() if each.max_images]
+        raise InvalidRequest(f"{model} takes no source images; {', '.join(editing) or 'no model'} would")
+    return row.edit_form
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What is asked of ``POST /images/generations``."""
+    """What is asked of ``POST /images/generations``.
+
+    ``image_urls`` are URLs, and the references of images that are sent as data
+    (:class:`~seedream_cli.source_images.SourceImage`): their bytes would make every line about a request
+    megabytes long.
+    """
 
     prompt: str
     model: str = DEFAULT_MODEL
@@ -126,12 +155,18 @@ class GenerationRequest:
                 f"quality {self.quality!r} is not one of {', '.join(row.qualities)} ({row.name})"
             )
         if row.needs_images and not self.image_urls:
-            raise InvalidRequest(f"{row.name} edits images and none was given")
+            raise InvalidRequest(
+                f"{row.name} edits images and none was given",
+                hint='seedream generate "as a watercolour" -i photo.jpg',
+            )
         if len(self.image_urls) > row.max_images:
             raise InvalidRequest(f"{row.name} takes at most {row.max_images} source images")
 
     def body(self) -> dict[str, Any]:
-        """The JSON body, with optional fields left out where they were not asked for."""
+        """The JSON body, with optional fields left out where they were not asked for.
+
+        Of an image that is sent as data it has the reference; the bytes are put in as it is sent.
+        """
         body: dict[str, Any] = {
             "model": self.model,
             "prompt": self.prompt,
@@ -256,6 +291,10 @@ class Operation:
     #: Where the image went when it was not saved as a file: `-` once it was written to stdout.
     delivered: str | None = None
     files: tuple[SavedFile, ...] = ()
+    #: What the prompt was joined from, where it was.
+    parts: PromptParts | None = None
+    #: A file that describes it is wanted beside each image.
+    sidecar: bool = False
 
     @property
     def unsuccessful(self) -> bool:

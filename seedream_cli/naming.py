@@ -18,7 +18,17 @@ from pathlib import Path
 
 from .errors import InvalidOutput
 from .models import Operation
-from .safe_names import NAME_BYTES, NO_SLUG, cut, encoded, safe_component, safe_value, slug, split_ending
+from .safe_names import (
+    NAME_BYTES,
+    NO_SLUG,
+    cut,
+    encoded,
+    is_device,
+    safe_component,
+    safe_value,
+    slug,
+    split_ending,
+)
 
 DEFAULT_TEMPLATE = "{slug}-{task}.{ext}"
 FIELDS = ("slug", "task", "n", "ext", "date", "time", "model", "ratio", "quality", "name")
@@ -99,6 +109,22 @@ class Output:
         values = fields.values(number=number, extension=extension)
         return Path(os.sep.join(_expanded(component, values) for component in components))
 
+    def of_several(self, number: int) -> Output:
+        """The place of task ``number`` (1…) of several that are asked for together.
+
+        The number becomes part of the name, unless the task's id makes it one of its own: `{n}` is of the
+        call then, and the images of one task are counted behind it.
+        """
+        components = self._components()
+        if "n" not in _used(components):
+            if "task" in _used(components):
+                return self
+            components[-1] = _numbered(components[-1])
+        template = _TOKEN.sub(
+            lambda token: str(number) if token["field"] == "n" else token[0], os.sep.join(components)
+        )
+        return Output(template, self.relative_to)
+
     def known_targets(self, fields: Fields) -> list[Path]:
         """The paths that can be told before there is a task: none if they depend on its id."""
         if self.stdout or "task" in _used(self._components()):
@@ -141,7 +167,13 @@ def parse_output(text: str | None, *, cwd: str) -> Output:
     if text == "-":
         return Output("", None, stdout=True)
     template = DEFAULT_TEMPLATE if text is None else _template(text, cwd)
-    if os.path.isabs(template):
+    drive, rest = os.path.splitdrive(template)
+    if not drive and _SEPARATOR.match(rest):
+        # On Windows, the current drive's.
+        template = os.path.splitdrive(cwd)[0] + template
+    elif drive and not _SEPARATOR.match(rest):
+        raise InvalidOutput(f"the output {text!r} names a drive and no folder of it")
+    if drive or _SEPARATOR.match(rest):
         return Output(template)
     components = _SEPARATOR.split(template)
     folder = cwd
@@ -170,6 +202,9 @@ def _template(text: str, cwd: str) -> str:
     name = _SEPARATOR.split(text)[-1]
     if name in (os.curdir, os.pardir):
         raise InvalidOutput(f"the output {text!r} names no file")
+    if os.name == "nt" and (is_device(name) or ":" in os.path.splitdrive(text)[1]):
+        # The image would go to a device, or be hidden behind another file's name.
+        raise InvalidOutput(f"the output {text!r} is no name that a file can have on Windows")
     return text if name else text + DEFAULT_TEMPLATE
 
 
@@ -224,6 +259,11 @@ def free_name(path: Path, attempt: int) -> Path:
     stem, ending = split_ending(path.name)
     tail = f"-{attempt}{ending}"
     return path.with_name(cut(stem, NAME_BYTES - len(encoded(tail))) + tail)
+
+
+def sidecar_path(image: Path) -> Path:
+    """What describes the image: ``fox.png`` has ``fox.png.json`` beside it."""
+    return image.with_name(cut(image.name, NAME_BYTES - len(".json")) + ".json")
 
 
 def part_path(target: Path, operation_id: str, number: int) -> Path:

@@ -90,11 +90,16 @@ def split_ending(name: str) -> tuple[str, str]:
     return (stem, ending) if len(encoded(ending)) <= _ENDING_BYTES else (name, "")
 
 
+def is_device(name: str) -> bool:
+    """Whether Windows takes the name of a file for a device's."""
+    return _RESERVED.match(name) is not None
+
+
 def safe_component(name: str) -> str:
     """A name with expanded fields in it, made storable on every system."""
     kept = name.rstrip(". ")
     name = kept + "_" * (len(name) - len(kept))
-    if _RESERVED.match(name):
+    if is_device(name):
         name = f"_{name}"
     if len(encoded(name)) > NAME_BYTES:
         stem, ending = split_ending(name)

@@ -27,6 +27,8 @@ _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
 _NAME_OF_SETTING = re.compile(r"[A-Za-z_-]{1,32}")
 
+DEFAULT_PROFILE = "default"
+
 #: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
 LONGEST = 30 * 86400.0
 
@@ -157,6 +159,11 @@ KEYS: Mapping[str, Key] = {
     )
 }
 
+#: Which of the config's profiles is in use. It stands outside of them, and no checkout's file chooses it.
+PROFILE = _key("profile", "the profile in use", _text, DEFAULT_PROFILE, in_project=False)
+#: All that `config` shows and changes.
+ALL_KEYS: Mapping[str, Key] = {PROFILE.name: PROFILE, **KEYS}
+
 
 def known(name: str) -> Key:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
@@ -169,10 +176,10 @@ def known(name: str) -> Key:
             code="unknown_setting",
             hint="seedream config set --help",
         )
-    key = KEYS.get(name.replace("-", "_"))
+    key = ALL_KEYS.get(name.replace("-", "_"))
     if key is None:
         raise UsageProblem(
-            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, KEYS)}",
+            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, ALL_KEYS)}",
             code="unknown_setting",
             hint="seedream config list",
         )

@@ -26,13 +26,17 @@ FLOORS = (
     ("cli",),
     ("commands",),
     ("sync",),
-    ("output", "jobs", "config_store", "candidates"),
-    ("client", "history", "download", "config"),
+    ("output", "jobs", "key_store", "candidates"),
+    ("config_store",),
+    ("client", "history", "download", "config", "viewer"),
+    ("bodies", "config_files", "desktop_keyring"),
+    ("source_images",),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "network", "received", "retry", "naming", "addresses", "image_file"),
     ("socks", "claims", "safe_names", "private", "folders", "services"),
     ("events",),
     ("models",),
+    ("prompt_parts",),
     ("errors",),
     ("__init__",),
 )
@@ -43,8 +47,10 @@ OUTSIDE = {
     "httpx": {"client", "transport", "proxies"},
     "httpcore": {"transport", "network", "socks"},
     "platformdirs": {"folders"},
+    "keyring": {"desktop_keyring"},
     "tomlkit": {"config_store"},
-    "PIL": {"sandbox"},
+    # The sandbox draws pictures; a preview is scaled for the terminals that cannot do that.
+    "PIL": {"output", "sandbox"},
     "sqlite3": {"history", "sandbox", "candidates"},
 }
 #: What else a room stays away from.
@@ -64,7 +70,7 @@ NEVER = {
 #: has the cleaning of words from outside.
 OF_SYNC = {
     *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
-    *("download", "history", "jobs", "output.text"),
+    *("download", "history", "jobs", "output.text", "prompt_parts", "source_images"),
 }
 
 
@@ -178,6 +184,7 @@ HEAVY = {
     "platformdirs",
     "tomllib",
     "tomlkit",
+    "keyring",
     "PIL",
     "ssl",
     "asyncio",
@@ -209,6 +216,11 @@ PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
             ["generate", "fox", "--no-wait"],
             {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
             id="generate in a pipe",
+        ),
+        pytest.param(
+            ["generate", "fox", "--preview", "--open"],
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl", "asyncio"},
+            id="generate --preview in a pipe",
         ),
         pytest.param(
             ["generate", "fox", "--json"],
@@ -249,6 +261,16 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
     assert loaded & HEAVY <= {"tomllib"} | PLATFORM
     rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.workers", "sync.project")
     assert not loaded & {f"seedream_cli.{room}" for room in rooms}
+
+
+@pytest.mark.parametrize("arguments", [["config", "list"], ["generate", "fox", "--dry-run"], ["status"]])
+def test_a_keyring_is_asked_only_for_its_key(seedream: Program, arguments: list[str]) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('[profiles.default]\napi_key = {in = "keyring"}\n')
+    seedream.config.chmod(0o600)
+    code, loaded = loaded_by(seedream, *arguments)
+    assert code == ExitCode.OK
+    assert not loaded & {"keyring", "seedream_cli.desktop_keyring"}
 
 
 def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:

@@ -7,7 +7,9 @@ import resource
 import secrets
 import signal
 import stat
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,8 @@ def test_nobody_else_can_read_a_config_while_it_is_written(
 
     def at_first(path: Path, flags: int, first: int = 0o777) -> int:
         # What a file is made with cannot be taken back from whoever opens it in that moment.
-        seen.append(first & 0o077 | 0o600)
+        if flags & os.O_CREAT:
+            seen.append(first & 0o077 | 0o600)
         return opened(path, flags, first)
 
     monkeypatch.setattr(os, "open", at_first)
@@ -117,6 +120,54 @@ def test_comments_and_order_are_kept(config: Path) -> None:
     )
 
 
+#: As people and their tools write such files.
+ODDLY = """\
+   # a comment that stands in
+
+
+profile="work"
+[ profiles . work ]   # spaces in a header
+\tmodel   =   'a'\t# a tab before it
+  "timeout"=3_00
+quality = \"""
+2K\"""
+[profiles.'two words']
+output = "x/{slug}.{ext}"    \t
+
+[styles]
+  ink = \"\"\"
+ black ink,
+   on rice paper\"\"\"
+
+[profiles.home]
+max_bytes = 0x10"""
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "with a byte order mark"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["as here", "as on Windows"])
+def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str, mark: str) -> None:
+    def holds(text: str) -> bool:
+        return config.read_bytes() == (mark + text.replace("\n", ending)).encode()
+
+    config.parent.mkdir()
+    config.write_bytes((mark + ODDLY.replace("\n", ending)).encode())
+    assert holds(ODDLY)
+    set_value(config, "work", "timeout", 60)
+    changed = ODDLY.replace("3_00", "60")
+    assert holds(changed)
+    set_value(config, "two words", "model", "b")
+    changed = changed.replace('{ext}"    \t\n', '{ext}"    \t\nmodel = "b"\n')
+    assert holds(changed)
+    assert unset_value(config, "work", "model")
+    changed = changed.replace("\tmodel   =   'a'\t# a tab before it\n", "")
+    assert holds(changed)
+    set_value(config, "default", "profile", "two words")
+    changed = changed.replace('profile="work"', 'profile="two words"')
+    assert holds(changed)
+    set_value(config, "home", "quality", "4K")
+    assert holds(f'{changed}\nquality = "4K"\n')
+
+
 def test_a_config_that_others_could_read_is_not_so_after_a_change(config: Path) -> None:
     config.parent.mkdir()
     config.write_text(WRITTEN_BY_HAND)
@@ -143,6 +194,79 @@ def test_a_link_that_leads_nowhere_yet_is_followed(config: Path, tmp_path: Path)
     set_value(config, "default", "model", "x")
     assert config.is_symlink()
     assert "x" in real.read_text()
+
+
+def test_a_config_that_is_read_only_stays_as_it_is(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    config.chmod(0o400)
+    with pytest.raises(UsageProblem, match="is read-only") as refused:
+        set_value(config, "work", "quality", "4K")
+    assert refused.value.hint == f"chmod u+w {config}"
+    assert not unset_value(config, "work", "timeout")
+    assert (config.read_text(), mode(config)) == (WRITTEN_BY_HAND, 0o400)
+
+
+@pytest.mark.parametrize("text", ["", WRITTEN_BY_HAND])
+def test_of_changes_at_the_same_time_none_is_lost(config: Path, text: str) -> None:
+    if text:
+        config.parent.mkdir()
+        config.write_text(text)
+    names = [f"profile {number}" for number in range(8)]
+    together = threading.Barrier(len(names), timeout=20)
+
+    def change(name: str) -> None:
+        together.wait()
+        set_value(config, name, "model", name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(change, names))
+    found = tomllib.loads(config.read_text())["profiles"]
+    assert {name: found.pop(name)["model"] for name in names} == {name: name for name in names}
+    assert found == tomllib.loads(text).get("profiles", {})
+    assert os.listdir(config.parent) == ["config.toml"]
+
+
+def test_what_is_written_meanwhile_is_not_lost(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    written = os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        written(descriptor)
+        if "4K" not in config.read_text():
+            config.write_text(WRITTEN_BY_HAND.replace('"2K"', '"4K"'))
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    set_value(config, "home", "timeout", 60)
+    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace("300", "60")
+    assert os.listdir(config.parent) == ["config.toml"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", 'profile = "default"\n'),
+        ("# mine\n[profiles.work]\n", '# mine\nprofile = "default"\n\n[profiles.work]\n'),
+        (WRITTEN_BY_HAND, WRITTEN_BY_HAND.replace('"work"', '"default"')),
+    ],
+)
+def test_a_profile_is_chosen_at_the_top(config: Path, before: str, after: str) -> None:
+    config.parent.mkdir()
+    config.write_text(before)
+    set_value(config, "default", "profile", "default")
+    assert config.read_text() == after
+    assert unset_value(config, "default", "profile")
+    assert "profile = " not in config.read_text()
+    assert not unset_value(config, "default", "profile")
+
+
+def test_only_a_profile_that_is_there_is_chosen(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    with pytest.raises(UsageProblem, match=r"no profile 'hom' in .*did you mean 'home'"):
+        set_value(config, "default", "profile", "hom")
+    assert config.read_text() == WRITTEN_BY_HAND
 
 
 def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
@@ -244,7 +368,10 @@ def test_what_is_set_is_read_back_and_all_else_stays(
     profiles = before.get("profiles", {})
     set_value(config, profile, "api_key", value)
     changed = {**profiles.get(profile, {}), "api_key": value}
-    assert tomllib.loads(config.read_text()) == {**before, "profiles": {**profiles, profile: changed}}
+    assert tomllib.loads(config.read_text("utf-8-sig")) == {
+        **before,
+        "profiles": {**profiles, profile: changed},
+    }
     assert unset_value(config, profile, "api_key")
     left = {**profiles, profile: profiles.get(profile, {})}
-    assert tomllib.loads(config.read_text()) == {**before, "profiles": left}
+    assert tomllib.loads(config.read_text("utf-8-sig")) == {**before, "profiles": left}

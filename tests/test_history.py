@@ -25,17 +25,19 @@ from support.raw import Exchange, RawServer, accepted
 from support.tasks import SERVICE, operation, played
 
 from seedream_cli import jobs
+from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
-from seedream_cli.commands.status import _row
+from seedream_cli.commands._task_list import row_of
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
-from seedream_cli.history_rows import SCHEMA
+from seedream_cli.history_rows import _OPERATION, MIGRATIONS
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
 from seedream_cli.naming import Output, fields_of, part_path
 from seedream_cli.output.json import dumped
 from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
+from seedream_cli.prompt_parts import PromptParts
 
 KEY = "sk-test-0123456789"
 
@@ -304,6 +306,7 @@ def _work(history: History, client: Client) -> jobs.Work:
         poll_interval=2,
         max_bytes=10**6,
         pause=clock.pause,
+        bodies=Bodies(history.path.parent / "bodies", now=clock),
         clock=clock,
         now=clock,
     )
@@ -507,8 +510,33 @@ STRANGE: list[object] = [
     '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "callback_url": 1}',
 ]
 COLUMNS = re.findall(
-    r"^    (\w+) (?:TEXT|REAL|INTEGER)", SCHEMA.partition("CREATE TABLE states")[0], re.MULTILINE
+    r"^(?:    |ALTER TABLE \w+ ADD COLUMN )(\w+) (?:TEXT|REAL|INTEGER)",
+    "".join(re.sub(r"CREATE TABLE states \(.*?\);", "", each, flags=re.DOTALL) for each in MIGRATIONS),
+    re.MULTILINE,
 )
+
+
+def test_every_column_is_known_to_the_test_below() -> None:
+    assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
+
+
+def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO operations "
+            "(id, service, created, output, endpoint, request, status, results, settled) "
+            "VALUES ('op_old', ?, 1.0, '/fox.png', 'x', ?, 'unanswered', '[]', 0)",
+            (SERVICE, '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}'),
+        )
+    history = opened()
+    found = history.find(SERVICE, "op_old")
+    assert found is not None
+    assert (found.parts, found.sidecar) == (None, False)
+    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True)
+    history.record(wished)
+    assert opened().find(SERVICE, "op_old") == wished
 
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
@@ -550,7 +578,7 @@ def _shown(one: Operation) -> None:
     target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")
     assert target.is_absolute()
     part_path(target, one.id, 1)
-    assert table([_row(one)], width=None)
+    assert table([row_of(one)], width=None)
     json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
     if one.seconds is not None:
         duration(one.seconds)

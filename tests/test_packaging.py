@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from support import needs
+from support.program import Program
+from support.wheels import pack_requirements
 
 import seedream_cli
 
@@ -80,74 +84,167 @@ def test_the_sdist_has_what_the_wheel_and_its_tests_are_made_of(dist: Path) -> N
                 assert str(path.relative_to(ROOT)) in names
 
 
-@pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel in it, but without the libraries."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--python", folder / "bin" / "python"),
-            *("install", "--no-deps", "--no-index", "--quiet", "--disable-pip-version-check", wheel),
-        ],
-        check=True,
-        timeout=100,
-    )
-    return folder
-
-
-def run(environment: Path, *command: str | Path) -> str:
-    """What a program of the environment prints; the libraries are those of the tests."""
-    variables = {"PATH": os.environ["PATH"], "HOME": str(environment), "LC_ALL": "C.UTF-8"}
+def test_an_index_would_take_what_is_published(dist: Path) -> None:
+    files = sorted(dist.iterdir())
     done = subprocess.run(
-        command,
-        env=variables | {"PYTHONPATH": sysconfig.get_path("purelib")},
-        cwd=environment,
-        check=True,
+        [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *files],
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    return done.stdout
+    assert done.stdout.count(": PASSED\n") == len(files) == 2, done.stdout
 
 
-@pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
-def test_an_installation_prints_its_scripts(environment: Path, name: str) -> None:
-    program = environment / "bin" / name
-    assert run(environment, program, "--version") == f"seedream {VERSION}\n"
-    where = run(
-        environment, environment / "bin" / "python", "-c", "import seedream_cli as it; print(it.__file__)"
-    )
-    assert Path(where.strip()).is_relative_to(environment)
-    for shell, file in {"bash": "seedream.bash", "powershell": "seedream.ps1"}.items():
-        assert run(environment, program, "completion", shell) == (ROOT / "completions" / file).read_text()
+def test_the_checkout_that_is_tested_is_this_version() -> None:
+    assert importlib.metadata.version("apipod-seedream") == VERSION
 
 
-def test_an_installation_has_its_files_where_shells_and_man_look(environment: Path) -> None:
-    shared = {
-        str(path.relative_to(environment)) for path in (environment / "share").rglob("*") if path.is_file()
+# Installers, each with a checkout and an empty home
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the program and its build need, in place of an index."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pack_requirements(folder, "apipod-seedream", "hatchling")
+    [own] = folder.glob("apipod_seedream-*.whl")
+    own.unlink()
+    return folder
+
+
+def variables(home: Path, index: Path) -> Mapping[str, str]:
+    return {
+        "PATH": os.pathsep.join((str(home / ".local" / "bin"), "/usr/bin", "/bin")),
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_COMPILE": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_OFFLINE": "1",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(index / "cache"),
+        "UV_PYTHON": sys.executable,
+        "UV_PYTHON_DOWNLOADS": "never",
     }
-    assert shared == set(SHARED)
 
 
-def test_man_finds_the_pages(environment: Path) -> None:
-    man = needs.program("man")
+def called(
+    home: Path, index: Path, *command: str | Path, exit_code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        env=variables(home, index),
+        cwd=home,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == exit_code, done.stderr
+    return done
+
+
+def check_installed(home: Path, index: Path, shared: Path) -> None:
+    """Both names start the program, and everything for shells and man is below ``shared``."""
+    for name in ("seedream", "apipod-seedream"):
+        assert called(home, index, name, "--version").stdout == f"seedream {VERSION}\n"
+    files = {str(path.relative_to(shared)) for path in (shared / "share").rglob("*") if is_ours(path)}
+    assert files == set(SHARED)
+    for place, source in SHARED.items():
+        assert (shared / place).read_bytes() == (ROOT / source).read_bytes(), place
+
+
+def is_ours(path: Path) -> bool:
+    return path.is_file() and "seedream" in path.name and "pipx" not in path.parts
+
+
+def check_man_finds_pages(home: Path, index: Path) -> None:
+    """By itself: it looks beside the folders of the PATH."""
     for page in (ROOT / "man").iterdir():
-        found = run(environment, man, "-M", environment / "share" / "man", "--path", page.stem)
-        assert Path(found.strip()).read_bytes() == page.read_bytes()
+        found = Path(called(home, index, needs.program("man"), "--path", page.stem).stdout.strip())
+        assert found.is_relative_to(home)
+        assert found.read_bytes() == page.read_bytes()
 
 
-def test_bash_completion_finds_the_scripts(environment: Path) -> None:
+def check_bash_finds_completion(home: Path, index: Path) -> None:
     library = Path("/usr/share/bash-completion/bash_completion")
     if not library.exists():
         needs.missing("bash-completion")
     for name in ("seedream", "apipod-seedream"):
         script = (
-            f"XDG_DATA_DIRS={environment}/share; . {library}; _completion_loader {name}; complete -p {name}"
+            f"XDG_DATA_DIRS={home}/.local/share; . {library}; _completion_loader {name}; complete -p {name}"
         )
-        shown = run(environment, needs.program("bash"), "-c", script)
+        shown = called(home, index, needs.program("bash"), "-c", script).stdout
         assert shown == f"complete -o default -F _seedream {name}\n"
 
 
-def test_the_checkout_that_is_tested_is_this_version() -> None:
-    assert importlib.metadata.version("apipod-seedream") == VERSION
+# One test an installer: what is installed for one, no other test process installs again.
+
+
+def test_pip_installs_a_checkout(index: Path, tmp_path: Path) -> None:
+    called(tmp_path, index, sys.executable, "-m", "venv", "--without-pip", tmp_path / ".local")
+    python = tmp_path / ".local" / "bin" / "python"
+    called(tmp_path, index, sys.executable, "-m", "pip", "--python", python, "install", "-q", ROOT)
+    check_installed(tmp_path, index, tmp_path / ".local")
+    where = called(tmp_path, index, python, "-c", "import seedream_cli as it; print(it.__file__)").stdout
+    assert Path(where.strip()).is_relative_to(tmp_path)
+    for shell, file in {"bash": "seedream.bash", "powershell": "seedream.ps1"}.items():
+        printed = called(tmp_path, index, "seedream", "completion", shell).stdout
+        assert printed == (ROOT / "completions" / file).read_text(encoding="utf-8")
+    check_man_finds_pages(tmp_path, index)
+    check_bash_finds_completion(tmp_path, index)
+
+
+def test_pipx_installs_a_checkout_and_links_what_shells_and_man_read(index: Path, tmp_path: Path) -> None:
+    # Its other backend, pip, would first look for a newer pip.
+    called(tmp_path, index, sys.executable, "-m", "pipx", "install", "--backend", "uv", ROOT)
+    check_installed(tmp_path, index, tmp_path / ".local")
+    check_man_finds_pages(tmp_path, index)
+    check_bash_finds_completion(tmp_path, index)
+
+
+def test_uv_installs_a_checkout_and_keeps_what_man_reads(index: Path, tmp_path: Path) -> None:
+    """It links programs only: README says how to come to the rest."""
+    uv = (sys.executable, "-m", "uv", "tool")
+    called(tmp_path, index, *uv, "install", ROOT)
+    tools = called(tmp_path, index, *uv, "dir").stdout.strip()
+    check_installed(tmp_path, index, Path(tools) / "apipod-seedream")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"`(man -M .\$\(uv tool dir\).*?)`", readme)
+    needs.program("man")
+    script = f'uv() {{ "{sys.executable}" -m uv "$@"; }}; {line.replace("man ", "man --path ", 1)}'
+    found = called(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()
+    assert Path(found).read_bytes() == (ROOT / "man" / "seedream.1").read_bytes()
+
+
+def test_uvx_runs_a_checkout(index: Path, tmp_path: Path) -> None:
+    for name in ("seedream", "apipod-seedream"):
+        uvx = (sys.executable, "-m", "uv", "tool", "run", "--from", ROOT, name, "--version")
+        assert called(tmp_path, index, *uvx).stdout == f"seedream {VERSION}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"), [(["generate", "-h"], 0), (["genrate"], 2), (["generate", "fox"], 4)]
+)
+def test_the_module_is_the_program(seedream: Program, arguments: list[str], exit_code: int) -> None:
+    """In the environment of the tests, whose scripts are those of the checkout."""
+    module = seedream(*arguments)
+    assert module.exit_code == exit_code
+    for name in ("seedream", "apipod-seedream"):
+        script = Path(sysconfig.get_path("scripts")) / name
+        done = subprocess.run(
+            [script, *arguments],
+            env=seedream.environment,
+            cwd=seedream.cwd,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (exit_code, module.stdout, module.stderr)

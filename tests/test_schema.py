@@ -41,7 +41,7 @@ Check = Callable[[dict[str, Any]], None]
 
 TASK = {
     *("task_id", "operation", "status", "progress", "model", "prompt", "aspect_ratio", "quality", "created"),
-    *("files", "cost", "request_id", "seconds", "error"),
+    *("source_images", "files", "cost", "request_id", "seconds", "error"),
 }
 FILE = {"path", "sha256", "bytes", "media_type", "width", "height"}
 IMAGE = {

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from support.images import png
+from support.keyrings import secret_service
 from support.program import Program, Result
 from support.raw import Exchange, RawServer, Reply, accepted, answer, success
 
@@ -254,6 +255,29 @@ def test_a_key_of_another_place_is_written_nowhere_either(
         assert shows(done.stdout + done.stderr) == [], command
     assert holding(seedream) == []
     assert KEY in str(server.requests)
+
+
+def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
+    seedream: Program, forked: Forked, sandbox: Sandbox
+) -> None:
+    del seedream.environment["SEEDREAM_API_KEY"]
+    (seedream.cwd / "sitecustomize.py").write_text(BUG)
+    said = ""
+    with secret_service() as desktop:
+        seedream.environment |= desktop.environment
+        done = seedream("config", "set", "api_key", "-", "--keyring", "-v", stdin=f"{KEY}\n")
+        assert desktop.kept == {("seedream", "default"): KEY}
+        said += done.stdout + done.stderr
+        for command in (["config", "list", "-v"], ["config", "check", "-v"], ["generate", "fox", "-v"]):
+            done = forked(*command)
+            assert done.exit_code == 0
+            said += done.stdout + done.stderr
+        done = seedream("generate", "fox", "-v", env={"PYTHONPATH": str(seedream.cwd)})
+        assert "Traceback" in done.stderr
+        said += done.stdout + done.stderr
+    assert shows(said) == []
+    assert holding(seedream) == []
+    assert KEY in str(sandbox.requests)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")

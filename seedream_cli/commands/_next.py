@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
 from ..output.text import clean
@@ -13,6 +14,8 @@ from ._options import Options, ServiceOptions, TaskOptions
 
 #: Hints that are about the service in use.
 _OF_THE_SERVICE = ("seedream status", "seedream download --pending")
+#: Hints that are about the profile in use.
+_OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Next:
 
     def remedy(self, error: SeedreamError) -> str | None:
         """What helps against the error itself."""
+        if error.hint in _OF_THE_PROFILE:
+            return shlex.join([*error.hint.split(), *self._profile()])
         return self.command(*error.hint.split()[1:]) if error.hint in _OF_THE_SERVICE else error.hint
 
     def store_key(self, origin: str) -> str | None:
@@ -61,7 +66,9 @@ class Next:
         if origin == "flag":
             # The file that was named comes before whatever is stored.
             return None
-        store = shlex.join(["seedream", "config", "set", "api_key", *self._profile()])
+        # A key that is in the keyring is to stay out of the config.
+        place = ["--keyring"] if origin == KEYRING else []
+        store = shlex.join(["seedream", "config", "set", "api_key", *place, *self._profile()])
         variable = origin.removeprefix("environment: ")
         return f"unset {variable} && {store}" if variable != origin else store
 

@@ -12,6 +12,7 @@ from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation, Status
 from ._session import Session
 from ._target import prepare_folder, refuse_taken
+from ._tasks import announce
 
 if TYPE_CHECKING:
     from ..naming import Output
@@ -27,7 +28,14 @@ def refuse_with_resume(*given: object) -> None:
 
 
 def carry_on(
-    run: Session, name: str, *, output: Output | None, overwrite: bool, new_key: bool, wait: bool
+    run: Session,
+    name: str,
+    *,
+    output: Output | None,
+    overwrite: bool,
+    new_key: bool,
+    wait: bool,
+    sidecar: bool = False,
 ) -> None:
     """Carry the operation of this name on from where it stands; ``output`` moves its images."""
     from .. import jobs
@@ -43,18 +51,23 @@ def carry_on(
     if operation is None:
         what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
         raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
+    if name == "last":
+        announce(run, [operation])
     if operation.task_id is None:
         operation = _sendable(run, operation, new_key=new_key)
     elif new_key:
         raise UsageProblem(f"{operation.id} was answered: its task is {operation.task_id}", code="answered")
     where = output
+    if sidecar and operation.request is None:
+        raise UsageProblem(f"{operation.id} was asked for by another machine: what describes it is there")
+    before, operation = operation, replace(operation, sidecar=operation.sidecar or sidecar)
     if where is not None:
         refuse_taken(where, operation, overwrite=overwrite)
         if not where.stdout:
-            # Also for whoever carries it on after this call.
             operation = replace(operation, output=where.template)
-            if operation.task_id is not None:
-                operation = run.history.record(operation)
+    if operation != before and operation.task_id is not None:
+        # Also for whoever carries it on after this call.
+        operation = run.history.record(operation)
     try:
         prepare_folder(run, where or Output(operation.output), operation)
     except InvalidOutput as error:

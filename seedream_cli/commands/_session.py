@@ -8,38 +8,42 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from .. import config
+from ..addresses import is_loopback
 from ..errors import (
     PRECEDENCE,
     AuthenticationProblem,
     ExitCode,
     HistoryUnusable,
+    KeyringUnusable,
     NotSaved,
     SeedreamError,
     Stopped,
     UsageProblem,
 )
-from ..events import Ended, Event
+from ..events import Ended, Event, Exchange
 from ..models import Operation
 from ..output import reporter
 from ..output.plain import Kind
 from ..output.report import Failure
 from ..output.text import clean
 from ..settings import KEYS
+from ._ci import key_settings
 from ._next import Next
 from ._options import Options, ServiceOptions, TaskOptions
 from ._signals import Stop, obeyed
 
 if TYPE_CHECKING:
+    from ..bodies import Bodies
     from ..client import Client
     from ..history import History
     from ..jobs import Work
@@ -109,6 +113,11 @@ class Session:
             return config.SANDBOX_SERVICE
         return config.service_of(self.settings.value("base_url"))
 
+    @property
+    def service_is_local(self) -> bool:
+        """Whether the API is on this machine."""
+        return self.sandboxed or is_loopback(urlsplit(self.settings.value("base_url")).hostname or "")
+
     @cached_property
     def history(self) -> History:
         from ..history import History
@@ -135,6 +144,12 @@ class Session:
         )
         return client
 
+    @cached_property
+    def bodies(self) -> Bodies:
+        from ..bodies import Bodies
+
+        return Bodies(config.state_folder() / "bodies")
+
     def work(
         self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
     ) -> Work:
@@ -151,6 +166,7 @@ class Session:
             poll_interval=self.settings.value("poll_interval"),
             max_bytes=self.settings.value("max_bytes"),
             pause=self.stop.pause,
+            bodies=self.bodies,
             output=output,
             overwrite=overwrite,
             deliver=self.reporter.answer.file,
@@ -165,15 +181,18 @@ class Session:
         for operation in operations:
             self._outcomes[operation.id] = (operation, None)
 
-    def report(self, events: Generator[Event, None, None]) -> None:
+    def report(self, events: Generator[Event | Exchange, None, None] | Generator[Event, None, None]) -> None:
         """Show events as they come, and keep how each operation ended."""
         # Whatever ends this ends the work behind it too, with what it has open.
         with closing(events):
             for event in events:
-                self._take(event)
+                self.take(event)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Ended):
+    def take(self, event: Event | Exchange) -> None:
+        """Show one of them."""
+        if isinstance(event, Exchange):
+            self.reporter.trace(event)
+        elif isinstance(event, Ended):
             # How an operation ended is told whole, with the command that carries it on.
             with self.stop.shield():
                 self._note(event)
@@ -202,9 +221,22 @@ class Session:
 
     def remedy(self, error: SeedreamError) -> str | None:
         """The command that helps against the error itself."""
-        if not isinstance(error, AuthenticationProblem):
+        if not isinstance(error, AuthenticationProblem) or isinstance(error, KeyringUnusable):
             return self.next.remedy(error)
-        return self.next.store_key((self.settings.key_place or ("", ""))[1])
+        return None if self._key_settings(error) else self.next.store_key(self._key_origin)
+
+    @property
+    def _key_origin(self) -> str:
+        return (self.settings.key_place or ("", ""))[1]
+
+    def _key_settings(self, error: SeedreamError) -> Sequence[str]:
+        return key_settings(os.environ, self._key_origin) if isinstance(error, AuthenticationProblem) else ()
+
+    def failure(
+        self, error: SeedreamError, operation: Operation | None, hint: str | None, **more: Any
+    ) -> Failure:
+        """The error with what to do about it, which is not only commands where keys are a CI service's."""
+        return Failure(error, operation, hint, settings=self._key_settings(error), **more)
 
     def _resume(self, *operations: Operation, error: SeedreamError | None = None) -> str:
         """The command that carries these operations on, to the same place."""
@@ -236,7 +268,7 @@ class Session:
             commands.append(self.next.command("status"))
         elif operation is not None and _can_be_resumed(operation, error):
             commands.append(self._resume(operation, error=error))
-        return Failure(error, operation, " && ".join(commands) or None)
+        return self.failure(error, operation, " && ".join(commands) or None)
 
     def _is_answer(self, failure: Failure) -> bool:
         """`status` tells these states on stdout: they are what was asked for, not a failure to answer."""
@@ -254,16 +286,18 @@ class Session:
             if not operation.over and (failure is not None or operation.id not in self._ended)
         ]
         tasks = [operation for operation in left if operation.task_id]
+        unanswered = [operation for operation in left if not operation.task_id]
         if isinstance(error, Stopped) and left:
-            error.message = _stopped_at(left, tasks)
+            error.message = _stopped_at(tasks, unanswered)
         for operation in left:
             if operation.id not in self._ended:
                 self._outcomes[operation.id] = (operation, self._failed(error, operation))
         commands = [remedy] if (remedy := self.remedy(error)) else []
-        if left:
-            commands.append(self._resume(*(tasks or left[:1])))
+        if tasks:
+            commands.append(self._resume(*tasks))
+        commands += [self._resume(operation) for operation in unanswered]
         only = left[0] if len(left) == 1 else None
-        self._failure = Failure(error, only, " && ".join(commands) or None)
+        self._failure = self.failure(error, only, " && ".join(commands) or None)
         self.reporter.fail(self._failure)
 
     def fell_short(self, failure: Failure) -> None:
@@ -318,6 +352,9 @@ class Session:
                 failures.append(self._failure)
             worst = min(failures, key=lambda failure: PRECEDENCE.index(failure.error.exit_code), default=None)
             self.reporter.finish(list(self._outcomes.values()), worst)
+            if self.reporter.kind == "ids" and (submitted := self._submitted()):
+                # Nobody waits for them: this is how to come back.
+                self.reporter.say(f"  {self._resume(*submitted)}")
             # Only now has stdout been given everything.
             if (full := self.reporter.answer.failure) is not None:
                 self._fail_for_stdout(full)
@@ -326,6 +363,9 @@ class Session:
             return min(codes, key=PRECEDENCE.index, default=self.ends_with or ExitCode.OK)
         finally:
             self._resources.close()
+
+    def _submitted(self) -> list[Operation]:
+        return [one for one, failure in self._outcomes.values() if one.task_id and failure is None]
 
     def _fail_for_stdout(self, full: SeedreamError) -> None:
         """Stdout did not take the answer: what was to be in it can be had again."""
@@ -364,15 +404,18 @@ def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     if operation.task_id is None and isinstance(error, HistoryUnusable):
         # What the history could not take was not sent.
         return False
-    return not operation.over
+    return not operation.over and error.code != "source_images_gone"
 
 
-def _stopped_at(left: list[Operation], tasks: list[Operation]) -> str:
-    if len(tasks) > 1:
-        return f"stopped; {len(tasks)} tasks go on at the service, nothing is lost"
-    if tasks:
-        return f"stopped; {tasks[0].task_id} goes on at the service, nothing is lost"
-    return f"stopped before {left[0].id} was answered; resuming it sends the same request, with the same key"
+def _stopped_at(tasks: list[Operation], unanswered: list[Operation]) -> str:
+    which = unanswered[0].id if len(unanswered) == 1 else f"{len(unanswered)} requests"
+    verb = "was" if len(unanswered) == 1 else "were"
+    if not tasks:
+        same = "resuming sends the same request, with the same key"
+        return f"stopped before {which} {verb} answered; {same}"
+    go_on = f"{tasks[0].task_id} goes" if len(tasks) == 1 else f"{len(tasks)} tasks go"
+    rest = f", {which} {verb} not answered yet" if unanswered else ""
+    return f"stopped; {go_on} on at the service{rest}, nothing is lost"
 
 
 def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
@@ -386,11 +429,16 @@ def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     return error.exit_code
 
 
-def read_stdin() -> str:
-    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
+def read_bytes_of_stdin(most: int = -1) -> bytes:
+    """Stdin's bytes, at most so many. Raises UsageProblem where there is none."""
     if sys.stdin is None:
         raise UsageProblem("stdin is closed")
+    return sys.stdin.buffer.read(most)
+
+
+def read_stdin() -> str:
+    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_bytes_of_stdin().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageProblem("stdin is not UTF-8 text") from None

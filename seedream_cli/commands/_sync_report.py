@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Drift, ExitCode, ProblemsFound, UsageProblem
+from ..errors import Drift, ExitCode, UsageProblem
 from ..events import Exchange, FellShort, Landed, OfImage
 from ..models import Operation
 from ..output import github
 from ..output.plain import total_cost
-from ..output.report import Failure
+from ..output.report import Failure, Mark
 from ..output.streams import terminal_width
 from ..output.table import table
 from ..output.text import duration, size
@@ -106,9 +106,14 @@ class SyncReport:
             reporter.landed(told, self._shown(told.path))
         else:
             reporter.fell(told.label)
-            failure = Failure(told.error, told.operation, self._hint(told), about=told.label)
+            failure = self._run.failure(
+                told.error,
+                told.operation,
+                self._hint(told),
+                about=told.label,
+                place=self._line_of(self._items[told.label]),
+            )
             self._fallen[told.label] = failure
-            self._annotate(self._items[told.label], f"{told.label}: {told.error.message}")
             self._run.fell_short(failure)
 
     def stopped(self, under_way: Sequence[Operation]) -> str:
@@ -226,27 +231,17 @@ class SyncReport:
     # GitHub
 
     def _annotate(self, item: Item, message: str) -> None:
+        self._run.reporter.talk.mark(Mark([message], item.label, *self._line_of(item)))
+
+    def _line_of(self, item: Item) -> tuple[Path, int]:
+        """Where the image is wanted, or else known."""
         if item.image is None:
-            annotate(self._run, message, item.label, self._manifest.lock_path, 1)
-        else:
-            line = self._manifest.line_of("assets", item.name)
-            annotate(self._run, message, item.label, self._manifest.path, line)
+            return self._manifest.lock_path, 1
+        return self._manifest.path, self._manifest.line_of("assets", item.name)
 
     def _summarise(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:
         if "GITHUB_STEP_SUMMARY" in os.environ:
             github.summarise(github.table(header, rows, closing), os.environ)
-
-
-def annotate(run: Session, message: str, title: str, file: Path, line: int) -> None:
-    if github.is_here(os.environ):
-        text = github.annotation(message, title=title, file=file, line=line, environment=os.environ)
-        run.reporter.talk.line(text)
-
-
-def annotate_problems(run: Session, error: ProblemsFound) -> None:
-    """Mark everything that is wrong with a manifest or a lock."""
-    for problem in error.problems:
-        annotate(run, problem.what, problem.key or error.code, Path(problem.file), problem.line)
 
 
 def _tasks(count: int) -> str:

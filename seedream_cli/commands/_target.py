@@ -85,7 +85,25 @@ def refuse_taken(where: Output, operation: Operation, *, overwrite: bool) -> Non
     """Refuse an output that was asked for and exists, unless it is the operation's own image."""
     taken = existing(where, operation, overwrite=overwrite)
     if taken is not None and str(taken) not in [file.path for file in operation.files]:
-        raise InvalidOutput(f"{where.shown(str(taken))} exists (--overwrite)", code="output_exists")
+        raise InvalidOutput(
+            f"{where.shown(str(taken))} exists: --overwrite replaces it", code="output_exists"
+        )
+    refuse_taken_sidecar(where, operation, overwrite=overwrite)
+
+
+def refuse_taken_sidecar(where: Output, operation: Operation, *, overwrite: bool) -> None:
+    """Refuse the name of a description that another file has. Raises InvalidOutput."""
+    from ..jobs import is_own
+    from ..naming import fields_of, sidecar_path
+
+    if not operation.sidecar or overwrite:
+        return
+    for target in where.known_targets(fields_of(operation)):
+        path = sidecar_path(target)
+        if os.path.lexists(path) and not is_own(path, operation):
+            raise InvalidOutput(
+                f"{where.shown(str(path))} exists: --overwrite replaces it", code="output_exists"
+            )
 
 
 def prepare_folder(run: Session, where: Output, operation: Operation) -> None:

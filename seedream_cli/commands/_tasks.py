@@ -9,7 +9,11 @@ from collections.abc import Generator, Iterable
 from ..errors import SeedreamError, StillPending, UsageProblem
 from ..events import Ended, Event
 from ..models import Operation, Status
+from ..output.text import ago, shortened
 from ._session import Session
+
+#: Characters of a prompt that tell which one it is.
+_BEGINNING = 40
 
 
 def known_or_foreign(run: Session, names: Iterable[str]) -> list[Operation]:
@@ -34,6 +38,32 @@ def _foreign(run: Session, task_id: str) -> Operation:
         task_id=task_id,
         status=Status.UNKNOWN,
     )
+
+
+def announce(run: Session, operations: Iterable[Operation]) -> None:
+    """What is about to be carried on, a line each: its id, age, the prompt's beginning, and where to."""
+    for operation in operations:
+        prompt = operation.request.prompt if operation.request else ""
+        facts = [
+            operation.task_id or operation.id,
+            ago(time.time() - operation.created),
+            shortened(" ".join(prompt.split()), _BEGINNING),
+            f"to {_place(operation)}",
+        ]
+        run.reporter.say(" · ".join(filter(None, facts)))
+
+
+def _place(operation: Operation) -> str:
+    """Where its image is going, as far as it is known."""
+    from ..naming import Output, fields_of
+
+    where = Output(operation.output)
+    target = str(where.target(fields_of(operation), number=1, several=False, extension="png"))
+    if operation.task_id is None and not where.known_targets(fields_of(operation)):
+        # Its name has an id that does not exist yet.
+        return os.path.join(where.folder(fields_of(operation)), "")
+    # The kind of an image is known from its bytes.
+    return f"{target.removesuffix('png')}{{ext}}" if operation.output.endswith(".{ext}") else target
 
 
 def ended(operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from typing import Annotated
 
@@ -12,17 +13,20 @@ from .. import config as settings
 from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
-from ..settings import Key, known
+from ..settings import DEFAULT_PROFILE, PROFILE, Key, known
 from ._options import Options, ServiceOptions, with_options
 from ._session import Session, read_stdin, session
 
 app = typer.Typer(
     name="config",
-    help="Show and change settings: the API key, defaults, profiles.",
     invoke_without_command=True,
 )
 
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as api_key or aspect_ratio.")]
+InKeyring = Annotated[
+    bool,
+    typer.Option("--keyring", help="Keep the API key in the desktop's keyring, not in the config."),
+]
 Value = Annotated[
     str | None,
     typer.Argument(
@@ -35,30 +39,51 @@ Value = Annotated[
 
 @app.callback()
 def show_help(context: typer.Context) -> None:
-    """Show and change settings: the API key, defaults, profiles."""
+    """Show and change settings: the API key, defaults, profiles.
+
+    \b
+    seedream config set api_key
+    seedream config set aspect_ratio 16:9
+    seedream config list
+    seedream config check
+    """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 @app.command("set")
 @with_options(Options)
-def set_(options: Options, key: Name, value: Value = None) -> None:
-    """Store a setting. The API key is asked for without echo, or read from stdin with -."""
-    from .. import config_store
+def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
+    """Store a setting. The API key is asked for without echo, or read from stdin with -.
 
+    \b
+    seedream config set api_key
+    seedream config set api_key - < key.txt
+    seedream config set api_key --keyring
+    seedream config set quality 4K --profile print
+    """
     with session(options, kind="values") as run:
         setting = known(key)
+        if keyring:
+            _require_keyring(setting)
         text = _secret(setting, value) if setting.secret else _open(setting, value)
-        path = settings.config_path()
-        config_store.set_value(path, run.settings.profile, setting.name, _stored(setting, text))
-        run.reporter.notice(f"{setting.name} is stored in {path}")
-        run.reporter.tell([], {"path": str(path), "key": setting.name})
+        where = _store(run, setting, text, keyring=keyring)
+        run.reporter.notice(f"{setting.name} is stored in {where}")
+        for variable in filter(os.environ.get, setting.variables):
+            run.reporter.notice(f"{variable} is set in the environment, and comes before it")
+        document = {"path": str(settings.config_path()), "key": setting.name}
+        run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
 
 
 @app.command()
 @with_options(Options)
 def get(options: Options, key: Name) -> None:
-    """Print a setting's value as it counts now; secrets are masked."""
+    """Print a setting's value as it counts now; secrets are masked.
+
+    \b
+    seedream config get quality
+    seedream config get output --profile print
+    """
     with session(options, kind="values") as run:
         setting = run.settings.get(known(key).name)
         document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
@@ -70,33 +95,58 @@ def get(options: Options, key: Name) -> None:
 @app.command()
 @with_options(Options)
 def unset(options: Options, key: Name) -> None:
-    """Remove a setting from the config."""
-    from .. import config_store
+    """Remove a setting from the config, and the API key from the desktop's keyring.
+
+    \b
+    seedream config unset quality
+    seedream config unset api_key --profile print
+    """
+    from .. import config_store, key_store
 
     with session(options, kind="values") as run:
-        name = known(key).name
-        path = settings.config_path()
-        removed = config_store.unset_value(path, run.settings.profile, name)
-        run.reporter.notice(f"{name} is removed from {path}" if removed else f"{name} was not set in {path}")
-        run.reporter.tell([], {"key": name, "removed": removed})
+        setting = known(key)
+        path, profile = settings.config_path(), run.settings.profile
+        if setting.secret:
+            removed = key_store.forget(path, profile)
+        else:
+            removed = config_store.unset_value(path, profile, setting.name)
+        what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
+        run.reporter.notice(f"{what} {_place(setting, profile)}")
+        run.reporter.tell([], {"key": setting.name, "removed": removed})
 
 
 @app.command("list")
 @with_options(Options)
 def list_(options: Options) -> None:
-    """Print every setting, its value and where it comes from; secrets are masked."""
+    """Print every setting and style, its value and where it comes from; secrets are masked.
+
+    \b
+    seedream config list
+    seedream config list --json
+    """
     with session(options, kind="values") as run:
         found = list(run.settings.list())
-        width = max(len(setting.key) for setting in found)
-        lines = [clean(f"{one.key:<{width}}  {one.shown or '-'}  ({one.origin})") for one in found]
-        document = {"settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found]}
+        styles = list(run.settings.styles.values())
+        rows = [(one.key, one.shown or "-", one.origin) for one in found]
+        rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
+        width = max(len(key) for key, _, _ in rows)
+        lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
+        document = {
+            "settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found],
+            "styles": [{"name": one.name, "value": one.text, "origin": one.origin} for one in styles],
+        }
         run.reporter.tell(lines, document)
 
 
 @app.command()
 @with_options(Options)
 def path(options: Options) -> None:
-    """Print where the config is."""
+    """Print where the config is.
+
+    \b
+    seedream config path
+    "$EDITOR" "$(seedream config path)"
+    """
     with session(options, kind="values") as run:
         where = str(settings.config_path())
         run.reporter.tell([where], {"path": where})
@@ -105,7 +155,12 @@ def path(options: Options) -> None:
 @app.command()
 @with_options(ServiceOptions)
 def check(options: ServiceOptions) -> None:
-    """Ask the service whether it takes the key, and show what it says of the account."""
+    """Ask the service whether it takes the key; show where that is from, and what is said of the account.
+
+    \b
+    seedream config check
+    seedream config check --profile print
+    """
     with session(options, kind="values") as run:
         _check(run)
 
@@ -115,8 +170,41 @@ def _check(run: Session) -> None:
     run.reporter.say(f"asking {run.reporter.service}")
     account = client.account()
     base_url = run.settings.value("base_url")
-    lines = [f"{base_url} takes the key", *(clean(f"{name}: {value}") for name, value in account.items())]
-    run.reporter.tell(lines, {"check": {"base_url": base_url, "account": dict(account)}})
+    setting, origin = run.settings.key_place or ("api_key", "default")
+    lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
+    lines += [clean(f"{name}: {value}") for name, value in account.items()]
+    key = {"setting": setting, "origin": origin}
+    run.reporter.tell(lines, {"check": {"base_url": base_url, "key": key, "account": dict(account)}})
+
+
+def _require_keyring(setting: Key) -> None:
+    """Before anybody types a key."""
+    from .. import desktop_keyring
+
+    if not setting.secret:
+        raise UsageProblem(f"only api_key can be kept in the keyring, not {setting.name}")
+    desktop_keyring.require()
+
+
+def _store(run: Session, setting: Key, text: str, *, keyring: bool) -> str:
+    """Put it where it belongs; the words for where that is."""
+    from .. import config_store, key_store
+
+    path, profile = settings.config_path(), run.settings.profile
+    if keyring:
+        key_store.keep_in_keyring(path, profile, text)
+        return f"the desktop's keyring, as {_place(setting, profile)} says"
+    if not setting.secret:
+        config_store.set_value(path, profile, setting.name, _stored(setting, text))
+    elif problem := key_store.keep_in_config(path, profile, text):
+        run.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
+    return _place(setting, profile)
+
+
+def _place(setting: Key, profile: str) -> str:
+    """Where a setting stands in the config; that a profile is the default one goes without saying."""
+    path = settings.config_path()
+    return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
 
 
 def _secret(setting: Key, value: str | None) -> str:

@@ -11,15 +11,21 @@ from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
+from ._showing import Open, Preview, show_images
 from ._target import prepare_folder, refuse_taken, wanted_output
-from ._tasks import ended, known_or_foreign, unanswered
+from ._tasks import announce, ended, known_or_foreign, unanswered
 
 if TYPE_CHECKING:
     from ..naming import Output as Target
 
 Tasks = Annotated[list[str] | None, typer.Argument(metavar="TASK...", help="Ids of tasks or operations.")]
 Pending = Annotated[
-    bool, typer.Option("--pending", help="Every task of this machine whose images are not saved yet.")
+    bool,
+    typer.Option(
+        "--pending",
+        help="Every task of this machine whose images are not saved yet.",
+        rich_help_panel="Tasks",
+    ),
 ]
 
 
@@ -31,6 +37,8 @@ def download(
     output: Output = None,
     overwrite: Overwrite = False,
     max_bytes: MaxBytes = None,
+    preview: Preview = False,
+    open_: Open = False,
     no_wait: NoWait = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
@@ -47,6 +55,7 @@ def download(
     """
     flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     with session(options, flags=flags) as run:
+        show_images(run, preview=preview, opened=open_)
         if bool(tasks) == pending:
             raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
         operations = _pending(run) if pending else known_or_foreign(run, tasks or [])
@@ -56,6 +65,7 @@ def download(
 def _pending(run: Session) -> list[Operation]:
     operations = run.history.pending(run.service)
     run.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
+    announce(run, operations)
     return operations
 
 

@@ -12,16 +12,30 @@ from ._options import Options, with_options
 from ._sandbox import DIALECT, FAULT, SECONDS, made
 from ._session import session
 
-Port = Annotated[int, typer.Option("--port", help="The port; 0 takes any free one.", min=0, max=65535)]
+_SERVER = "Server"
+Port = Annotated[
+    int,
+    typer.Option("--port", help="The port; 0 takes any free one.", min=0, max=65535, rich_help_panel=_SERVER),
+]
 Dialect = Annotated[
     str,
     typer.Option(
-        "--dialect", help="Answer as the older (seed) or the current reference (live).", envvar=DIALECT
+        "--dialect",
+        help="Answer as the older (seed) or the current reference (live).",
+        envvar=DIALECT,
+        rich_help_panel=_SERVER,
     ),
 ]
 Seconds = Annotated[
     float,
-    typer.Option("--seconds", help="How long a task takes.", min=0.0, envvar=SECONDS, metavar="SECONDS"),
+    typer.Option(
+        "--seconds",
+        help="How long a task takes.",
+        min=0.0,
+        envvar=SECONDS,
+        metavar="SECONDS",
+        rich_help_panel=_SERVER,
+    ),
 ]
 Fault = Annotated[
     list[str] | None,
@@ -31,6 +45,7 @@ Fault = Annotated[
         metavar="NAME",
         envvar=FAULT,
         show_default=False,
+        rich_help_panel=_SERVER,
     ),
 ]
 

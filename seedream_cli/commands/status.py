@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageProblem
-from ..models import Operation
 from ..output.report import task_document
 from ..output.streams import terminal_width
-from ..output.table import table
 from ._options import PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
+from ._task_list import task_lines
 from ._tasks import ended, known_or_foreign, unanswered
 
 Tasks = Annotated[
@@ -80,19 +80,10 @@ def _ask(run: Session, tasks: list[str], *, watch: bool) -> None:
 
 def _list(run: Session, *, limit: int, state: str | None) -> None:
     operations = run.history.recent(run.service, limit=limit, status=state)
-    rows = [_row(operation) for operation in operations]
+    lines = task_lines(operations, width=terminal_width(), now=time.time(), cwd=os.getcwd())
     document = {"tasks": [task_document(operation, with_result=True) for operation in operations]}
-    run.reporter.tell(table(rows, width=terminal_width()), document)
+    run.reporter.tell(lines, document)
     if not operations:
         run.reporter.say(
             f"no task is {state}" if state else 'no tasks yet: seedream generate "a red fox in snow"'
         )
-
-
-def _row(operation: Operation) -> list[str]:
-    created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
-    prompt = operation.request.prompt if operation.request else ""
-    files = ", ".join(file.path for file in operation.files)
-    # Where there is nothing to come back for, this says why.
-    words = (operation.error_message or "") if operation.over else files
-    return [created, operation.task_id or operation.id, operation.status, prompt, words]

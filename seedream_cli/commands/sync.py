@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
-from ..errors import Drift, ProblemsFound, SeedreamError, Stopped, UsageProblem
+from ..errors import Drift, SeedreamError, Stopped, UsageProblem
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
 if TYPE_CHECKING:
-    from ..jobs import Work
+    from ..jobs import Brake, Work
     from ..sync.image import Image
     from ..sync.keeper import Keeper
     from ..sync.lock import Entry, Lock
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
-    from ..sync.workers import Brake
     from ._sync_report import SyncReport
 
 
@@ -157,13 +156,7 @@ def sync(
     with session(options, kind="images", flags=flags) as run:
         choice.refuse_contradictions()
         run.project = Path(file)
-        try:
-            _sync(run, Path(file), choice)
-        except ProblemsFound as error:
-            from ._sync_report import annotate_problems
-
-            annotate_problems(run, error)
-            raise
+        _sync(run, Path(file), choice)
 
 
 def _sync(run: Session, file: Path, choice: _Choice) -> None:
@@ -232,14 +225,15 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 def _carry_out(
     run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
+    from ..jobs import Brake
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
     from ..sync.run import REMOTE, Run
-    from ..sync.workers import Brake
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
     project.prepare_lock(wanted.lock_path, run.stop.shield)
+    run.bodies.attach(image for asset in wanted.assets for image in asset.sources)
     means = Means(
         work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
         history=run.history,

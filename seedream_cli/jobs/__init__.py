@@ -14,7 +14,10 @@ from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
 from ..models import Operation
 from .collect import collect, described, fetch, on_disk
+from .crew import Brake, Crew
 from .gate import Gate
+from .several import Several
+from .sidecar import is_own, put_beside
 from .submit import refuse_repetition, submit
 from .watch import RESULT_LIFETIME, ask, inspect, watch
 from .work import Steps, Work, remember
@@ -23,7 +26,10 @@ Events = Generator[Event, None, None]
 
 __all__ = [
     "RESULT_LIFETIME",
+    "Brake",
+    "Crew",
     "Gate",
+    "Several",
     "Steps",
     "Work",
     "ask",
@@ -31,6 +37,7 @@ __all__ = [
     "download",
     "fetch",
     "generate",
+    "is_own",
     "refuse_repetition",
     "remember",
     "status",
@@ -62,6 +69,7 @@ def download(work: Work, operation: Operation, *, wait: bool = True) -> Events:
         if work.output is None and on_disk(operation):
             for file in operation.files:
                 yield Kept(operation, file, file.path)
+                yield from put_beside(work, operation, file)
             return operation
         looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
         current = yield from looked

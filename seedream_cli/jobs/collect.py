@@ -13,6 +13,7 @@ from ..events import Event, Kept, Noticed, Receiving, Retrying, Saved
 from ..image_file import ImageInfo
 from ..models import Operation, SavedFile
 from ..naming import Output, fields_of, part_path
+from .sidecar import put_beside
 from .watch import ask
 from .work import Steps, Work, remember
 
@@ -31,12 +32,15 @@ def collect(work: Work, operation: Operation) -> Steps:
         known = next((file for file in operation.files if file.number == number), None)
         if known is not None and work.output is None and _unchanged(known):
             yield Kept(operation, known, known.path)
+            yield from put_beside(work, operation, known)
             continue
         operation, saved = yield from _save(work, operation, number, output)
         files = (*(file for file in operation.files if file.number != number), saved)
         operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
         yield from remember(work, operation)
         yield Saved(operation, saved, output.shown(saved.path))
+        # The image comes first: whatever is wrong with its description, a download writes it later.
+        yield from put_beside(work, operation, saved)
     return operation
 
 
@@ -119,6 +123,7 @@ def fetch(
     """
     retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
     renewed = False
+    work.parts.add(part)
     try:
         while True:
             try:
@@ -139,6 +144,7 @@ def fetch(
     finally:
         # A signal, which is raised once, may have come on the way out of the block above.
         part.close()
+        work.parts.discard(part)
 
 
 def _renewed(work: Work, operation: Operation, number: int) -> Steps:

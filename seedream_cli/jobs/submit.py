@@ -13,6 +13,9 @@ from .work import Steps, Work, remember
 
 #: The budget of one create: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
+#: Bytes of a request that are surely uploaded in a second (two megabits): what source images need is
+#: added to both the budget and the time of a call.
+UPLOAD_SPEED = 250_000
 #: The service keeps idempotency keys for 7 days (API reference): later, a repetition would pay again. An
 #: hour is left for clocks that differ and for the retries.
 KEY_LIFETIME = 7 * 86400.0 - 3600.0
@@ -25,6 +28,8 @@ def submit(work: Work, operation: Operation) -> Steps:
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
+    content = work.bodies.of(operation)
+    upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     # Whether a create with this key may have arrived although its answer was never read.
     ambiguous = work.history.has_sent(operation)
     # Intent first: a crash after the POST must leave something to resume.
@@ -34,17 +39,18 @@ def submit(work: Work, operation: Operation) -> Steps:
         yield Submitted(operation, replayed=True)
         return operation
     yield Sending(operation)
-    retries = work.retries(ATTEMPTS, SECONDS)
+    retries = work.retries(ATTEMPTS, SECONDS + upload)
     while True:
         try:
-            seconds = min(CALL_SECONDS, max(retries.remaining, 1.0))
-            create = partial(work.client.submit, request.body(), key, seconds=seconds)
+            seconds = min(CALL_SECONDS + upload, max(retries.remaining, 1.0))
+            create = partial(work.client.submit, request.body(), key, content=content, seconds=seconds)
             accepted = work.call(create, patience=retries.remaining, retries=retries)
             break
         except SeedreamError as error:
             if _is_refusal(error, ambiguous=ambiguous):
                 operation = _refused(operation, error)
                 yield from remember(work, operation)
+                work.bodies.drop(operation)
                 yield Refused(operation)
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
@@ -52,7 +58,8 @@ def submit(work: Work, operation: Operation) -> Steps:
             yield Retrying(operation, error, pause, "submitting")
             work.pause(pause)
     operation = _answered(operation, accepted, work.now())
-    yield from remember(work, operation)
+    if (yield from remember(work, operation)):
+        work.bodies.drop(operation)
     yield Submitted(operation, accepted.replayed)
     return operation
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from ..bodies import Bodies
 from ..client import Client
-from ..download import Shield
+from ..download import Part, Shield
 from ..errors import HistoryUnusable, RateLimited
 from ..events import Event, Noticed
 from ..history import History
@@ -31,9 +32,10 @@ Steps = Generator[Event, None, Operation]
 class Work:
     """What the steps work with. ``pause`` waits some seconds, or raises Stopped.
 
-    ``output`` is where images go; None: where their operation wanted them. ``overwrite`` does not
-    concern what is in ``placed``, the images that this call has saved. ``deliver`` writes a verified
-    file to stdout and tells whether anyone took it; ``scratch`` is a private folder for it.
+    ``bodies`` has what source images make too large for the history. ``output`` is where images go;
+    None: where their operation wanted them. ``overwrite`` does not concern what is in ``placed``, the
+    images that this call has saved. ``deliver`` writes a verified file to stdout and tells whether anyone
+    took it; ``scratch`` is a private folder for it.
     ``key_id`` is the API key's fingerprint. ``shield`` gives blocks in which no signal interrupts.
     ``gate`` is shared with other work that calls the API at the same time.
     """
@@ -44,6 +46,7 @@ class Work:
     poll_interval: float
     max_bytes: int
     pause: Callable[[float], None]
+    bodies: Bodies
     output: Output | None = None
     overwrite: bool = False
     placed: set[Path] = field(default_factory=set)
@@ -55,6 +58,8 @@ class Work:
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
     gate: Gate | None = None
+    #: Temporary files that are open.
+    parts: set[Part] = field(default_factory=set)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
@@ -79,9 +84,11 @@ class Work:
         return made
 
 
-def remember(work: Work, operation: Operation) -> Iterator[Event]:
-    """Record what has happened already: the image matters more than its entry."""
+def remember(work: Work, operation: Operation) -> Generator[Event, None, bool]:
+    """Record what has happened already: the image matters more than its entry. Whether it could be."""
     try:
         work.history.record(operation)
     except HistoryUnusable as error:
         yield Noticed(operation, f"{error.message}: {error.detail}")
+        return False
+    return True

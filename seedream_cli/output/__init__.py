@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from . import github
 from .plain import Kind, PlainReporter
 from .streams import Answer, Conversation, draws, wants_colour
 
@@ -24,5 +25,6 @@ def reporter(
         from .json import JsonReporter as factory
     elif draws(sys.stderr, environment) and not quiet:
         from .human import HumanReporter as factory
-    talk = Conversation(colour=wants_colour(sys.stderr, environment))
+    colour = wants_colour(sys.stderr, environment)
+    talk = github.Log(colour, environment) if github.is_here(environment) else Conversation(colour=colour)
     return factory(Answer(), talk, kind, quiet=quiet, verbose=verbose)

@@ -1,15 +1,17 @@
-"""What GitHub Actions makes of a run: annotations at lines of files, and the job's summary.
+"""What GitHub Actions makes of a run: annotations, folded lines in its log, and the job's summary.
 
-Annotations are lines of the log, ``::error file=…,line=…::message`` (workflow commands); the summary
-is Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
+Annotations and groups are lines of the log, ``::error file=…,line=…::message`` and ``::group::title``
+(workflow commands, which the runner takes from stdout and stderr alike); the summary is Markdown, appended
+to the file that ``GITHUB_STEP_SUMMARY`` names.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from .report import Mark
+from .streams import Conversation
 from .text import clean, shortened
 
 #: A step's summary may have 1 MiB, and nobody reads more rows than this: the others are only counted.
@@ -22,18 +24,45 @@ def is_here(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-def annotation(message: str, *, title: str, file: Path, line: int, environment: Mapping[str, str]) -> str:
-    """The line of the log that marks ``line`` of ``file`` with an error."""
-    # Paths are taken from the repository's root.
-    root = environment.get("GITHUB_WORKSPACE") or os.curdir
-    try:
-        shown = os.path.relpath(file, root)
-    except ValueError:
-        # On Windows, another drive's.
-        shown = str(file)
-    places = {"file": shown, "line": str(line), "title": title}
+class Log(Conversation):
+    """stderr, of which GitHub makes a log: what is on the way to the answer folds, and errors are marked."""
+
+    def __init__(self, colour: bool, environment: Mapping[str, str]) -> None:
+        super().__init__(colour=colour)
+        self._environment = environment
+        self._in_group = False
+
+    def pass_by(self, text: str) -> None:
+        if self._in_group:
+            super().pass_by(text)
+            return
+        # A signal may end this anywhere: a group is closed once too often rather than left open.
+        self._in_group = True
+        self.line(f"::group::{_data(text)}")
+
+    def arrive(self) -> None:
+        if self._in_group:
+            self.line("::endgroup::")
+            self._in_group = False
+
+    def mark(self, mark: Mark) -> None:
+        self.line(_annotation(mark, self._environment))
+
+
+def _annotation(mark: Mark, environment: Mapping[str, str]) -> str:
+    """The line of the log that shows an error on the run's page and, where it has one, at its line."""
+    places = {"title": mark.title}
+    if mark.file is not None:
+        # Paths are taken from the repository's root.
+        root = environment.get("GITHUB_WORKSPACE") or os.curdir
+        try:
+            shown = os.path.relpath(mark.file, root)
+        except ValueError:
+            # On Windows, another drive's.
+            shown = str(mark.file)
+        places = {"file": shown, "line": str(mark.line), **places}
     properties = ",".join(f"{key}={_property(value)}" for key, value in places.items())
-    return f"::error {properties}::{_data(message)}"
+    return f"::error {properties}::{'%0A'.join(map(_data, mark.text))}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], closing: str) -> str:

@@ -26,7 +26,8 @@ from ..events import (
     Sending,
     Submitted,
 )
-from .plain import GONE, Kind, Outcomes, PlainReporter
+from ..models import Operation
+from .plain import GONE, Kind, Outcomes, PlainReporter, total_cost
 from .report import Failure
 from .streams import Answer, Conversation, is_terminal, silence
 from .text import clean, duration, size
@@ -94,6 +95,7 @@ class HumanReporter(PlainReporter):
         self._console = Console(stderr=True, highlight=False, no_color=not talk.colour, soft_wrap=True)
         self._frames = _FRAMES if self._console.encoding.lower().startswith("utf") else _ASCII_FRAMES
         self._lines: dict[str, _Line] = {}
+        self._submitted: list[Operation] = []
         self._bar: Bar | None = None
 
     def expect(self, images: int) -> None:
@@ -127,6 +129,9 @@ class HumanReporter(PlainReporter):
             super().handle(event)
             return
         self._fold(event, event.operation.id)
+        if isinstance(event, Ended) and self._bar is not None:
+            self._bar.done += event.error is None
+            self._bar.failed += event.error is not None
         if isinstance(event, Saved | Kept | Ended):
             # stdout may be this very terminal.
             self._clear()
@@ -149,6 +154,10 @@ class HumanReporter(PlainReporter):
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         self._clear()
         super().finish(outcomes, failure)
+        if self.kind == "ids" and (count := len(self._submitted)):
+            # Plain lines have said it when it happened.
+            cost = total_cost(one.cost for one in self._submitted if one.cost)
+            self.say(f"submitted {count} task{'s' if count > 1 else ''}{f', cost {cost}' if cost else ''}")
 
     def _print_above(self, path: str | None) -> None:
         """A path on stdout, which may be this very terminal: the block makes room for it."""
@@ -170,6 +179,7 @@ class HumanReporter(PlainReporter):
             line.state = f"asking {self.service}"
         elif isinstance(event, Submitted):
             line.state = "accepted"
+            self._submitted.append(event.operation)
         elif isinstance(event, Polled):
             progress = event.operation.progress
             line.state = event.operation.status

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import singledispatchmethod
 from os.path import dirname
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..events import (
     Asking,
@@ -23,10 +24,13 @@ from ..events import (
     Submitted,
     Waited,
 )
-from ..models import Operation
+from ..models import Operation, SavedFile
 from .report import Failure
 from .streams import Answer, Conversation
 from .text import clean, duration, shortened, size
+
+if TYPE_CHECKING:
+    from .showing import Showing
 
 #: What a command prints on stdout: paths of images, ids of tasks, states of tasks, values without tasks, or
 #: paths of the images of a set.
@@ -46,6 +50,8 @@ class PlainReporter:
         self.quiet = quiet
         self.verbose = verbose
         self.service = ""
+        #: Shows images besides printing their paths, where that was asked for.
+        self.showing: Showing | None = None
         self._states: dict[str, str] = {}
         self._saved: list[tuple[Operation, str]] = []
         #: Whose the events are, where several images are on their way.
@@ -57,11 +63,13 @@ class PlainReporter:
 
     def notice(self, text: str) -> None:
         if not self.quiet:
-            self.talk.line(f"{self.talk.painted('note:', '33')} {clean(self._about + text)}")
+            words = self.talk.broken(clean(self._about + text), indent=len("note: "))
+            self.talk.line(f"{self.talk.painted('note:', '33')} {words}")
 
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
-        self.say(text)
+        if not self.quiet:
+            self.talk.pass_by(clean(self._about + text))
 
     def trace(self, exchange: Exchange) -> None:
         """One line a call, for ``--verbose``."""
@@ -74,15 +82,20 @@ class PlainReporter:
         self.talk.line(clean(line))
 
     def fail(self, failure: Failure) -> None:
+        self.talk.arrive()
         first, *rest = failure.lines()
-        self.talk.line(f"{self.talk.painted('error:', '1;31')} {first}")
+        words = self.talk.broken(first, indent=len("error: "))
+        self.talk.line(f"{self.talk.painted('error:', '1;31')} {words}")
         for line in rest:
-            self.talk.line(f"  {line}")
+            # A command is copied as one line.
+            self.talk.line(f"  {line if line == failure.command else self.talk.broken(line, indent=2)}")
+        for mark in failure.marks():
+            self.talk.mark(mark)
 
     def expect(self, images: int) -> None:
         """So many images of a set are about to be asked for."""
         if images:
-            self.say(f"asking {self.service} for {images} image{'s' if images > 1 else ''}")
+            self._pass(f"asking {self.service} for {images} image{'s' if images > 1 else ''}")
 
     def step(self, label: str, event: Event) -> None:
         """One event in the life of an image of a set: all but its end is only for ``--verbose``."""
@@ -93,7 +106,7 @@ class PlainReporter:
 
     def landed(self, image: Landed, shown: str) -> None:
         """An image of a set is as it was wanted; ``shown`` is its path as it is printed."""
-        self.say(f"{image.label}: {landing(image)}")
+        self._pass(f"{image.label}: {landing(image)}")
         if image.note:
             self.notice(f"{image.label}: {image.note}")
         if image.done not in GONE:
@@ -104,6 +117,7 @@ class PlainReporter:
 
     def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
         """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
+        self.talk.arrive()
         for line in lines:
             self.answer.line(line)
 
@@ -113,6 +127,7 @@ class PlainReporter:
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         """After the last event: a closing line."""
+        self.talk.arrive()
         if (self._saved or self.answer.files) and not self.quiet:
             self.talk.line(clean(self._summary(outcomes)))
 
@@ -165,11 +180,13 @@ class PlainReporter:
     def _(self, event: Saved) -> None:
         self._saved.append((event.operation, event.shown))
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Kept) -> None:
         self.say(f"{event.shown} is there already")
         self._print_path(event.shown)
+        self._show(event.file)
 
     @handle.register
     def _(self, event: Noticed) -> None:
@@ -182,6 +199,7 @@ class PlainReporter:
             self._print_state(operation)
 
     def _print_state(self, operation: Operation) -> None:
+        self.talk.arrive()
         if self.kind == "ids":
             self.answer.line(clean(operation.task_id or ""))
         elif self.kind == "states" and operation.id in self._states:
@@ -190,8 +208,16 @@ class PlainReporter:
             self.answer.line("\t".join(map(clean, fields)))
 
     def _print_path(self, path: str) -> None:
+        if self.kind == "paths":
+            # A set has many, and a line in the log for each.
+            self.talk.arrive()
         if self.kind in ("paths", "images"):
             self.answer.line(path)
+
+    def _show(self, file: SavedFile) -> None:
+        if self.showing is not None:
+            for reason in self.showing.show(Path(file.path)):
+                self.notice(reason)
 
     def _summary(self, outcomes: Outcomes) -> str:
         """How many, where, how long, and what it cost if the server said."""

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
+from ..source_images import facts_of
 from .text import LONGEST_DETAIL, clean, shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a service shows beside a run's log: lines of text, and the line of a file that they are about."""
+
+    text: Sequence[str]
+    title: str
+    file: Path | None = None
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,10 @@ class Failure:
     hint: str | None = None
     #: Whose error it is, where that is no task's.
     about: str | None = None
+    #: The line of a file that wanted what was not done.
+    place: tuple[Path, int] | None = None
+    #: Lines to copy instead of a command, where settings are kept elsewhere than on this machine.
+    settings: Sequence[str] = ()
 
     @property
     def task_id(self) -> str | None:
@@ -38,9 +54,25 @@ class Failure:
             words.append(f"(request {clean(self.error.request_id)})")
         if words:
             lines.append(" ".join(words))
-        if self.hint:
-            lines.append(clean(self.hint))
+        lines += map(clean, self.settings)
+        if self.command:
+            lines.append(self.command)
         return lines
+
+    @property
+    def command(self) -> str | None:
+        """What to do next, as it is shown."""
+        return clean(self.hint) if self.hint else None
+
+    def marks(self) -> list[Mark]:
+        """What to show beside the log: every problem of a file at its line, or the error itself."""
+        if self._problems:
+            return [
+                Mark([problem.what], problem.key or self.error.code, Path(problem.file), problem.line)
+                for problem in self._problems
+            ]
+        title = self.about or f"seedream: {self.error.exit_code.label}"
+        return [Mark(self.lines(), title, *(self.place or ()))]
 
     def document(self) -> dict[str, Any]:
         return {
@@ -48,7 +80,7 @@ class Failure:
             "exit_code": int(self.error.exit_code),
             "message": self._message(),
             "detail": shortened(self.error.detail, LONGEST_DETAIL) if self.error.detail else None,
-            "hint": self.hint,
+            "hint": " && ".join(filter(None, ("\n".join(self.settings), self.hint))) or None,
             "http_status": self.error.http_status,
             "request_id": self.error.request_id,
             "task_id": self.task_id,
@@ -83,6 +115,7 @@ def task_document(
         "prompt": request.prompt if request else None,
         "aspect_ratio": request.aspect_ratio if request else None,
         "quality": request.quality if request else None,
+        "source_images": [facts_of(name) for name in request.image_urls] if request else [],
         "created": operation.created,
         **({"result": list(operation.results)} if with_result else {}),
         "files": [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import NotSaved
+from .report import Mark
 from .text import clean
 
 _CHUNK = 128 * 1024
@@ -89,6 +90,30 @@ class Conversation:
         except (OSError, ValueError):
             silence(sys.stderr)
 
+    def pass_by(self, text: str) -> None:
+        """A line on the way to the answer."""
+        self.line(text)
+
+    def arrive(self) -> None:
+        """What is said from here on is no line on the way."""
+
+    def mark(self, mark: Mark) -> None:
+        """Show it beside the log, where something does."""
+
+    def broken(self, text: str, *, indent: int) -> str:
+        """The text for a line of which ``indent`` columns are taken already.
+
+        On a terminal it is broken between words, which a terminal would not mind, and goes on below its
+        beginning. A word that is too long for that, like a path, stays whole to be copied.
+        """
+        width = _columns(sys.stderr)
+        if width is None or indent + len(text) <= width:
+            return text
+        from textwrap import wrap
+
+        lines = wrap(text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False)
+        return ("\n" + " " * indent).join(lines)
+
     def painted(self, text: str, style: str) -> str:
         """The text in a style (SGR codes) where colours are wanted."""
         return f"\x1b[{style}m{text}\x1b[0m" if self.colour else text
@@ -147,6 +172,16 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:
         return False
+
+
+def _columns(stream: TextIO | None) -> int | None:
+    """A stream's columns; None where it is no terminal, or one that does not say."""
+    if stream is None or not is_terminal(stream):
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def terminal_width() -> int | None:

@@ -33,6 +33,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def ago(seconds: float) -> str:
+    """How long ago something was, in one unit."""
+    for unit, length in (("day", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''} ago"
+    return f"{max(int(seconds), 0)} s ago"
+
+
 def size(count: int) -> str:
     """A number of bytes as a person reads it."""
     if count < 1000:

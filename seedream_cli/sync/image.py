@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..models import GenerationRequest
+from ..source_images import SourceImage
 from .wanted import Wanted
 
 #: The smallest text of JSON: the same request has the same on every machine.
@@ -20,7 +21,8 @@ def digest_of(request: GenerationRequest) -> str:
     """SHA-256 (hex) of the request's exact body, in canonical JSON.
 
     Left out is what does not change the picture: today, the callback's URL. Name, number, path and
-    take are no part of a body.
+    take are no part of a body. An image that goes as data stands in it with its kind, size and SHA-256:
+    another one is another digest.
     """
     body = request.body()
     for field in _BESIDE_THE_PICTURE:
@@ -73,13 +75,17 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A named set of images that one request asks for. ``wanted`` has the path of each, in order."""
+    """A named set of images that one request asks for. ``wanted`` has the path of each, in order.
+
+    ``sources`` are its source images, which a create needs.
+    """
 
     name: str
     request: GenerationRequest
     digest: str
     take: int
     wanted: tuple[Wanted, ...]
+    sources: tuple[SourceImage, ...] = ()
 
     @property
     def count(self) -> int:

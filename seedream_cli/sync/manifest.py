@@ -7,8 +7,15 @@
     aspect_ratio = "16:9"
     [vars]
     look = "flat vector, warm palette"
+    [styles]
+    film = "cinematic, 35mm film texture"
     [assets.hero]
     prompt = "A red fox in snow, {look}"
+    details = "soft morning light"
+    style = "film"             # or a style in words
+    [assets.winter]
+    prompt = "The same house in deep snow"
+    images = ["photos/house.jpg", "https://example.com/snow.jpg"]
     [assets.badge]
     prompt_file = "prompts/badge.md"
     path = "icons/badge-{n}.{ext}"

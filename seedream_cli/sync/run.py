@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from ..download import Shield
 from ..errors import SeedreamError
 from ..events import Exchange, FellShort, Landed, OfImage
+from ..jobs import Brake
 from ..models import Operation
 from .items import Action, Item
 from .keeper import Keeper
 from .life import Given, Means
 from .lock import Entry, Key, timestamp
 from .plan import Plan
-from .workers import Brake, Came, Fell, Over, Workers
+from .workers import Came, Fell, Workers
 
 #: What each action that needs no service is called once it is done.
 _DONE = {
@@ -63,7 +64,7 @@ class Run:
     @property
     def not_begun(self) -> int:
         """How many images were left alone, because of what others met with."""
-        return self._workers.not_begun
+        return sum(map(len, self._workers.not_begun))
 
     def observe(self, exchange: Exchange) -> None:
         """Pass a worker's call on to whoever listens to the run."""
@@ -75,13 +76,10 @@ class Run:
         self._act_here()
         yield from self._tell()
         try:
-            left = self._workers.start()
-            while left:
+            self._workers.start(self.jobs)
+            while self._workers.is_busy:
                 self._workers.wait()
-                for over in self._hear():
-                    left -= 1
-                    if over.bug is not None:
-                        raise over.bug
+                self._hear()
                 yield from self._tell()
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.
@@ -154,8 +152,8 @@ class Run:
 
     # What workers did
 
-    def _hear(self) -> list[Over]:
-        """Write the lines of all images that came, at once; returns which workers have ended."""
+    def _hear(self) -> None:
+        """Write the lines of all images that came, at once."""
         with self.shield():
             words = self._workers.said()
             landed = self._land([word for word in words if isinstance(word, Came)])
@@ -169,9 +167,8 @@ class Run:
                 elif isinstance(word, OfImage):
                     self.under_way[word.label] = word.event.operation
                     self.untold.append(word)
-                elif isinstance(word, Exchange):
+                else:
                     self.untold.append(word)
-        return [word for word in words if isinstance(word, Over)]
 
     def _land(self, came: Sequence[Came]) -> dict[Key, Landed]:
         if not came:

@@ -13,7 +13,7 @@ from support.raw import RawServer, answer
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings import KEYS
+from seedream_cli.settings import ALL_KEYS
 
 KEY = "sk-hunter22-0123456789"
 
@@ -55,7 +55,7 @@ def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedr
     (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
     done = config("list", SEEDREAM_MODEL="seedream-5.0-lite", SEEDREAM_TIMEOUT="")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert list(rows) == list(KEYS)
+    assert list(rows) == list(ALL_KEYS)
     assert rows["model"].endswith("seedream-5.0-lite  (environment: SEEDREAM_MODEL)")
     assert rows["aspect_ratio"].endswith("16:9  (seedream.toml [defaults])")
     assert rows["quality"].endswith(f"4K  ({seedream.config} [profiles.default])")
@@ -64,12 +64,35 @@ def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedr
     assert (done.exit_code, done.stderr) == (0, "")
 
 
+def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Program) -> None:
+    config("set", "quality", "4K")
+    with seedream.config.open("a") as file:
+        file.write('[styles]\nink = "in ink"\nnoir = "film noir"\n')
+    (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "brush and ink"\n')
+    lines = config("list").stdout.splitlines()[len(ALL_KEYS) :]
+    assert [line.split("  ") for line in map(" ".join, map(str.split, lines))] == [
+        ["styles.ink brush and ink (seedream.toml [styles])"],
+        [f"styles.noir film noir ({seedream.config} [styles])"],
+    ]
+    assert config("list", "--json").document["styles"][0] == {
+        "name": "ink",
+        "value": "brush and ink",
+        "origin": "seedream.toml [styles]",
+    }
+
+
+@pytest.mark.parametrize("text", ["styles = 3", "[styles]\nink = 3", "[styles]\nink = ' '"])
+def test_list_refuses_styles_that_are_no_texts(config: Config, seedream: Program, text: str) -> None:
+    (seedream.cwd / "seedream.toml").write_text(text)
+    assert config("list").exit_code == 2
+
+
 def test_list_as_json_is_one_document(config: Config) -> None:
     document = config("list", "--json", SEEDREAM_API_KEY=KEY).document
-    assert list(document) == ["settings", "error"]
+    assert list(document) == ["settings", "styles", "error"]
     assert document["error"] is None
-    assert [list(one) for one in document["settings"]] == [["key", "value", "origin"]] * len(KEYS)
-    assert document["settings"][0] == {
+    assert [list(one) for one in document["settings"]] == [["key", "value", "origin"]] * len(ALL_KEYS)
+    assert document["settings"][1] == {
         "key": "api_key",
         "value": "…6789",
         "origin": "environment: SEEDREAM_API_KEY",
@@ -289,6 +312,75 @@ def test_profiles_are_kept_apart(config: Config) -> None:
     assert config("get", "model").stdout == "mine\n"
 
 
+def test_a_profile_is_made_the_one_in_use(config: Config, seedream: Program) -> None:
+    assert config("get", "profile", "--json").document == {
+        "key": "profile",
+        "value": "default",
+        "origin": "default",
+        "error": None,
+    }
+    config("set", "model", "theirs", "--profile", "work")
+    assert config("set", "profile", "work").stderr == f"note: profile is stored in {seedream.config}\n"
+    assert config("get", "model").stdout == "theirs\n"
+    assert config("list").stdout.splitlines()[0].split() == ["profile", "work", f"({seedream.config})"]
+    named = config("get", "profile", "--json", SEEDREAM_PROFILE="default").document
+    assert named["origin"] == "environment: SEEDREAM_PROFILE"
+    assert config("get", "profile", "--profile", "default", "--json").document["origin"] == "flag"
+    assert config("unset", "profile").stderr == f"note: profile is removed from {seedream.config}\n"
+    assert config("get", "profile").stdout == "default\n"
+    assert config("unset", "profile").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["wrok", "", "-"])
+def test_a_profile_that_is_not_there_is_not_made_the_one_in_use(
+    config: Config, seedream: Program, name: str
+) -> None:
+    config("set", "model", "theirs", "--profile", "work")
+    before = seedream.config.read_bytes()
+    done = config("set", "profile", name)
+    assert done.exit_code == 2
+    assert ("did you mean 'work'?" in done.stderr) is (name == "wrok")
+    assert seedream.config.read_bytes() == before
+
+
+def test_a_profile_in_use_that_is_gone_can_be_given_up(config: Config, seedream: Program) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text('profile = "gone"\n[profiles.work]\n')
+    assert "no profile 'gone'" in config("list").stderr
+    assert config("set", "profile", "work").exit_code == 0
+    assert config("list").exit_code == 0
+
+
+def test_a_checkouts_file_does_not_choose_the_profile(config: Config, seedream: Program) -> None:
+    (seedream.cwd / "seedream.toml").write_text('[defaults]\nprofile = "work"\n')
+    assert config("list").exit_code == 2
+
+
+def test_another_profiles_place_is_told(config: Config, seedream: Program) -> None:
+    there = f"{seedream.config} [profiles.work]"
+    assert config("set", "model", "x", "--profile", "work").stderr == f"note: model is stored in {there}\n"
+    assert config("unset", "model", "--profile", "work").stderr == f"note: model is removed from {there}\n"
+
+
+def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
+    done = config("set", "model", "x", SEEDREAM_MODEL="y")
+    assert done.stderr.splitlines()[1:] == [
+        "note: SEEDREAM_MODEL is set in the environment, and comes before it"
+    ]
+    assert config("set", "profile", "default", SEEDREAM_PROFILE="default").exit_code == 0
+
+
+def test_a_config_that_is_read_only_is_refused_with_what_to_do(config: Config, seedream: Program) -> None:
+    config("set", "model", "x")
+    seedream.config.chmod(0o400)
+    done = config("set", "model", "y")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"error: {seedream.config} is read-only\n  chmod u+w {seedream.config}\n",
+    )
+    assert config("get", "model").stdout == "x\n"
+
+
 def test_an_unknown_profile_is_refused(config: Config) -> None:
     config("set", "model", "x", "--profile", "work")
     done = config("list", "--profile", "wrok")
@@ -435,9 +527,11 @@ def test_check_says_that_the_key_is_taken_and_what_the_account_has(
     done = seedream("config", "check")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0] == f"{sandbox.base_url} takes the key"
-    assert len(done.stdout.splitlines()) > 1
+    assert done.stdout.splitlines()[1] == "api_key is from environment: SEEDREAM_API_KEY"
+    assert len(done.stdout.splitlines()) > 2
     document = seedream("config", "check", "--json").document
     assert document["check"]["base_url"] == sandbox.base_url
+    assert document["check"]["key"] == {"setting": "api_key", "origin": "environment: SEEDREAM_API_KEY"}
     assert document["check"]["account"]
     assert document["error"] is None
 

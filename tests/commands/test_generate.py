@@ -160,6 +160,8 @@ class TestTheRequest:
                         "aspect_ratio": "1:1",
                         "quality": "2K",
                     },
+                    "prompt_characters": 1,
+                    "prompt_limit": 4000,
                 }
             ]
         }

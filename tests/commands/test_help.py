@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from support.program import Program, Result
 
-from scripts.tree import program
+from scripts.tree import Command, program
+from seedream_cli.settings import KEYS
 
-COMMANDS = [command.path for command in program().walk()]
+TREE = list(program().walk())
+COMMANDS = [command.path for command in TREE]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -46,3 +50,70 @@ def test_it_runs_nothing_but_help(seedream: Program, words: list[str]) -> None:
     done = seedream("help", *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert not seedream.state.exists()
+
+
+@pytest.mark.parametrize("command", TREE, ids=lambda command: " ".join(command.path))
+class TestEveryCommandsHelp:
+    PLAIN: ClassVar[dict[tuple[str, ...], str]] = {}
+
+    def shown(self, forked: Callable[..., Result], command: Command) -> str:
+        if command.path not in self.PLAIN:
+            self.PLAIN[command.path] = forked(*command.path, "-h").stdout
+        return self.PLAIN[command.path]
+
+    def test_is_plain_text_of_80_columns_in_a_pipe(
+        self, forked: Callable[..., Result], command: Command
+    ) -> None:
+        plain = self.shown(forked, command)
+        assert all(len(line) <= 80 for line in plain.splitlines())
+        in_a_log = forked(*command.path, "-h", env={"GITHUB_ACTIONS": "true", "CI": "true"})
+        assert in_a_log.stdout == plain
+        # What was asked for is colour, and nothing else is different.
+        coloured = forked(*command.path, "-h", env={"FORCE_COLOR": "1"}).stdout
+        assert "\x1b[" in coloured
+        assert "\x1b" not in plain
+        assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+        assert not re.search(r"\[/?(?:bold|dim|italic|red|green|cyan|yellow|link)\b", plain)
+
+    def test_begins_with_examples_that_are_its_own(
+        self, forked: Callable[..., Result], command: Command
+    ) -> None:
+        assert command.examples
+        own = " ".join(("seedream", *command.path))
+        assert all(own in example for example in command.examples)
+        before_options = self.shown(forked, command).split("╭")[0]
+        for example in command.examples:
+            assert f" {example.strip()} " in before_options
+
+    def test_has_its_options_in_named_groups(self, forked: Callable[..., Result], command: Command) -> None:
+        unnamed = {option.flags[-1] for option in command.options if option.group == "Options"}
+        assert unnamed <= {"--help", "--version"}
+        shown = self.shown(forked, command)
+        for option in command.options:
+            assert f"╭─ {option.group} ─" in shown
+            assert option.flags[-1] in shown
+
+    def test_shows_variables_and_defaults(self, forked: Callable[..., Result], command: Command) -> None:
+        shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
+        for option in command.options:
+            key = KEYS.get(option.flags[-1].removeprefix("--").replace("-", "_"))
+            if key is not None:
+                default = f"; default {key.default}" if key.default is not None else ""
+                # Words break where a line of the box ends, but never without a blank.
+                assert f"(env {' or '.join(key.variables)}{default})." in shown
+            for variable in option.variables:
+                assert f"[env var: {variable}" in shown
+            if option.default is not None:
+                assert re.search(rf"\[?default: {re.escape(option.default)}\]", shown), option
+
+
+def test_generate_has_every_setting_but_the_key() -> None:
+    """No option takes the key: what is above is about all the others."""
+    [generate] = [command for command in TREE if command.path == ("generate",)]
+    flags = {option.flags[-1].removeprefix("--").replace("-", "_") for option in generate.options}
+    assert set(KEYS) - flags == {"api_key"}
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_is_none(forked: Callable[..., Result], variables: dict[str, str]) -> None:
+    assert forked("generate", "-h", env=variables).stdout == forked("generate", "-h").stdout

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from support.clock import Clock
+from support.github import split
 from support.images import png
 from support.program import Program, Result
 from support.project import Project, states
@@ -358,7 +359,7 @@ class TestGitHubActions:
         return file
 
     def annotations(self, result: Result) -> list[str]:
-        return [line for line in result.stderr.splitlines() if line.startswith("::")]
+        return [line for line in result.stderr.splitlines() if line.startswith("::error ")]
 
     def test_marks_what_is_wrong_with_a_manifest(self, project: Project, summary: Path) -> None:
         key = r'"100%,\n::error::x"'
@@ -395,6 +396,8 @@ class TestGitHubActions:
             "::error file=seedream.toml,line=5,title=elk::elk is new",
             "::error file=seedream.lock,line=1,title=hen::hen is orphan",
             "::error file=seedream.toml,line=3,title=owl::owl is missing",
+            "::error title=seedream%3A drift::3 of 4 images are not in step with seedream.toml: "
+            "1 new, 1 missing, 1 ok, 1 orphan%0Aseedream sync",
         ]
         # A plan that was asked for is no error.
         assert self.annotations(project("--dry-run")) == []
@@ -405,11 +408,23 @@ class TestGitHubActions:
         start(faults=["task-failed"])
         project.write(THREE.replace('"a owl"', '"a owl"\npath = "100%,.png"'))
         (project.folder / "100%,.png").write_text("mine")
-        first, second, third = sorted(self.annotations(project()))
-        assert re.fullmatch(r"::error file=seedream\.toml,line=1,title=fox::fox: img_\w+ failed", first)
-        assert first.endswith(" failed")
+        first, second, third, whole = sorted(self.annotations(project()))
+        mark = r"::error file=seedream\.toml,line={},title={name}::{name}: img_\w+ failed%0A.*%0A{next}"
+        assert re.fullmatch(mark.format(1, name="fox", next="seedream sync --only fox"), first)
         assert second == "::error file=seedream.toml,line=3,title=owl::100%25,.png is not what the lock says"
-        assert re.fullmatch(r"::error file=seedream\.toml,line=6,title=hen::hen: img_\w+ failed", third)
+        assert re.fullmatch(mark.format(6, name="hen", next="seedream sync --only hen"), third)
+        assert whole.startswith("::error title=seedream%3A drift::100%25,.png is not what the lock says")
+
+    def test_folds_what_is_told_of_each_image_but_no_error(
+        self, project: Project, summary: Path, start: Start
+    ) -> None:
+        start(faults=["task-failed=1"])
+        project.write(THREE)
+        unfolded, folded = split(project().stderr)
+        assert folded[0].startswith("::group::asking the sandbox for 3 images")
+        assert len([line for line in folded if ": generated (" in line]) == 2
+        assert [line for line in unfolded if line.startswith("error: ")] == unfolded[:1]
+        assert unfolded[-1].startswith("2 generated, 1 failed")
 
     def test_is_needed_for_all_of_this(self, project: Project) -> None:
         project.write("[assets.fox]\n")

@@ -6,7 +6,7 @@ from scripts.tree import program
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.models import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings import KEYS
+from seedream_cli.settings import ALL_KEYS
 
 TREE = {command.path: command for command in program().walk()}
 COMMANDS = [command.name for command in TREE[()].commands]
@@ -52,7 +52,7 @@ STATIC: dict[str, list[str]] = {
     "seedream status --state pen": ["pending"],
     "seedream sandbox --fault image-": IMAGE_FAULTS,
     "seedream sandbox --dialect ": ["live", "seed"],
-    "seedream config set ": list(KEYS),
+    "seedream config set ": list(ALL_KEYS),
     "seedream config get api": ["api_key", "api_key_file"],
     "seedream config set aspect_ratio 16:": ["16:9"],
     "seedream config set --json quality ": list(QUALITIES),
@@ -73,6 +73,7 @@ ASKED: dict[str, tuple[list[str], str]] = {
     "seedream download fox img_o": (["img_old"], "tasks download fox"),
     "seedream generate --resume ": (["last", "op_00000003", "img_new"], "resumable generate --resume"),
     "seedream generate --resume=l": (["--resume=last"], "resumable generate"),
+    "seedream config set profile d": (["default"], "profiles config set profile"),
     "seedream config list --profile d": (["default"], "profiles config list --profile"),
 }
 

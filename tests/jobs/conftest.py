@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.clock import Clock
 
+from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.history import History
 from seedream_cli.jobs import Work
@@ -44,6 +45,7 @@ def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable
                 "poll_interval": 2.0,
                 "max_bytes": 10_000_000,
                 "pause": clock.pause,
+                "bodies": Bodies(tmp_path / "bodies", now=clock),
                 "scratch": tmp_path,
                 "clock": clock,
                 "now": clock,

@@ -77,8 +77,9 @@ def test_the_list_of_tasks_fits_a_narrow_terminal_and_is_whole_in_a_pipe(
     [path] = seedream("generate", prompt).paths
     with Terminal(seedream, "status", columns=40) as terminal:
         shown = terminal.result()
-    [line] = shown.lines
-    assert line.endswith("…")
+    first, second = shown.lines
+    assert first.endswith("…")
     [row] = seedream("status").stdout.splitlines()
+    assert second.split()[0] == row.split("\t")[1]
     assert row.split("\t")[3:] == [prompt, str(seedream.cwd / path)]
     assert json.loads(seedream("status", "--json").stdout)["tasks"][0]["prompt"] == prompt

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyte
 
@@ -47,7 +47,8 @@ class Shown:
 
 class Terminal:
     """Runs `seedream` with a terminal as stdin, stdout and stderr; ``stdout`` may be a file instead. With
-    ``nohup`` it goes on when the terminal hangs up. ``command`` is what runs instead of `seedream`.
+    ``nohup`` it goes on when the terminal hangs up. ``command`` is what runs instead of `seedream`; ``reads``
+    is how many bytes are taken at once.
 
     ``screens`` are all screens that were seen, the latest last; a screen is its lines without blank ends.
     """
@@ -62,9 +63,11 @@ class Terminal:
         stdout: Path | None = None,
         nohup: bool = False,
         command: Sequence[str] = COMMAND,
+        reads: int = 65536,
     ) -> None:
         self.columns = columns
         self.raw = b""
+        self._reads = reads
         self.screens: list[str] = [""]
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
@@ -111,6 +114,24 @@ class Terminal:
                 )
                 self._changed.wait(min(left, 0.2))
 
+    def raw_until(self, expected: bytes, *, timeout: float = 20) -> None:
+        """Wait until these bytes have come."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while expected not in self.raw:
+                assert time.monotonic() < deadline, f"{expected!r} did not come: {self.raw[-200:]!r}"
+                assert self._reader.is_alive(), f"it ended without {expected!r}: {self.raw[-200:]!r}"
+                self._changed.wait(0.2)
+
+    def cells(self) -> list[list[tuple[str, str, str]]]:
+        """The screen as (character, foreground, background), colours as pyte has them ("ff0000")."""
+        rows = [self._screen.buffer[number] for number in range(self._screen.lines)]
+        return [[row[number][:3] for number in range(self.columns)] for row in rows]
+
+    def modes(self) -> list[Any]:
+        """How the terminal is set, as termios has it."""
+        return termios.tcgetattr(self._master)
+
     def send(self, typed: bytes) -> None:
         os.write(self._master, typed)
 
@@ -154,7 +175,7 @@ class Terminal:
         while True:
             ready, _, _ = select.select([self._master, self._done], [], [])
             try:
-                data = os.read(self._master, 65536) if self._master in ready else b""
+                data = os.read(self._master, self._reads) if self._master in ready else b""
             except OSError:
                 # Linux says so when nobody has the other end open any more.
                 data = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -11,6 +12,7 @@ from textwrap import dedent
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.images import JPEG, png
 
 from seedream_cli.config import Settings
 from seedream_cli.errors import ExitCode, UsageProblem
@@ -684,11 +686,10 @@ def test_a_value_that_does_not_suit_the_model(refuse: Refuse, asset: str, before
 
 
 @pytest.mark.parametrize("model", [name for name, row in MODELS.items() if row.needs_images])
-def test_models_that_edit_are_refused_with_everything_else(refuse: Refuse, model: str) -> None:
+def test_models_that_edit_are_refused_without_an_image(refuse: Refuse, model: str) -> None:
     found = refuse(of(f'model = "{model}"\nquality = "9K"'))
     assert (
-        found[0]
-        == f"4: assets.hero.model: is {model}, which edits images, and source images are not yet taken"
+        found[0] == f"4: assets.hero.model: is {model}, which edits images, and the asset has none (images)"
     )
     assert found[1].startswith("5: assets.hero.quality: quality '9K' is not one of")
     [found_one] = refuse(f'[defaults]\nmodel = "{model}"\n[assets.a]\nprompt = "x"\n[assets.b]\nprompt = "y"')
@@ -772,3 +773,76 @@ def test_a_number_beyond_all_bounds_is_a_problem_like_any_other(refuse: Refuse) 
 def test_thousands_of_mistakes_are_told_without_much_ado(refuse: Refuse) -> None:
     text = "".join(f'[assets.a{n}]\npromt = "{{lok}}"\n' for n in range(2000))
     assert len(refuse(text)) == 4000
+
+
+# Source images and the prompt's parts
+
+
+class TestSourceImages:
+    def test_pick_the_edit_form_and_are_part_of_the_digest(self, write: Write) -> None:
+        text = of('images = ["a.png", "https://x.test/b.png"]')
+        [asset] = write(text, **{"a.png": png()}).assets
+        assert asset.request.model == "seedream-v4.5-edit"
+        reference, url = asset.request.image_urls
+        assert reference == f"data:image/png;bytes={len(png())};sha256={hashlib.sha256(png()).hexdigest()}"
+        assert url == "https://x.test/b.png"
+        [other] = write(text, **{"a.png": png(shade=3)}).assets
+        assert other.digest != asset.digest
+        [same] = write(of('images = ["copy.png", "https://x.test/b.png"]'), **{"copy.png": png()}).assets
+        assert same.digest == asset.digest
+
+    def test_are_at_hand_for_what_is_sent(self, write: Write) -> None:
+        [asset] = write(of('images = ["a.jpg"]'), **{"a.jpg": JPEG}).assets
+        [source] = asset.sources
+        assert source.data_uri() == f"data:image/jpeg;base64,{b64encode(JPEG).decode()}"
+
+    @pytest.mark.parametrize(
+        ("value", "reason"),
+        [
+            ('["nope.png"]', "has a wrong one: source image nope.png: there is no such file"),
+            ('["text.md"]', "has a wrong one: source image text.md: not a PNG, JPEG or WebP image"),
+            ('["../a.png"]', "has '../a.png', which leaves the project"),
+            ('["/etc/a.png"]', "has '/etc/a.png', which is absolute"),
+            ('["out.png"]', "has 'out.png', which leaves the project"),
+            ('["http://x.test/a.png"]', "has a wrong one: source image http://x.test/a.png: only https"),
+            ('["https://me:pw@x.test/a.png"]', "has a wrong one: source image https://x.test/a.png: the URL"),
+            ('"a.png"', "is text, not an array of paths and URLs"),
+            ("[1]", "is a number, not text"),
+        ],
+    )
+    def test_that_cannot_be_sent(self, refuse: Refuse, tmp_path: Path, value: str, reason: str) -> None:
+        outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
+        outside.write_bytes(png())
+        (tmp_path / "out.png").symlink_to(outside)
+        [found] = refuse(of(f"images = {value}"), **{"text.md": "a fox"})
+        assert found.startswith(f"4: assets.hero.images: {reason}")
+
+    def test_are_at_most_14(self, refuse: Refuse) -> None:
+        [found] = refuse(of(f"images = {['https://x.test/a.png'] * 15}"))
+        assert found.endswith("has 15 source images; seedream-v4.5-edit takes at most 14")
+
+
+class TestPartsOfThePrompt:
+    @pytest.mark.parametrize(
+        ("asset", "prompt"),
+        [
+            ('details = "soft light"', "fox, soft light"),
+            ('details = "{tone} light"\nstyle = "ink"', "fox, warm light, {drawn} in ink"),
+            ('style = "in {tone} colours, 35mm"', "fox, in warm colours, 35mm"),
+        ],
+    )
+    def test_are_joined(self, write: Write, asset: str, prompt: str) -> None:
+        before = '[vars]\ntone = "warm"\n[styles]\nink = "{drawn} in ink"'
+        [image] = write(of(asset, before=before)).images()
+        assert image.request.prompt == prompt
+        assert image.digest == digest_of(GenerationRequest(prompt))
+
+    def test_one_word_that_is_nearly_a_styles_name(self, refuse: Refuse) -> None:
+        [found] = refuse(of('style = "watercolor"', before='[styles]\nwatercolour = "x"'))
+        assert found.endswith("no style is called 'watercolor'; did you mean 'watercolour'?")
+
+    def test_count_together_against_the_limit(self, refuse: Refuse) -> None:
+        [found] = refuse(of(f'details = "{"x" * 3996}"'))
+        assert (
+            found == "3: assets.hero.prompt: the prompt has 4001 characters; seedream-v4.5 takes at most 4000"
+        )

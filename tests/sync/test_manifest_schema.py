@@ -59,20 +59,28 @@ def test_editors_say_something_of_every_key() -> None:
 
 
 def test_it_agrees_with_the_table_of_models() -> None:
-    takes = {name: row for name, row in MODELS.items() if not row.needs_images}
     assert listed("model") == {
         name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
-        for name, row in takes.items()
+        for name, row in MODELS.items()
     }
-    assert DEFS["model"]["not"]["enum"] == [name for name, row in MODELS.items() if row.needs_images]
     rules = {
         rule["if"]["properties"]["model"]["const"]: rule["then"]["properties"]
         for rule in DEFS["asset"]["allOf"]
     }
     assert rules == {
-        name: {"aspect_ratio": {"enum": list(ASPECT_RATIOS)}, "quality": {"enum": list(row.qualities)}}
-        for name, row in takes.items()
+        name: {
+            "aspect_ratio": {"enum": list(ASPECT_RATIOS)},
+            "quality": {"enum": list(row.qualities)},
+            **({"images": {"minItems": 1}} if row.needs_images else {}),
+        }
+        for name, row in MODELS.items()
     }
+    assert [
+        rule["if"]["properties"]["model"]["const"]
+        for rule in DEFS["asset"]["allOf"]
+        if rule["then"].get("required") == ["images"]
+    ] == [name for name, row in MODELS.items() if row.needs_images]
+    assert DEFS["asset"]["properties"]["images"]["maxItems"] == max(row.max_images for row in MODELS.values())
     assert listed("aspect_ratio") == ASPECT_RATIOS
     assert listed("quality") == QUALITIES
 
@@ -97,6 +105,9 @@ VALID = [
     "[defaults]\ndir = 'a'\nmodel = 'seedream-9'\nquality = '9K'\ntimeout = 7\npoll_interval = '2.5'\n"
     "max_bytes = 100\noutput = 'x/'\ncallback_url = 'https://x.test'",
     "[assets.a]\nprompt = 'x'",
+    "[assets.a]\nprompt = 'x'\nimages = ['https://x.test/a.png']",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5-edit'\nimages = ['https://x.test/a.png']",
+    "[styles]\nink = '{x} in ink'\n[assets.a]\nprompt = 'x'\ndetails = 'soft light'\nstyle = 'ink'",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-9'\naspect_ratio = '5:4'\nquality = '8K'",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5'\naspect_ratio = '21:9'\nquality = '4K'",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-5.0-lite'\nquality = '3K'",
@@ -125,6 +136,14 @@ INVALID = [
     "[assets.a]\nprompt = 'x'\npromt = 'x'",
     "[assets.a]\nprompt = 'x'\nmodel = ''",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5-edit'",
+    "[assets.a]\nprompt = 'x'\nmodel = 'seedream-5.0-lite-edit'\nimages = []",
+    "[assets.a]\nprompt = 'x'\nimages = 'https://x.test/a.png'",
+    "[assets.a]\nprompt = 'x'\nimages = [1]",
+    "[assets.a]\nprompt = 'x'\nimages = ['']",
+    f"[assets.a]\nprompt = 'x'\nimages = {['https://x.test/a.png'] * 15}",
+    "[assets.a]\nprompt = 'x'\ndetails = 1",
+    "[assets.a]\nprompt = 'x'\nstyle = []",
+    "[styles]\na = ' '",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-v4.5'\nquality = '3K'",
     "[assets.a]\nprompt = 'x'\nmodel = 'seedream-5.0-lite'\naspect_ratio = '5:4'",
     "[assets.a]\nprompt = 'x'\npath = ''",

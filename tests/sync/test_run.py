@@ -89,7 +89,7 @@ def hidden(shop: Workshop) -> list[Path]:
 
 
 def alive() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sync-")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("worker-")]
 
 
 # Each image by itself
@@ -353,7 +353,7 @@ class BrokenHistory(History):
     """Has a bug that shows at the second image."""
 
     def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
-        if threading.current_thread().name.startswith("sync-") and self.recent(service, limit=1):
+        if threading.current_thread().name.startswith("worker-") and self.recent(service, limit=1):
             raise RuntimeError("a bug")
         return super().with_key(service, idempotency_key)
 

@@ -12,11 +12,12 @@ from typing import Any, Self
 
 from support.clock import Clock
 
+from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.errors import SeedreamError, UsageProblem
 from seedream_cli.events import Event
 from seedream_cli.history import History
-from seedream_cli.jobs import Work
+from seedream_cli.jobs import Brake, Work
 from seedream_cli.sync import lock, manifest
 from seedream_cli.sync.items import Action, Item
 from seedream_cli.sync.keeper import Keeper
@@ -27,7 +28,6 @@ from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.project import Project
 from seedream_cli.sync.purse import Purse
 from seedream_cli.sync.run import Run, Told
-from seedream_cli.sync.workers import Brake
 
 KEY = "sk-test-0123456789"
 KEY_ID = "fingerprint"
@@ -96,6 +96,7 @@ class Workshop:
             # The shortest pause of all that may be drawn: a moment in which others get their turn.
             "spread": lambda low, high: low,
             "pause": time.sleep,
+            "bodies": Bodies(self._state / "bodies"),
         }
         if self.clock is not None:
             given |= {"pause": self.clock.pause, "clock": self.clock, "now": self.clock, "poll_interval": 2.0}

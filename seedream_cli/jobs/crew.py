@@ -1,0 +1,169 @@
+"""Threads that work off a list side by side, over one client.
+
+They get no signals. Whatever they have to say goes to the one thread that listens, which can break
+their connections.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from ..download import Part
+from ..errors import QuotaExceeded, SeedreamError, Stopped
+
+#: What is to be done.
+T = TypeVar("T")
+#: What is said about it.
+W = TypeVar("W")
+
+#: Seconds that workers get to come to an end in, once their connections are broken.
+_PATIENCE = 0.6
+#: Seconds after which the thread that waits for workers looks up: on Windows no signal wakes it.
+_LOOK_UP = 0.5
+
+
+class Brake:
+    """Ends the waits of all workers at once."""
+
+    def __init__(self) -> None:
+        self._pulled = threading.Event()
+
+    @property
+    def pulled(self) -> bool:
+        return self._pulled.is_set()
+
+    def pull(self) -> None:
+        self._pulled.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait some seconds; raises Stopped where that is over."""
+        if self._pulled.wait(seconds):
+            raise Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """A worker has ended, in most cases without a bug."""
+
+    bug: BaseException | None = None
+
+
+class Crew(Generic[T, W]):
+    """Threads that ``serve`` what is ``todo``, one after the other.
+
+    ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``break_off`` ends
+    every call that they wait for; ``parts`` are the temporary files that are open.
+    """
+
+    def __init__(
+        self,
+        todo: Iterable[T],
+        serve: Callable[[T], None],
+        *,
+        pays: Callable[[T], bool],
+        brake: Brake,
+        break_off: Callable[[], None],
+        parts: Collection[Part],
+    ) -> None:
+        #: What nobody has begun; what is paid for already comes first.
+        self._todo = deque(sorted(todo, key=pays))
+        self._serve = serve
+        self._pays = pays
+        self._brake = brake
+        self._break_off = break_off
+        self._parts = parts
+        #: What was said and not heard, and a bell that rings for each word.
+        self._words: deque[W | _Over] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._verdict: SeedreamError | None = None
+        self._threads: list[threading.Thread] = []
+        self._at_work = 0
+        self._bug: BaseException | None = None
+
+    @property
+    def not_begun(self) -> list[T]:
+        """What was left alone, because of what others met with or of a signal."""
+        return list(self._todo)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is more to hear. Raises what a worker's bug raised, once that was heard."""
+        if self._bug is not None:
+            raise self._bug
+        return self._at_work > 0
+
+    def start(self, threads: int) -> None:
+        """Start so many threads more, or as many as there is something to do for."""
+        for _ in range(min(threads, len(self._todo))):
+            thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            self._at_work += 1
+
+    def say(self, word: W | _Over) -> None:
+        self._words.append(word)
+        self._bell.put(None)
+
+    def spare_others(self, verdict: SeedreamError) -> None:
+        """Begin no other: it would meet with the same."""
+        self._verdict = self._verdict or verdict
+
+    def wait(self) -> None:
+        """Until something is said. Nothing is taken yet: a signal would take it away."""
+        with suppress(Empty):
+            self._bell.get(timeout=_LOOK_UP)
+            while True:
+                self._bell.get_nowait()
+
+    def said(self) -> list[W]:
+        """What was said since the last time; to be called where no signal interrupts."""
+        said: list[W] = []
+        for _ in range(len(self._words)):
+            word = self._words.popleft()
+            if isinstance(word, _Over):
+                self._at_work -= 1
+                self._bug = self._bug or word.bug
+            else:
+                said.append(word)
+        return said
+
+    def end(self) -> None:
+        """Stop the threads; no temporary file is left."""
+        self._brake.pull()
+        self._break_off()
+        deadline = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        for part in list(self._parts):
+            part.close()
+
+    def _work(self) -> None:
+        try:
+            while not self._brake.pulled:
+                try:
+                    one = self._todo.popleft()
+                except IndexError:
+                    break
+                if self._is_hopeless(one):
+                    self._todo.appendleft(one)
+                    break
+                self._serve(one)
+        except Stopped:
+            pass
+        except BaseException as bug:
+            self.say(_Over(bug))
+            return
+        self.say(_Over())
+
+    def _is_hopeless(self, one: T) -> bool:
+        """Whether it could not succeed, after what others met with."""
+        verdict = self._verdict
+        return verdict is not None and (not isinstance(verdict, QuotaExceeded) or self._pays(one))

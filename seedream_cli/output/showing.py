@@ -1,0 +1,65 @@
+"""What else is done with an image that is on disk: drawn on the terminal, opened on the desktop.
+
+Nothing of it is worth a failure: an image that cannot be shown is saved all the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..viewer import Desktop, NoViewer
+from .preview import NotShown, Preview
+from .streams import draws, is_terminal, silence
+from .terminals import Screen
+
+
+@dataclass
+class Showing:
+    """``preview`` and ``open`` are what was asked for. ``verbose`` tells of what is left out on purpose.
+
+    ``shield`` gives a block that no signal interrupts.
+    """
+
+    preview: bool
+    open: bool
+    environment: Mapping[str, str]
+    shield: Callable[[], AbstractContextManager[None]]
+    verbose: bool = False
+    _drawing: Preview | None = None
+    _told: set[str] = field(default_factory=set)
+
+    def show(self, file: Path) -> Iterator[str]:
+        """Show one image; yields each reason why that cannot be, once."""
+        for wanted, act in ((self.preview, self._draw), (self.open, self._open)):
+            if wanted and (reason := act(file)) is not None and reason not in self._told:
+                self._told.add(reason)
+                yield reason
+
+    def _draw(self, file: Path) -> str | None:
+        if not draws(sys.stderr, self.environment):
+            return "no preview: stderr is no terminal to draw on" if self.verbose else None
+        try:
+            sys.stderr.flush()
+            if self._drawing is None:
+                screen = Screen(sys.stderr.fileno(), shield=self.shield)
+                self._drawing = Preview(screen, self.environment, encoding=sys.stderr.encoding)
+            self._drawing.show(file)
+        except NotShown as error:
+            return f"no preview: {error}"
+        except OSError:
+            # The terminal is gone.
+            silence(sys.stderr)
+        return None
+
+    def _open(self, file: Path) -> str | None:
+        if self.environment.get("CI") or not is_terminal(sys.stderr):
+            return "--open is for a person: nothing is opened in CI or without a terminal"
+        try:
+            Desktop(environment=self.environment).show(file)
+        except NoViewer as error:
+            return f"the image is not opened: {error}"
+        return None

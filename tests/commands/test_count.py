@@ -1,0 +1,235 @@
+"""`generate -n`: several tasks side by side, each paid once, each with a way back."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from support.images import png
+from support.program import Program
+from support.raw import Exchange, RawServer, accepted, answer
+from support.terminal import Terminal
+
+from seedream_cli.errors import ExitCode
+from seedream_cli.sandbox.server import Sandbox
+
+
+def keys(service: Sandbox | RawServer) -> list[str]:
+    return [one.headers["idempotency-key"] for one in service.requests if one.method == "POST"]
+
+
+class TestTheNames:
+    def test_are_numbered_where_they_would_be_the_same(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "fox", "-n", "3", "-o", "art/fox.png")
+        assert done.exit_code == 0, done.stderr
+        assert sorted(done.paths) == ["art/fox-1.png", "art/fox-2.png", "art/fox-3.png"]
+        assert done.stderr.splitlines()[-1].startswith("saved 3 images to art/")
+        assert len(set(keys(sandbox))) == sandbox.task_count() == 3
+
+    def test_are_the_tasks_by_default(self, seedream: Program, sandbox: Sandbox) -> None:
+        paths = seedream("generate", "fox", "-n", "2").paths
+        assert len(paths) == 2
+        assert all(path.startswith("fox-img_") and path.count("-") == 1 for path in paths)
+
+    def test_have_the_number_where_the_template_says(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("generate", "fox", "--count", "2", "-o", "{n}/{{fox}}.{ext}")
+        assert sorted(done.paths) == ["1/{fox}.png", "2/{fox}.png"]
+
+    def test_are_kept_for_a_later_download(self, seedream: Program, sandbox: Sandbox) -> None:
+        ids = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--no-wait").stdout.split()
+        assert len(ids) == len({*ids}) == 2
+        done = seedream("download", "--pending")
+        assert sorted(done.paths) == [str(seedream.cwd / f"fox-{number}.png") for number in (1, 2)]
+        assert sandbox.task_count() == 2
+
+    def test_that_are_taken_refuse_the_whole_call(self, seedream: Program, sandbox: Sandbox) -> None:
+        (seedream.cwd / "fox-2.png").write_text("mine")
+        done = seedream("generate", "fox", "-n", "3", "-o", "fox.png")
+        assert done.exit_code == 2
+        assert "fox-2.png exists" in done.stderr
+        assert sandbox.requests == []
+
+    def test_that_are_there_are_skipped_where_that_is_asked_for(
+        self, seedream: Program, sandbox: Sandbox
+    ) -> None:
+        (seedream.cwd / "fox-2.png").write_bytes(png(7, 7))
+        done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--skip-existing")
+        assert sorted(done.paths) == ["fox-1.png", "fox-2.png", "fox-3.png"]
+        assert sandbox.task_count() == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-n", "0"],
+        ["-n", "51"],
+        ["-n", "x"],
+        ["-n", "2", "-o", "-"],
+        ["-n", "2", "-o", "fox-{nope}.png"],
+    ],
+)
+def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]) -> None:
+    assert seedream("generate", "fox", *arguments).exit_code == 2
+    assert sandbox.requests == []
+
+
+def test_does_not_go_with_resume(seedream: Program, sandbox: Sandbox) -> None:
+    assert seedream("generate", "--resume", "last", "-n", "2").exit_code == 2
+
+
+def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(faults=["task-failed=1"]).base_url)
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--json")
+    assert done.exit_code == 3
+    document = done.document
+    assert sorted(bool(task["files"]) for task in document["tasks"]) == [False, True, True]
+    [failed] = [task for task in document["tasks"] if task["error"]]
+    assert document["error"]["task_id"] == failed["task_id"]
+
+
+def test_the_worst_that_occurred_is_the_exit_code(
+    seedream: Program, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    seedream.use(start_sandbox(faults=["task-failed=1", "never-completes=1"]).base_url)
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "2", "--json")
+    codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
+    assert (codes, done.exit_code) == ([0, 3, 8], 3)
+
+
+class TestTheFirstGoesAhead:
+    """All ask for the same: where one gets no task, the others would get none."""
+
+    @pytest.mark.parametrize(
+        ("status", "code", "exit_code"),
+        [
+            (400, "invalid_request", ExitCode.USAGE),
+            (401, "invalid_api_key", ExitCode.AUTHENTICATION),
+            (402, "insufficient_quota", ExitCode.QUOTA),
+            (404, "model_not_found", ExitCode.NOT_FOUND),
+        ],
+    )
+    def test_and_where_it_is_refused_no_other_is_sent(
+        self,
+        seedream: Program,
+        start_raw: Callable[..., RawServer],
+        status: int,
+        code: str,
+        exit_code: ExitCode,
+    ) -> None:
+        server = start_raw(answer(status, {"error": {"code": code}}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "50", "--json")
+        assert done.exit_code == exit_code
+        assert len(server.requests) == 1
+        assert "49 of 50 were not sent" in done.stderr
+        [task] = done.document["tasks"]
+        assert (task["status"], task["error"]["exit_code"]) == ("refused", exit_code)
+        assert len(seedream("status").stdout.splitlines()) == 1
+
+    def test_and_where_it_gets_no_answer_it_is_all_that_there_is_to_resume(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "2")
+        assert done.exit_code == ExitCode.UNAVAILABLE
+        assert "1 of 2 was not sent" in done.stderr
+        assert done.stderr.count("--resume op_") == len(server.requests) == 1
+
+    def test_and_a_balance_that_ends_later_takes_nothing_from_those_that_have_a_task(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))
+        seedream.use(server.base_url)
+        done = seedream("generate", "fox", "-n", "2", "--no-wait")
+        assert (done.exit_code, done.stdout) == (ExitCode.QUOTA, "task_1\n")
+
+
+def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
+    requests = seedream("generate", "fox", "-n", "3", "--dry-run").document["requests"]
+    assert len(requests) == 3
+    assert all(one["json"]["prompt"] == "fox" for one in requests)
+
+
+def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    recorded: list[int] = []
+
+    def count(exchange: Exchange) -> None:
+        listed = seedream("status", "--json", env={"SEEDREAM_BASE_URL": server.base_url})
+        recorded.append(len(listed.document["tasks"]))
+        exchange.connection.sendall(accepted(f"task_{len(recorded)}"))
+
+    server = start_raw(count)
+    seedream.use(server.base_url)
+    assert seedream("generate", "fox", "-n", "3", "--no-wait").exit_code == 0
+    assert recorded[0] == 1
+    assert all(known >= sent for sent, known in enumerate(recorded, 1))
+
+
+class TestCtrlC:
+    def test_ends_all_at_once_and_names_them(
+        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    ) -> None:
+        sandbox = start_sandbox(faults=["never-completes"])
+        seedream.use(sandbox.base_url)
+        running = seedream.start("generate", "fox", "-n", "50", "-o", "fox.png", "--poll-interval", "30")
+        running.wait_for(lambda: running.stderr.count("accepted") == 50)
+        began = time.monotonic()
+        stopped = running.stop(signal.SIGINT)
+        assert time.monotonic() - began < 5
+        assert stopped.exit_code == 130
+        assert "stopped; 50 tasks go on at the service, nothing is lost" in stopped.stderr
+        words = shlex.split(stopped.stderr.splitlines()[-1])
+        assert words[:2] == ["seedream", "download"]
+        assert len({*words[2:]}) == sandbox.task_count() == 50
+        assert "Traceback" not in stopped.stderr
+
+    def test_leaves_nothing_of_those_that_were_not_sent(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(lambda exchange: exchange.closed.wait(30))
+        seedream.use(server.base_url)
+        running = seedream.start("generate", "fox", "-n", "50")
+        running.wait_for(lambda: bool(server.requests))
+        stopped = running.stop(signal.SIGINT)
+        assert stopped.exit_code == 130
+        assert "49 of 50 were not sent" in stopped.stderr
+        assert stopped.stderr.count("generate --resume op_") == 1
+        assert len(seedream("status").stdout.splitlines()) == 1
+
+    def test_names_those_without_an_answer_too(
+        self, seedream: Program, start_raw: Callable[..., RawServer]
+    ) -> None:
+        asked = threading.Event()
+
+        def never(exchange: Exchange) -> None:
+            asked.set()
+            exchange.closed.wait(30)
+
+        server = start_raw(accepted("task_1"), never)
+        seedream.use(server.base_url)
+        running = seedream.start("generate", "fox", "-n", "2", "--poll-interval", "30")
+        running.wait_for(lambda: "accepted" in running.stderr and asked.is_set())
+        stopped = running.stop(signal.SIGTERM)
+        assert stopped.exit_code == 143
+        first, second = stopped.stderr.splitlines()[-1].strip().split(" && ")
+        assert first == "seedream download task_1"
+        assert second.startswith("seedream generate --resume op_")
+        server.replies = [accepted("task_2")]
+        assert seedream(*shlex.split(second)[1:], "--no-wait").stdout == "task_2\n"
+        assert sorted(keys(server))[0] in keys(server)[:2]
+        assert len({*keys(server)}) == 2
+
+
+def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+    seedream.use(start_sandbox(seconds=1, faults=["task-failed=1"]).base_url)
+    with Terminal(seedream, "generate", "fox", "-n", "3", "-o", "fox.png", columns=100) as terminal:
+        terminal.screen_until(lambda screen: "0 of 3 · 3 under way" in screen)
+        done = terminal.result()
+    assert done.exit_code == 3
+    assert len([line for line in done.lines if line.startswith("fox-")]) == 2
+    assert not [line for line in done.lines if "under way" in line]

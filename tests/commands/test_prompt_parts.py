@@ -1,0 +1,70 @@
+"""`generate --details --style`: what is joined is what is sent, checked and shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.program import Program
+
+from seedream_cli.sandbox.server import Sandbox
+
+STYLES = '[styles]\nink = "brush and ink"\nnoir = "film noir"\n'
+
+
+def prompt_of(seedream: Program, *arguments: str, stdin: str = "") -> str:
+    document = seedream("generate", *arguments, "--dry-run", stdin=stdin).document
+    prompt = document["requests"][0]["json"]["prompt"]
+    assert isinstance(prompt, str)
+    return prompt
+
+
+def test_the_joined_prompt_is_sent(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "a fox", "--style", "35mm film", "--details", "soft light", "--json")
+    [create] = [json.loads(one.body) for one in sandbox.requests if one.method == "POST"]
+    assert create["prompt"] == "a fox, soft light, 35mm film"
+    assert done.document["tasks"][0]["prompt"] == create["prompt"]
+
+
+def test_parts_go_with_a_prompt_from_stdin_and_from_a_file(seedream: Program) -> None:
+    (seedream.cwd / "prompt.md").write_text("a fox.\n")
+    assert prompt_of(seedream, "-", "--details", "soft light", stdin="a fox\n") == "a fox, soft light"
+    assert prompt_of(seedream, "--prompt-file", "prompt.md", "--style", "ink 雪") == "a fox. ink 雪"
+
+
+def test_a_style_by_name_is_the_projects_before_the_users(seedream: Program) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text(STYLES)
+    assert prompt_of(seedream, "a fox", "--style", "ink") == "a fox, brush and ink"
+    (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "in {ink}"\n')
+    assert prompt_of(seedream, "a fox", "--style", "ink") == "a fox, in {ink}"
+    assert prompt_of(seedream, "a fox", "--style", "noir") == "a fox, film noir"
+
+
+def test_a_dry_run_shows_the_prompt_and_its_length(seedream: Program) -> None:
+    done = seedream("generate", "a fox", "--details", "soft light", "--dry-run")
+    assert done.stderr == "the prompt, 17 of 4000 characters: a fox, soft light\n"
+    [request] = done.document["requests"]
+    assert (request["prompt_characters"], request["prompt_limit"]) == (17, 4000)
+    unknown = seedream("generate", "fox", "-m", "seedream-9", "--dry-run")
+    assert unknown.document["requests"][0]["prompt_limit"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["a fox", "--style", "nior"], "no style is called 'nior'; did you mean 'noir'?"),
+        (["", "--style", "noir"], "the prompt is empty"),
+        (["a fox", "--details", "x" * 3994], "4001 characters; seedream-v4.5 takes at most 4000"),
+        (["--resume", "last", "--details", "x"], "--resume sends the request as it was"),
+        (["--style", "noir"], "no prompt was given"),
+    ],
+)
+def test_what_is_refused_before_anything_is_sent(
+    seedream: Program, sandbox: Sandbox, arguments: list[str], reason: str
+) -> None:
+    (seedream.cwd / "seedream.toml").write_text(STYLES)
+    done = seedream("generate", *arguments)
+    assert done.exit_code == 2
+    assert reason in done.stderr
+    assert sandbox.requests == []

@@ -1,0 +1,165 @@
+"""`generate --sidecar`: what an image is, beside it, whole or not at all, and over nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.images import png
+from support.program import Program
+from support.raw import RawServer, accepted, answer, success
+
+import seedream_cli
+from seedream_cli.sandbox.server import Sandbox
+
+SCHEMA = json.loads(files("seedream_cli").joinpath("sidecar.schema.json").read_text(encoding="utf-8"))
+
+
+def read(seedream: Program, name: str) -> dict[str, Any]:
+    document = json.loads((seedream.cwd / name).read_text(encoding="utf-8"))
+    Draft202012Validator(SCHEMA).validate(document)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_it_has_all_that_is_needed_to_make_the_image_again(seedream: Program, sandbox: Sandbox) -> None:
+    (seedream.cwd / "a.png").write_bytes(png(9, 9))
+    (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "brush and ink"\n')
+    done = seedream(
+        *("generate", "狐", "--details", "soft", "--style", "ink", "-a", "16:9", "-o", "fox.png"),
+        *("-i", "a.png", "-i", "https://x.test/b.png?signature=secret", "--sidecar", "--json"),
+        *("--callback-url", "https://x.test/hook?token=secret"),
+    )
+    [task] = done.document["tasks"]
+    document = read(seedream, "fox.png.json")
+    assert document["prompt"] == "狐, soft, brush and ink"
+    assert document["parts"] == {
+        "subject": "狐",
+        "details": "soft",
+        "style": "brush and ink",
+        "style_name": "ink",
+    }
+    assert (document["model"], document["aspect_ratio"]) == ("seedream-v4.5-edit", "16:9")
+    assert document["source_images"] == [
+        {
+            "url": None,
+            "media_type": "image/png",
+            "bytes": len(png(9, 9)),
+            "sha256": hashlib.sha256(png(9, 9)).hexdigest(),
+        },
+        {"url": "https://x.test/b.png", "media_type": None, "bytes": None, "sha256": None},
+    ]
+    same = ("task_id", "operation", "request_id", "cost", "seconds", "quality")
+    assert {name: document[name] for name in same} == {name: task[name] for name in same}
+    [file] = task["files"]
+    assert {name: document[name] for name in file if name != "path"} | {"path": file["path"]} == file
+    assert document["program"] == f"seedream {seedream_cli.__version__}"
+    text = (seedream.cwd / "fox.png.json").read_text(encoding="utf-8")
+    assert not re.search("secret|signature|token|sk-test|base64", text)
+
+
+def test_the_folder_has_the_two_and_nothing_else(seedream: Program, sandbox: Sandbox) -> None:
+    [path] = seedream("generate", "fox", "--sidecar").paths
+    assert sorted(one.name for one in seedream.cwd.iterdir()) == [path, f"{path}.json"]
+    assert read(seedream, f"{path}.json")["parts"]["subject"] == "fox"
+
+
+def test_each_image_of_several_has_its_own(seedream: Program, sandbox: Sandbox) -> None:
+    done = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--sidecar")
+    assert done.exit_code == 0
+    tasks = {read(seedream, f"fox-{number}.png.json")["task_id"] for number in (1, 2)}
+    assert len(tasks) == 2
+
+
+def test_there_is_none_where_nobody_asked(seedream: Program, sandbox: Sandbox) -> None:
+    seedream("generate", "fox", "-o", "fox.png")
+    assert not (seedream.cwd / "fox.png.json").exists()
+
+
+@pytest.mark.parametrize("command", [("download", "--pending"), ("generate", "--resume", "last")])
+def test_a_later_call_writes_it_where_the_first_asked_for_it(
+    seedream: Program, sandbox: Sandbox, command: tuple[str, ...]
+) -> None:
+    seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
+    assert seedream(*command).exit_code == 0
+    assert read(seedream, "fox.png.json")["file"] == "fox.png"
+
+
+def test_a_resume_can_ask_for_it(seedream: Program, sandbox: Sandbox) -> None:
+    seedream("generate", "fox", "-o", "fox.png", "--no-wait")
+    assert seedream("generate", "--resume", "last", "--sidecar").exit_code == 0
+    assert read(seedream, "fox.png.json")["file"] == "fox.png"
+
+
+def test_one_that_is_missing_is_written_by_a_download(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--json").document["tasks"][0]["task_id"]
+    before = len(sandbox.requests)
+    (seedream.cwd / "fox.png.json").unlink()
+    assert seedream("download", task).exit_code == 0
+    assert read(seedream, "fox.png.json")["task_id"] == task
+    assert len(sandbox.requests) == before
+
+
+def test_one_that_is_there_is_left_as_it_is(seedream: Program, sandbox: Sandbox) -> None:
+    task = seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--json").document["tasks"][0]["task_id"]
+    before = (seedream.cwd / "fox.png.json").stat()
+    assert seedream("download", task).exit_code == 0
+    assert (seedream.cwd / "fox.png.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "mine", '{"sidecar": 1, "operation": "op_other000", "sha256": ""}']
+)
+class TestAFileThatIsNotOurs:
+    def test_refuses_before_anything_is_sent(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+        (seedream.cwd / "fox.png.json").write_text(content)
+        done = seedream("generate", "fox", "-o", "fox.png", "--sidecar")
+        assert done.exit_code == 2
+        assert "fox.png.json exists: --overwrite replaces it" in done.stderr
+        assert sandbox.requests == []
+        assert (seedream.cwd / "fox.png.json").read_text() == content
+
+    def test_that_came_meanwhile_stays(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+        seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
+        (seedream.cwd / "fox.png.json").write_text(content)
+        done = seedream("download", "--pending")
+        assert done.exit_code == 0
+        assert "fox.png.json is taken: what describes fox.png is in fox.png-2.json" in done.stderr
+        assert (seedream.cwd / "fox.png.json").read_text() == content
+        assert read(seedream, "fox.png-2.json")["file"] == "fox.png"
+
+    def test_is_replaced_with_overwrite(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+        (seedream.cwd / "fox.png.json").write_text(content)
+        assert seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--overwrite").exit_code == 0
+        assert read(seedream, "fox.png.json")["file"] == "fox.png"
+
+
+def test_one_that_cannot_be_written_leaves_the_image_and_says_how_to_go_on(
+    seedream: Program, start_raw: Callable[..., RawServer]
+) -> None:
+    image = start_raw(answer(200, png()))
+    done = success({"status": "completed", "result": [f"{image.origin}/1"]})
+    seedream.use(start_raw(accepted(), done).base_url)
+    (seedream.cwd / "fox.png.json").mkdir()
+    failed = seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--overwrite")
+    assert (failed.exit_code, failed.paths) == (9, ["fox.png"])
+    (seedream.cwd / "fox.png.json").rmdir()
+    told = shlex.split(failed.stderr.splitlines()[-2])
+    assert seedream(*told[1:]).exit_code == 0
+    assert read(seedream, "fox.png.json")["task_id"] == "task_1"
+
+
+def test_does_not_go_with_stdout(seedream: Program, sandbox: Sandbox) -> None:
+    assert seedream("generate", "fox", "-o", "-", "--sidecar").exit_code == 2
+    assert sandbox.requests == []

@@ -1,0 +1,170 @@
+"""`generate -i` and an asset's images, from the file to what goes over the line."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.images import JPEG, png
+from support.program import Program, hint
+from support.raw import RawServer, accepted, answer, success
+
+from seedream_cli.sandbox.server import Sandbox
+
+
+def creates(service: Sandbox | RawServer) -> list[dict[str, Any]]:
+    return [json.loads(request.body) for request in service.requests if request.method == "POST"]
+
+
+def uri(data: bytes, media_type: str = "image/png") -> str:
+    return f"data:{media_type};base64,{b64encode(data).decode()}"
+
+
+@pytest.fixture
+def image(seedream: Program) -> Path:
+    path = seedream.cwd / "a.png"
+    path.write_bytes(png(9, 9))
+    return path
+
+
+def kept(seedream: Program) -> list[Path]:
+    return sorted((seedream.state / "bodies").glob("*"))
+
+
+class TestAreSent:
+    def test_as_data_and_as_urls_to_the_edit_form(
+        self, seedream: Program, sandbox: Sandbox, image: Path
+    ) -> None:
+        (seedream.cwd / "b.jpg").write_bytes(JPEG)
+        arguments = ("-i", "a.png", "--image", "https://x.test/c.webp?s=1", "-i", "b.jpg")
+        done = seedream("generate", "as ink", *arguments, "-o", "fox.png")
+        assert (done.exit_code, done.paths) == (0, ["fox.png"]), done.stderr
+        [body] = creates(sandbox)
+        assert body["model"] == "seedream-v4.5-edit"
+        assert body["image_urls"] == [uri(png(9, 9)), "https://x.test/c.webp?s=1", uri(JPEG, "image/jpeg")]
+        assert kept(seedream) == []
+
+    def test_to_the_edit_form_that_was_named(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
+        done = seedream("generate", "x", "-i", "a.png", "-m", "seedream-5.0-lite-edit", "--no-wait")
+        assert done.exit_code == 0
+        assert [body["model"] for body in creates(sandbox)] == ["seedream-5.0-lite-edit"]
+
+    def test_from_stdin(self, seedream: Program, sandbox: Sandbox) -> None:
+        assert seedream("generate", "as ink", "-i", "-", "--no-wait", stdin=png()).exit_code == 0
+        assert creates(sandbox)[0]["image_urls"] == [uri(png())]
+
+    def test_from_a_pipe_of_the_shell(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
+        assert seedream.shell("seedream generate ink -i <(cat a.png) --no-wait").exit_code == 0
+        assert creates(sandbox)[0]["image_urls"] == [uri(png(9, 9))]
+
+
+class TestAreShownByTheirDigest:
+    def test_by_a_dry_run(self, seedream: Program, image: Path) -> None:
+        done = seedream("generate", "x", "-i", "a.png", "--dry-run")
+        [name] = done.document["requests"][0]["json"]["image_urls"]
+        assert name.startswith(f"data:image/png;bytes={len(png(9, 9))};sha256=")
+        assert "base64" not in done.stdout + done.stderr
+        assert not seedream.state.exists()
+
+    def test_by_json_and_the_history(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
+        shown = seedream("generate", "x", "-i", "a.png", "--json").document["tasks"][0]["source_images"]
+        assert shown == seedream("status", "--json").document["tasks"][0]["source_images"]
+        assert [(one["url"], one["media_type"], one["bytes"]) for one in shown] == [
+            (None, "image/png", len(png(9, 9)))
+        ]
+        for file in seedream.state.rglob("*.sqlite3*"):
+            assert b"base64" not in file.read_bytes()
+
+
+class TestAreRefusedBeforeAnythingIsSent:
+    @pytest.fixture(autouse=True)
+    def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox, image: Path) -> object:
+        yield
+        assert sandbox.requests == []
+        assert kept(seedream) == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            pytest.param(["x", "-i", "nope.png"], id="no such file"),
+            pytest.param(["x", "-i", "ftp://x.test/a.png"], id="neither file nor URL"),
+            pytest.param(["x", "-i", "https://u:p@x.test/a.png"], id="credentials"),
+            pytest.param(["x", *["-i", "a.png"] * 15], id="too many"),
+            pytest.param(["-", "-i", "-"], id="prompt and image from one stdin"),
+            pytest.param(["x", "-i", "-", "--api-key-file", "-"], id="key and image from one stdin"),
+            pytest.param(["x", "-i", "-", "-i", "-"], id="two images from one stdin"),
+            pytest.param(["x", "-i", "-"], id="no image on stdin"),
+            pytest.param(["--resume", "last", "-i", "a.png"], id="an image for what was sent already"),
+            pytest.param(["", "-i", "a.png"], id="an empty prompt"),
+        ],
+    )
+    def test_what_cannot_be_sent(self, seedream: Program, arguments: list[str]) -> None:
+        assert seedream("generate", *arguments, stdin="text").exit_code == 2
+
+    def test_a_file_that_is_too_large(self, seedream: Program) -> None:
+        (seedream.cwd / "large.png").write_bytes(png() + bytes(10_000_000))
+        done = seedream("generate", "x", "-i", "large.png")
+        assert done.exit_code == 2
+        assert f"large.png has {10_000_000 + len(png())} bytes; one may have 10000000" in done.stderr
+
+
+class TestASubmissionWithoutAnAnswer:
+    @pytest.fixture
+    def lost(self, seedream: Program, start_raw: Callable[..., RawServer], image: Path) -> RawServer:
+        """A service that reads a create and never answers it in time, and later does."""
+        busy = answer(503, {}, headers={"Retry-After": "3600"})
+        server = start_raw(busy, accepted("task_1"), success({"status": "queued"}))
+        seedream.use(server.base_url)
+        return server
+
+    def test_is_sent_again_with_the_same_bytes_when_the_image_has_changed(
+        self, seedream: Program, lost: RawServer, image: Path
+    ) -> None:
+        first = seedream("generate", "x", "-i", "a.png", "--no-wait")
+        assert first.exit_code == 7
+        assert len(kept(seedream)) == 1
+        image.write_bytes(JPEG)
+        again = seedream(*hint(first), "--no-wait")
+        assert (again.exit_code, again.stdout) == (0, "task_1\n")
+        one, two = lost.requests[:2]
+        assert one.body == two.body
+        assert one.headers["idempotency-key"] == two.headers["idempotency-key"]
+        assert kept(seedream) == []
+
+    def test_cannot_be_sent_again_when_its_body_is_gone(self, seedream: Program, lost: RawServer) -> None:
+        first = seedream("generate", "x", "-i", "a.png", "--no-wait")
+        [body] = kept(seedream)
+        body.unlink()
+        again = seedream(*hint(first), "--no-wait")
+        assert again.exit_code == 2
+        assert "generate it anew" in again.stderr
+        assert len(lost.requests) == 1
+
+    def test_that_is_refused_leaves_nothing(
+        self, seedream: Program, start_raw: Callable[..., RawServer], image: Path
+    ) -> None:
+        seedream.use(start_raw(answer(400, {"error": {"message": "no"}})).base_url)
+        assert seedream("generate", "x", "-i", "a.png").exit_code == 2
+        assert kept(seedream) == []
+
+
+class TestOfAManifest:
+    MANIFEST = '[assets.hero]\nprompt = "as ink"\nimages = ["a.png"]\n'
+
+    def test_are_sent_and_a_changed_one_is_drift(
+        self, seedream: Program, sandbox: Sandbox, image: Path
+    ) -> None:
+        (seedream.cwd / "seedream.toml").write_text(self.MANIFEST)
+        done = seedream("sync")
+        assert (done.exit_code, done.paths) == (0, ["hero.png"]), done.stderr
+        [body] = creates(sandbox)
+        assert (body["model"], body["image_urls"]) == ("seedream-v4.5-edit", [uri(png(9, 9))])
+        assert kept(seedream) == []
+        assert seedream("sync", "--check").exit_code == 0
+        image.write_bytes(png(9, 9, shade=1))
+        assert seedream("sync", "--check").exit_code == 10
+        assert len(creates(sandbox)) == 1

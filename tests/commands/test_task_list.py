@@ -1,0 +1,138 @@
+"""The list of tasks fits its screen, and what is carried on is shown before."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.program import Program
+from support.raw import RawServer, accepted, answer, success
+from support.tasks import operation
+from support.terminal import Terminal
+
+from seedream_cli.commands._task_list import task_lines
+from seedream_cli.models import GenerationRequest, Operation, SavedFile
+from seedream_cli.output.table import columns
+from seedream_cli.output.text import ago
+from seedream_cli.sandbox.server import Sandbox
+
+NOW = 1_800_000_000.0
+UUID = "7e1d5c0a-5d0e-4a26-9c3c-0d0f6b1a2c3d"
+
+
+def made(
+    prompt: str = "a red fox", *, age: float = 60, task: str | None = "img_1", path: str = ""
+) -> Operation:
+    file = SavedFile(1, path, "0" * 64, 1, "image/png", 4, 3)
+    return operation(
+        Path("/home/ada"),
+        created=NOW - age,
+        task_id=task,
+        status="completed",
+        request=GenerationRequest(prompt=prompt),
+        files=(file,) if path else (),
+    )
+
+
+def lines(*operations: Operation, width: int | None = 80) -> list[str]:
+    return task_lines(operations, width=width, now=NOW, cwd="/home/ada/art")
+
+
+def test_all_of_it_stands_on_one_line_where_it_fits() -> None:
+    found = lines(made(path="/home/ada/art/fox.png"), made("雪中的红狐", age=7200, task="task_12"), width=80)
+    assert found == [
+        "1 min ago  completed  img_1    a red fox   fox.png",
+        "2 h ago    completed  task_12  雪中的红狐",
+    ]
+
+
+def test_a_second_line_has_the_id_whole_and_the_end_of_the_path() -> None:
+    path = "/srv/" + "deep/" * 20 + "fox.png"
+    first, second = lines(made("a red fox " * 20, task=UUID, path=path), width=80)
+    assert first.startswith("1 min ago  completed  a red fox a red fox")
+    assert first.endswith("…")
+    assert re.fullmatch(rf"  {UUID}  ….*/fox\.png", second)
+    assert max(columns(first), columns(second)) <= 80
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 132, 200])
+@pytest.mark.parametrize("prompt", ["fox", "狐" * 300, "a red fox in snow, " * 30, "a\x1b[31m\nb\u202e"])
+def test_no_line_is_wider_than_the_screen(width: int, prompt: str) -> None:
+    found = lines(made(prompt, path="/home/ada/art/" + "x" * 90 + ".png"), made(task=None), width=width)
+    assert all(columns(line) <= width for line in found)
+    assert not set("\x1b\n\u202e") & set("".join(found))
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_ids_are_never_cut(width: int) -> None:
+    assert UUID in "\n".join(lines(made("fox " * 100, task=UUID, path="/x/" + "y" * 100), width=width))
+
+
+def test_a_time_is_relative_for_a_day() -> None:
+    assert lines(made(age=86399))[0].startswith("23 h ago")
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d  completed", lines(made(age=86401))[0])
+    assert re.match(r"\d{4}-\d\d-\d\d", lines(made(age=-60))[0]), "a clock that was set back"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s ago"),
+        (0, "0 s ago"),
+        (59.9, "59 s ago"),
+        (60, "1 min ago"),
+        (7199, "1 h ago"),
+        (86400, "1 day ago"),
+        (3 * 86400 + 1, "3 days ago"),
+    ],
+)
+def test_an_age_has_one_unit(seconds: float, words: str) -> None:
+    assert ago(seconds) == words
+
+
+def test_several_files_are_counted(tmp_path: Path) -> None:
+    one = made(path="/home/ada/art/fox-1.png")
+    two = SavedFile(2, "/home/ada/art/fox-2.png", "0" * 64, 1, None, None, None)
+    [line] = lines(operation(tmp_path, created=NOW, files=(*one.files, two), task_id="t"), width=120)
+    assert line.endswith("fox-1.png and 1 more")
+
+
+def test_nothing_is_no_lines() -> None:
+    assert lines() == []
+
+
+def test_status_fits_80_columns_of_a_terminal(seedream: Program, sandbox: Sandbox) -> None:
+    [path] = seedream("generate", "a red fox in snow, soft morning light", "-o", "art/").paths
+    with Terminal(seedream, "status", columns=80) as terminal:
+        shown = terminal.result()
+    first, second = shown.lines
+    assert re.match(r"\d+ s ago  completed  a red fox in snow, soft morning light", first)
+    task = seedream("status").stdout.split("\t")[1]
+    assert second.split()[0] == task
+    assert second.endswith(os.path.basename(path)[-20:])
+
+
+class TestWhatIsCarriedOnIsShownBefore:
+    def test_by_a_download_of_all_that_is_pending(self, seedream: Program, sandbox: Sandbox) -> None:
+        one = seedream("generate", "a red\nfox " + "x" * 60, "--no-wait", "-o", "one.png").stdout.strip()
+        two = seedream("generate", "two", "--no-wait").stdout.strip()
+        done = seedream("download", "--pending")
+        first, second, third, *_ = done.stderr.splitlines()
+        assert first == "2 tasks with images to save"
+        folder = re.escape(str(seedream.cwd))
+        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to {folder}/one\.png", second)
+        assert re.fullmatch(rf"{two} · \d+ s ago · two · to {folder}/two-{two}\.{{ext}}", third)
+        assert seedream("download", "--pending", "-q").stderr == ""
+
+    def test_by_resuming_the_last(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+        busy = answer(503, {}, headers={"Retry-After": "3600"})
+        server = start_raw(busy, accepted("task_1"), success({"status": "queued"}))
+        seedream.use(server.base_url)
+        seedream("generate", "a fox")
+        done = seedream("generate", "--resume", "last", "--no-wait")
+        assert done.exit_code == 0
+        first = done.stderr.splitlines()[0]
+        assert re.fullmatch(rf"op_\w{{8}} · \d+ s ago · a fox · to {re.escape(str(seedream.cwd))}/", first)

@@ -1,0 +1,155 @@
+"""Threads that work off a list, tell one listener, and end at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from seedream_cli.download import Part
+from seedream_cli.errors import AuthenticationProblem, QuotaExceeded, SeedreamError
+from seedream_cli.jobs import Brake, Crew
+
+Works = Callable[["Crew[str, str]", str], None]
+
+
+def crew(
+    todo: Iterable[str],
+    serve: Works,
+    *,
+    pays: Callable[[str], bool] = lambda _: True,
+    break_off: Callable[[], None] = lambda: None,
+    parts: Iterable[Part] = (),
+) -> Crew[str, str]:
+    one: Crew[str, str] = Crew(
+        todo,
+        lambda what: serve(one, what),
+        pays=pays,
+        brake=Brake(),
+        break_off=break_off,
+        parts=list(parts),
+    )
+    return one
+
+
+def heard(one: Crew[str, str], *, threads: int) -> list[str]:
+    """All that they say until the last has ended."""
+    words: list[str] = []
+    one.start(threads)
+    while one.is_busy:
+        one.wait()
+        words += one.said()
+    return words
+
+
+def echo(one: Crew[str, str], what: str) -> None:
+    one.say(what)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 9])
+def test_all_is_done_and_heard(threads: int) -> None:
+    assert sorted(heard(crew("abcd", echo), threads=threads)) == [*"abcd"]
+
+
+def test_without_work_there_is_nothing_to_hear() -> None:
+    assert heard(crew("", echo), threads=4) == []
+
+
+def test_what_is_paid_for_already_comes_first() -> None:
+    assert heard(crew("AbCd", echo, pays=str.isupper), threads=1) == [*"bdAC"]
+
+
+def test_more_can_join_while_others_are_at_work() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def meet(one: Crew[str, str], what: str) -> None:
+        one.say(what)
+        both.wait()
+
+    one = crew("ab", meet)
+    one.start(1)
+    one.wait()
+    words = one.said()
+    assert words == ["a"]
+    assert sorted(words + heard(one, threads=5)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "done"),
+    [
+        pytest.param(AuthenticationProblem("no"), "", id="a refused key spares all others"),
+        pytest.param(QuotaExceeded("no"), "", id="a quota spares those that pay"),
+    ],
+)
+def test_what_would_meet_with_the_same_is_not_begun(verdict: SeedreamError, done: str) -> None:
+    one = crew("abc", lambda one, _: one.spare_others(verdict))
+    assert heard(one, threads=1) == [*done]
+    assert one.not_begun == ["b", "c"]
+
+
+def test_a_quota_is_in_the_way_of_nothing_that_is_paid_for() -> None:
+    def serve(one: Crew[str, str], what: str) -> None:
+        one.say(what)
+        one.spare_others(QuotaExceeded("no"))
+
+    one = crew("abC", serve, pays=str.isupper)
+    assert heard(one, threads=1) == ["a", "b"]
+    assert one.not_begun == ["C"]
+
+
+def test_a_bug_of_one_is_raised_once_what_was_said_is_heard() -> None:
+    def fall(one: Crew[str, str], what: str) -> None:
+        one.say(what)
+        raise ZeroDivisionError
+
+    one = crew("a", fall)
+    one.start(1)
+    words: list[str] = []
+
+    def listen() -> None:
+        while one.is_busy:
+            one.wait()
+            words.extend(one.said())
+
+    with pytest.raises(ZeroDivisionError):
+        listen()
+    assert words == ["a"]
+
+
+def test_waiting_takes_no_word_away() -> None:
+    one = crew("", echo)
+    one.say("a")
+    one.say("b")
+    one.wait()
+    assert one.said() == ["a", "b"]
+
+
+def test_the_end_ends_waits_and_calls_and_keeps_what_was_said() -> None:
+    broken, begun = threading.Event(), threading.Barrier(3, timeout=10)
+    brakes: list[Brake] = []
+
+    def serve(one: Crew[str, str], what: str) -> None:
+        begun.wait()
+        if what == "waits":
+            brakes[0].pause(60)
+        else:
+            broken.wait(60)
+            one.say("broken off")
+
+    brake = Brake()
+    brakes.append(brake)
+    one: Crew[str, str] = Crew(
+        ["waits", "calls", "never begun"],
+        lambda what: serve(one, what),
+        pays=lambda _: True,
+        brake=brake,
+        break_off=broken.set,
+        parts=[],
+    )
+    one.start(2)
+    begun.wait()
+    one.end()
+    assert one.said() == ["broken off"]
+    assert not one.is_busy
+    assert one.not_begun == ["never begun"]

@@ -1,0 +1,104 @@
+"""A create with source images is sent again as it was, and leaves nothing behind once it is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clock import Clock
+from support.images import png
+from support.tasks import operation
+
+from seedream_cli.bodies import LIFETIME, Bodies
+from seedream_cli.errors import HistoryUnusable, UsageProblem
+from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.source_images import SourceImage, read_file
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> SourceImage:
+    (tmp_path / "a.png").write_bytes(png())
+    return read_file(tmp_path / "a.png", "a.png")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, image: SourceImage) -> Operation:
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name, "https://x.test/b.png"))
+    return operation(tmp_path, request=request)
+
+
+def test_a_request_that_says_it_all_has_none(tmp_path: Path) -> None:
+    bodies = Bodies(tmp_path / "bodies")
+    assert bodies.of(operation(tmp_path)) is None
+    assert not (tmp_path / "bodies").exists()
+
+
+def test_the_same_bytes_come_again_when_the_image_is_gone(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    body = bodies.of(asked)
+    assert body is not None
+    assert json.loads(body)["image_urls"] == [image.data_uri(), "https://x.test/b.png"]
+    (tmp_path / "a.png").unlink()
+    assert Bodies(tmp_path / "bodies").of(asked) == body
+
+
+def test_they_are_private(tmp_path: Path, image: SourceImage, asked: Operation) -> None:
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    before = os.umask(0)
+    try:
+        bodies.of(asked)
+    finally:
+        os.umask(before)
+    [file] = (tmp_path / "bodies").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "bodies").stat().st_mode & 0o777 == 0o700
+
+
+def test_several_operations_that_ask_for_the_same_share_the_bytes(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    first, second = asked, replace(asked, id="op_00000002")
+    assert bodies.of(first) == bodies.of(second)
+    assert {file.stat().st_nlink for file in (tmp_path / "bodies").iterdir()} == {2}
+    bodies.drop(first)
+    assert bodies.of(replace(asked, id="op_00000003")) == bodies.of(second)
+
+
+def test_what_is_neither_kept_nor_at_hand_is_not_sent(tmp_path: Path, asked: Operation) -> None:
+    with pytest.raises(UsageProblem, match="not kept any more") as caught:
+        Bodies(tmp_path / "bodies").of(asked)
+    assert caught.value.code == "source_images_gone"
+
+
+def test_a_folder_that_takes_nothing_refuses_before_anything_is_sent(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    (tmp_path / "bodies").write_text("no folder")
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    with pytest.raises(HistoryUnusable):
+        bodies.of(asked)
+
+
+def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    clock = Clock()
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    for name, age in (("op_old.json", LIFETIME + 1), ("op_young.json", LIFETIME - 60)):
+        (folder / name).write_bytes(b"{}")
+        os.utime(folder / name, (clock.time - age, clock.time - age))
+    bodies = Bodies(folder, now=clock)
+    bodies.attach([image])
+    bodies.of(asked)
+    assert {file.name for file in folder.iterdir()} == {"op_young.json", f"{asked.id}.json"}

@@ -1,0 +1,45 @@
+"""How the parts of a prompt are joined, and which style is meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from seedream_cli.prompt_parts import PromptParts, joined, style_of
+
+
+@pytest.mark.parametrize(
+    ("parts", "prompt"),
+    [
+        (("a fox",), "a fox"),
+        (("a fox", "soft light", "35mm"), "a fox, soft light, 35mm"),
+        (("A fox.", "Soft light.", "35mm"), "A fox. Soft light. 35mm"),
+        (("a fox,", "soft light"), "a fox, soft light"),
+        (("a sign that says “open”", "noir"), "a sign that says “open”, noir"),
+        (("雪中的红狐。", "柔光"), "雪中的红狐。柔光"),
+        (("雪中的红狐", "柔光"), "雪中的红狐, 柔光"),
+        ((" a fox \n", "", "  ", " 35mm "), "a fox, 35mm"),
+        (("", "soft light"), "soft light"),
+        ((), ""),
+    ],
+)
+def test_parts_are_joined(parts: tuple[str, ...], prompt: str) -> None:
+    assert joined(parts) == prompt
+
+
+def test_the_order_is_subject_details_style() -> None:
+    assert PromptParts("fox", "light", "ink", "i").prompt == "fox, light, ink"
+    assert PromptParts("fox", None, "ink").prompt == "fox, ink"
+
+
+def test_a_name_is_its_style_and_other_words_are_themselves() -> None:
+    styles = {"noir": "film noir, hard light", "Ink": "brush and ink"}
+    assert style_of("noir", styles) == ("film noir, hard light", "noir")
+    assert style_of("film noir", styles) == ("film noir", None)
+    assert style_of("watercolour", styles) == ("watercolour", None)
+    assert style_of("x", {}) == ("x", None)
+
+
+@pytest.mark.parametrize(("word", "meant"), [("nior", "noir"), ("Noir", "noir"), ("ink", "Ink")])
+def test_one_word_that_is_nearly_a_name_is_no_style(word: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"no style is called '{word}'; did you mean '{meant}'"):
+        style_of(word, {"noir": "x", "Ink": "y"})

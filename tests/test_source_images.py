@@ -1,0 +1,164 @@
+"""What may be a source image, how it is named, and that nothing else is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.images import JPEG, png
+
+from seedream_cli import source_images
+from seedream_cli.errors import InvalidRequest
+from seedream_cli.models import MODELS, Model, for_editing
+from seedream_cli.source_images import LARGEST, LARGEST_IN_ALL, SourceImage, facts_of, is_reference, read_all
+
+WEBP = b"RIFF" + (22).to_bytes(4, "little") + b"WEBPVP8L" + (10).to_bytes(4, "little") + b"\x2f" + bytes(9)
+
+
+def no_stdin(most: int) -> bytes:
+    raise AssertionError("nobody asked for stdin")
+
+
+def read(*texts: str, local: bool = False, stdin: Callable[[int], bytes] = no_stdin) -> list[SourceImage]:
+    return read_all(texts, most=14, local=local, stdin=stdin)
+
+
+def test_the_edit_form_of_each_model() -> None:
+    assert {name: for_editing(name) for name in MODELS} == {
+        "seedream-v4.5": "seedream-v4.5-edit",
+        "seedream-v4.5-edit": "seedream-v4.5-edit",
+        "seedream-5.0-lite": "seedream-5.0-lite-edit",
+        "seedream-5.0-lite-edit": "seedream-5.0-lite-edit",
+    }
+    assert for_editing("seedream-9") == "seedream-9"
+
+
+def test_a_model_without_an_edit_form_is_refused_with_those_that_edit() -> None:
+    models = {"plain": Model("plain", "text to image", 10, ("2K",)), **MODELS}
+    with pytest.raises(InvalidRequest, match=r"plain takes no source images; seedream-v4\.5-edit, "):
+        for_editing("plain", models)
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"), [(png(), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
+)
+def test_a_file_is_sent_as_what_its_bytes_are(tmp_path: Path, data: bytes, media_type: str) -> None:
+    (tmp_path / "image.txt").write_bytes(data)
+    [image] = read(str(tmp_path / "image.txt"))
+    head, _, encoded = image.data_uri().partition(",")
+    assert (head, b64decode(encoded)) == (f"data:{media_type};base64", data)
+    assert facts_of(image.name) == {
+        "url": None,
+        "media_type": media_type,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def test_stdin_is_an_image_too() -> None:
+    [image] = read("-", stdin=lambda most: png())
+    assert image.data_uri().startswith("data:image/png;base64,")
+
+
+def test_a_url_is_sent_as_it_is() -> None:
+    [image] = read("https://x.test/a.png?sig=1#f")
+    assert image.name == "https://x.test/a.png?sig=1#f"
+    assert not is_reference(image.name)
+    assert facts_of(image.name)["url"] == image.name
+
+
+def test_plain_http_goes_to_an_api_on_this_machine_alone() -> None:
+    assert read("http://127.0.0.1:1/a.png", local=True)[0].name == "http://127.0.0.1:1/a.png"
+    with pytest.raises(InvalidRequest, match="only https"):
+        read("http://x.test/a.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nope.png", "there is no such file"),
+        ("", "name is empty"),
+        (".", "Is a directory"),
+        ("a\0.png", "no file can have this name"),
+        ("ftp://x.test/a.png", "neither a file nor an http"),
+        ("file:///etc/a.png", "neither a file nor an http"),
+        ("data:image/png;base64,AAAA", "neither a file nor an http"),
+        ("https://", "names no host"),
+        ("https://me:secret@x.test/a.png", "user name or password"),
+        ("https://x.test/a b.png", "blanks"),
+        ("https://x.test:nope/a.png", "not a URL"),
+        ("https://[::1/a.png", "not a URL"),
+        ("https://127.0.0.1/a.png", "cannot reach this machine"),
+    ],
+)
+def test_what_is_neither_file_nor_url(text: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as caught:
+        read(text)
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", png()[:-4], JPEG[:-2], b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_whole_image(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InvalidRequest, match=r"source image .*a\.png: "):
+        read(str(tmp_path / "a.png"))
+
+
+def test_a_file_beyond_the_limit_is_named_with_size_and_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png() + bytes(LARGEST))
+    with pytest.raises(InvalidRequest) as caught:
+        read(str(path))
+    assert str(path) in caught.value.message
+    assert f"has {LARGEST + len(png())} bytes; one may have {LARGEST}" in caught.value.message
+    with pytest.raises(InvalidRequest, match=f"from stdin has more than {LARGEST} bytes"):
+        read("-", stdin=lambda most: bytes(most))
+
+
+def test_a_file_of_the_limit_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png() + bytes(LARGEST - len(png())))
+    assert facts_of(read(str(path))[0].name)["bytes"] == LARGEST
+
+
+def test_all_together_have_a_limit_too(tmp_path: Path) -> None:
+    size = LARGEST_IN_ALL // 4 + 1
+    names = [str(tmp_path / f"{number}.png") for number in range(4)]
+    for name in names:
+        Path(name).write_bytes(png() + bytes(size - len(png())))
+    assert len(read(*names[:3])) == 3
+    with pytest.raises(InvalidRequest, match=f"{4 * size} bytes together with .*3.png.*{LARGEST_IN_ALL}"):
+        read(*names)
+
+
+def test_there_are_at_most_so_many() -> None:
+    with pytest.raises(InvalidRequest, match="15 source images were given; at most 14"):
+        read(*["https://x.test/a.png"] * 15)
+
+
+def test_stdin_holds_one() -> None:
+    with pytest.raises(InvalidRequest, match="twice"):
+        read("-", "-")
+
+
+def test_a_file_that_changes_before_it_is_sent_is_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    image = source_images.read_file(path, "a.png")
+    path.write_bytes(png(shade=1))
+    with pytest.raises(InvalidRequest, match="has changed"):
+        image.data_uri()
+
+
+def test_no_data_uri_and_no_url_is_taken_for_a_reference() -> None:
+    digest = "0" * 64
+    assert is_reference(f"data:image/png;bytes=7;sha256={digest}")
+    for other in (
+        "data:image/png;base64,AAAA",
+        f"data:image/png;bytes=7;sha256={digest},",
+        f"https://x.test/?data:image/png;bytes=7;sha256={digest}",
+    ):
+        assert not is_reference(other)
