@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 from ..models import Operation
 from ..output.table import columns, fitted, table
-from ..output.text import ago, clean
+from ..output.text import ago, clean, shortened
 
 #: Columns in which the beginning of a prompt says something, and an end of a path.
 _LEAST_PROMPT, _LEAST_FILE = 24, 12
+#: Characters of the reason why there is no image.
+_MOST_WORDS = 40
 _GAP = "  "
 _DAY = 86400.0
 
@@ -50,14 +52,16 @@ def row_of(operation: Operation) -> list[str]:
 
 
 def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, str, str]:
-    """Time, state, id, prompt, file, as a person reads them."""
-    when, name, state, prompt, _ = row_of(operation)
+    """Time, state, id, prompt, and file or why there is none to come back for, as a person reads them."""
+    when, name, state, prompt, words = row_of(operation)
     age = now - operation.created
     if 0 <= age < _DAY:
         when = ago(age)
     files = [_shown(file.path, cwd) for file in operation.files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     file = (files[0] + more) if files else ""
+    if operation.over:
+        file = shortened(" ".join(words.split()), _MOST_WORDS)
     return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(file)
 
 

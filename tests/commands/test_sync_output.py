@@ -369,7 +369,8 @@ class TestGitHubActions:
             "::error file=seedream.toml,line=2,title=assets.fox.prompt"
             "::has {a%25 ::error::x}, which is no variable: write {{ and }} for braces",
             '::error file=seedream.toml,line=3,title=assets.fox."100%25%2C %3A%3Aerror%3A%3Ax"'
-            "::is unknown: there are prompt, prompt_file, model, aspect_ratio, quality, path, count, take",
+            "::is unknown: there are prompt, prompt_file, details, style, images, "
+            "model, aspect_ratio, quality, path, count, take",
             "::error file=seedream.toml,line=4,title=assets.fox.take"
             "::is not a whole number from 1 to 1000000",
         ]

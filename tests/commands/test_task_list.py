@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_all_of_it_stands_on_one_line_where_it_fits() -> None:
         "1 min ago  completed  img_1    a red fox   fox.png",
         "2 h ago    completed  task_12  雪中的红狐",
     ]
+
+
+@pytest.mark.parametrize("status", ["failed", "refused", "gone"])
+def test_where_there_is_nothing_to_come_back_for_it_says_why(status: str) -> None:
+    ended = replace(made(path="/home/ada/art/fox.png"), status=status, error_message="content\n policy")
+    assert lines(ended, width=80) == [f"1 min ago  {status}  img_1  a red fox  content policy"]
+    long = replace(ended, error_message="no picture of this " * 20)
+    assert max(columns(line) for line in lines(long, width=60)) <= 60
+    assert "no picture of this" in lines(long, width=80)[-1]
 
 
 def test_a_second_line_has_the_id_whole_and_the_end_of_the_path() -> None:

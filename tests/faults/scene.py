@@ -75,8 +75,8 @@ class Scene:
         self.repair()
         self._server.close()
 
-    def generate(self, *, at: Point | None = None, act: Act | None = None) -> Result:
-        return self.run("generate", "a red fox", "-o", "out/fox.png", at=at, act=act)
+    def generate(self, *options: str, at: Point | None = None, act: Act | None = None) -> Result:
+        return self.run("generate", "a red fox", "-o", "out/fox.png", *options, at=at, act=act)
 
     def run(
         self, *arguments: str, at: Point | None = None, act: Act | None = None, clock: float = 0.0

@@ -24,6 +24,8 @@ from support import network_faults as line
 from support.forked import Point
 from support.service import IMAGE, POLL, SUBMIT, Fault, Strike
 
+#: A source image of the rows that edit one.
+SOURCE = "photo.png"
 GENERATE, DOWNLOAD, MV, NOTHING = "generate --resume", "download", "mv", "-"
 
 #: The image is there, and all is recorded.
@@ -62,10 +64,12 @@ class Row:
     #: Where the program is stopped for ``act``.
     at: Point | None = None
     act: Act | None = None
+    #: Of `generate`, besides what every row has.
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{self.stage}: {self.fault}"
+        return " ".join([f"{self.stage}: {self.fault}", *self.options])
 
 
 #: Answers. Once and for ever: at the create, at a poll, at the image.
@@ -280,6 +284,18 @@ def rows() -> Iterator[Row]:
     yield from _rows_in_turn()
     yield from _reach_rows()
     yield from _machine_rows()
+    yield from _rows_of_a_described_edit()
+
+
+def _rows_of_a_described_edit() -> Iterator[Row]:
+    """What a source image and a sidecar add: a body that is kept, and a second file."""
+    chosen = {
+        *("sent, no answer: reset for ever", "sent, no answer: SIGINT", "file unrecorded: SIGINT"),
+        *("intent recorded: SIGKILL", "answer unrecorded: SIGKILL", "mid download: disk full"),
+    }
+    for row in (*_line_rows(), *_machine_rows()):
+        if row.name in chosen:
+            yield replace(row, options=("-i", SOURCE, "--sidecar"))
 
 
 def _striking(*strikes: Strike) -> Callable[[Scene], None]:

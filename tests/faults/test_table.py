@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 from faults.scene import Scene
-from faults.table import Row, rows
+from faults.table import SOURCE, Row, rows
+from support.images import png
 from support.program import Result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
@@ -17,9 +19,11 @@ ROWS = list(rows())
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_what_a_fault_leads_to(scene: Scene, row: Row) -> None:
     row.prepare(scene)
+    source = scene.program.cwd / SOURCE
+    source.write_bytes(png(4, 3))
     if "hang" in row.fault or "locked" in row.fault:
         scene.patience = 0.25
-    result = scene.generate(at=row.at, act=row.act)
+    result = scene.generate(*row.options, at=row.at, act=row.act)
     assert scene.truth(result) == row.truth, result.stderr
     _assert_told_in_short(result)
     _assert_within_the_budgets(scene)
@@ -30,6 +34,8 @@ def test_what_a_fault_leads_to(scene: Scene, row: Row) -> None:
         assert scene.parts() == [] or "SIGKILL" in row.fault
 
     scene.repair()
+    # Whatever is sent again is the same, also where this is not.
+    source.unlink()
     scene.patience = 5.0
     _recover(scene, result)
     assert len(scene.service.tasks) == 1
@@ -40,6 +46,10 @@ def test_what_a_fault_leads_to(scene: Scene, row: Row) -> None:
     assert len(scene.images()) == 1
     assert scene.parts() == []
     assert set(scene.rows()) <= {"saved", "refused"}
+    if "--sidecar" in row.options:
+        [described] = {*scene.program.cwd.rglob("*.png.json")}
+        assert json.loads(described.read_text())["file"] == scene.images()[0].name
+        assert list(scene.program.cwd.parent.rglob("bodies/*")) == []
     assert scene.run("generate", "--resume", "last", "-q").exit_code == 2
 
 
