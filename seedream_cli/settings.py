@@ -86,6 +86,13 @@ def may_be_key(file: str) -> bool:
     return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
 
 
+def _key_file(value: str) -> str:
+    """For a setting that is to stay: no key in the place of its file."""
+    if may_be_key(value):
+        raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
+    return _text(value)
+
+
 def parse_base_url(value: str) -> str:
     """The base URL without a slash at its end: https, or plain http to this machine."""
     if not value.isprintable() or any(char in value for char in " \\"):
@@ -146,7 +153,7 @@ KEYS: Mapping[str, Key] = {
             in_project=False,
             variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
         ),
-        _key("api_key_file", "a file that holds the API key", _text, in_project=False),
+        _key("api_key_file", "a file that holds the API key", _text, in_project=False, check=_key_file),
         _key("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
         _key("model", "the model", _text, DEFAULT_MODEL),
         _key("aspect_ratio", "the aspect ratio", _text, DEFAULT_ASPECT_RATIO, check=_one_of(ASPECT_RATIOS)),
@@ -175,6 +182,12 @@ def known(name: str) -> Key:
             f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",
             code="unknown_setting",
             hint="seedream config set --help",
+        )
+    if name.startswith(("style.", "styles.")):
+        raise UsageProblem(
+            "styles are written into [styles] of the config with an editor; config list shows them",
+            code="unknown_setting",
+            hint='"$EDITOR" "$(seedream config path)"',
         )
     key = ALL_KEYS.get(name.replace("-", "_"))
     if key is None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from .. import config
 from ..errors import UsageProblem
-from ..installation import command_for
 
 if TYPE_CHECKING:
     from ..sandbox.server import Sandbox
@@ -52,6 +51,8 @@ def made(
     try:
         picture.require()
     except picture.PillowMissing:
+        from ..installation import command_for
+
         raise UsageProblem(
             "the sandbox draws with Pillow, which is not installed",
             code="sandbox_missing",

@@ -13,7 +13,7 @@ from .. import config as settings
 from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
-from ..settings import DEFAULT_PROFILE, PROFILE, Key, known
+from ..settings import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
 from ._means import read_stdin
 from ._options import Options, ServiceOptions, with_options
 from ._session import Session, session
@@ -256,6 +256,9 @@ def _parsed(setting: Key, text: str) -> str:
 def _stored(setting: Key, text: str) -> str | int | float:
     """The value as TOML writes it best: numbers as numbers."""
     parsed = setting.parse(text)
+    if setting is KEYS["api_key_file"] and parsed not in ("-", "/dev/stdin"):
+        # Found again from every folder.
+        return os.path.abspath(text)
     if isinstance(parsed, float) and parsed.is_integer():
         return int(parsed)
     return parsed if isinstance(parsed, int | float) else text

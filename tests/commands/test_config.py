@@ -206,6 +206,29 @@ def test_set_refuses_bad_values_and_changes_nothing(
     assert words in done.stderr
 
 
+def test_a_keys_file_is_found_again_from_every_folder(config: Config, seedream: Program) -> None:
+    (seedream.cwd / "key.txt").touch()
+    assert config("set", "api_key_file", "key.txt").exit_code == 0
+    assert config("get", "api_key_file").stdout == f"{seedream.cwd / 'key.txt'}\n"
+
+
+def test_a_key_in_the_place_of_its_file_is_not_stored_and_not_repeated(
+    config: Config, seedream: Program
+) -> None:
+    with unchanged(seedream):
+        done = config("set", "api_key_file", KEY)
+    assert done.exit_code == 2
+    assert "seedream config set api_key\n" in done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("get", "styles.film"), ("set", "styles.film", "grainy")])
+def test_of_a_style_it_is_told_where_it_is_written(config: Config, arguments: tuple[str, ...]) -> None:
+    done = config(*arguments)
+    assert done.exit_code == 2
+    assert "[styles] of the config" in done.stderr
+
+
 def test_set_without_a_value_is_refused(config: Config) -> None:
     done = config("set", "model")
     assert (done.exit_code, done.stderr) == (
