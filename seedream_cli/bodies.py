@@ -59,14 +59,17 @@ class Bodies:
             return None
         path = self._path(operation)
         with self._lock:
-            if self._last is not None and self._last[0] == request and path.exists():
-                return self._last[1]
             try:
-                return path.read_bytes()
+                body = path.read_bytes()
             except FileNotFoundError:
                 pass
             except OSError as error:
                 raise _unusable(path, error) from None
+            else:
+                # Under a new key it may be needed for as long again.
+                with suppress(OSError):
+                    os.utime(path)
+                return body
             if not self._images.keys() >= set(filter(is_reference, request.image_urls)):
                 raise UsageProblem(
                     f"the source images of {operation.id} are not kept any more: generate it anew",

@@ -28,7 +28,15 @@ def submit(work: Work, operation: Operation) -> Steps:
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
-    content = work.bodies.of(operation)
+    try:
+        content = work.bodies.of(operation)
+    except UsageProblem:
+        known = work.history.find(operation.service, operation.id)
+        if known is None or known.task_id is None:
+            raise
+        # Another run of this operation was answered meanwhile, and needs its body no more.
+        yield Submitted(known, replayed=True)
+        return known
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     # Whether a create with this key may have arrived although its answer was never read.
     ambiguous = work.history.has_sent(operation)

@@ -71,6 +71,20 @@ def test_a_create_that_is_accepted_is_a_task(
     assert clock.pauses == []
 
 
+def test_one_that_another_run_saw_answered_meanwhile_is_not_called_lost_with_its_body(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    image = f"data:image/png;bytes=1;sha256={'0' * 64}"
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image,))
+    asked = history.record(operation(tmp_path, request=request))
+    history.record(replace(asked, task_id="task_1", status=Status.PENDING))
+    server = start_raw(accepted("task_2"))
+    events, end = played(jobs.generate(work_on(server.base_url), asked, wait=False))
+    assert (end.error, end.operation.task_id) == (None, "task_1")
+    assert of_kind(events, Submitted)[0].replayed
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("code", [0, 200])
 def test_both_dialects_accept(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, code: int) -> None:
     reply = answer(200, {"code": code, "message": "success", "data": {"task_id": "task_1"}})
