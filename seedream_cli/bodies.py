@@ -98,11 +98,18 @@ class Bodies:
         # Whole or not at all: half a body would be another one.
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)
-        with os.fdopen(open_file(part, os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)), "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        try:
+            flags = os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            with os.fdopen(open_file(part, flags), "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            # A disk that is full needs no megabytes of what nobody will ask for.
+            with suppress(OSError):
+                part.unlink()
+            raise
         self._last = (request, body, path)
         return body
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,24 @@ def test_a_folder_that_takes_nothing_refuses_before_anything_is_sent(
     bodies.attach([image])
     with pytest.raises(HistoryUnusable):
         bodies.of(asked)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits")
+def test_a_disk_that_is_full_is_not_filled_further(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    import resource
+
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(HistoryUnusable):
+            bodies.of(asked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "bodies").iterdir()) == []
 
 
 def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
