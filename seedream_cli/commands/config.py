@@ -25,7 +25,11 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as api_key or aspect_ratio.")]
 InKeyring = Annotated[
     bool,
-    typer.Option("--keyring", help="Keep the API key in the desktop's keyring, not in the config."),
+    typer.Option(
+        "--keyring",
+        help="Keep the API key in the desktop's keyring, not in the config.",
+        rich_help_panel="Store",
+    ),
 ]
 Value = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import ClassVar
@@ -93,6 +94,18 @@ class TestEveryCommandsHelp:
             assert f"╭─ {option.group} ─" in shown
             assert option.flags[-1] in shown
 
+    def test_loses_no_word_to_markup(self, forked: Callable[..., Result], command: Command) -> None:
+        shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
+        for text in [*(one.what for one in (*command.options, *command.arguments)), *command.paragraphs]:
+            assert text in shown
+
+    def test_breaks_no_line_of_its_text_early(self, forked: Callable[..., Result], command: Command) -> None:
+        """A line of a docstring that is too long for 80 columns is wrapped, and the rest of it stands alone."""
+        lines = [line.strip() for line in self.shown(forked, command).split("╭")[0].splitlines()]
+        for above, line in itertools.pairwise(lines):
+            if above and line and above not in command.examples:
+                assert len(f" {above} {line.split()[0]}") > 78
+
     def test_shows_variables_and_defaults(self, forked: Callable[..., Result], command: Command) -> None:
         shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
         for option in command.options:
@@ -100,7 +113,8 @@ class TestEveryCommandsHelp:
             if key is not None:
                 default = f"; default {key.default}" if key.default is not None else ""
                 # Words break where a line of the box ends, but never without a blank.
-                assert f"(env {' or '.join(key.variables)}{default})." in shown
+                facts = f"(env {' or '.join(key.variables)}{default}"
+                assert f"{facts})." in shown or f"{facts}; " in shown
             for variable in option.variables:
                 assert f"[env var: {variable}" in shown
             if option.default is not None:
