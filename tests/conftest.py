@@ -28,10 +28,20 @@ for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Callable[..., Result] | None]:
+    """Runs the program without a start of Python, which costs more than most runs, if that is wanted."""
+    if "SEEDREAM_TESTS_FORK" not in os.environ:
+        yield None
+        return
+    with Zygote(hurried=False) as running:
+        yield lambda arguments, **options: Run(running, arguments, patience=None, **options).result()
+
+
 @pytest.fixture
-def seedream(tmp_path: Path) -> Program:
+def seedream(tmp_path: Path, starter: Callable[..., Result] | None) -> Program:
     """The program in a home of its own; no service is set."""
-    return Program(tmp_path / "home")
+    return Program(tmp_path / "home", starter)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import typer
 from ..errors import InvalidRequest, UsageProblem
 from ..models import MODELS, GenerationRequest, for_editing
 from ..prompt_parts import PromptParts, style_of
-from ._session import Session, read_bytes_of_stdin, read_stdin
+from ._means import read_bytes_of_stdin, read_stdin
+from ._session import Session
 
 _STDIN = ("-", "/dev/stdin")
 

@@ -1,24 +1,16 @@
-"""Wires settings, client, history and reporter for one call, and turns its errors into an exit code."""
+"""Carries one call from its events to its exit code; every error is told here, once, with what to do next."""
 
 from __future__ import annotations
 
 import errno
 import os
-import sys
-import tempfile
-import time
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from contextlib import closing, contextmanager
+from typing import Any
 
 import typer
 
-from .. import config
-from ..addresses import is_loopback
 from ..errors import (
     PRECEDENCE,
     AuthenticationProblem,
@@ -28,7 +20,6 @@ from ..errors import (
     NotSaved,
     SeedreamError,
     Stopped,
-    UsageProblem,
 )
 from ..events import Ended, Event, Exchange
 from ..models import Operation
@@ -38,20 +29,10 @@ from ..output.report import Failure
 from ..output.text import clean
 from ..settings import KEYS
 from ._ci import key_settings
+from ._means import Means
 from ._next import Next
-from ._options import Options, ServiceOptions, TaskOptions
-from ._signals import Stop, obeyed
-
-if TYPE_CHECKING:
-    from ..bodies import Bodies
-    from ..client import Client
-    from ..history import History
-    from ..jobs import Work
-    from ..naming import Output
-
-#: A 4K task may take minutes.
-_TIMEOUT_OF_QUALITY = {"4K": 300.0}
-
+from ._options import Options
+from ._signals import obeyed
 
 #: What a machine answers that is out of means; nothing is wrong with the program.
 _OUT_OF_MEANS = {
@@ -66,18 +47,11 @@ _KINDS_WITHOUT_TASKS: Mapping[str, Kind] = {
 }
 
 
-class Session:
-    """One call of the program. Client, history and sandbox are made when they are first used."""
+class Session(Means):
+    """One call of the program: its means, what becomes of its operations, and its exit code."""
 
     def __init__(self, options: Options, kind: Kind, flags: Mapping[str, str | None]) -> None:
-        self.options = options
-        self.sandboxed = isinstance(options, TaskOptions) and options.sandbox
-        self.reporter = reporter(
-            kind, json=options.json, quiet=options.quiet, verbose=options.verbose, environment=os.environ
-        )
-        self._flags = flags
-        self.stop = Stop()
-        self._resources = ExitStack()
+        super().__init__(options, kind, flags)
         #: Operations of this call, in their order, and how each fell short; those that came to their end.
         self._outcomes: dict[str, tuple[Operation, Failure | None]] = {}
         self._ended: set[str] = set()
@@ -85,96 +59,9 @@ class Session:
         self.told_by_answer = True
         #: The exit code of a command that does not end by itself.
         self.ends_with: ExitCode | None = None
-        self._overwrite = False
         self._failure: Failure | None = None
         #: How what is no operation of this call fell short.
         self._others: list[Failure] = []
-        #: Who is told of each HTTP call.
-        self.observe = self.reporter.trace
-        #: The file whose [defaults] are settings of this call; None: the one of the current folder.
-        self.project: Path | None = None
-        self._placed: set[Path] = set()
-
-    @cached_property
-    def settings(self) -> config.Settings:
-        shared = self.options.flags() if isinstance(self.options, ServiceOptions) else {}
-        flags = {**shared, **self._flags}
-        settings = config.load(profile=self.options.profile, flags=flags, project=self.project)
-        for notice in settings.notices:
-            self.reporter.notice(notice)
-        return settings
-
-    @cached_property
-    def service(self) -> str:
-        """The name of the service in use, as the history has it."""
-        if self.sandboxed:
-            if self.settings.flags.get("base_url") is not None:
-                raise UsageProblem("--sandbox and --base-url name two services: choose one")
-            return config.SANDBOX_SERVICE
-        return config.service_of(self.settings.value("base_url"))
-
-    @property
-    def service_is_local(self) -> bool:
-        """Whether the API is on this machine."""
-        return self.sandboxed or is_loopback(urlsplit(self.settings.value("base_url")).hostname or "")
-
-    @cached_property
-    def history(self) -> History:
-        from ..history import History
-
-        history = History(config.history_path(), now=time.time)
-        self._resources.callback(history.close)
-        return history
-
-    @cached_property
-    def api_key(self) -> str:
-        return config.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
-
-    @cached_property
-    def client(self) -> Client:
-        from ..client import Client
-
-        # The name is settled first: it refuses what contradicts itself.
-        where = self.service
-        base_url = self._sandbox() if self.sandboxed else self.settings.value("base_url")
-        client = Client(base_url, self.api_key, observe=lambda exchange: self.observe(exchange))
-        self._resources.callback(client.close)
-        self.reporter.service = (
-            "the sandbox" if where == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
-        )
-        return client
-
-    @cached_property
-    def bodies(self) -> Bodies:
-        from ..bodies import Bodies
-
-        return Bodies(config.state_folder() / "bodies")
-
-    def work(
-        self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
-    ) -> Work:
-        """What jobs work with, from the settings."""
-        from ..jobs import Work
-
-        self._overwrite = overwrite
-        timeout = self.settings.get("timeout")
-        patience = _TIMEOUT_OF_QUALITY.get(quality or "") if timeout.origin == "default" else None
-        return Work(
-            client=self.client,
-            history=self.history,
-            timeout=patience or timeout.value,
-            poll_interval=self.settings.value("poll_interval"),
-            max_bytes=self.settings.value("max_bytes"),
-            pause=self.stop.pause,
-            bodies=self.bodies,
-            output=output,
-            overwrite=overwrite,
-            deliver=self.reporter.answer.file,
-            scratch=self._scratch if output is not None and output.stdout else Path(os.curdir),
-            placed=self._placed,
-            key_id=config.fingerprint(self.api_key),
-            shield=self.stop.shield,
-        )
 
     def expect(self, operations: Iterable[Operation]) -> None:
         """These are about to be worked on: whatever ends the call tells how to come back to each."""
@@ -209,15 +96,10 @@ class Session:
         if failure is not None and not self._is_answer(failure):
             self.reporter.fail(failure)
 
-    @cached_property
-    def _scratch(self) -> Path:
-        """A folder of this call's own: an image on its way to stdout is nobody else's to read."""
-        return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="seedream-")))
-
     @property
     def next(self) -> Next:
         """Commands to run next, with this call's choice of service."""
-        return Next(self.options, overwrite=self._overwrite)
+        return Next(self.options, overwrite=self.overwrite)
 
     def remedy(self, error: SeedreamError) -> str | None:
         """The command that helps against the error itself."""
@@ -362,7 +244,7 @@ class Session:
             codes = [failure.error.exit_code for failure in failures]
             return min(codes, key=PRECEDENCE.index, default=self.ends_with or ExitCode.OK)
         finally:
-            self._resources.close()
+            self.close()
 
     def _submitted(self) -> list[Operation]:
         return [one for one, failure in self._outcomes.values() if one.task_id and failure is None]
@@ -371,12 +253,6 @@ class Session:
         """Stdout did not take the answer: what was to be in it can be had again."""
         left = [operation for operation, _ in self._outcomes.values() if not operation.settled]
         self.reporter.fail(Failure(full, None, self._resume(*left) if left else None))
-
-    def _sandbox(self) -> str:
-        """Start the stand-in of the API inside this process; its base URL."""
-        from ._sandbox import embedded
-
-        return self._resources.enter_context(embedded()).base_url
 
 
 @contextmanager
@@ -427,18 +303,3 @@ def refuse(error: SeedreamError, arguments: list[str]) -> ExitCode:
     quiet.fail(failure)
     quiet.finish([], failure)
     return error.exit_code
-
-
-def read_bytes_of_stdin(most: int = -1) -> bytes:
-    """Stdin's bytes, at most so many. Raises UsageProblem where there is none."""
-    if sys.stdin is None:
-        raise UsageProblem("stdin is closed")
-    return sys.stdin.buffer.read(most)
-
-
-def read_stdin() -> str:
-    """All of stdin as text. Raises UsageProblem where it is no UTF-8 or there is none."""
-    try:
-        return read_bytes_of_stdin().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageProblem("stdin is not UTF-8 text") from None

@@ -14,8 +14,9 @@ from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
 from ..settings import DEFAULT_PROFILE, PROFILE, Key, known
+from ._means import read_stdin
 from ._options import Options, ServiceOptions, with_options
-from ._session import Session, read_stdin, session
+from ._session import Session, session
 
 app = typer.Typer(
     name="config",

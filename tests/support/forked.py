@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,14 +25,17 @@ Point = tuple[str, int]
 
 
 class Zygote:
-    """The process that all runs of this test process are forked from."""
+    """The process that runs of this test process are forked from; ``hurried``: they wait for nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hurried: bool = True) -> None:
         self._folder = tempfile.mkdtemp(prefix="seedream-")
         self.path = os.path.join(self._folder, "zygote")
         script = Path(__file__).with_name("zygote.py")
         self._process = subprocess.Popen(
-            [*_without_privileges(), sys.executable, str(script), self.path],
+            [
+                *(_without_privileges() if hurried else ()),
+                *(sys.executable, str(script), self.path, "hurried" if hurried else "plain"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -64,7 +67,8 @@ class Run:
     """One run of the program. ``act`` is called with it when it is stopped at ``at``.
 
     ``clock``: seconds by which its time of day differs. ``patience``: real seconds that it waits to connect,
-    for a byte, and for another program's lock.
+    for a byte, and for another program's lock; None: as many as the program wants. ``timeout``: real seconds
+    until it is killed.
     """
 
     def __init__(
@@ -75,7 +79,9 @@ class Run:
         env: Mapping[str, str],
         cwd: Path,
         clock: float = 0.0,
-        patience: float = 5.0,
+        patience: float | None = 5.0,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
         at: Point | None = None,
         act: Callable[[Run], None] = lambda run: None,
     ) -> None:
@@ -83,16 +89,18 @@ class Run:
         self.set_clock_by = 0.0
         self._act = act
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.settimeout(60)
+        self._connection.settimeout(timeout)
         self._connection.connect(zygote.path)
+        source, feed = os.pipe()
+        threading.Thread(target=_feed, args=(feed, stdin), daemon=True).start()
         outer, inner = zip(os.pipe(), os.pipe(), strict=True)
         self._read: dict[int, bytes] = {}
         self._readers = [threading.Thread(target=self._follow, args=(end,), daemon=True) for end in outer]
         self._streams = outer
         for reader in self._readers:
             reader.start()
-        socket.send_fds(self._connection, [b"\0"], inner)
-        for end in inner:
+        socket.send_fds(self._connection, [b"\0"], (source, *inner))
+        for end in (source, *inner):
             os.close(end)
         request = {
             "arguments": arguments,
@@ -116,7 +124,7 @@ class Run:
     def result(self) -> Result:
         """Wait for its end, and let it go on from where it was stopped."""
         code = None
-        for line in self._lines:
+        for line in self._told():
             told = json.loads(line)
             if "at" in told:
                 self._act(self)
@@ -132,4 +140,23 @@ class Run:
             reader.join(timeout=30)
         stdout, stderr = (self._read[end] for end in self._streams)
         assert isinstance(code, int), stderr.decode()
-        return Result(code, stdout.decode(), stderr.decode(), stdout)
+        return Result(
+            code,
+            stdout.decode("utf-8", "surrogateescape"),
+            stderr.decode("utf-8", "surrogateescape"),
+            stdout,
+        )
+
+    def _told(self) -> Iterator[bytes]:
+        """What the run's supervisor tells of it; a run that takes too long is killed."""
+        try:
+            yield from self._lines
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            raise
+
+
+def _feed(end: int, data: bytes) -> None:
+    # Most runs do not read it.
+    with contextlib.suppress(BrokenPipeError), open(end, "wb") as stream:
+        stream.write(data)

@@ -39,7 +39,9 @@ class Result:
 class Program:
     """Runs `seedream` in a home of its own, where nothing of this machine's user is seen."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, fork: Callable[..., Result] | None = None) -> None:
+        #: Runs it where no start of Python is needed, with the arguments of a call, `stdin` as bytes.
+        self._fork = fork
         self.cwd = home / "work"
         self.config = home / "config" / "apipod-seedream" / "config.toml"
         self.state = home / "state" / "apipod-seedream"
@@ -65,12 +67,17 @@ class Program:
         timeout: float = 60,
     ) -> Result:
         """Run to the end; ``env`` adds to the environment."""
+        environment = {**self.environment, **(env or {})}
+        cwd = cwd or self.cwd
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        if self._fork is not None and not any(map(_is_for_python, environment)):
+            return self._fork(arguments, env=environment, cwd=cwd, stdin=data, timeout=timeout)
         done = subprocess.run(
             [*COMMAND, *arguments],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            input=data,
             capture_output=True,
-            env={**self.environment, **(env or {})},
-            cwd=cwd or self.cwd,
+            env=environment,
+            cwd=cwd,
             timeout=timeout,
             check=False,
         )
@@ -111,6 +118,11 @@ class Program:
     def use(self, base_url: str, key: str = "sk-test-0123456789") -> None:
         """Make this the service of all further runs."""
         self.environment |= {"SEEDREAM_BASE_URL": base_url, "SEEDREAM_API_KEY": key}
+
+
+def _is_for_python(variable: str) -> bool:
+    """Whether Python reads it when it starts."""
+    return variable.startswith(("PYTHON", "LC_", "LANG")) and variable != "PYTHONDONTWRITEBYTECODE"
 
 
 class Running:

@@ -1,9 +1,9 @@
 """The program as processes that are forked from one that has loaded it: hundreds of runs in a minute.
 
 Each run is a process of its own, with its own streams, environment, folder, signals and limits. What
-differs from a start by hand: modules are loaded already, `time` is a clock that jumps over every pause
-instead of waiting, sockets give up after a moment, and no name but this machine's can be looked up.
-A run can be stopped where it enters a function, until it is told to go on.
+differs from a start by hand: modules are loaded already. In a hurry, `time` is also a clock that jumps over
+every pause instead of waiting, sockets give up after a moment, and no name but this machine's can be looked
+up. A run can be stopped where it enters a function, until it is told to go on.
 
 This file is what runs; `forked.py` is how tests talk to it, over a socket of the file system.
 """
@@ -69,11 +69,13 @@ def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def main(path: str) -> None:
+def main(path: str, pace: str) -> None:
     """Fork a run for every connection, until stdin is closed."""
-    _hurry()
+    if pace == "hurried":
+        _hurry()
     _load()
-    sys.addaudithook(_only_this_machine)
+    if pace == "hurried":
+        sys.addaudithook(_only_this_machine)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -93,7 +95,7 @@ def main(path: str) -> None:
 def _supervise(connection: socket.socket) -> None:
     """Start one run and tell how it ended; a process of its own, which ends here."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, streams, _, _ = socket.recv_fds(connection, 1, 2)
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     request = json.loads(connection.makefile("rb").readline())
     child = os.fork()
     if child == 0:
@@ -116,8 +118,7 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
     os.environ.update(request["env"])
     time.tzset()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for stream, number in zip(streams, (1, 2), strict=True):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     sys.stdin, sys.stdout, sys.stderr = (
@@ -127,7 +128,8 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
     _tell(connection, {"pid": os.getpid()})
     global _set_by
     _set_by = request["clock"]
-    _give_patience(request["patience"])
+    if request["patience"] is not None:
+        _give_patience(request["patience"])
     if request["at"] is not None:
         _stop_at(connection, *request["at"])
     from seedream_cli.__main__ import main as program
@@ -191,4 +193,4 @@ def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
