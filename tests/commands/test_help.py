@@ -100,7 +100,7 @@ class TestEveryCommandsHelp:
             assert text in shown
 
     def test_breaks_no_line_of_its_text_early(self, forked: Callable[..., Result], command: Command) -> None:
-        """A line of a docstring that is too long for 80 columns is wrapped, and the rest of it stands alone."""
+        """What is left of a docstring's line that is too long for 80 columns stands on a line of its own."""
         lines = [line.strip() for line in self.shown(forked, command).split("╭")[0].splitlines()]
         for above, line in itertools.pairwise(lines):
             if above and line and above not in command.examples:
