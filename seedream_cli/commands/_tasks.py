@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from ..errors import SeedreamError, StillPending, UsageProblem
 from ..events import Ended, Event
 from ..models import Operation, Status
-from ..output.text import ago, shortened
+from ..output.text import ago, short_path, shortened
 from ._session import Session
 
 #: Characters of a prompt that tell which one it is.
@@ -48,7 +48,7 @@ def announce(run: Session, operations: Iterable[Operation]) -> None:
             operation.task_id or operation.id,
             ago(time.time() - operation.created),
             shortened(" ".join(prompt.split()), _BEGINNING),
-            f"to {_place(operation)}",
+            f"to {short_path(_place(operation), os.getcwd()) or './'}",
         ]
         run.reporter.say(" · ".join(filter(None, facts)))
 

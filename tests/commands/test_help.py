@@ -96,7 +96,8 @@ class TestEveryCommandsHelp:
 
     def test_loses_no_word_to_markup(self, forked: Callable[..., Result], command: Command) -> None:
         shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
-        for text in [*(one.what for one in (*command.options, *command.arguments)), *command.paragraphs]:
+        options, arguments = ([one.what for one in some] for some in (command.options, command.arguments))
+        for text in [*options, *arguments, *command.paragraphs]:
             assert text in shown
 
     def test_breaks_no_line_of_its_text_early(self, forked: Callable[..., Result], command: Command) -> None:
