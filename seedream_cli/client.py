@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-import httpx
-
 from . import __version__, transport
 from .addresses import check_image_url, is_loopback, refuse_private, without_query
 from .bodies import encoded
@@ -30,6 +28,7 @@ from .errors import (
     UsageProblem,
 )
 from .events import Exchange
+from .http_library import httpx
 from .models import Accepted, Task
 from .network import Connections, Deadline
 from .received import Received, masked, read_request_id, read_retry_after

@@ -10,12 +10,8 @@ import os
 import re
 import ssl
 
-import httpx
-
-# Read by httpx itself, so that both know the same rules; pyproject.toml caps it for this.
-from httpx._utils import get_environment_proxies
-
 from .errors import UsageProblem
+from .http_library import get_environment_proxies, httpx
 from .socks import LONGEST
 
 SOCKS = ("socks5", "socks5h")

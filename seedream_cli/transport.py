@@ -9,9 +9,9 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
-import httpx
 
 from . import socks
+from .http_library import httpx
 from .network import Backend, Deadline, Guard, ProxyBackend, SocksBackend
 from .proxies import SOCKS, certificates, proxies
 

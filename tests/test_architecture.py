@@ -33,7 +33,7 @@ FLOORS = (
     ("source_images",),
     ("transport", "wire", "settings", "history_rows"),
     ("proxies", "network", "received", "retry", "naming", "addresses", "image_file"),
-    ("socks", "claims", "safe_names", "private", "folders", "services"),
+    ("socks", "http_library", "claims", "safe_names", "private", "folders", "services"),
     ("events",),
     ("models",),
     ("prompt_parts",),
@@ -44,7 +44,7 @@ FLOORS = (
 OUTSIDE = {
     "typer": {"cli", "commands"},
     "rich": {"output"},
-    "httpx": {"client", "transport", "proxies"},
+    "httpx": {"http_library"},
     "httpcore": {"transport", "network", "socks"},
     "platformdirs": {"folders"},
     "keyring": {"desktop_keyring"},

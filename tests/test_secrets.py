@@ -266,7 +266,7 @@ def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
     with secret_service() as desktop:
         seedream.environment |= desktop.environment
         done = seedream("config", "set", "api_key", "-", "--keyring", "-v", stdin=f"{KEY}\n")
-        assert desktop.kept == {("seedream", "default"): KEY}
+        assert desktop.kept == {("apipod-seedream", "default"): KEY}
         said += done.stdout + done.stderr
         for command in (["config", "list", "-v"], ["config", "check", "-v"], ["generate", "fox", "-v"]):
             done = forked(*command)

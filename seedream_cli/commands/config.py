@@ -29,7 +29,7 @@ InKeyring = Annotated[
     typer.Option(
         "--keyring",
         help="Keep the API key in the desktop's keyring, not in the config.",
-        rich_help_panel="Store",
+        rich_help_panel="Settings",
     ),
 ]
 Value = Annotated[
