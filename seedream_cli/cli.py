@@ -18,10 +18,15 @@ from .commands.sandbox import EPILOG, sandbox
 from .commands.status import status
 from .commands.sync import sync
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
-from .output.streams import prepare, wants_colour
+from .output.streams import columns_of_terminal, prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+#: Where the terminal has fewer columns, help's boxes cut off names of options and variables.
+_COLUMNS_OF_BOXES = 72
+#: With fewer, help has no room for itself beside the names.
+_FEWEST_COLUMNS = 30
 
 _EXIT_CODES = "Exit codes: " + ", ".join(f"{int(code)} {code.label}" for code in ExitCode) + "."
 
@@ -81,6 +86,9 @@ def run(arguments: list[str]) -> int:
         size = os.environ.get(variable, "")
         if size and not (size.isascii() and size.isdecimal() and len(size) < 6):
             del os.environ[variable]
+    columns = max(columns_of_terminal(), _FEWEST_COLUMNS)
+    if columns < _COLUMNS_OF_BOXES:
+        app.rich_markup_mode = None
     try:
         # On Windows Typer would expand $VAR in arguments, which can carry the key into a prompt.
         code = app(
@@ -88,6 +96,7 @@ def run(arguments: list[str]) -> int:
             prog_name="seedream",
             standalone_mode=False,
             windows_expand_args=False,
+            terminal_width=columns,
             obj=arguments,
         )
     except _UsageError as error:

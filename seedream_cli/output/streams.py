@@ -184,6 +184,13 @@ def _columns(stream: TextIO | None) -> int | None:
         return None
 
 
+def columns_of_terminal() -> int:
+    """The columns that help has, found as rich does: COLUMNS, or any stream's terminal, or 80."""
+    if columns := int(os.environ.get("COLUMNS") or 0):
+        return columns
+    return next(filter(None, map(_columns, (sys.stdin, sys.stdout, sys.stderr))), 80)
+
+
 def terminal_width() -> int | None:
     """stdout's columns; None where it is no terminal."""
     from shutil import get_terminal_size

@@ -76,6 +76,22 @@ class TestEveryCommandsHelp:
         assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
         assert not re.search(r"\[/?(?:bold|dim|italic|red|green|cyan|yellow|link)\b", plain)
 
+    def test_says_all_that_there_is_to_say(self, forked: Callable[..., Result], command: Command) -> None:
+        """No part of it is taken for markup."""
+        words = re.sub(r"[\s│]+", " ", self.shown(forked, command))
+        for said in (*command.options, *command.arguments):
+            assert said.what in words
+
+    @pytest.mark.parametrize("columns", ["40", "71"])
+    def test_cuts_no_name_off_on_a_narrow_terminal(
+        self, forked: Callable[..., Result], command: Command, columns: str
+    ) -> None:
+        shown = forked(*command.path, "-h", env={"COLUMNS": columns}).stdout
+        assert all(flag in shown for option in command.options for flag in option.flags)
+        letters = re.sub(r"[\s│]+", "", shown)
+        for said in (*command.options, *command.arguments):
+            assert "".join(said.what.split()) in letters
+
     def test_begins_with_examples_that_are_its_own(
         self, forked: Callable[..., Result], command: Command
     ) -> None:
@@ -93,12 +109,6 @@ class TestEveryCommandsHelp:
         for option in command.options:
             assert f"╭─ {option.group} ─" in shown
             assert option.flags[-1] in shown
-
-    def test_loses_no_word_to_markup(self, forked: Callable[..., Result], command: Command) -> None:
-        shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
-        options, arguments = ([one.what for one in some] for some in (command.options, command.arguments))
-        for text in [*options, *arguments, *command.paragraphs]:
-            assert text in shown
 
     def test_breaks_no_line_of_its_text_early(self, forked: Callable[..., Result], command: Command) -> None:
         """What is left of a docstring's line that is too long for 80 columns stands on a line of its own."""
