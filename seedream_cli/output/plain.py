@@ -227,9 +227,10 @@ class PlainReporter:
         parts = [f"saved {len(shown)} image{'s' if len(shown) > 1 else ''}{where}"]
         if not shown:
             parts = ["wrote 1 image to stdout"]
-        elif fallen := sum(failure is not None for _, failure in outcomes):
-            # What fell short was told when it did, which may be a screenful ago.
-            parts = [f"saved the images of {len(outcomes) - fallen} of {len(outcomes)} tasks{where}"]
+        short = sum(failure is not None for _, failure in outcomes)
+        if short and len(outcomes) > 1:
+            # It was told when it happened, which may be a screenful ago.
+            parts.append(f"{short} of {len(outcomes)} tasks fell short")
         seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))

@@ -132,9 +132,8 @@ class TestWhatIsCarriedOnIsShownBefore:
         done = seedream("download", "--pending")
         first, second, third, *_ = done.stderr.splitlines()
         assert first == "2 tasks with images to save"
-        folder = re.escape(str(seedream.cwd))
-        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to {folder}/one\.png", second)
-        assert re.fullmatch(rf"{two} · \d+ s ago · two · to {folder}/two-{two}\.{{ext}}", third)
+        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to one\.png", second)
+        assert re.fullmatch(rf"{two} · \d+ s ago · two · to two-{two}\.{{ext}}", third)
         assert seedream("download", "--pending", "-q").stderr == ""
 
     def test_by_resuming_the_last(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
@@ -145,4 +144,4 @@ class TestWhatIsCarriedOnIsShownBefore:
         done = seedream("generate", "--resume", "last", "--no-wait")
         assert done.exit_code == 0
         first = done.stderr.splitlines()[0]
-        assert re.fullmatch(rf"op_\w{{8}} · \d+ s ago · a fox · to {re.escape(str(seedream.cwd))}/", first)
+        assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
