@@ -17,6 +17,12 @@ TREE = list(program().walk())
 COMMANDS = [command.path for command in TREE]
 
 
+def texts(command: Command) -> list[str]:
+    """What help says of each option and argument, and besides."""
+    options, arguments = ([one.what for one in some] for some in (command.options, command.arguments))
+    return [*options, *arguments, *command.paragraphs]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_it_prints_what_the_command_itself_does(
     forked: Callable[..., Result], command: tuple[str, ...]
@@ -79,8 +85,8 @@ class TestEveryCommandsHelp:
     def test_says_all_that_there_is_to_say(self, forked: Callable[..., Result], command: Command) -> None:
         """No part of it is taken for markup."""
         words = re.sub(r"[\s│]+", " ", self.shown(forked, command))
-        for said in (*command.options, *command.arguments):
-            assert said.what in words
+        for said in texts(command):
+            assert said in words
 
     @pytest.mark.parametrize("columns", ["40", "71"])
     def test_cuts_no_name_off_on_a_narrow_terminal(
@@ -89,8 +95,8 @@ class TestEveryCommandsHelp:
         shown = forked(*command.path, "-h", env={"COLUMNS": columns}).stdout
         assert all(flag in shown for option in command.options for flag in option.flags)
         letters = re.sub(r"[\s│]+", "", shown)
-        for said in (*command.options, *command.arguments):
-            assert "".join(said.what.split()) in letters
+        for said in texts(command):
+            assert "".join(said.split()) in letters
 
     def test_begins_with_examples_that_are_its_own(
         self, forked: Callable[..., Result], command: Command
