@@ -59,14 +59,17 @@ class Bodies:
             return None
         path = self._path(operation)
         with self._lock:
-            if self._last is not None and self._last[0] == request and path.exists():
-                return self._last[1]
             try:
-                return path.read_bytes()
+                body = path.read_bytes()
             except FileNotFoundError:
                 pass
             except OSError as error:
                 raise _unusable(path, error) from None
+            else:
+                # Under a new key it may be needed for as long again.
+                with suppress(OSError):
+                    os.utime(path)
+                return body
             if not self._images.keys() >= set(filter(is_reference, request.image_urls)):
                 raise UsageProblem(
                     f"the source images of {operation.id} are not kept any more: generate it anew",
@@ -95,11 +98,18 @@ class Bodies:
         # Whole or not at all: half a body would be another one.
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)
-        with os.fdopen(open_file(part, os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)), "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        try:
+            flags = os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            with os.fdopen(open_file(part, flags), "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            # A disk that is full needs no megabytes of what nobody will ask for.
+            with suppress(OSError):
+                part.unlink()
+            raise
         self._last = (request, body, path)
         return body
 

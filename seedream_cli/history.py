@@ -107,6 +107,13 @@ class History:
         found = self._select("service = ? AND task_id IS NOT NULL AND settled = 0", service)
         return found[::-1]
 
+    def unanswered(self, service: str, *, since: float) -> list[Operation]:
+        """Operations without an answer from ``since`` (Unix seconds) on, the oldest first."""
+        found = self._select(
+            "service = ? AND task_id IS NULL AND settled = 0 AND created >= ?", service, since
+        )
+        return found[::-1]
+
     def last_unsettled(self, service: str, *, since: float = 0.0) -> Operation | None:
         """The newest operation that is not done: with images still to save, or without an answer.
 

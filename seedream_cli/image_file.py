@@ -36,6 +36,16 @@ class DamagedImage(ValueError):
     """The bytes are no image, or not all of one. The text is a short reason in printable ASCII."""
 
 
+class NoImage(DamagedImage):
+    """A file of another kind. Its beginning tells what a server sent; ``WHAT`` has nothing of the file."""
+
+    WHAT = "not a PNG, JPEG or WebP image"
+
+    def __init__(self, head: bytes) -> None:
+        # The repr of bytes is printable ASCII whatever it was.
+        super().__init__(f"{self.WHAT} (begins with {repr(head[:12])[1:]})")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
     """What a complete image file is.
@@ -74,8 +84,7 @@ def inspect(file: BinaryIO) -> ImageInfo:
     if kind is None:
         if not head:
             raise DamagedImage("the file is empty")
-        # The repr of bytes is printable ASCII whatever a server sent.
-        raise DamagedImage(f"not a PNG, JPEG or WebP image (begins with {repr(head[:12])[1:]})")
+        raise NoImage(head)
     width, height = {"png": _png, "jpeg": _jpeg, "webp": _webp}[kind](file, size)
     return ImageInfo(kind, _MEDIA_TYPES[kind], _ENDINGS[kind][0][1:], width, height)
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from .addresses import is_loopback, without_query
 from .errors import InvalidRequest
-from .image_file import DamagedImage, inspect
+from .image_file import DamagedImage, NoImage, inspect
 
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
@@ -153,6 +153,9 @@ def _reference(data: bytes, shown: str) -> str:
         raise _too_large(shown, f"more than {LARGEST}")
     try:
         media_type = inspect(BytesIO(data)).media_type
+    except NoImage as error:
+        # Taken for an image, a file may hold a key.
+        raise InvalidRequest(f"source image {shown}: {error.WHAT}") from None
     except DamagedImage as error:
         raise InvalidRequest(f"source image {shown}: {error}") from None
     return f"data:{media_type};bytes={len(data)};sha256={hashlib.sha256(data).hexdigest()}"

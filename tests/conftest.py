@@ -29,9 +29,9 @@ for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
 
 
 @pytest.fixture(scope="session")
-def starter() -> Iterator[Callable[..., Result] | None]:
-    """Runs the program without a start of Python, which costs more than most runs, if that is wanted."""
-    if "SEEDREAM_TESTS_FORK" not in os.environ:
+def unhurried() -> Iterator[Callable[..., Result] | None]:
+    """Runs the program without a start of Python, which costs ten times as much as most runs."""
+    if not hasattr(os, "fork"):
         yield None
         return
     with Zygote(hurried=False) as running:
@@ -39,9 +39,13 @@ def starter() -> Iterator[Callable[..., Result] | None]:
 
 
 @pytest.fixture
-def seedream(tmp_path: Path, starter: Callable[..., Result] | None) -> Program:
-    """The program in a home of its own; no service is set."""
-    return Program(tmp_path / "home", starter)
+def seedream(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
+    """The program in a home of its own; no service is set.
+
+    A test that is marked `started` has Python start for every call.
+    """
+    is_started = request.node.get_closest_marker("started") is not None
+    return Program(tmp_path / "home", None if is_started else request.getfixturevalue("unhurried"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,30 @@ def test_they_are_private(tmp_path: Path, image: SourceImage, asked: Operation) 
     assert (tmp_path / "bodies").stat().st_mode & 0o777 == 0o700
 
 
+def test_one_that_is_sent_again_is_kept_for_as_long_again(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    body = bodies.of(asked)
+    [file] = (tmp_path / "bodies").iterdir()
+    os.utime(file, (1, 1))
+    assert Bodies(tmp_path / "bodies").of(asked) == body
+    assert file.stat().st_mtime > 1
+
+
+def test_what_is_kept_is_sent_whatever_is_at_hand(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    """An earlier version of the program may have written it in other words."""
+    (tmp_path / "bodies").mkdir()
+    (tmp_path / "bodies" / f"{asked.id}.json").write_bytes(b'{"old": true}')
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    bodies.of(replace(asked, id="op_00000002"))
+    assert bodies.of(asked) == b'{"old": true}'
+
+
 def test_several_operations_that_ask_for_the_same_share_the_bytes(
     tmp_path: Path, image: SourceImage, asked: Operation
 ) -> None:
@@ -87,6 +112,24 @@ def test_a_folder_that_takes_nothing_refuses_before_anything_is_sent(
     bodies.attach([image])
     with pytest.raises(HistoryUnusable):
         bodies.of(asked)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits")
+def test_a_disk_that_is_full_is_not_filled_further(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    import resource
+
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(HistoryUnusable):
+            bodies.of(asked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "bodies").iterdir()) == []
 
 
 def test_what_killed_runs_left_goes_once_no_key_holds_for_it(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.program import Program
 
+pytestmark = pytest.mark.started
+
 HELP = [["--help"], ["generate", "-h"], ["--version"], []]
 
 

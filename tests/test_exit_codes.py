@@ -14,6 +14,8 @@ from support.raw import RawServer, accepted, answer, success
 from seedream_cli.errors import PRECEDENCE, ExitCode
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.started
+
 
 def test_0_everything_asked_for_is_done(seedream: Program, sandbox: Sandbox) -> None:
     assert seedream("generate", "fox").exit_code == ExitCode.OK

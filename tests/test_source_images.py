@@ -42,6 +42,12 @@ def test_a_model_without_an_edit_form_is_refused_with_those_that_edit() -> None:
         for_editing("plain", models)
 
 
+def test_nothing_of_what_is_no_image_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_text("sk-0123456789")
+    with pytest.raises(InvalidRequest, match=r"key\.txt: not a PNG, JPEG or WebP image$"):
+        read(str(tmp_path / "key.txt"))
+
+
 @pytest.mark.parametrize(
     ("data", "media_type"), [(png(), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
 )

@@ -52,7 +52,7 @@ def carry_on(
         what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
         raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
     if name == "last":
-        announce(run, [operation])
+        announce(run, [operation], output)
     if operation.task_id is None:
         operation = _sendable(run, operation, new_key=new_key)
     elif new_key:

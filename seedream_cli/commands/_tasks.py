@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import SeedreamError, StillPending, UsageProblem
 from ..events import Ended, Event
 from ..models import Operation, Status
 from ..output.text import ago, short_path, shortened
 from ._session import Session
+
+if TYPE_CHECKING:
+    from ..naming import Output
 
 #: Characters of a prompt that tell which one it is.
 _BEGINNING = 40
@@ -40,30 +44,35 @@ def _foreign(run: Session, task_id: str) -> Operation:
     )
 
 
-def announce(run: Session, operations: Iterable[Operation]) -> None:
-    """What is about to be carried on, a line each: its id, age, the prompt's beginning, and where to."""
+def announce(run: Session, operations: Iterable[Operation], moved: Output | None = None) -> None:
+    """What is about to be carried on, a line each: its id, age, the prompt's beginning, and where to.
+
+    ``moved`` is where this call puts it instead of where its operation wanted it.
+    """
     for operation in operations:
         prompt = operation.request.prompt if operation.request else ""
         facts = [
             operation.task_id or operation.id,
             ago(time.time() - operation.created),
             shortened(" ".join(prompt.split()), _BEGINNING),
-            f"to {short_path(_place(operation), os.getcwd()) or './'}",
+            f"to {short_path(_place(operation, moved), os.getcwd()) or './'}",
         ]
         run.reporter.say(" · ".join(filter(None, facts)))
 
 
-def _place(operation: Operation) -> str:
+def _place(operation: Operation, moved: Output | None) -> str:
     """Where its image is going, as far as it is known."""
     from ..naming import Output, fields_of
 
-    where = Output(operation.output)
+    where = moved or Output(operation.output)
+    if where.stdout:
+        return "stdout"
     target = str(where.target(fields_of(operation), number=1, several=False, extension="png"))
     if operation.task_id is None and not where.known_targets(fields_of(operation)):
         # Its name has an id that does not exist yet.
         return os.path.join(where.folder(fields_of(operation)), "")
     # The kind of an image is known from its bytes.
-    return f"{target.removesuffix('png')}{{ext}}" if operation.output.endswith(".{ext}") else target
+    return f"{target.removesuffix('png')}{{ext}}" if where.template.endswith(".{ext}") else target
 
 
 def ended(operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,14 +59,20 @@ def download(
         show_images(run, preview=preview, opened=open_)
         if bool(tasks) == pending:
             raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
-        operations = _pending(run) if pending else known_or_foreign(run, tasks or [])
+        moved = wanted_output(run) if output is not None else None
+        operations = _pending(run, moved) if pending else known_or_foreign(run, tasks or [])
         _download(run, operations, output=output, overwrite=overwrite, wait=not no_wait)
 
 
-def _pending(run: Session) -> list[Operation]:
+def _pending(run: Session, moved: Target | None) -> list[Operation]:
+    from ..jobs.submit import KEY_LIFETIME
+
     operations = run.history.pending(run.service)
     run.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
-    announce(run, operations)
+    announce(run, operations, moved)
+    # They may be tasks that are paid for, of which nobody here knows.
+    for left in run.history.unanswered(run.service, since=time.time() - KEY_LIFETIME):
+        run.reporter.say(f"{left.id} has had no answer yet: {run.next.resume(left)}")
     return operations
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..client import CALL_SECONDS
-from ..errors import ExitCode, RateLimited, SeedreamError, Unreachable, UsageProblem
+from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageProblem
 from ..events import Refused, Retrying, Sending, Submitted
 from ..models import Accepted, Operation, Status
 from .work import Steps, Work, remember
@@ -28,12 +28,27 @@ def submit(work: Work, operation: Operation) -> Steps:
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
-    content = work.bodies.of(operation)
-    upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     # Whether a create with this key may have arrived although its answer was never read.
     ambiguous = work.history.has_sent(operation)
-    # Intent first: a crash after the POST must leave something to resume.
-    operation = work.history.record(operation)
+    is_new = work.history.find(operation.service, operation.id) is None
+    try:
+        content = work.bodies.of(operation)
+    except UsageProblem:
+        known = work.history.find(operation.service, operation.id)
+        if known is None or known.task_id is None:
+            raise
+        # Another run of this operation was answered meanwhile, and needs its body no more.
+        yield Submitted(known, replayed=True)
+        return known
+    upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
+    try:
+        # Intent first: a crash after the POST must leave something to resume.
+        operation = work.history.record(operation)
+    except HistoryUnusable:
+        if is_new:
+            # It was never sent, and nobody will come back for it.
+            work.bodies.drop(operation)
+        raise
     if operation.task_id is not None:
         # Another run of this operation was answered meanwhile.
         yield Submitted(operation, replayed=True)

@@ -9,6 +9,7 @@ from os.path import dirname
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import Stopped
 from ..events import (
     Asking,
     Ended,
@@ -126,9 +127,10 @@ class PlainReporter:
         self.tell(lines, document)
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
-        """After the last event: a closing line."""
+        """After the last event: a closing line, unless the way back to what is left stands there."""
         self.talk.arrive()
-        if (self._saved or self.answer.files) and not self.quiet:
+        way_back = failure is not None and (len(outcomes) == 1 or isinstance(failure.error, Stopped))
+        if (self._saved or self.answer.files) and not self.quiet and not way_back:
             self.talk.line(clean(self._summary(outcomes)))
 
     @singledispatchmethod

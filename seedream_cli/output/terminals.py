@@ -22,8 +22,9 @@ except ImportError:
 #: kitty's graphics, iTerm2's inline images, DEC's sixels, or half blocks, which are text.
 Protocol = Literal["kitty", "iterm2", "sixel", "blocks"]
 
-#: Seconds. What is at hand answers in some milliseconds, and what is far away within this.
-PATIENCE = 0.5
+#: Seconds. What is at hand answers in some milliseconds, and what is at the end of a bad line within this:
+#: an answer that nobody waits for any more would be read by the shell, as if it had been typed.
+PATIENCE = 2.0
 
 _OF_TERM: Mapping[str, Protocol] = {"xterm-kitty": "kitty", "xterm-ghostty": "kitty"}
 _OF_PROGRAM: Mapping[str, Protocol] = {

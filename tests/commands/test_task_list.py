@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.program import Program
+from support.program import Program, Result, hint
 from support.raw import RawServer, accepted, answer, success
 from support.tasks import operation
 from support.terminal import Terminal
@@ -19,6 +21,8 @@ from seedream_cli.models import GenerationRequest, Operation, SavedFile
 from seedream_cli.output.table import columns
 from seedream_cli.output.text import ago
 from seedream_cli.sandbox.server import Sandbox
+
+Forked = Callable[..., Result]
 
 NOW = 1_800_000_000.0
 UUID = "7e1d5c0a-5d0e-4a26-9c3c-0d0f6b1a2c3d"
@@ -145,3 +149,26 @@ class TestWhatIsCarriedOnIsShownBefore:
         assert done.exit_code == 0
         first = done.stderr.splitlines()[0]
         assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
+
+    def test_with_the_place_that_the_call_names(
+        self, seedream: Program, forked: Forked, sandbox: Sandbox
+    ) -> None:
+        forked("generate", "a fox", "--no-wait", "-o", "fox.png")
+        done = forked("download", "--pending", "-o", "art/{slug}.{ext}")
+        assert done.stderr.splitlines()[1].endswith("to art/a-fox.{ext}")
+        forked("generate", "a fox", "--no-wait", "-o", "fox.png")
+        done = forked("generate", "--resume", "last", "-o", "other.png")
+        assert done.stderr.splitlines()[0].endswith("to other.png")
+
+    def test_with_what_has_had_no_answer_and_may_be_paid_for(
+        self, seedream: Program, forked: Forked, start_raw: Callable[..., RawServer]
+    ) -> None:
+        server = start_raw(answer(503, {}, headers={"Retry-After": "3600"}))
+        seedream.use(server.base_url)
+        lost = hint(forked("generate", "a fox", "-o", "fox.png"))
+        first, second = forked("download", "--pending").stderr.splitlines()
+        assert first == "0 tasks with images to save"
+        assert second == f"{lost[-1]} has had no answer yet: {' '.join(['seedream', *lost])}"
+        with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
+            database.execute("UPDATE operations SET created = created - 8 * 86400")
+        assert "no answer" not in forked("download", "--pending").stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import Clock
+from support.images import png
 from support.raw import Exchange, RawServer, Reply, accepted, answer
 from support.tasks import SERVICE, of_kind, operation, played
 
@@ -29,6 +30,7 @@ from seedream_cli.events import Ended, Refused, Retrying, Sending, Submitted
 from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Operation, Status
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.source_images import read_file
 
 StartRaw = Callable[..., RawServer]
 StartSandbox = Callable[..., Sandbox]
@@ -69,6 +71,40 @@ def test_a_create_that_is_accepted_is_a_task(
     )
     assert history.find(SERVICE, "task_1") == made
     assert clock.pauses == []
+
+
+def test_one_that_another_run_saw_answered_meanwhile_is_not_called_lost_with_its_body(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+) -> None:
+    image = f"data:image/png;bytes=1;sha256={'0' * 64}"
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image,))
+    asked = history.record(operation(tmp_path, request=request))
+    history.record(replace(asked, task_id="task_1", status=Status.PENDING))
+    server = start_raw(accepted("task_2"))
+    events, end = played(jobs.generate(work_on(server.base_url), asked, wait=False))
+    assert (end.error, end.operation.task_id) == (None, "task_1")
+    assert of_kind(events, Submitted)[0].replayed
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "sent before"])
+def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_recorded(
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, known: bool
+) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    image = read_file(tmp_path / "a.png", "a.png")
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
+    server = start_raw()
+    work = work_on(server.base_url)
+    work.bodies.attach([image])
+    asked = operation(tmp_path, request=request)
+    if known:
+        work.bodies.of(history.record(asked))
+    history._db.execute("PRAGMA query_only = ON")
+    _, end = played(jobs.generate(work, replace(asked, idempotency_key="key-2"), wait=False))
+    assert error_of(end).exit_code == ExitCode.NOT_SAVED
+    assert server.requests == []
+    assert len(list((tmp_path / "bodies").iterdir())) == known
 
 
 @pytest.mark.parametrize("code", [0, 200])

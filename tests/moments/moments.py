@@ -181,7 +181,7 @@ def several_tasks_of_which_one_fails(stage: Stage) -> Seen:
 
 @moment
 def source_image_refused(stage: Stage) -> Seen:
-    """What the file is instead of an image, before anything is paid."""
+    """Which file it is, before anything is paid, and nothing of what is in it: that may be a key."""
     stage.with_a_key()
     (stage.program.cwd / "notes.txt").write_text("a fox, as a watercolour")
     with stage.terminal("generate", PROMPT, "-i", "notes.txt") as screen:

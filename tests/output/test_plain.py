@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.events import FILE, SENT, operation
 from support.reporters import Tell, told
 
-from seedream_cli.errors import RateLimited, StillPending, TaskFailed
+from seedream_cli.errors import NotSaved, RateLimited, SeedreamError, StillPending, Stopped, TaskFailed
 from seedream_cli.events import (
     Asking,
     Ended,
@@ -202,6 +202,15 @@ def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> No
 )
 def test_the_summary_tells_how_many_and_where(tell: Tell, paths: list[str], words: str) -> None:
     assert summary(tell, *paths, costs=["0.1"] * len(paths)).startswith(words)
+
+
+@pytest.mark.parametrize("error", [NotSaved("no room"), Stopped()], ids=["not saved", "stopped"])
+def test_the_way_back_to_what_is_left_is_the_last_line(tell: Tell, error: SeedreamError) -> None:
+    error.hint = "seedream download img_1"
+    fell = Ended(DONE, error)
+    assert tell([Saved(DONE, FILE, "fox.png"), fell])[1].splitlines()[-1] == "  seedream download img_1"
+    both = tell([Saved(DONE, FILE, "fox.png"), fell, Ended(replace(DONE, id="op_2"))])[1].splitlines()[-1]
+    assert both.startswith("saved 1 image to ") == isinstance(error, NotSaved)
 
 
 def summary(tell: Tell, *paths: str, costs: list[str]) -> str:

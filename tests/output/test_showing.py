@@ -76,15 +76,16 @@ def test_half_blocks_have_the_colours_of_the_pixels(seedream: Program) -> None:
 
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize(
-    ("typed", "reply", "left"),
+    ("typed", "late", "reply", "left"),
     [
-        pytest.param(b"", b"\x1b[?62;4;22cls", "ls", id="sixel and what is typed next"),
-        pytest.param(b"", b"", "", id="no answer"),
-        pytest.param(b"ls", b"", "ls", id="typed ahead"),
+        pytest.param(b"", 0.0, b"\x1b[?62;4;22cls", "ls", id="sixel and what is typed next"),
+        pytest.param(b"", 0.7, b"\x1b[?62;4;22c", "", id="a slow line"),
+        pytest.param(b"", 0.0, b"", "", id="no answer"),
+        pytest.param(b"ls", 0.0, b"", "ls", id="typed ahead"),
     ],
 )
 def test_a_terminal_is_asked_and_left_as_it_was(
-    seedream: Program, typed: bytes, reply: bytes, left: str
+    seedream: Program, typed: bytes, late: float, reply: bytes, left: str
 ) -> None:
     command = (needs.program("bash"), "-c", AROUND, "bash")
     with Terminal(seedream, *GENERATE, env=TRUE_COLOURS, command=command) as terminal:
@@ -92,6 +93,7 @@ def test_a_terminal_is_asked_and_left_as_it_was(
             terminal.send(typed)
         else:
             terminal.raw_until(b"\x1b[c")
+            time.sleep(late)
             terminal.send(reply)
         done = terminal.result()
     assert done.lines[-3:] == ["exit 0", "as it was", f"left: {left}".rstrip()]

@@ -11,6 +11,8 @@ from support.program import Program
 from seedream_cli.output.streams import draws, wants_colour
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.started
+
 GENERATE = 'seedream generate "雪中的红狐" -o fox.png'
 
 

@@ -138,7 +138,7 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
     try:
         program()
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 98
+        code = end.code if isinstance(end.code, int) else 98 if end.code else 0
     except BaseException:
         traceback.print_exc()
     sys.settrace(None)
