@@ -31,9 +31,9 @@ config	Show and change settings: the API key, defaults, profiles
 --quality	quality	once	The quality (default 2K)
 -i --image	file	often	A source image, of a file, an https URL or stdin (-); repeatable. Uses the model's edit form
 --details	-	once	Light, colour, mood: joined to the prompt
---style	styles	once	A style in words, or the name of one of the config's: joined behind prompt and details
+--style	styles	once	A style in words, or the name of one that the config or the project has: joined at the end
 --callback-url	-	once	A URL that the service calls at a task's end
--n --count	-	once	So many tasks side by side, each paid for, at most 50
+-n --count	-	once	So many tasks side by side, each paid for; at most 50
 -o --output	file	once	File, folder or template of the images (default {slug}-{task}.{ext})
 --overwrite	.	once	Replace files that exist
 --skip-existing	.	once	Do nothing if the file is there

@@ -15,7 +15,7 @@ from seedream_cli import cli
 from .values import Kind, kind_of
 
 #: What a setting's help says besides: man pages and --help have room for it, a list below a prompt has not.
-_VARIABLES = re.compile(r" \(env [A-Z_a-z ]+(?:; (default .+))?\)\.?$")
+_VARIABLES = re.compile(r" \(env [A-Z_a-z ]+(?:; (default [^;]+))?(?:; .+)?\)\.?$")
 
 
 @dataclass(frozen=True, slots=True)

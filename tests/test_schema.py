@@ -33,6 +33,8 @@ def schema() -> Draft202012Validator:
 def check(schema: Draft202012Validator) -> Callable[[dict[str, Any]], None]:
     def validate(document: dict[str, Any]) -> None:
         schema.validate(document)
+        # The schema allows for fields of later versions; those of this one are all in it.
+        assert set(document) <= set(written()["properties"])
 
     return validate
 
@@ -114,12 +116,33 @@ def test_of_a_usage_error(seedream: Program, check: Check, arguments: list[str])
 
 @pytest.mark.parametrize(
     "arguments",
-    [["config", "list"], ["config", "path"], ["config", "get", "model"], ["config", "get", "modle"]],
+    [
+        ["config", "list"],
+        ["config", "path"],
+        ["config", "get", "model"],
+        ["config", "get", "api_key"],
+        ["config", "get", "modle"],
+        ["config", "set", "quality", "4K"],
+        ["config", "unset", "quality"],
+        ["completion", "fish"],
+    ],
 )
 def test_of_commands_without_tasks(seedream: Program, check: Check, arguments: list[str]) -> None:
     document = seedream(*arguments, "--json").document
     check(document)
     assert "tasks" not in document
+
+
+def test_of_a_check(seedream: Program, sandbox: Sandbox, check: Check) -> None:
+    document = seedream("config", "check", "--json").document
+    check(document)
+    assert document["check"]["key"]["setting"] == "api_key"
+
+
+def test_of_a_key_that_is_stored(seedream: Program, check: Check) -> None:
+    document = seedream("config", "set", "api_key", "-", "--json", stdin="sk-0123456789").document
+    check(document)
+    assert document["keyring"] is False
 
 
 def test_of_a_dry_run(seedream: Program, check: Check) -> None:

@@ -20,12 +20,19 @@ _CONVERSATION = "Conversation"
 _SERVICE = "Service"
 
 
-def described(name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None) -> Any:
-    """The option of a setting: its flag is named after it; help shows its variable and its default."""
+def described(
+    name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, besides: str = ""
+) -> Any:
+    """The option of a setting: its flag is named after it; help shows its variable and its default.
+
+    ``besides`` is what else there is to choose.
+    """
     key = KEYS[name]
     facts = "env " + " or ".join(key.variables)
     if key.default is not None:
         facts += f"; default {key.default}"
+    if besides:
+        facts += f"; {besides}"
     return typer.Option(
         f"--{name.replace('_', '-')}",
         *declarations,
@@ -93,7 +100,9 @@ class TaskOptions(ServiceOptions):
     ] = False
 
 
-Timeout = Annotated[str | None, described("timeout", metavar="SECONDS", panel="Waiting")]
+Timeout = Annotated[
+    str | None, described("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")
+]
 PollInterval = Annotated[str | None, described("poll_interval", metavar="SECONDS", panel="Waiting")]
 MaxBytes = Annotated[str | None, described("max_bytes", metavar="BYTES", panel="Output")]
 Output = Annotated[str | None, described("output", "-o", metavar="PATH", panel="Output")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
 from ..models import Operation
 from ..output.table import columns, fitted, table
-from ..output.text import ago, clean, shortened
+from ..output.text import ago, clean, short_path, shortened
 
 #: Columns in which the beginning of a prompt says something, and an end of a path.
 _LEAST_PROMPT, _LEAST_FILE = 24, 12
@@ -57,21 +56,12 @@ def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, s
     age = now - operation.created
     if 0 <= age < _DAY:
         when = ago(age)
-    files = [_shown(file.path, cwd) for file in operation.files]
+    files = [short_path(file.path, cwd) for file in operation.files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     file = (files[0] + more) if files else ""
     if operation.over:
         file = shortened(" ".join(words.split()), _MOST_WORDS)
     return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(file)
-
-
-def _shown(path: str, cwd: str) -> str:
-    """A path as it is short: relative where it is below the current folder, from the home's `~` in it."""
-    home = os.path.expanduser("~")
-    for folder, short in ((cwd, ""), (home, "~/")):
-        if path.startswith(folder.rstrip(os.sep) + os.sep):
-            return short + path[len(folder.rstrip(os.sep)) + 1 :]
-    return path
 
 
 def _second(name: str, file: str, width: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import SeedreamError, StillPending, UsageProblem
 from ..events import Ended, Event
 from ..models import Operation, Status
-from ..output.text import ago, shortened
+from ..output.text import ago, short_path, shortened
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def announce(run: Session, operations: Iterable[Operation], moved: Output | None
             operation.task_id or operation.id,
             ago(time.time() - operation.created),
             shortened(" ".join(prompt.split()), _BEGINNING),
-            f"to {_place(operation, moved)}",
+            f"to {short_path(_place(operation, moved), os.getcwd()) or './'}",
         ]
         run.reporter.say(" · ".join(filter(None, facts)))
 

@@ -19,7 +19,7 @@ from ._tasks import announce, ended, known_or_foreign, unanswered
 if TYPE_CHECKING:
     from ..naming import Output as Target
 
-Tasks = Annotated[list[str] | None, typer.Argument(metavar="TASK...", help="Ids of tasks or operations.")]
+Tasks = Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Ids of tasks or operations.")]
 Pending = Annotated[
     bool,
     typer.Option(
@@ -51,8 +51,8 @@ def download(
     seedream download --pending
     seedream download TASK -o - > fox.png
 
-    An image goes where its generate wanted it, unless -o says otherwise. One
-    that is on disk unchanged is not fetched again.
+    An image goes where its generate wanted it, unless -o says otherwise. One that
+    is on disk unchanged is not fetched again.
     """
     flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     with session(options, flags=flags) as run:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageProblem
+from ..models import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
 from ..output.plain import Kind
 from ._create import MOST_TASKS, Places, create, show_requests
 from ._options import (
@@ -29,7 +31,8 @@ from ._target import wanted_output
 
 _PICTURE, _REQUEST = "Picture", "Request"
 Prompt = Annotated[
-    str | None, typer.Argument(help="What to draw; - reads it from stdin.", show_default=False)
+    str | None,
+    typer.Argument(metavar="[PROMPT]", help="What to draw; - reads it from stdin.", show_default=False),
 ]
 PromptFile = Annotated[
     Path | None,
@@ -41,9 +44,30 @@ PromptFile = Annotated[
         rich_help_panel=_PICTURE,
     ),
 ]
-Model = Annotated[str | None, described("model", "-m", metavar="NAME", panel=_PICTURE)]
-AspectRatio = Annotated[str | None, described("aspect_ratio", "-a", metavar="RATIO", panel=_PICTURE)]
-Quality = Annotated[str | None, described("quality", panel=_PICTURE)]
+
+
+def _others(choices: Iterable[str], default: str) -> str:
+    """What can be chosen instead of the default; not every model takes each."""
+    return "or " + ", ".join(one for one in choices if one != default)
+
+
+Model = Annotated[
+    str | None,
+    described("model", "-m", metavar="NAME", panel=_PICTURE, besides=_others(MODELS, DEFAULT_MODEL)),
+]
+AspectRatio = Annotated[
+    str | None,
+    described(
+        "aspect_ratio",
+        "-a",
+        metavar="RATIO",
+        panel=_PICTURE,
+        besides=_others(ASPECT_RATIOS, DEFAULT_ASPECT_RATIO),
+    ),
+]
+Quality = Annotated[
+    str | None, described("quality", panel=_PICTURE, besides=_others(QUALITIES, DEFAULT_QUALITY))
+]
 Image = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,7 +93,7 @@ Style = Annotated[
     str | None,
     typer.Option(
         "--style",
-        help="A style in words, or the name of one of the config's: joined behind prompt and details.",
+        help="A style in words, or the name of one that the config or the project has: joined at the end.",
         metavar="NAME|TEXT",
         show_default=False,
         rich_help_panel=_PICTURE,
@@ -80,7 +104,7 @@ Count = Annotated[
     typer.Option(
         "-n",
         "--count",
-        help=f"So many tasks side by side, each paid for, at most {MOST_TASKS}.",
+        help=f"So many tasks side by side, each paid for; at most {MOST_TASKS}.",
         metavar="N",
         min=1,
         max=MOST_TASKS,

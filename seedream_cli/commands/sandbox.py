@@ -15,13 +15,21 @@ from ._session import session
 _SERVER = "Server"
 Port = Annotated[
     int,
-    typer.Option("--port", help="The port; 0 takes any free one.", min=0, max=65535, rich_help_panel=_SERVER),
+    typer.Option(
+        "--port",
+        help="The port; 0 takes any free one.",
+        metavar="N",
+        min=0,
+        max=65535,
+        rich_help_panel=_SERVER,
+    ),
 ]
 Dialect = Annotated[
     str,
     typer.Option(
         "--dialect",
         help="Answer as the older (seed) or the current reference (live).",
+        metavar="NAME",
         envvar=DIALECT,
         rich_help_panel=_SERVER,
     ),

@@ -23,7 +23,9 @@ Tasks = Annotated[
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end.", rich_help_panel="Waiting")]
-Limit = Annotated[int, typer.Option("--limit", help="How many are listed.", min=1, rich_help_panel="List")]
+Limit = Annotated[
+    int, typer.Option("--limit", help="How many are listed.", metavar="N", min=1, rich_help_panel="List")
+]
 State = Annotated[
     str | None,
     typer.Option(
@@ -50,6 +52,7 @@ def status(
 
     \b
     seedream status
+    seedream status --state completed --limit 5
     seedream status TASK --watch
 
     Without a task, list the recent ones of this machine; that asks nobody.

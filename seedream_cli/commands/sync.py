@@ -145,9 +145,11 @@ def sync(
     seedream sync --check
     seedream sync --only 'icon-*' --jobs 8
 
-    Generates what is new or changed, fetches what is missing, and leaves all else alone.
+    Generates what is new or changed, fetches what is missing, and leaves all else
+    alone.
 
-    The lock beside the manifest, seedream.lock, says what came. Ctrl-C is safe: the same command goes on.
+    The lock beside the manifest, seedream.lock, says what came. Ctrl-C is safe:
+    the same command goes on.
     """
     flags = {"max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     choice = _Choice(

@@ -229,6 +229,10 @@ class PlainReporter:
         parts = [f"saved {len(shown)} image{'s' if len(shown) > 1 else ''}{where}"]
         if not shown:
             parts = ["wrote 1 image to stdout"]
+        short = sum(failure is not None for _, failure in outcomes)
+        if short and len(outcomes) > 1:
+            # It was told when it happened, which may be a screenful ago.
+            parts.append(f"{short} of {len(outcomes)} tasks fell short")
         seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 #: A server's own words are cut here.
@@ -24,6 +25,15 @@ def clean(text: str) -> str:
 
 def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def short_path(path: str, cwd: str) -> str:
+    """A path as a person reads it: relative where it is below ``cwd``, from the home's `~` in it."""
+    home = os.path.expanduser("~")
+    for folder, short in ((cwd, ""), (home, f"~{os.sep}")):
+        if path.startswith(folder.rstrip(os.sep) + os.sep):
+            return short + path[len(folder.rstrip(os.sep)) + 1 :]
+    return path
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import ClassVar
@@ -16,9 +17,10 @@ TREE = list(program().walk())
 COMMANDS = [command.path for command in TREE]
 
 
-def told_of(command: Command) -> list[str]:
-    """What each of its options and arguments is."""
-    return [one.what for one in command.options] + [one.what for one in command.arguments]
+def texts(command: Command) -> list[str]:
+    """What help says of each option and argument, and besides."""
+    options, arguments = ([one.what for one in some] for some in (command.options, command.arguments))
+    return [*options, *arguments, *command.paragraphs]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -83,8 +85,8 @@ class TestEveryCommandsHelp:
     def test_says_all_that_there_is_to_say(self, forked: Callable[..., Result], command: Command) -> None:
         """No part of it is taken for markup."""
         words = re.sub(r"[\s│]+", " ", self.shown(forked, command))
-        for what in told_of(command):
-            assert what in words
+        for said in texts(command):
+            assert said in words
 
     @pytest.mark.parametrize("columns", ["40", "71"])
     def test_cuts_no_name_off_on_a_narrow_terminal(
@@ -93,8 +95,8 @@ class TestEveryCommandsHelp:
         shown = forked(*command.path, "-h", env={"COLUMNS": columns}).stdout
         assert all(flag in shown for option in command.options for flag in option.flags)
         letters = re.sub(r"[\s│]+", "", shown)
-        for what in told_of(command):
-            assert "".join(what.split()) in letters
+        for said in texts(command):
+            assert "".join(said.split()) in letters
 
     def test_begins_with_examples_that_are_its_own(
         self, forked: Callable[..., Result], command: Command
@@ -114,6 +116,13 @@ class TestEveryCommandsHelp:
             assert f"╭─ {option.group} ─" in shown
             assert option.flags[-1] in shown
 
+    def test_breaks_no_line_of_its_text_early(self, forked: Callable[..., Result], command: Command) -> None:
+        """What is left of a docstring's line that is too long for 80 columns stands on a line of its own."""
+        lines = [line.strip() for line in self.shown(forked, command).split("╭")[0].splitlines()]
+        for above, line in itertools.pairwise(lines):
+            if above and line and above not in command.examples:
+                assert len(f" {above} {line.split()[0]}") > 78
+
     def test_shows_variables_and_defaults(self, forked: Callable[..., Result], command: Command) -> None:
         shown = re.sub(r"[\s│]+", " ", self.shown(forked, command))
         for option in command.options:
@@ -121,7 +130,8 @@ class TestEveryCommandsHelp:
             if key is not None:
                 default = f"; default {key.default}" if key.default is not None else ""
                 # Words break where a line of the box ends, but never without a blank.
-                assert f"(env {' or '.join(key.variables)}{default})." in shown
+                facts = f"(env {' or '.join(key.variables)}{default}"
+                assert f"{facts})." in shown or f"{facts}; " in shown
             for variable in option.variables:
                 assert f"[env var: {variable}" in shown
             if option.default is not None:

@@ -136,9 +136,8 @@ class TestWhatIsCarriedOnIsShownBefore:
         done = seedream("download", "--pending")
         first, second, third, *_ = done.stderr.splitlines()
         assert first == "2 tasks with images to save"
-        folder = re.escape(str(seedream.cwd))
-        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to {folder}/one\.png", second)
-        assert re.fullmatch(rf"{two} · \d+ s ago · two · to {folder}/two-{two}\.{{ext}}", third)
+        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to one\.png", second)
+        assert re.fullmatch(rf"{two} · \d+ s ago · two · to two-{two}\.{{ext}}", third)
         assert seedream("download", "--pending", "-q").stderr == ""
 
     def test_by_resuming_the_last(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
@@ -149,17 +148,17 @@ class TestWhatIsCarriedOnIsShownBefore:
         done = seedream("generate", "--resume", "last", "--no-wait")
         assert done.exit_code == 0
         first = done.stderr.splitlines()[0]
-        assert re.fullmatch(rf"op_\w{{8}} · \d+ s ago · a fox · to {re.escape(str(seedream.cwd))}/", first)
+        assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
 
     def test_with_the_place_that_the_call_names(
         self, seedream: Program, forked: Forked, sandbox: Sandbox
     ) -> None:
         forked("generate", "a fox", "--no-wait", "-o", "fox.png")
         done = forked("download", "--pending", "-o", "art/{slug}.{ext}")
-        assert done.stderr.splitlines()[1].endswith(f"to {seedream.cwd}/art/a-fox.{{ext}}")
+        assert done.stderr.splitlines()[1].endswith("to art/a-fox.{ext}")
         forked("generate", "a fox", "--no-wait", "-o", "fox.png")
         done = forked("generate", "--resume", "last", "-o", "other.png")
-        assert done.stderr.splitlines()[0].endswith(f"to {seedream.cwd}/other.png")
+        assert done.stderr.splitlines()[0].endswith("to other.png")
 
     def test_with_what_has_had_no_answer_and_may_be_paid_for(
         self, seedream: Program, forked: Forked, start_raw: Callable[..., RawServer]

@@ -6,6 +6,7 @@ A function is a moment: its name is its golden file's, its docstring the head of
 from __future__ import annotations
 
 from moments.stage import PROMPT, Moment, Seen, Stage
+from support.images import png_of
 
 #: Name → how it is played.
 MOMENTS: dict[str, Moment] = {}
@@ -144,6 +145,84 @@ def several_results(stage: Stage) -> Seen:
     stage.service.images = 3
     stage.with_a_key()
     with stage.terminal("generate", PROMPT, "-o", "art/fox.png") as screen:
+        return screen.end()
+
+
+@moment
+def several_tasks_wait(stage: Stage) -> Seen:
+    """A line a task, one below the other."""
+    stage.service.stays("processing", 41)
+    stage.with_a_key()
+    with stage.terminal("generate", PROMPT, "-n", "3", "-o", "hero.png") as screen:
+        return screen.now("41%", times=3)
+
+
+@moment
+def several_tasks(stage: Stage) -> Seen:
+    """A line a path as each comes, and one line about all of them, with what they cost together."""
+    stage.with_a_key()
+    with stage.terminal("generate", PROMPT, "-n", "3", "-o", "hero.png") as screen:
+        return screen.end()
+
+
+@moment
+def several_tasks_of_which_one_fails(stage: Stage) -> Seen:
+    """The others are saved all the same; what became of the one, and that it is not all of them."""
+    stage.service.first_ends = {
+        "status": "failed",
+        "error_message": "The upstream model has no capacity left",
+    }
+    stage.with_a_key()
+    with stage.terminal("generate", PROMPT, "-n", "3", "-o", "hero.png") as screen:
+        screen.until("capacity")
+        stage.service.others.set()
+        return screen.end()
+
+
+@moment
+def source_image_refused(stage: Stage) -> Seen:
+    """Which file it is, before anything is paid, and nothing of what is in it: that may be a key."""
+    stage.with_a_key()
+    (stage.program.cwd / "notes.txt").write_text("a fox, as a watercolour")
+    with stage.terminal("generate", PROMPT, "-i", "notes.txt") as screen:
+        return screen.end()
+
+
+@moment
+def preview(stage: Stage) -> Seen:
+    """Below its path the image itself, in half blocks where the terminal knows nothing better."""
+    sky, sun, snow = (0x33, 0x66, 0xCC), (0xFF, 0xCC, 0x33), (0xEE, 0xEE, 0xEE)
+    stage.service.picture = png_of([[sky] * 9 + [sun] * 3, *[[sky] * 12] * 2, *[[snow] * 12] * 2])
+    stage.with_a_key()
+    with stage.terminal(
+        *("generate", PROMPT, "-o", "fox.png", "--preview"), columns=40, COLORTERM="truecolor"
+    ) as screen:
+        return screen.end()
+
+
+@moment
+def download_of_all_that_is_pending(stage: Stage) -> Seen:
+    """What was found, how old it is and where it goes, before it is fetched."""
+    stage.with_a_key()
+    stage.program("generate", PROMPT, "--no-wait", "-o", "fox.png")
+    stage.program("generate", "雪中的红狐", "--no-wait")
+    with stage.terminal("download", "--pending") as screen:
+        return screen.end()
+
+
+@moment
+def list_of_tasks(stage: Stage) -> Seen:
+    """What was asked for lately, the last first: how long ago, its state, its beginning, and its file."""
+    stage.service.first_ends = {
+        "status": "failed",
+        "error_message": "The upstream model has no capacity left",
+    }
+    stage.service.others.set()
+    stage.with_a_key()
+    stage.program("generate", PROMPT, "-a", "16:9", "-o", "banner.png")
+    stage.program("generate", "雪中的红狐", "-n", "2")
+    stage.program("generate", f"{PROMPT}, soft morning light, pink tones, 35mm film texture", "--no-wait")
+    with stage.terminal("status") as screen:
         return screen.end()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from support.program import Program, Result
 from support.raw import Exchange, RawServer, answer, success
 from support.terminal import Terminal
 
-#: Of the kind and the length that the service gives.
+#: The first task's id, of the kind and the length that the service gives; the others count on from it.
 TASK = "img_563d1f90c1535bfac57a354e"
 #: The command that most moments begin with.
 PROMPT = "a red fox in snow"
@@ -30,6 +31,9 @@ _STEADY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bop_[0-9a-z]{8}\b"), "op_########"),
     # Less than two minutes; behind what it is the duration of.
     (re.compile(r"(?<=[·,] )\d{1,3}\.\d s(?=$|[\s,·])|(?<=not finished after )\d{1,3}\.\d s(?=:)"), "#.# s"),
+    (re.compile(r"\b\d s ago\b"), "# s ago"),
+    # Which of several tasks comes first is open.
+    (re.compile(r"(?<=hero-)\d(?=\.png)"), "#"),
     # A frame of the spinner, in front of what goes on.
     (re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏](?= \w)"), "⠋"),
 )
@@ -66,7 +70,7 @@ class Seen:
 
 @dataclass
 class Service:
-    """Answers each poll with the next of ``states``, and with the last one for ever."""
+    """Answers each poll of a task with the next of ``states``, and with the last one for ever."""
 
     #: Whether the answer to a create ever comes.
     accepts: bool = True
@@ -78,6 +82,13 @@ class Service:
         ]
     )
     images: int = 1
+    picture: bytes = field(default_factory=png)
+    #: What the first task comes to instead.
+    first_ends: dict[str, object] | None = None
+    #: Until it is set, only the first task comes to its end.
+    others: threading.Event = field(default_factory=threading.Event)
+    _tasks: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def serving(self) -> Iterator[str]:
@@ -97,15 +108,32 @@ class Service:
             if not self.accepts:
                 exchange.closed.wait(60)
                 return
-            reply = success({"task_id": TASK}, headers={"X-Request-Cost": "0.035", **_request_id(1)})
+            reply = success({"task_id": self._begin()}, headers={"X-Request-Cost": "0.035", **_request_id(1)})
         elif "/images/status/" in request.path:
-            state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            task = request.path.rpartition("/")[2]
+            states = self._tasks[task]
+            more = len(states) > (2 if self._waits(task) else 1)
+            state = states.pop(0) if more else states[0]
             links = [f"{self._origin}/results/{number}.png" for number in range(1, self.images + 1)]
             result = {"result": links} if state["status"] == "completed" else {}
-            reply = success({"task_id": TASK, **state, **result}, headers=_request_id(2))
+            reply = success({"task_id": task, **state, **result}, headers=_request_id(2))
         else:
-            reply = answer(200, png(), headers={"Content-Type": "image/png"})
+            reply = answer(200, self.picture, headers={"Content-Type": "image/png"})
         exchange.connection.sendall(reply)
+
+    def _waits(self, task: str) -> bool:
+        """Whether this task's end has to come after the first one's, as it is told."""
+        return self.first_ends is not None and task != TASK and not self.others.is_set()
+
+    def _begin(self) -> str:
+        with self._lock:
+            number = len(self._tasks)
+            task = f"{TASK[:-2]}{int(TASK[-2:], 16) + number:02x}"
+            states = list(self.states)
+            if self.first_ends is not None and number == 0:
+                states[-1] = self.first_ends
+            self._tasks[task] = states
+        return task
 
 
 def _request_id(number: int) -> dict[str, str]:
@@ -120,7 +148,7 @@ class Screen:
         self._typed = typed
         self._where = where
 
-    def until(self, words: str) -> bytes:
+    def until(self, words: str, times: int = 1) -> bytes:
         """Wait until these words stand on the screen; all bytes that came by then."""
         raw = b""
 
@@ -128,7 +156,7 @@ class Screen:
             nonlocal raw
             # Not a screen that has gone already, nor a line that is only half drawn.
             raw = self._terminal.raw
-            return words in screen and screen is self._terminal.screen
+            return screen.count(words) >= times and screen is self._terminal.screen
 
         self._terminal.screen_until(shown)
         return raw
@@ -136,9 +164,9 @@ class Screen:
     def type(self, keys: str) -> None:
         self._terminal.send(keys.encode())
 
-    def now(self, words: str) -> Seen:
+    def now(self, words: str, times: int = 1) -> Seen:
         """What is seen once these words stand there."""
-        return self._seen(self.until(words), None)
+        return self._seen(self.until(words, times), None)
 
     def end(self, *earlier: bytes) -> Seen:
         """What is left at the end, with the shell’s next prompt; before it, what was seen ``earlier``."""
