@@ -18,7 +18,7 @@ from typing import Any
 
 from .errors import HistoryUnusable, UsageProblem
 from .models import GenerationRequest, Operation
-from .private import make_folder, open_file
+from .private import make_folder, open_file, sync_names
 from .source_images import SourceImage, is_reference, with_data
 
 #: Seconds for which the service keeps idempotency keys (API reference): a body of before is of no use.
@@ -90,6 +90,7 @@ class Bodies:
             _, body, other = self._last
             with suppress(OSError):
                 os.link(other, path)
+                sync_names(path.parent)
                 return body
         else:
             body = encoded(with_data(request.body(), self._images))
@@ -105,6 +106,8 @@ class Bodies:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
+            # The history, which has the operation next, survives a power cut: so does what it needs.
+            sync_names(path.parent)
         except BaseException:
             # A disk that is full needs no megabytes of what nobody will ask for.
             with suppress(OSError):

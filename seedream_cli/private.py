@@ -35,6 +35,16 @@ def open_file(path: Path, flags: int) -> int:
     return descriptor
 
 
+def sync_names(folder: Path) -> None:
+    """See to it that the names in the folder survive a power cut, where the system has a way to that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _give_mode(what: Path | int, mode: int) -> None:
     """Also the owner's own rights, which a umask can take."""
     if os.name == "posix" and os.stat(what).st_mode & 0o777 != mode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,28 @@ def test_the_same_bytes_come_again_when_the_image_is_gone(
     assert json.loads(body)["image_urls"] == [image.data_uri(), "https://x.test/b.png"]
     (tmp_path / "a.png").unlink()
     assert Bodies(tmp_path / "bodies").of(asked) == body
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such call there")
+def test_their_names_are_on_disk_before_they_are_sent(
+    tmp_path: Path, image: SourceImage, asked: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would otherwise leave the operation in the history without what it has to send."""
+    synced: list[list[str]] = []
+    sync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(sorted(os.listdir(descriptor)))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    for name in ("op_a", "op_b"):
+        bodies.of(replace(asked, id=name))
+        assert f"{name}.json" in synced[-1]
+    assert len(synced) == 2
 
 
 def test_they_are_private(tmp_path: Path, image: SourceImage, asked: Operation) -> None:
