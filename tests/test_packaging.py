@@ -215,7 +215,7 @@ def test_uv_installs_a_checkout_and_keeps_what_man_reads(index: Path, tmp_path: 
     tools = called(tmp_path, index, *uv, "dir").stdout.strip()
     check_installed(tmp_path, index, Path(tools) / "apipod-seedream")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [line] = re.findall(r"`(man -M .\$\(uv tool dir\).*?)`", readme)
+    [line] = re.findall(r"^(man -M .\$\(uv tool dir\).*?) *#", readme, re.MULTILINE)
     needs.program("man")
     script = f'uv() {{ "{sys.executable}" -m uv "$@"; }}; {line.replace("man ", "man --path ", 1)}'
     found = called(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()

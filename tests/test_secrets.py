@@ -280,6 +280,7 @@ def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
     assert KEY in str(sandbox.requests)
 
 
+@pytest.mark.started
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
 def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
     seedream: Program, start_raw: Callable[..., RawServer]
