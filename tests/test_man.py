@@ -15,6 +15,8 @@ from scripts.tree import Command, program
 from seedream_cli.errors import ExitCode
 from seedream_cli.settings import KEYS
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).parents[1] / "man"
 PAGES = sorted(FOLDER.iterdir())
 PROGRAM = program()

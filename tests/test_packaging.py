@@ -20,6 +20,8 @@ from support.wheels import pack_requirements
 
 import seedream_cli
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(seedream_cli.__file__).parent
 ROOT = PACKAGE.parent
 VERSION = seedream_cli.__version__

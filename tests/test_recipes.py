@@ -20,6 +20,8 @@ from support.program import Program, Result
 import seedream_cli
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.once
+
 README = (Path(seedream_cli.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 [RECIPES] = re.findall(r"\n### GitHub Actions, GitLab CI and make\n(.*?)\n### ", README, re.DOTALL)
 GITHUB, GITLAB = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", RECIPES, re.DOTALL))

@@ -12,6 +12,8 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
+pytestmark = pytest.mark.once
+
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 START = r"""

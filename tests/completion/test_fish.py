@@ -13,6 +13,8 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
+pytestmark = pytest.mark.once
+
 PROMPT = r"""
 function tell; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
 function fish_prompt; printf '\0' >$TOLD; printf '> '; end

@@ -10,6 +10,8 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
+pytestmark = pytest.mark.once
+
 START = r"""
 autoload -U compinit
 compinit -D -u

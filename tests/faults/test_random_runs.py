@@ -22,7 +22,10 @@ from faults.scene import (
 from support import network_faults as line
 from support.service import IMAGE, POLL, SUBMIT, Fault, Strike
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 #: Runs in all; those of one test use one home.
 TESTS, HOMES = 10, 10

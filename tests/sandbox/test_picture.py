@@ -17,6 +17,8 @@ from seedream_cli.sandbox import picture
 from seedream_cli.sandbox.lettering import set_text, tidy, wrap
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.once
+
 BODY = {"model": "seedream-v4.5", "prompt": "a red fox in snow", "aspect_ratio": "16:9", "quality": "2K"}
 
 #: The ratio that the pixels have, which rounds the name of two of them.
