@@ -45,8 +45,7 @@ Kind = Words | Asked | Files | After
 
 
 def _states() -> tuple[Row, ...]:
-    words = [word for name, word in vars(Status).items() if name.isupper() and isinstance(word, str)]
-    return tuple((word, "") for word in words)
+    return tuple((word, "") for word in Status.ALL)
 
 
 def _of_settings(kinds: Mapping[str, Kind]) -> After:

@@ -215,6 +215,11 @@ class Status:
     #: Never begun, since the image is there.
     SKIPPED = "skipped"
 
+    ALL = (
+        *(PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED, REJECTED),
+        *(UNKNOWN, UNANSWERED, REFUSED, GONE, SKIPPED),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -53,6 +53,7 @@ def carry_on(
         raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
     if name == "last":
         announce(run, [operation], output)
+        _tell_of_others(run, operation, since=since)
     if operation.task_id is None:
         operation = _sendable(run, operation, new_key=new_key)
     elif new_key:
@@ -79,6 +80,14 @@ def carry_on(
     # Without waiting, all that is left of a known task is to name it.
     act = jobs.generate if operation.task_id is None or not wait else jobs.download
     run.report(act(work, operation, wait=wait))
+
+
+def _tell_of_others(run: Session, operation: Operation, *, since: float) -> None:
+    """The newest one may be one of several."""
+    left = run.history.pending(run.service) + run.history.unanswered(run.service, since=since)
+    if count := sum(one.id != operation.id for one in left):
+        more = f"{count} more {'is' if count == 1 else 'are'} left"
+        run.reporter.say(f"{more}: {run.next.command('download', '--pending')}")
 
 
 def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:

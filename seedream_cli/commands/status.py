@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageProblem
+from ..models import Status
 from ..output.report import task_document
 from ..output.streams import terminal_width
+from ..settings import did_you_mean
 from ._options import PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 from ._task_list import task_lines
@@ -82,11 +84,20 @@ def _ask(run: Session, tasks: list[str], *, watch: bool) -> None:
 
 
 def _list(run: Session, *, limit: int, state: str | None) -> None:
+    if state == "":
+        raise UsageProblem("a state is a word, such as completed", hint="seedream status")
     operations = run.history.recent(run.service, limit=limit, status=state)
     lines = task_lines(operations, width=terminal_width(), now=time.time(), cwd=os.getcwd())
     document = {"tasks": [task_document(operation, with_result=True) for operation in operations]}
     run.reporter.tell(lines, document)
     if not operations:
         run.reporter.say(
-            f"no task is {state}" if state else 'no tasks yet: seedream generate "a red fox in snow"'
+            f"no task is {state}{_meant(state)}"
+            if state
+            else 'no tasks yet: seedream generate "a red fox in snow"'
         )
+
+
+def _meant(state: str) -> str:
+    """A known state that is nearly this one: the service may have others."""
+    return "" if state.lower() in Status.ALL else did_you_mean(state.lower(), Status.ALL)

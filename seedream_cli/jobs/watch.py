@@ -126,8 +126,9 @@ def _within(
         return left
     if failure is not None:
         raise failure
+    far = f" {operation.progress}%" if operation.progress is not None else ""
     raise StillPending(
-        f"{operation.task_id} is not finished after {elapsed:.1f} s: {operation.status}",
+        f"{operation.task_id} is not finished after {elapsed:.1f} s: {operation.status}{far}",
         request_id=operation.request_id,
     )
 

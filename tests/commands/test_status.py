@@ -139,6 +139,12 @@ class TestTheList:
         lines = seedream("status", "--state", "Completed").stdout.splitlines()
         assert [line.split("\t")[3] for line in lines] == ["two"]
 
+    def test_says_which_state_was_probably_meant(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("status", "--state", "COMPLETE")
+        assert (done.exit_code, done.stderr) == (0, "no task is COMPLETE; did you mean 'completed'?\n")
+        assert seedream("status", "--state", "Failed").stderr == "no task is Failed\n"
+        assert seedream("status", "--state", "").exit_code == 2
+
     def test_is_a_document_with_json(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "fox")
         document = seedream("status", "--json").document

@@ -149,6 +149,16 @@ class TestWhatIsCarriedOnIsShownBefore:
         assert done.exit_code == 0
         first = done.stderr.splitlines()[0]
         assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
+        assert "left" not in done.stderr
+
+    def test_by_resuming_the_last_of_several(
+        self, seedream: Program, forked: Forked, sandbox: Sandbox
+    ) -> None:
+        forked("generate", "a fox", "--no-wait", "-n", "3")
+        said = forked("generate", "--resume", "last").stderr.splitlines()
+        assert said[1] == "2 more are left: seedream download --pending"
+        forked("generate", "--resume", "last")
+        assert "1 more" not in forked("generate", "--resume", "last").stderr
 
     def test_with_the_place_that_the_call_names(
         self, seedream: Program, forked: Forked, sandbox: Sandbox

@@ -40,7 +40,7 @@ def state(status: str, **more: Any) -> bytes:
     return success({"task_id": "task_1", "status": status, **more})
 
 
-RUNNING = state("processing")
+RUNNING = state("processing", progress=42)
 DONE = state("completed", result=["https://img.test/1.png"])
 
 
@@ -270,7 +270,7 @@ def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
     _, error = watching.events()
     assert isinstance(error, StillPending)
     assert error.exit_code == ExitCode.PENDING
-    assert "task_1 is not finished after 20.0 s: processing" in error.message
+    assert error.message == "task_1 is not finished after 20.0 s: processing 42%"
     assert history.last_unsettled(SERVICE) is not None
 
 
