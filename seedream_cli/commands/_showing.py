@@ -19,14 +19,19 @@ Open = Annotated[
 ]
 
 
-def show_images(run: Session, *, preview: bool, opened: bool, saves: bool = True) -> None:
-    """Have images shown as they come to be on disk. Raises UsageProblem where none will be."""
+def show_images(
+    run: Session, *, preview: bool, opened: bool, moved: str | None, placed: bool, saves: bool = True
+) -> None:
+    """Have images shown as they come to be on disk. Raises UsageProblem where none will be.
+
+    ``placed``: they have places already, which only the flag, ``moved``, changes.
+    """
     flags = [flag for flag, given in (("--preview", preview), ("--open", opened)) if given]
     if not flags:
         return
     if not saves:
         raise UsageProblem(f"{flags[0]} shows saved images: it does not go with --no-wait or --dry-run")
-    if run.settings.value("output") == "-":
+    if (moved if placed else run.settings.value("output")) == "-":
         raise UsageProblem(f"{flags[0]} shows saved images: -o - saves none")
     # A terminal is drawn on for a person, who did not ask for quiet or for a document.
     preview = preview and not run.options.quiet and not run.options.json

@@ -56,7 +56,7 @@ def download(
     """
     flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     with session(options, flags=flags) as run:
-        show_images(run, preview=preview, opened=open_)
+        show_images(run, preview=preview, opened=open_, moved=output, placed=True)
         if bool(tasks) == pending:
             raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
         moved = wanted_output(run) if output is not None else None

@@ -196,7 +196,14 @@ def generate(
     rest = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     kind: Kind = "ids" if no_wait else "paths"
     with session(options, kind=kind, flags={**picture, **rest}) as run:
-        show_images(run, preview=preview, opened=open_, saves=not no_wait and not dry_run)
+        show_images(
+            run,
+            preview=preview,
+            opened=open_,
+            moved=output,
+            placed=resume is not None,
+            saves=not no_wait and not dry_run,
+        )
         if resume is not None:
             refuse_with_resume(
                 *(prompt, prompt_file, details, style, *picture.values(), image),

@@ -231,6 +231,16 @@ def test_what_saves_no_image_has_none_to_show(
     assert done.stderr.startswith(f"error: {flag} shows saved images")
 
 
+@pytest.mark.parametrize("carry_on", [("download", "{}"), ("generate", "--resume", "{}")], ids=" ".join)
+def test_what_has_a_place_already_is_saved_there_whatever_the_setting_says(
+    seedream: Program, forked: Callable[..., Result], sandbox: Sandbox, carry_on: tuple[str, ...]
+) -> None:
+    task = forked("generate", "a fox", "-o", "fox.png", "--no-wait").stdout.strip()
+    arguments = [word.format(task) for word in carry_on]
+    done = forked(*arguments, "--preview", env={"SEEDREAM_OUTPUT": "-"})
+    assert (done.exit_code, done.stdout) == (0, f"{seedream.cwd / 'fox.png'}\n")
+
+
 @pytest.fixture
 def viewer(seedream: Program, tmp_path: Path) -> Path:
     """A viewer that writes what it is given into a file, and stays."""
