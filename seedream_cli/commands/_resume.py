@@ -39,21 +39,12 @@ def carry_on(
 ) -> None:
     """Carry the operation of this name on from where it stands; ``output`` moves its images."""
     from .. import jobs
-    from ..jobs.submit import KEY_LIFETIME
     from ..naming import Output
 
-    since = time.time() - KEY_LIFETIME
-    operation = (
-        run.history.last_unsettled(run.service, since=since)
-        if name == "last"
-        else run.history.find(run.service, name)
-    )
+    operation = _last(run, output) if name == "last" else run.history.find(run.service, name)
     if operation is None:
         what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
         raise UsageProblem(f"{what} at this service", code="unknown_operation", hint="seedream status")
-    if name == "last":
-        announce(run, [operation], output)
-        _tell_of_others(run, operation, since=since)
     if operation.task_id is None:
         operation = _sendable(run, operation, new_key=new_key)
     elif new_key:
@@ -82,12 +73,20 @@ def carry_on(
     run.report(act(work, operation, wait=wait))
 
 
-def _tell_of_others(run: Session, operation: Operation, *, since: float) -> None:
-    """The newest one may be one of several."""
+def _last(run: Session, output: Output | None) -> Operation | None:
+    """The newest operation that is left, told before it is carried on; it may be one of several."""
+    from ..jobs.submit import KEY_LIFETIME
+
+    since = time.time() - KEY_LIFETIME
+    operation = run.history.last_unsettled(run.service, since=since)
+    if operation is None:
+        return None
+    announce(run, [operation], output)
     left = run.history.pending(run.service) + run.history.unanswered(run.service, since=since)
     if count := sum(one.id != operation.id for one in left):
         more = f"{count} more {'is' if count == 1 else 'are'} left"
         run.reporter.say(f"{more}: {run.next.command('download', '--pending')}")
+    return operation
 
 
 def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:

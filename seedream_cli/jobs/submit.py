@@ -30,29 +30,12 @@ def submit(work: Work, operation: Operation) -> Steps:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
     # Whether a create with this key may have arrived although its answer was never read.
     ambiguous = work.history.has_sent(operation)
-    is_new = work.history.find(operation.service, operation.id) is None
-    try:
-        content = work.bodies.of(operation)
-    except UsageProblem:
-        known = work.history.find(operation.service, operation.id)
-        if known is None or known.task_id is None:
-            raise
-        # Another run of this operation was answered meanwhile, and needs its body no more.
-        yield Submitted(known, replayed=True)
-        return known
-    upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
-    try:
-        # Intent first: a crash after the POST must leave something to resume.
-        operation = work.history.record(operation)
-    except HistoryUnusable:
-        if is_new:
-            # It was never sent, and nobody will come back for it.
-            work.bodies.drop(operation)
-        raise
+    operation, content = _on_disk(work, operation)
     if operation.task_id is not None:
         # Another run of this operation was answered meanwhile.
         yield Submitted(operation, replayed=True)
         return operation
+    upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     yield Sending(operation)
     retries = work.retries(ATTEMPTS, SECONDS + upload)
     while True:
@@ -77,6 +60,29 @@ def submit(work: Work, operation: Operation) -> Steps:
         work.bodies.drop(operation)
     yield Submitted(operation, accepted.replayed)
     return operation
+
+
+def _on_disk(work: Work, operation: Operation) -> tuple[Operation, bytes | None]:
+    """The operation, recorded, and the bytes to send where its request does not say it all.
+
+    Intent first: a crash after the POST must leave something to resume.
+    """
+    is_new = work.history.find(operation.service, operation.id) is None
+    try:
+        content = work.bodies.of(operation)
+    except UsageProblem:
+        known = work.history.find(operation.service, operation.id)
+        if known is None or known.task_id is None:
+            raise
+        # Once its task is known, it needs its body no more.
+        return known, None
+    try:
+        return work.history.record(operation), content
+    except HistoryUnusable:
+        if is_new:
+            # It was never sent, and nobody will come back for it.
+            work.bodies.drop(operation)
+        raise
 
 
 def refuse_repetition(operation: Operation, *, now: float, key_id: str) -> None:
