@@ -19,7 +19,6 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -37,6 +36,7 @@ from .errors import (
     MissingKey,
     UsageProblem,
 )
+from .records import Record, made
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .settings import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
 
@@ -45,8 +45,7 @@ PROJECT_FILE = "seedream.toml"
 KEYRING = "keyring"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Record):
     """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
 
     ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
@@ -72,8 +71,7 @@ class Setting:
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Record):
     """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
 
     name: str
@@ -81,15 +79,14 @@ class Style:
     origin: str
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record):
     """Everything that settings are resolved from; files are read when first asked for."""
 
     environment: Mapping[str, str]
     cwd: Path
     config_path: Path
     profile_flag: str | None = None
-    flags: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Mapping[str, str | None] = made(default_factory=dict)
     project_path: Path | None = None
 
     def get(self, name: str) -> Setting:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from .errors import HistoryUnusable
@@ -29,6 +28,7 @@ from .history_rows import (
 )
 from .models import Operation
 from .private import make_folder, open_file
+from .records import replace
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
 VERSION = len(MIGRATIONS)

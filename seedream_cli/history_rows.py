@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from .models import GenerationRequest, Operation, SavedFile
@@ -96,7 +95,7 @@ def values_of(operation: Operation) -> dict[str, Any]:
     values["request"] = _dumped(operation.request.body()) if operation.request else None
     values["results"] = _dumped(operation.results)
     values["settled"] = int(operation.settled)
-    values["parts"] = _dumped(asdict(operation.parts)) if operation.parts else None
+    values["parts"] = _dumped(vars(operation.parts)) if operation.parts else None
     values["sidecar"] = int(operation.sidecar)
     return values
 
@@ -104,7 +103,7 @@ def values_of(operation: Operation) -> dict[str, Any]:
 def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
     """The values of UPSERT_FILE, for each file."""
     for file in operation.files:
-        yield {"operation": operation.id, **asdict(file), "path": _path_to_keep(file.path)}
+        yield {"operation": operation.id, **vars(file), "path": _path_to_keep(file.path)}
 
 
 def operation_of(row: Any, files: Iterable[Any]) -> Operation:
@@ -117,9 +116,7 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
         plain["output"] = _kept_path(row["output"])
         request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
         saved = tuple(
-            SavedFile(
-                **{**{name: file[name] for name in SavedFile.__slots__}, "path": _kept_path(file["path"])}
-            )
+            SavedFile(**{**{name: file[name] for name in SavedFile.FIELDS}, "path": _kept_path(file["path"])})
             for file in files
         )
         results = tuple(json.loads(row["results"]))

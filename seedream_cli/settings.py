@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from .models import (
     QUALITIES,
 )
 from .naming import DEFAULT_TEMPLATE, parse_output
+from .records import Record
 from .services import DEFAULT_BASE_URL
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
@@ -120,8 +120,7 @@ def _output(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Record):
     """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
 
     name: str

@@ -13,7 +13,6 @@ import re
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from .addresses import is_loopback, without_query
 from .errors import InvalidRequest
 from .image_file import DamagedImage, NoImage, inspect
+from .records import Record, made
 
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
@@ -33,8 +33,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?=//)|data:", re.IGNORECASE)
 _HINT = 'seedream generate "as a watercolour" -i photo.jpg'
 
 
-@dataclass(frozen=True, slots=True)
-class SourceImage:
+class SourceImage(Record):
     """A source image as a request names it: ``name`` is its URL or its reference.
 
     ``path`` is where its bytes can be read again, ``data`` has them where they cannot.
@@ -42,7 +41,7 @@ class SourceImage:
 
     name: str
     path: Path | None = None
-    data: bytes | None = field(default=None, repr=False)
+    data: bytes | None = made(default_factory=lambda: None, shown=False)
 
     def data_uri(self) -> str:
         """What is sent. Raises InvalidRequest where the file is not as it was when it was looked at."""

@@ -38,6 +38,7 @@ FLOORS = (
     ("models",),
     ("prompt_parts",),
     ("errors",),
+    ("records",),
     ("__init__",),
 )
 #: What may be imported from outside of the standard library, and where.
@@ -70,7 +71,7 @@ NEVER = {
 #: has the cleaning of words from outside.
 OF_SYNC = {
     *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
-    *("download", "history", "jobs", "output.text", "prompt_parts", "source_images"),
+    *("download", "history", "jobs", "output.text", "prompt_parts", "records", "source_images"),
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 
 from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
 from ..output.text import clean
+from ..records import Record
 from ..settings import may_be_key
 from ._options import Options, ServiceOptions, TaskOptions
 
@@ -18,8 +18,7 @@ _OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 _OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Record):
     """Commands for the call with these options; ``overwrite``: it was asked to replace files."""
 
     options: Options

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from .. import config
 from ..errors import Drift, SeedreamError, Stopped, UsageProblem
+from ..records import Record, replace
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
@@ -84,8 +84,7 @@ Rehash = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Record):
     """What was asked for, besides what every command takes."""
 
     only: tuple[str, ...]

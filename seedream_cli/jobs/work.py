@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from ..events import Event, Noticed
 from ..history import History
 from ..models import Operation
 from ..naming import Output
+from ..records import Record, made
 from ..retry import Retries, Spread
 from .gate import Gate
 
@@ -28,8 +28,7 @@ T = TypeVar("T")
 Steps = Generator[Event, None, Operation]
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Record):
     """What the steps work with. ``pause`` waits some seconds, or raises Stopped.
 
     ``bodies`` has what source images make too large for the history. ``output`` is where images go;
@@ -49,7 +48,7 @@ class Work:
     bodies: Bodies
     output: Output | None = None
     overwrite: bool = False
-    placed: set[Path] = field(default_factory=set)
+    placed: set[Path] = made(default_factory=set)
     key_id: str | None = None
     shield: Shield = nullcontext
     deliver: Callable[[Path], bool] | None = None
@@ -59,7 +58,7 @@ class Work:
     spread: Spread = random.uniform
     gate: Gate | None = None
     #: Temporary files that are open.
-    parts: set[Part] = field(default_factory=set)
+    parts: set[Part] = made(default_factory=set)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,7 @@ from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
 from seedream_cli.jobs import Gate
 from seedream_cli.models import Operation
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action
 from seedream_cli.sync.run import Told
