@@ -270,10 +270,7 @@ def part_path(target: Path, operation_id: str, number: int) -> Path:
 
 
 def new_operation_id() -> str:
-    # Imported where it is needed: it costs as much as the rest of this module.
-    from secrets import token_bytes
-
-    return _operation_id(token_bytes(32))
+    return _operation_id(os.urandom(32))
 
 
 def foreign_operation_id(task_id: str) -> str:

@@ -115,13 +115,14 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
 
 def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bool) -> None:
     from .. import jobs
+    from ..jobs.several import Several
 
     outputs = {operation.id: where for operation, where in todo}
 
     def live(shared: Work, operation: Operation) -> Generator[Event, None, None]:
         return jobs.generate(replace(shared, output=outputs[operation.id]), operation, wait=wait)
 
-    several = jobs.Several(
+    several = Several(
         work,
         [operation for operation, _ in todo],
         live,

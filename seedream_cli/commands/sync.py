@@ -18,7 +18,8 @@ from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
 if TYPE_CHECKING:
-    from ..jobs import Brake, Work
+    from ..jobs import Work
+    from ..jobs.crew import Brake
     from ..sync.image import Image
     from ..sync.keeper import Keeper
     from ..sync.lock import Entry, Lock
@@ -226,7 +227,7 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 def _carry_out(
     run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
-    from ..jobs import Brake
+    from ..jobs.crew import Brake
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
@@ -274,7 +275,7 @@ def _carry_out(
 
 def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
-    from ..jobs import Gate
+    from ..jobs.gate import Gate
 
     gate = Gate()
     return {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..download import Shield
 from ..errors import SeedreamError
 from ..events import Exchange, FellShort, Landed, OfImage
-from ..jobs import Brake
+from ..jobs.crew import Brake
 from ..models import Operation
 from ..records import replace
 from .items import Action, Item

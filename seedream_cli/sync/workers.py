@@ -14,7 +14,7 @@ from ..errors import (
     Unavailable,
 )
 from ..events import Exchange, OfImage
-from ..jobs import Brake, Crew
+from ..jobs.crew import Brake, Crew
 from ..records import Record
 from .items import Action, Item
 from .life import COPIED, Given, Means, fetched, generated

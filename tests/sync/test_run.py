@@ -32,7 +32,7 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
-from seedream_cli.jobs import Gate
+from seedream_cli.jobs.gate import Gate
 from seedream_cli.models import Operation
 from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
