@@ -71,7 +71,7 @@ NEVER = {
 #: has the cleaning of words from outside.
 OF_SYNC = {
     *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
-    *("download", "history", "jobs", "output.text", "prompt_parts", "records", "source_images"),
+    *("download", "history", "jobs", "jobs.crew", "output.text", "prompt_parts", "records", "source_images"),
 }
 
 
@@ -101,7 +101,7 @@ def imports() -> Iterator[tuple[str, str, str]]:
             elif isinstance(node, ast.ImportFrom) and node.level == depth:
                 rooms = [node.module.split(".")[0]] if node.module else [one.name for one in node.names]
                 for room in rooms:
-                    yield name, here, "__init__" if room == "__version__" else room
+                    yield name, here, "__init__" if room in ("__version__", "VERSION_LINE") else room
 
 
 def floor(room: str) -> int:

@@ -46,7 +46,14 @@ def _hurry() -> None:
 
 
 def _load() -> None:
-    for name in ("__main__", "client", "jobs.several", "output.json", "output.plain", "commands._sync_report"):
+    for name in (
+        "__main__",
+        "client",
+        "jobs.several",
+        "output.json",
+        "output.plain",
+        "commands._sync_report",
+    ):
         importlib.import_module(f"seedream_cli.{name}")
     cli = importlib.import_module("seedream_cli.cli")
     for name in cli.COMMANDS:
