@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from .http_library import httpx
 from .network import Stream
@@ -25,14 +24,14 @@ PIECE = 256 * 1024
 Headers = list[tuple[bytes, bytes]]
 
 _HEAD_PIECE = 64 * 1024
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
-_END_OF_LINE = re.compile(rb"\r\n")
-_STATUS = re.compile(rb"HTTP/(1\.[0-9]) ([1-9][0-9]{2})(?: ((?:[ \t]|[^\x00\s])*))?")
-_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\s]+(?:[ \t]+[^\x00\s]+)*)?[ \t]*")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
-_LENGTH = re.compile(rb"[0-9]{1,19}")
-#: What could end a line of a request, or be taken for its end.
-_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_ENDS_OF_HEAD = (b"\n\r\n", b"\n\n")
+# Tables instead of patterns: compiling those would take longer than all else that is done here at a start.
+_DIGITS = b"0123456789"
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: What could end a line of a request, or be taken for its end, and what no line of an answer may hold.
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
+_ENDS = b"\0\n\v\f\r"
 
 
 class Request:
@@ -44,21 +43,21 @@ class Request:
 
     def __init__(self, method: bytes, target: bytes, headers: Headers, body: Iterable[bytes] = ()) -> None:
         lines = [b"%b %b HTTP/1.1" % (method, target), *(b"%b: %b" % pair for pair in headers)]
-        if b" " in target or any(map(_CONTROLS.search, lines)):
+        if b" " in target or any(_holds(line, _CONTROLS) for line in lines):
             raise httpx.LocalProtocolError("a header or the target holds what no request can carry")
         self.method = method
         self.head = b"\r\n".join([*lines, b"", b""])
         self.body = body
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
-    """How an answer begins. ``version`` is such as b"1.1"."""
+    """How an answer begins: ``version`` (such as b"1.1"), ``status``, ``reason`` and ``headers``."""
 
-    version: bytes
-    status: int
-    reason: bytes
-    headers: Headers
+    def __init__(self, version: bytes, status: int, reason: bytes, headers: Headers) -> None:
+        self.version = version
+        self.status = status
+        self.reason = reason
+        self.headers = headers
 
     def values(self, name: bytes) -> list[bytes]:
         """The comma-separated values of a header, in lower case."""
@@ -71,7 +70,8 @@ class Head:
         lengths = set(self.values(b"content-length"))
         if not lengths:
             return None
-        if len(lengths) > 1 or not _LENGTH.fullmatch(length := lengths.pop()):
+        length = lengths.pop()
+        if lengths or not 0 < len(length) < 20 or not _is_made_of(length, _DIGITS):
             raise httpx.RemoteProtocolError("the answer's length is no length")
         return int(length)
 
@@ -160,14 +160,21 @@ class _Source:
         return self._at < len(self._data)
 
     def head(self) -> Head:
-        first, _, rest = self._until(_END_OF_HEAD, begins=b"HTTP/1.").partition(b"\n")
-        matched = _STATUS.fullmatch(first.removesuffix(b"\r"))
-        if matched is None:
+        first, _, rest = self._until(*_ENDS_OF_HEAD, begins=b"HTTP/1.").partition(b"\n")
+        protocol, _, told = first.removesuffix(b"\r").partition(b" ")
+        status, _, reason = told.partition(b" ")
+        version = protocol.removeprefix(b"HTTP/")
+        if (
+            not (len(version) == len(status) == 3 and version.startswith(b"1.") and version[2:].isdigit())
+            or not _is_made_of(status, _DIGITS)
+            or status < b"100"
+            or _holds(reason, _ENDS)
+        ):
             raise httpx.RemoteProtocolError("the answer does not begin as one of HTTP/1.1")
-        version, status, reason = matched.groups()
-        # A line that begins with a blank continues the one before.
-        lines = re.sub(rb"\r?\n[ \t]+", b" ", rest).split(b"\n") if rest else ()
-        return Head(version, int(status), reason or b"", [_field(line) for line in lines])
+        if b"\n " in rest or b"\n\t" in rest:
+            # A line that begins with a blank continues the one before.
+            rest = re.sub(rb"\r?\n[ \t]+", b" ", rest)
+        return Head(version, int(status), reason, [_field(line) for line in rest.split(b"\n") if rest])
 
     def exactly(self, count: int) -> Iterator[bytes]:
         while count:
@@ -184,20 +191,20 @@ class _Source:
     def chunks(self) -> Iterator[bytes]:
         while size := self._size_of_chunk():
             yield from self.exactly(size)
-            if self._until(_END_OF_LINE):
+            if self._until(b"\r\n"):
                 raise httpx.RemoteProtocolError("a chunk of the answer is longer than it says")
         trailers = 0
-        while line := self._until(_END_OF_LINE):
+        while line := self._until(b"\r\n"):
             _field(line)
-            trailers += len(line)
+            trailers += len(line) + 2
             if trailers > LARGEST_HEAD:
                 raise httpx.RemoteProtocolError("there is too much behind the answer's last chunk")
 
     def _size_of_chunk(self) -> int:
-        matched = _CHUNK.fullmatch(self._until(_END_OF_LINE))
-        if matched is None:
+        size = self._until(b"\r\n").partition(b";")[0].rstrip(b" \t")
+        if not 0 < len(size) <= 16 or not _is_made_of(size, _HEXADECIMAL):
             raise httpx.RemoteProtocolError("a chunk of the answer has no length")
-        return int(matched[1], 16)
+        return int(size, 16)
 
     def _some(self, most: int) -> bytes:
         """A piece of at most so many bytes; none at the connection's end."""
@@ -207,10 +214,10 @@ class _Source:
         self._at += len(piece)
         return piece
 
-    def _until(self, mark: re.Pattern[bytes], *, begins: bytes = b"") -> bytes:
-        """What comes before the mark, both of which are taken. ``begins``: how it must begin."""
+    def _until(self, *marks: bytes, begins: bytes = b"") -> bytes:
+        """What comes before the first of the marks, and that is taken. ``begins``: how it must begin."""
         searched = self._at
-        while (found := mark.search(self._data, searched)) is None:
+        while not (found := [(at, mark) for mark in marks if (at := self._data.find(mark, searched)) >= 0]):
             so_far = self._data[self._at :]
             if len(so_far) > LARGEST_HEAD:
                 raise httpx.RemoteProtocolError("the answer's head has no end")
@@ -222,13 +229,22 @@ class _Source:
             self._data, self._at = so_far + more, 0
             # A mark may have begun in what was there before.
             searched = max(0, len(so_far) - 2)
-        taken = self._data[self._at : found.start()]
-        self._at = found.end()
+        at, mark = min(found)
+        taken = self._data[self._at : at]
+        self._at = at + len(mark)
         return taken
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    matched = _FIELD.fullmatch(line.removesuffix(b"\r"))
-    if matched is None:
+    name, colon, value = line.removesuffix(b"\r").partition(b":")
+    if not name or not colon or not _is_made_of(name, _TOKEN) or _holds(value, _ENDS):
         raise httpx.RemoteProtocolError("a line of the answer's head is no header")
-    return matched[1], matched[2] or b""
+    return name, value.strip(b" \t")
+
+
+def _is_made_of(text: bytes, characters: bytes) -> bool:
+    return not text.translate(None, characters)
+
+
+def _holds(text: bytes, characters: bytes) -> bool:
+    return len(text.translate(None, characters)) < len(text)

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 from weakref import WeakSet
 
@@ -249,20 +248,20 @@ def _addresses_of(host: str, port: int, timeout: float | None) -> list[str]:
         with suppress(OSError, ValueError):
             socket.inet_pton(family, host)
             return [host]
-    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+    found: list[list[str] | Exception] = []
 
     def look_up() -> None:
         try:
             entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+            found.append(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
         except (OSError, UnicodeError, OverflowError) as error:
-            found.put(error)
+            found.append(error)
 
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        outcome = found.get(timeout=timeout)
-    except Empty:
-        raise httpx.ConnectTimeout(f"looking up {host} took too long") from None
-    if isinstance(outcome, Exception):
-        raise httpx.ConnectError(str(outcome)) from outcome
-    return outcome
+    looking = threading.Thread(target=look_up, daemon=True)
+    looking.start()
+    looking.join(timeout)
+    if not found:
+        raise httpx.ConnectTimeout(f"looking up {host} took too long")
+    if isinstance(found[0], Exception):
+        raise httpx.ConnectError(str(found[0])) from found[0]
+    return found[0]

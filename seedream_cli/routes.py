@@ -6,9 +6,8 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from http.client import responses
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from . import socks
 from .http1 import Conversation, Headers, Request
@@ -20,8 +19,7 @@ _PORTS = {"http": 80, "https": 443}
 _SOCKS_PORT = 1080
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """Where a request goes: its scheme is "http" or "https", its name without brackets."""
 
     scheme: str
@@ -66,12 +64,12 @@ def _blamed_on(proxy: Host) -> Iterator[None]:
         raise ProxyUnreachable(str(proxy), str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
 class Means:
     """What every way needs. ``context`` is for TLS; without it, there is none."""
 
-    deadline: Deadline
-    context: ssl.SSLContext | None
+    def __init__(self, deadline: Deadline, context: ssl.SSLContext | None) -> None:
+        self.deadline = deadline
+        self.context = context
 
     def secured(self, stream: Stream, host: Host, timeout: float | None) -> Stream:
         """TLS with the host over the stream, where its scheme wants it."""
