@@ -12,7 +12,7 @@ from .rhythm import Rhythm, Span, following, rhythm_of
 from .work import Work
 
 #: So many of the newest spans are used.
-_SPANS = 32
+_SPANS = 48
 #: Among them, or beside them where they have grown old, so many of tasks that were asked for in vain: once
 #: every first poll comes right, no other tells that an earlier one would have come too early.
 _IN_VAIN = 8
@@ -68,7 +68,8 @@ class Pace:
         if self._rhythm is None or self._news >= self._enough:
             running = [(least, float("inf")) for least in self._running.values() if least > 0]
             self._rhythm = rhythm_of([*self._spans, *running[-_SPANS:]], self._interval)
-            self._enough = min(max(1, len(self._spans) // 2), _SPANS // 2)
+            # As long as a look is worth it, the next one is soon to know what this one found.
+            self._enough = max(1, len(self._spans) // (8 if self._rhythm.doubt else 2))
             self._news = 0
         return self._rhythm
 

@@ -22,7 +22,7 @@ Span = tuple[float, float]
 #: How late an image may come to save a request, in poll intervals. Of durations that are spread evenly
 #: over 10 to 30 s, no moments 2 s apart find out the end less than 1.0 s late on average, with 5.5 polls.
 #: Simulated with 32 spans, these ask 5.1 times and come 1.2 s late; the fixed pause of 2 s asks 10.5 times.
-WORTH_OF_A_REQUEST = 0.12
+WORTH_OF_A_REQUEST = 0.13
 #: Between two polls that are further apart than an interval, no more than this share of all tasks may end.
 IDLE = 0.04
 #: Before anything is known, tasks take as long as the API reference says at the most; seconds. That
@@ -30,7 +30,7 @@ IDLE = 0.04
 USUAL, WEIGHT_OF_THE_USUAL = 30.0, 0.5
 #: Where one cell has this share of all mass, a poll inside it, instead of at its end, may find out that
 #: all these tasks take less long. It is not worth it in a cell narrower than this share of an interval.
-HEAVY, NARROW = 0.6, 0.125
+HEAVY, NARROW = 0.6, 0.06
 #: After so many tasks that their first poll found completed, one is asked for earlier: they may all take
 #: much less long by now.
 UNCHALLENGED = 4
@@ -42,7 +42,7 @@ POOLING = 1.5
 
 _ROUNDS = 20
 #: Moments that are looked at beside the ends of spans: so many an interval, and so many in all.
-_FINENESS, _MOST_MOMENTS = 4, 80
+_FINENESS, _MOST_MOMENTS = 4, 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Estimate:
 class Rhythm:
     """The moments of polls that are best for tasks of one kind, in seconds from their acceptance.
 
-    ``doubt`` is the cell that ends at the first moment, where it is worth a look inside. ``challenge``:
+    ``doubt`` is the cell before the first moment, where it is worth a look inside. ``challenge``:
     so far, nobody has looked whether tasks end long before the first moment.
     """
 
@@ -143,21 +143,30 @@ def following(moments: Sequence[float], elapsed: float, last: float, interval: f
 
 def rhythm_of(spans: Sequence[Span], interval: float) -> Rhythm:
     """The best moments after these spans, the newest first, for polls that are ``interval`` apart."""
-    spans = _of_now(spans)
-    if not any(_is_closed(span) for span in spans):
+    spans = _of_now([span for span in spans if span[0] < span[1]])
+    closed = [span for span in spans if _is_closed(span)]
+    if not closed:
         return Rhythm(interval, ())
     known = estimate(spans)
-    last = max(high for low, high in spans if _is_closed((low, high)))
-    # Behind what was ever seen, nothing is known: what is left for others is to be found out.
-    smooth = known.pooled(len(spans))
-    moments = tuple(moment for moment in best_moments(smooth, interval) if moment <= last) or (last,)
-    closed = [span for span in spans if _is_closed(span)]
+    last = max(high for _, high in closed)
+    moments = _until(last, best_moments(known.pooled(len(spans)), interval), interval)
     return Rhythm(
         interval,
         moments,
         doubt=_doubt(known, moments[0], interval),
         challenge=len(closed) >= UNCHALLENGED and all(low == 0 for low, _ in closed[:UNCHALLENGED]),
     )
+
+
+def _until(last: float, moments: Sequence[float], interval: float) -> tuple[float, ...]:
+    """The moments up to the ``last`` that any task is known to have ended by.
+
+    Behind that, nothing is known: what takes longer is to be found out as if nothing were.
+    """
+    kept = [moment for moment in moments if moment < last]
+    if len(kept) < len(moments):
+        kept.append(min(moments[len(kept)], max(last, kept[-1] + interval) if kept else last))
+    return tuple(kept)
 
 
 def _of_now(spans: Sequence[Span]) -> Sequence[Span]:
@@ -274,9 +283,8 @@ def _integrals(known: Estimate, moments: Sequence[float]) -> tuple[list[float], 
 
 
 def _doubt(known: Estimate, first: float, interval: float) -> Span | None:
-    """The cell that ends at the first moment, if nearly all tasks end somewhere in it, and it is wide."""
-    k = bisect_left(known.ends, first)
-    if k == 0 or known.ends[k] != first or known.masses[k - 1] < HEAVY:
-        return None
-    low = known.ends[k - 1]
-    return (low, first) if first - low > NARROW * interval else None
+    """The cell before the first moment, if nearly all tasks end somewhere in it, and it is wide."""
+    heaviest = max(range(len(known.masses)), key=known.masses.__getitem__)
+    low, high = known.ends[heaviest], min(known.ends[heaviest + 1], first)
+    is_heavy = known.within(low, high) >= HEAVY
+    return (low, high) if is_heavy and high - low > NARROW * interval else None
