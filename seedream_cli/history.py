@@ -22,10 +22,12 @@ from .history_rows import (
     UPSERT_FILE,
     UnreadableRow,
     file_values_of,
+    is_of_kind,
     operation_of,
+    span_of,
     values_of,
 )
-from .models import Operation
+from .models import Operation, Status
 from .private import make_folder, open_file
 from .records import replace
 
@@ -36,6 +38,13 @@ VERSION = len(MIGRATIONS)
 _PATIENCE = 10.0
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
+
+#: Only the newest are looked at, however long the history is.
+_DURATIONS = f"""
+SELECT request, least_seconds, seconds FROM (
+    SELECT * FROM operations WHERE service = ?{_NEWEST_FIRST} LIMIT 1000
+) WHERE least_seconds IS NOT NULL AND lower(status) = ?
+"""  # noqa: S608 - constants only
 
 
 class History:
@@ -128,6 +137,13 @@ class History:
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             )
             return [(row["at"], row["status"]) for row in rows]
+
+    def durations(self, service: str, kind: tuple[str, str, bool]) -> list[tuple[float, float]]:
+        """Between which seconds from their acceptance the newest tasks of a kind ended, the newest first."""
+        with self._held():
+            rows = self._db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
+        spans = ((span_of(row), row) for row in rows)
+        return [span for span, row in spans if span is not None and is_of_kind(row, kind)]
 
     def _first(self, condition: str, *values: object) -> Operation | None:
         found = self._select(condition, *values, limit=1)
