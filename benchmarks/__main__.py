@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import environment, sync_plan
+from . import completion, environment, start_up, sync_plan
 from .measuring import Failed
 from .rows import Row, in_columns, in_markdown
 
@@ -25,7 +25,11 @@ class Measurement(Protocol):
 
 
 #: In the order of the table.
-BENCHMARKS: Mapping[str, Measurement] = {"sync-plan": sync_plan.run}
+BENCHMARKS: Mapping[str, Measurement] = {
+    "start-up": start_up.run,
+    "completion": completion.run,
+    "sync-plan": sync_plan.run,
+}
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,33 @@ def start(command: Sequence[str], *, cwd: Path, variables: Mapping[str, str]) ->
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def interleaved(
+    contestants: Mapping[str, Callable[[], Cost]], rounds: int, *, unmeasured: int = 1
+) -> dict[str, list[Cost]]:
+    """Run all in turn, again and again: whatever else this machine does meets them all.
+
+    The first ``unmeasured`` rounds are for caches to fill.
+    """
+    costs: dict[str, list[Cost]] = {name: [] for name in contestants}
+    for number in range(unmeasured + rounds):
+        for name, run in contestants.items():
+            found = run()
+            if number >= unmeasured:
+                costs[name].append(found)
+    return costs
+
+
+def described(costs: Mapping[str, Sequence[Cost]]) -> str:
+    """A table of medians, with the least and the most computing."""
+    rows = []
+    for name, runs in costs.items():
+        middle, cpus = median(runs), [run.cpu for run in runs]
+        spread = f"{milliseconds(min(cpus))} … {milliseconds(max(cpus))}"
+        cells = (milliseconds(middle.wall), milliseconds(middle.cpu), spread, megabytes(middle.peak))
+        rows.append((name, str(len(runs)), *cells))
+    return table(("medians", "runs", "wall", "CPU", "least … most", "peak"), rows)
 
 
 def ended(process: subprocess.Popen[bytes], began: float) -> tuple[Cost, int]:
