@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import completion, environment, start_up, sync_plan
+from . import completion, environment, large_images, start_up, sync_plan, time_to_image
 from .measuring import Failed
 from .rows import Row, in_columns, in_markdown
 
@@ -28,6 +28,8 @@ class Measurement(Protocol):
 BENCHMARKS: Mapping[str, Measurement] = {
     "start-up": start_up.run,
     "completion": completion.run,
+    "time-to-image": time_to_image.run,
+    "large-images": large_images.run,
     "sync-plan": sync_plan.run,
 }
 

@@ -79,10 +79,9 @@ class Serving:
             )
             for task in found["tasks"]
         )
-        # Less the connection of this question.
         opened = found["connections"]
         return Measurements(
-            tuple(tasks), found["requests"], found["refused"], opened["api"] - 1, opened["images"]
+            tuple(tasks), found["requests"], found["refused"], opened["api"], opened["images"]
         )
 
 
@@ -91,13 +90,26 @@ def serving(
     *,
     seconds: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
+    skip: int = 0,
     image_bytes: int = 1000,
     rate: float = 0.0,
     progress: bool = False,
 ) -> Iterator[Serving]:
-    """Run the service: tasks take evenly drawn ``seconds``; ``rate`` API calls a second, 0 for no limit."""
+    """Run the service: tasks take evenly drawn ``seconds``; ``rate`` API calls a second, 0 for no limit.
+
+    The same ``seed`` draws the same again, less so many as ``skip`` says.
+    """
     command = [sys.executable, "-m", "benchmarks.service", "--seconds", *map(str, seconds)]
-    command += ["--seed", str(seed), "--image-bytes", str(image_bytes), "--rate", str(rate)]
+    command += [
+        "--seed",
+        str(seed),
+        "--skip",
+        str(skip),
+        "--image-bytes",
+        str(image_bytes),
+        "--rate",
+        str(rate),
+    ]
     command += ["--progress"] if progress else []
     process = subprocess.Popen(
         command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
