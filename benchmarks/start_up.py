@@ -89,19 +89,9 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
         row(_HELP, _TWO_COMMANDS, 1.15),
         row(_HELP_OF_GENERATE, _TWO_COMMANDS, 1.15),
         row(_UNTIL_SENT, _LIBRARIES, 1.15),
-        Row(
-            "the config's part of it",
-            lengths["config"],
-            milliseconds,
-            _UNTIL_SENT,
-            cpu[_UNTIL_SENT],
-        ),
-        Row(
-            "the history's part of it",
-            lengths["history"],
-            milliseconds,
-            _UNTIL_SENT,
-            cpu[_UNTIL_SENT],
+        *(
+            Row(f"the {part}'s part of that, CPU", lengths[part], milliseconds, "the whole", cpu[_UNTIL_SENT])
+            for part in ("config", "history")
         ),
     ]
 
