@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 from .environment import Environment
@@ -46,10 +45,8 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
         def generate(size: int) -> Cost:
             return _saved(machines[size], size, "generate", "a red fox", "--poll-interval", "1")
 
-        numbers = {size: count() for size in served}
-
         def download(size: int) -> Cost:
-            return _saved(machines[size], size, "download", f"task_{next(numbers[size]):06}")
+            return _saved(machines[size], size, "download", served[size].create())
 
         def fetch(size: int) -> Cost:
             target = folder / "fetched.png"
@@ -64,12 +61,6 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
             rounds_of_memory,
             unmeasured=0,
         )
-        for size in (large, _TINY):
-            machines[size].cost(
-                *("generate", "a red fox", "--no-wait", "--count", str(rounds + 1)), cwd=machines[size].folder
-            )
-            # Those of the first measurement were fetched then.
-            numbers[size] = count(len(served[size].measurements().tasks) - rounds - 1)
         speed = interleaved(
             {
                 _DOWNLOADED: lambda: download(large),

@@ -68,11 +68,7 @@ class Serving:
 
     def measurements(self) -> Measurements:
         """What has been counted so far."""
-        # By hand: a module that speaks HTTP would make this process larger than those that it measures.
-        with socket.create_connection(("127.0.0.1", urlsplit(self.base_url).port)) as connection:
-            connection.sendall(b"GET /measurements HTTP/1.1\r\nConnection: close\r\n\r\n")
-            with connection.makefile("rb") as answer:
-                found: dict[str, Any] = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+        found = self._ask("GET /measurements")
         tasks = (
             Served(
                 **{**task, "polls": tuple(task["polls"]), "downloads": tuple(map(tuple, task["downloads"]))}
@@ -83,6 +79,19 @@ class Serving:
         return Measurements(
             tuple(tasks), found["requests"], found["refused"], opened["api"], opened["images"]
         )
+
+    def create(self) -> str:
+        """A task's id, without the program that is measured."""
+        task: str = self._ask("POST /v1/images/generations")["data"]["task_id"]
+        return task
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        # By hand: a module that speaks HTTP would make this process larger than those that it measures.
+        with socket.create_connection(("127.0.0.1", urlsplit(self.base_url).port)) as connection:
+            connection.sendall(f"{what} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+            with connection.makefile("rb") as answer:
+                found: dict[str, Any] = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+        return found
 
 
 @contextmanager
