@@ -12,9 +12,10 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import HistoryUnusable
@@ -24,6 +25,7 @@ from .history_rows import (
     UPSERT_FILE,
     UnreadableRow,
     file_values_of,
+    merged,
     operation_of,
     values_of,
 )
@@ -39,6 +41,14 @@ _PATIENCE = 10.0
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 
 
+@dataclass(eq=False)
+class _Writing:
+    """An operation that a thread waits to have recorded; ``kept`` is what is on disk of it then."""
+
+    operation: Operation
+    kept: Operation | None = None
+
+
 class History:
     """The history at ``path``. ``now`` is in Unix seconds. Safe to share between threads."""
 
@@ -48,6 +58,8 @@ class History:
         # Reentrant: a signal can end a method of the main thread between its work and the release of the
         # lock, and what is told then is read from here.
         self._lock = threading.RLock()
+        #: What threads wait to have written, of which one writes all.
+        self._writings: deque[_Writing] = deque()
         with self._problems():
             make_folder(path.parent)
             # SQLite would create the file readable by others: it is created here first, and those that
@@ -74,15 +86,14 @@ class History:
         Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
         Raises HistoryUnusable when the operation cannot be kept.
         """
-        with self._transaction() as db:
-            rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-            before = operation_of(rows[0], self._files(operation.id)) if rows else None
-            kept = _merged(before, operation)
-            db.execute(UPSERT, values_of(kept))
-            if before is None or before.status != kept.status:
-                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
-            db.executemany(UPSERT_FILE, file_values_of(kept))
-        return kept
+        mine = _Writing(operation)
+        self._writings.append(mine)
+        with self._held():
+            # Whoever held it before may have written this along with its own.
+            if mine.kept is None:
+                self._write(mine)
+        assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
+        return mine.kept
 
     def has_sent(self, operation: Operation) -> bool:
         """Whether the operation was recorded, and so may have been sent, with its present key."""
@@ -129,6 +140,47 @@ class History:
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             )
             return [(row["at"], row["status"]) for row in rows]
+
+    def _write(self, mine: _Writing) -> None:
+        """Write this, and all that other threads wait to have written, in one transaction.
+
+        A disk takes as long for many as for one, and a run of many would wait for little else.
+        """
+        try:
+            self._write_all(self._waiting(mine))
+        except sqlite3.OperationalError:
+            # A disk that is full, or another program: all others would meet with the same.
+            raise
+        except Exception:
+            # What is wrong with one falls on no other: each writes its own when it is its turn.
+            self._write_all([mine])
+
+    def _waiting(self, mine: _Writing) -> Iterator[_Writing]:
+        """In the order in which they came: a signal may have left one behind that this one outdates."""
+        with suppress(IndexError):
+            while True:
+                one = self._writings.popleft()
+                if one is not mine and one.kept is None:
+                    yield one
+        yield mine
+
+    def _write_all(self, together: Iterable[_Writing]) -> None:
+        with self._transaction() as db:
+            written = [(one, self._put(db, one.operation)) for one in together]
+        # Not before all of it is on disk.
+        for one, kept in written:
+            one.kept = kept
+
+    def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
+        rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
+        before = operation_of(rows[0], self._files(operation.id)) if rows else None
+        kept = merged(before, operation)
+        if kept != before:
+            db.execute(UPSERT, values_of(kept))
+            if before is None or before.status != kept.status:
+                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
+            db.executemany(UPSERT_FILE, file_values_of(kept))
+        return kept
 
     def _first(self, condition: str, *values: object) -> Operation | None:
         found = self._select(condition, *values, limit=1)
@@ -234,23 +286,6 @@ class History:
             if os.path.exists(name)
         ]
         return " && ".join(moves)
-
-
-def _merged(before: Operation | None, now: Operation) -> Operation:
-    """``now``, without losing what is known of it already."""
-    if before is None:
-        return now
-    if before.task_id is not None and now.task_id is None:
-        # Another run of this operation was answered: that there is a task outweighs all else.
-        return before
-    numbers = {file.number for file in now.files}
-    files = (*now.files, *(file for file in before.files if file.number not in numbers))
-    return replace(
-        now,
-        delivered=now.delivered or before.delivered,
-        results=now.results or before.results,
-        files=tuple(sorted(files, key=lambda file: file.number)),
-    )
 
 
 def _is_corrupt(error: Exception) -> bool:

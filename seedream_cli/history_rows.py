@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from .models import GenerationRequest, Operation, SavedFile
@@ -62,6 +63,7 @@ ALTER TABLE operations ADD COLUMN sidecar INTEGER NOT NULL DEFAULT 0;
 #: What each version adds to the one before: the first makes a new file.
 MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 #: The year 2514 in Unix seconds: no system's calendar ends before it.
 _LATEST_TIME = 2.0**34
 _LONGEST_DURATION = 1e12
@@ -139,6 +141,23 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
     return operation
 
 
+def merged(before: Operation | None, now: Operation) -> Operation:
+    """``now``, without losing what is known of it ``before``."""
+    if before is None:
+        return now
+    if before.task_id is not None and now.task_id is None:
+        # Another run of this operation was answered: that there is a task outweighs all else.
+        return before
+    numbers = {file.number for file in now.files}
+    files = (*now.files, *(file for file in before.files if file.number not in numbers))
+    return replace(
+        now,
+        delivered=now.delivered or before.delivered,
+        results=now.results or before.results,
+        files=tuple(sorted(files, key=lambda file: file.number)),
+    )
+
+
 def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
     for name, is_kind in kinds.items():
         if not is_kind(getattr(thing, name)):
@@ -147,7 +166,7 @@ def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
 
 def _text(value: object) -> bool:
     # No lone surrogate, which JSON's escapes can write.
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
 
 
 def _texts(values: Iterable[object]) -> bool:
