@@ -11,12 +11,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .environment import Environment
+
 #: Bytes in the unit of `ru_maxrss`.
 _UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Failed(Exception):
+    """Something that was to be measured did not work."""
 
 
 @dataclass(frozen=True)
@@ -32,35 +38,91 @@ class Cost:
 
 
 class Machine:
-    """Runs this checkout's `seedream` in a home of its own, below ``folder``."""
+    """The program in a home of its own, below ``folder``; ``variables`` are for its environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, environment: Environment, folder: Path, **variables: str) -> None:
+        self.folder = folder
         self.state = folder / "state" / "apipod-seedream"
-        self._environment: Mapping[str, str] = {
+        self.variables: Mapping[str, str] = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_STATE_HOME": str(folder / "state"),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            **environment.variables,
+            **variables,
         }
+        self._seedream = environment.seedream
+
+    def serve(self, base_url: str) -> Machine:
+        """The API is there from now on, for any key."""
+        self.variables = {
+            **self.variables,
+            "SEEDREAM_BASE_URL": base_url,
+            "SEEDREAM_API_KEY": "sk-of-a-measurement",
+        }
+        return self
 
     def cost(self, *arguments: str, cwd: Path) -> Cost:
-        """Run to the end, which must be a good one; what it prints is dropped."""
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seedream_cli", *arguments],
-            cwd=cwd,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise SystemExit(f"seedream {' '.join(arguments)} in {cwd} ended with {process.returncode}")
-        return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * _UNIT)
+        """Run the program to its end, which must be a good one; what it prints is dropped."""
+        return cost((*self._seedream, *arguments), cwd=cwd, variables=self.variables)
+
+    def start(self, *arguments: str, cwd: Path) -> subprocess.Popen[bytes]:
+        return start((*self._seedream, *arguments), cwd=cwd, variables=self.variables)
+
+
+def cost(command: Sequence[str], *, cwd: Path, variables: Mapping[str, str]) -> Cost:
+    """What the command takes, which must end well; what it prints is dropped."""
+    began = time.perf_counter()
+    used, status = ended(start(command, cwd=cwd, variables=variables), began)
+    if status != 0:
+        raise Failed(f"{' '.join(command)} in {cwd} ended with {status}")
+    return used
+
+
+def start(command: Sequence[str], *, cwd: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def interleaved(
+    contestants: Mapping[str, Callable[[], Cost]], rounds: int, *, unmeasured: int = 1
+) -> dict[str, list[Cost]]:
+    """Run all in turn, again and again: whatever else this machine does meets them all.
+
+    The first ``unmeasured`` rounds are for caches to fill.
+    """
+    costs: dict[str, list[Cost]] = {name: [] for name in contestants}
+    for number in range(unmeasured + rounds):
+        for name, run in contestants.items():
+            found = run()
+            if number >= unmeasured:
+                costs[name].append(found)
+    return costs
+
+
+def described(costs: Mapping[str, Sequence[Cost]]) -> str:
+    """A table of medians, with the least and the most computing."""
+    rows = []
+    for name, runs in costs.items():
+        middle, cpus = median(runs), [run.cpu for run in runs]
+        spread = f"{milliseconds(min(cpus))} … {milliseconds(max(cpus))}"
+        cells = (milliseconds(middle.wall), milliseconds(middle.cpu), spread, megabytes(middle.peak))
+        rows.append((name, str(len(runs)), *cells))
+    return table(("medians", "runs", "wall", "CPU", "least … most", "peak"), rows)
+
+
+def ended(process: subprocess.Popen[bytes], began: float) -> tuple[Cost, int]:
+    """Wait for its end: what it took since ``began`` (`time.perf_counter`), and how it ended."""
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * _UNIT), process.returncode
 
 
 def median(costs: Iterable[Cost]) -> Cost:
@@ -72,8 +134,17 @@ def seconds(value: float) -> str:
     return f"{value:.3f} s"
 
 
+def milliseconds(value: float) -> str:
+    return f"{1000 * value:.1f} ms"
+
+
 def megabytes(value: float) -> str:
     return f"{value / 1e6:.1f} MB"
+
+
+def number(value: float) -> str:
+    """Of things: whole, or with what a mean has beyond that."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

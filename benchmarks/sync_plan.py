@@ -7,28 +7,30 @@ as in a fresh checkout (cold). From each figure, that of `seedream --version` is
 from __future__ import annotations
 
 import shutil
-import struct
 import tempfile
 import time
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .environment import Environment
 from .measuring import Cost, Machine, median, megabytes, seconds, table
+from .pictures import tiny_png
+from .rows import Row, at_most, times
 
 _COUNTS, _ROUNDS = (100, 1000, 10_000), 7
 _QUICK_COUNTS, _QUICK_ROUNDS = (3, 30), 1
 #: Seconds after which a digest is trusted: file systems' clocks tick in up to two.
 _SETTLED = 2.5
 _CASES = ("warm", "cold")
+_WORDS = {"warm": "known", "cold": "not known"}
 
 
-def run(quick: bool) -> None:
-    """Measure and print; ``quick`` shows that it works."""
+def run(environment: Environment, *, quick: bool) -> list[Row]:
+    """Measure, and print the details; ``quick`` shows that it works."""
     counts, rounds = (_QUICK_COUNTS, _QUICK_ROUNDS) if quick else (_COUNTS, _ROUNDS)
     with tempfile.TemporaryDirectory(prefix="seedream-benchmark-") as name:
         folder = Path(name)
-        machine = Machine(folder)
+        machine = Machine(environment, folder)
         projects = {count: _project(machine, folder / str(count), count) for count in counts}
         if not quick:
             time.sleep(_SETTLED)
@@ -47,9 +49,24 @@ def run(quick: bool) -> None:
     print(f"seedream sync --check, all images ok, over the start-up; medians of {rounds} runs")
     print(f"start-up: {seconds(start.wall)}, CPU {seconds(start.cpu)}, peak {megabytes(start.peak)}")
     print(table(("images", "known", "wall", "CPU", "memory"), _rows(over, counts)))
+    return list(_compared(over, counts))
+
+
+def _compared(over: dict[tuple[int, str], Cost], counts: Sequence[int]) -> Iterator[Row]:
+    *_, few, many = counts
     for case in _CASES:
-        few, many = (over[count, case] for count in counts[-2:])
-        print(f"time({counts[-1]}) / time({counts[-2]}), {case}: {many.wall / few.wall:.1f}")
+        # Linear is ten times as much for ten times as many; a machine is never as even as that.
+        yield Row(
+            f"`sync` with nothing to do, 10,000 images, digests {_WORDS[case]}",
+            over[many, case].wall,
+            seconds,
+            "the same with 1000",
+            over[few, case].wall,
+            times(12),
+        )
+    yield Row(
+        "the same, known, over the start-up", over[many, "warm"].wall, seconds, reach=at_most(1.5, "1.5 s")
+    )
 
 
 def _rows(over: dict[tuple[int, str], Cost], counts: Sequence[int]) -> list[tuple[str, ...]]:
@@ -69,19 +86,7 @@ def _project(machine: Machine, folder: Path, count: int) -> Path:
     for number in range(count):
         name = f"picture-{number:05}"
         manifest.append(f'\n[assets.{name}]\nprompt = "A red fox in snow, number {number}, {{look}}"\n')
-        (images / f"{name}.png").write_bytes(_png(number))
+        (images / f"{name}.png").write_bytes(tiny_png(number))
     (folder / "seedream.toml").write_text("".join(manifest), encoding="utf-8")
     machine.cost("sync", "--accept", cwd=folder)
     return folder
-
-
-def _png(colour: int) -> bytes:
-    """A picture of one pixel; each colour has bytes of its own."""
-    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"\0" + colour.to_bytes(3, "big"))
-    chunks = _chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

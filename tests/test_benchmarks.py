@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +32,6 @@ def test_the_plan_of_sync_is_measured() -> None:
     for count in ("3", "30"):
         for known in ("warm", "cold"):
             assert [count, known] in cells
-    assert re.search(r"^time\(30\) / time\(3\), warm: -?\d", done.stdout, re.MULTILINE)
 
 
 def test_a_benchmark_that_does_not_exist_is_refused_with_those_that_do() -> None:
