@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import completion, environment, start_up, sync_plan
+from . import completion, environment, large_images, start_up, sync_plan, time_to_image
 from .measuring import Failed
 from .rows import Row, in_columns, in_markdown
 
@@ -28,13 +28,14 @@ class Measurement(Protocol):
 BENCHMARKS: Mapping[str, Measurement] = {
     "start-up": start_up.run,
     "completion": completion.run,
+    "time-to-image": time_to_image.run,
+    "large-images": large_images.run,
     "sync-plan": sync_plan.run,
 }
 
 
 def main() -> int:
     options = _options()
-    print(f"{time.strftime('%Y-%m-%d')}, {_machine()}")
     rows: list[Row] = []
     failed = False
     with tempfile.TemporaryDirectory(prefix="seedream-environment-") as folder:
@@ -43,14 +44,14 @@ def main() -> int:
             if options.quick
             else environment.fresh(Path(folder))
         )
-        print(f"The program is run in {place.words}.")
+        print(f"Measured on {time.strftime('%Y-%m-%d')} with {_machine()}, in {place.words}.")
         for name in options.names or BENCHMARKS:
             print(f"\n== {name}, load average {os.getloadavg()[0]:.2f}", flush=True)
             began = time.perf_counter()
             try:
                 rows += BENCHMARKS[name](place, quick=options.quick)
             except Failed as error:
-                # What the others take hours to tell is not lost to this one.
+                # What the others took minutes to tell is not lost to this one.
                 failed = True
                 print(f"{name}: {error}", file=sys.stderr)
             print(f"({time.perf_counter() - began:.0f} s)")
@@ -73,10 +74,9 @@ def _options() -> argparse.Namespace:
 
 
 def _machine() -> str:
-    load = ", ".join(f"{load:.2f}" for load in os.getloadavg())
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} processors, load average {load}"
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.2f} before"
     )
 
 

@@ -80,9 +80,7 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
         for what in (_BY_COMMAND, _BY_MODULE)
     ]
     return [
-        Row(
-            "completion of static values, processes of Python", len(static), number, reach=at_most(0, "none")
-        ),
+        Row("completion of static values, processes of Python", len(static), number, reach=at_most(0, "0")),
         *ids,
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .measuring import table
 
-HEADING = ("what", "measured", "against", "its figure", "ratio", "reach", "")
+HEADING = ("what", "measured", "against", "its figure", "ratio", "reach", "outcome")
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,8 @@ class Service:
 
     def answer(self, method: bytes, path: bytes, head: bytes) -> bytes:
         if path == b"/measurements":
+            # It comes by a connection of its own, which is not counted either.
+            self.connections["api"] -= 1
             return _answer(b"200 OK", json.dumps(self._measured()).encode())
         self._requests += 1
         task = self._tasks.get(path.rpartition(b"/")[2].decode("latin-1"))
@@ -223,6 +225,7 @@ def main() -> None:
         help="how long a task takes; of two, evenly between them, in the order of creation",
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="so many draws, unused")
     parser.add_argument("--image-bytes", type=int, default=1000, metavar="N")
     parser.add_argument("--rate", type=float, default=0.0, help="API calls a second; 0 is no limit")
     parser.add_argument("--progress", action="store_true", help="tell how far a task is")
@@ -233,9 +236,13 @@ def main() -> None:
         write_png(path, options.image_bytes)
         with path.open("rb") as image:
             low, high = options.seconds[0], options.seconds[-1]
-            service = Service(
-                lambda: chance.uniform(low, high), options.rate, progress=options.progress, image=image
-            )
+
+            def draw() -> float:
+                return chance.uniform(low, high)
+
+            for _ in range(options.skip):
+                draw()
+            service = Service(draw, options.rate, progress=options.progress, image=image)
             asyncio.run(_serve(service))
 
 

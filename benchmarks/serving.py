@@ -68,22 +68,30 @@ class Serving:
 
     def measurements(self) -> Measurements:
         """What has been counted so far."""
-        # By hand: a module that speaks HTTP would make this process larger than those that it measures.
-        with socket.create_connection(("127.0.0.1", urlsplit(self.base_url).port)) as connection:
-            connection.sendall(b"GET /measurements HTTP/1.1\r\nConnection: close\r\n\r\n")
-            with connection.makefile("rb") as answer:
-                found: dict[str, Any] = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+        found = self._ask("GET /measurements")
         tasks = (
             Served(
                 **{**task, "polls": tuple(task["polls"]), "downloads": tuple(map(tuple, task["downloads"]))}
             )
             for task in found["tasks"]
         )
-        # Less the connection of this question.
         opened = found["connections"]
         return Measurements(
-            tuple(tasks), found["requests"], found["refused"], opened["api"] - 1, opened["images"]
+            tuple(tasks), found["requests"], found["refused"], opened["api"], opened["images"]
         )
+
+    def create(self) -> str:
+        """A task's id, without the program that is measured."""
+        task: str = self._ask("POST /v1/images/generations")["data"]["task_id"]
+        return task
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        # By hand: a module that speaks HTTP would make this process larger than those that it measures.
+        with socket.create_connection(("127.0.0.1", urlsplit(self.base_url).port)) as connection:
+            connection.sendall(f"{what} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+            with connection.makefile("rb") as answer:
+                found: dict[str, Any] = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+        return found
 
 
 @contextmanager
@@ -91,13 +99,26 @@ def serving(
     *,
     seconds: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
+    skip: int = 0,
     image_bytes: int = 1000,
     rate: float = 0.0,
     progress: bool = False,
 ) -> Iterator[Serving]:
-    """Run the service: tasks take evenly drawn ``seconds``; ``rate`` API calls a second, 0 for no limit."""
+    """Run the service: tasks take evenly drawn ``seconds``; ``rate`` API calls a second, 0 for no limit.
+
+    The same ``seed`` draws the same again, less so many as ``skip`` says.
+    """
     command = [sys.executable, "-m", "benchmarks.service", "--seconds", *map(str, seconds)]
-    command += ["--seed", str(seed), "--image-bytes", str(image_bytes), "--rate", str(rate)]
+    command += [
+        "--seed",
+        str(seed),
+        "--skip",
+        str(skip),
+        "--image-bytes",
+        str(image_bytes),
+        "--rate",
+        str(rate),
+    ]
     command += ["--progress"] if progress else []
     process = subprocess.Popen(
         command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
