@@ -32,6 +32,7 @@ from .http_library import httpx
 from .models import Accepted, Task
 from .network import Connections, Deadline
 from .received import Received, masked, read_request_id, read_retry_after
+from .socks import Refused
 from .wire import read_accepted, read_account, read_task
 
 #: Bytes of a JSON answer that are read at most.
@@ -41,8 +42,6 @@ MOST_REDIRECTS = 5
 #: Seconds that one call of the API may take, and that one image may take.
 CALL_SECONDS = 30.0
 IMAGE_SECONDS = 600.0
-
-_CHUNK = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ def _image(response: httpx.Response, now: float) -> ImageStream:
     if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise NotSaved("the image came compressed, although that was not asked for")
     length = response.headers.get("content-length", "")
-    return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw(_CHUNK))
+    return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw())
 
 
 def _read_limited(response: httpx.Response, request_id: str | None) -> bytes:
@@ -279,7 +278,7 @@ def _host_of(location: str | None, url: str) -> str:
 
 def _translated(error: Exception, url: str) -> SeedreamError:
     """Our error for one of httpx's. Its text is shown only where it cannot hold a header."""
-    proxy = getattr(error.__cause__, "proxy", None)
+    proxy = getattr(error, "proxy", None)
     host = f"the proxy {proxy}" if proxy else urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(error, httpx.ConnectTimeout):
         problem = Unreachable(f"no connection to {host} in time", code="timeout")
@@ -287,10 +286,11 @@ def _translated(error: Exception, url: str) -> SeedreamError:
         return problem
     if isinstance(error, httpx.TimeoutException):
         return Unreachable(f"{host} did not answer in time", code="timeout")
-    if isinstance(error, httpx.ProxyError):
-        why, passing = transport.refusal_of(error)
-        problem = Unreachable("the proxy does not let the call through", code="proxy_error", detail=why)
-        problem.transient = passing
+    if isinstance(error, Refused):
+        problem = Unreachable(
+            "the proxy does not let the call through", code="proxy_error", detail=str(error)
+        )
+        problem.transient = error.passing
         problem.unsent = True
         return problem
     if isinstance(error, httpx.ConnectError):

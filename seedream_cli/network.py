@@ -1,26 +1,26 @@
-"""The network below httpx: connections that end in time, reach only allowed addresses, and can be broken off.
+"""Connections that end in time, reach only allowed addresses, and can be broken off.
 
-httpx has no total deadline: a server that sends a byte a second defeats its read timeout. The backends
-below give every read, write and connect what is left of the call's deadline.
+Nothing below a call knows a total deadline: a server that sends a byte a second defeats any time limit for
+a read. Every read, write and connect here gets what is left of the call's deadline. What fails is raised as
+httpx's error for it.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
-import httpcore
+from .http_library import httpx
 
-from . import socks
-
-_PIECE = 64 * 1024
+_RECORD = 16 * 1024
 
 #: Raises when a host may not be connected to; gets the host's name and one of its addresses.
 Guard = Callable[[str, str], None]
@@ -35,6 +35,7 @@ class Connections:
         self._broken = False
 
     def add(self, stream: Stream) -> None:
+        """Also for one that is in the set already, once it has another socket."""
         with self._lock:
             self._open.add(stream)
             broken = self._broken
@@ -70,7 +71,7 @@ class Deadline(threading.local):
         finally:
             self.at = before
 
-    def cut(self, timeout: float | None, expired: type[Exception]) -> float | None:
+    def cut(self, timeout: float | None, expired: type[httpx.TimeoutException]) -> float | None:
         """``timeout``, or what is left until the deadline if that is less."""
         if self.at is None:
             return timeout
@@ -80,179 +81,187 @@ class Deadline(threading.local):
         return left if timeout is None else min(timeout, left)
 
 
-class ProxyUnreachable(httpcore.ConnectError):
-    """No connection to ``proxy``, or it broke before a call was let through."""
+class Stream:
+    """One connection: bytes in both directions, each step within the deadline of the thread's call.
 
-    def __init__(self, proxy: str, text: str) -> None:
-        super().__init__(text)
-        self.proxy = proxy
+    ``timeout``: the seconds that a step may take without a byte.
+    """
 
-
-class ProxyTimeout(httpcore.ConnectTimeout):
-    """The same, because it took too long."""
-
-    def __init__(self, proxy: str, text: str) -> None:
-        super().__init__(text)
-        self.proxy = proxy
-
-
-@contextmanager
-def _blamed_on(proxy: str) -> Iterator[None]:
-    """What fails before a proxy has let a call through is the proxy's failure, and nothing was sent."""
-    try:
-        yield
-    except httpcore.TimeoutException as error:
-        raise ProxyTimeout(proxy, str(error)) from error
-    except httpcore.NetworkError as error:
-        raise ProxyUnreachable(proxy, str(error)) from error
-
-
-class Stream(httpcore.NetworkStream):
-    """``proxy``: the name of the proxy at the other end, until TLS with a host behind it has begun."""
-
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, proxy: str | None = None) -> None:
-        self._inner = inner
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        self._socket = connected
         self._deadline = deadline
-        self._proxy = proxy
-        #: The proxy that has been asked to let a call through.
-        self._asked: str | None = None
         deadline.connections.add(self)
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._asked is None:
-            return self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
-        with _blamed_on(self._asked):
-            data = self._inner.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
-            if not data:
-                raise httpcore.ReadError("it closed the connection")
-            return data
+    def read(self, most: int, timeout: float | None = None) -> bytes:
+        """What has come, at most so many bytes; none at the connection's end."""
+        left = self._deadline.cut(timeout, httpx.ReadTimeout)
+        try:
+            self._socket.settimeout(left)
+            return self._socket.recv(most)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if self._proxy is not None and buffer.startswith(b"CONNECT "):
-            self._asked = self._proxy
-        # In pieces: for a peer that reads a byte now and then, each write may take its whole timeout.
-        for start in range(0, len(buffer), _PIECE):
-            piece = buffer[start : start + _PIECE]
-            self._inner.write(piece, self._deadline.cut(timeout, httpcore.WriteTimeout))
+    def write(self, data: bytes, timeout: float | None = None) -> None:
+        view = memoryview(data)
+        # As much at a time as the system takes: one call for all would hide how slowly a peer reads.
+        while view:
+            left = self._deadline.cut(timeout, httpx.WriteTimeout)
+            try:
+                self._socket.settimeout(left)
+                view = view[self._socket.send(view) :]
+            except TimeoutError as error:
+                raise httpx.WriteTimeout(str(error)) from error
+            except OSError as error:
+                raise httpx.WriteError(str(error)) from error
+
+    def start_tls(self, context: ssl.SSLContext, host: str, timeout: float | None = None) -> Stream:
+        """What carries TLS with ``host`` over this connection, which is then no more to be used itself."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return _Nested(self, context, host, timeout)
+        left = self._deadline.cut(timeout, httpx.ConnectTimeout)
+        try:
+            self._socket.settimeout(left)
+            self._socket = secure = context.wrap_socket(
+                self._socket, server_hostname=host, do_handshake_on_connect=False
+            )
+            # The socket is another object now: whoever broke off meanwhile had the one before.
+            self._deadline.connections.add(self)
+            secure.do_handshake()
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except (OSError, ValueError) as error:
+            raise httpx.ConnectError(str(error)) from error
+        return self
+
+    @property
+    def stirring(self) -> bool:
+        """Whether there is something to read: where nothing was asked, this is the connection's end."""
+        try:
+            if not hasattr(select, "poll"):
+                return bool(select.select([self._socket], [], [], 0)[0])
+            # Beyond 1024 files, select() knows no more of them.
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0))
+        except (OSError, ValueError):
+            return True
 
     def close(self) -> None:
-        self._inner.close()
+        with suppress(OSError):
+            self._socket.close()
 
     def break_off(self) -> None:
         # Closing it would wake nobody who waits at it. TLS knows nothing of this, and needs not.
         with suppress(OSError):
-            socket.socket.shutdown(self._inner.get_extra_info("socket"), socket.SHUT_RDWR)
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        # TLS with the proxy itself comes before anything is asked of it.
-        proxy = self._proxy if self._asked is None else None
-        with _blamed_on(proxy) if proxy is not None else nullcontext():
-            timeout = self._deadline.cut(timeout, httpcore.ConnectTimeout)
-            inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return Stream(inner, self._deadline, proxy)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class Backend(httpcore.NetworkBackend):
-    def __init__(
-        self, inner: httpcore.NetworkBackend, deadline: Deadline, guard: Guard | None = None
-    ) -> None:
-        self._inner = inner
-        self._deadline = deadline
-        self._guard = guard
+class _Nested(Stream):
+    """TLS with a host within TLS with a proxy, for which ssl has no socket."""
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        problem: Exception | None = None
-        addresses = self._resolve(host, port, self._deadline.cut(timeout, httpcore.ConnectTimeout))
-        # Each address gets its share: one that is out of reach must not use up the others' time.
-        share = timeout / len(addresses) if timeout is not None and addresses else timeout
-        for address in addresses:
-            left = self._deadline.cut(share, httpcore.ConnectTimeout)
+    def __init__(self, outer: Stream, context: ssl.SSLContext, host: str, timeout: float | None) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        try:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+            self._carry(self._tls.do_handshake, timeout)
+        except httpx.TimeoutException as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except (httpx.NetworkError, OSError, ValueError) as error:
+            raise httpx.ConnectError(str(error)) from error
+
+    def read(self, most: int, timeout: float | None = None) -> bytes:
+        try:
+            data: bytes = self._carry(lambda: self._tls.read(most), timeout)
+            return data
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+
+    def write(self, data: bytes, timeout: float | None = None) -> None:
+        try:
+            while data:
+                data = data[self._carry(partial(self._tls.write, data), timeout) :]
+        except OSError as error:
+            raise httpx.WriteError(str(error)) from error
+
+    def _carry(self, step: Callable[[], Any], timeout: float | None) -> Any:
+        while True:
             try:
-                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                problem = error
+                result = step()
+            except ssl.SSLWantReadError:
+                self._outer.write(self._outgoing.read(), timeout)
+                if data := self._outer.read(_RECORD, timeout):
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
             else:
-                return Stream(stream, self._deadline)
-        raise problem or httpcore.ConnectError(f"{host} has no address")
+                self._outer.write(self._outgoing.read(), timeout)
+                return result
 
-    def _resolve(self, host: str, port: int, timeout: float | None = None) -> list[str]:
-        """The host's addresses, all of which passed the guard.
+    @property
+    def stirring(self) -> bool:
+        return self._outer.stirring
 
-        Connecting to the very address that was judged leaves no second look-up to answer otherwise;
-        trying each of them leaves no host out of reach whose first one is IPv6 where only IPv4 is.
-        """
-        addresses = _addresses_of(host, port, timeout)
-        if self._guard is not None:
-            for address in addresses:
-                self._guard(host, address)
-        return addresses
+    def close(self) -> None:
+        self._outer.close()
+
+    def break_off(self) -> None:
+        self._outer.break_off()
 
 
-class ProxyBackend(Backend):
-    """All that it connects to is a proxy, of which httpcore asks the rest."""
+def connect(
+    host: str, port: int, deadline: Deadline, timeout: float | None, guard: Guard | None = None
+) -> Stream:
+    """A connection to one of the host's addresses, all of which passed the guard.
 
-    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.NetworkStream:
-        with _blamed_on(proxy := _named(host, port)):
-            return Stream(super().connect_tcp(host, port, *args, **options), self._deadline, proxy)
-
-
-class SocksBackend(Backend):
-    """Connects to everything through a SOCKS proxy, which gets the host's name."""
-
-    def __init__(
-        self,
-        inner: httpcore.NetworkBackend,
-        deadline: Deadline,
-        proxy: tuple[str, int],
-        login: tuple[bytes, bytes] | None,
-    ) -> None:
-        super().__init__(inner, deadline)
-        self._host, self._port = proxy
-        self._login = login
-
-    def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
-    ) -> httpcore.NetworkStream:
-        with _blamed_on(_named(self._host, self._port)), ExitStack() as undo:
-            stream = super().connect_tcp(self._host, self._port, timeout, *args, **options)
-            undo.callback(stream.close)
-            socks.connect(stream, host, port, self._login, timeout)
-            undo.pop_all()
-            return stream
-
-
-def _named(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    Connecting to the very address that was judged leaves no second look-up to answer otherwise; trying
+    each of them leaves no host out of reach whose first one is IPv6 where only IPv4 is.
+    """
+    addresses = _addresses_of(host, port, deadline.cut(timeout, httpx.ConnectTimeout))
+    if guard is not None:
+        for address in addresses:
+            guard(host, address)
+    problem: httpx.TransportError | None = None
+    # Each address gets its share: one that is out of reach must not use up the others' time.
+    share = timeout / len(addresses) if timeout is not None and addresses else timeout
+    for address in addresses:
+        left = deadline.cut(share, httpx.ConnectTimeout)
+        try:
+            connected = socket.create_connection((address, port), left)
+            # What is written leaves at once: no request waits until the one before is acknowledged.
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except TimeoutError as error:
+            problem = httpx.ConnectTimeout(str(error))
+        except (OSError, OverflowError) as error:
+            problem = httpx.ConnectError(str(error))
+        else:
+            return Stream(connected, deadline)
+    raise problem or httpx.ConnectError(f"{host} has no address")
 
 
 def _addresses_of(host: str, port: int, timeout: float | None) -> list[str]:
     """Look the host up, in a thread: getaddrinfo knows no time limit, and signals wait until it returns."""
-    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        # An address is its own: there is nothing to look up.
+        with suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return [host]
+    found: list[list[str] | Exception] = []
 
     def look_up() -> None:
         try:
             entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
-        except (OSError, UnicodeError) as error:
-            found.put(error)
+            found.append(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+        except (OSError, UnicodeError, OverflowError) as error:
+            found.append(error)
 
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        outcome = found.get(timeout=timeout)
-    except Empty:
-        raise httpcore.ConnectTimeout(f"looking up {host} took too long") from None
-    if isinstance(outcome, Exception):
-        raise httpcore.ConnectError(str(outcome)) from outcome
-    return outcome
+    looking = threading.Thread(target=look_up, daemon=True)
+    looking.start()
+    looking.join(timeout)
+    if not found:
+        raise httpx.ConnectTimeout(f"looking up {host} took too long")
+    if isinstance(found[0], Exception):
+        raise httpx.ConnectError(str(found[0])) from found[0]
+    return found[0]

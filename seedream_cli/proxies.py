@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from functools import cache
 
 from .errors import UsageProblem
 from .http_library import get_environment_proxies, httpx
@@ -75,7 +76,7 @@ def certificates() -> ssl.SSLContext:
         raise _unusable("SSL_CERT_DIR", f"there is no folder {folders}")
     file = os.environ.get("SSL_CERT_FILE")
     try:
-        return httpx.create_ssl_context()
+        return _read(file, folders)
     except ssl.SSLError:
         if not file:
             raise
@@ -84,6 +85,14 @@ def certificates() -> ssl.SSLContext:
         if not file:
             raise
         raise _unusable("SSL_CERT_FILE", f"{file}: {error.strerror}") from None
+
+
+@cache
+def _read(file: str | None, folders: str | None) -> ssl.SSLContext:
+    """Once for all clients: reading the bundle takes as long as starting Python does."""
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _unusable(name: str, why: str) -> UsageProblem:

@@ -1,15 +1,15 @@
 """SOCKS5 (RFC 1928, with the passwords of RFC 1929): has a proxy connect to a host.
 
-httpcore leaves this to socksio, which it imports at every start where it is installed (7 ms), SOCKS or
-not. It also takes a reply that comes in two pieces for a wrong one, waits for it without a limit, leaves
-the connection open when it fails, and then raises what httpx does not know.
+socksio, which httpx's own transport would ask for this, leaves the reading to who calls it, and httpcore
+reads there without a limit of time and takes a reply that comes in two pieces for a wrong one.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from typing import Protocol
 
-import httpcore
+from .http_library import httpx
 
 #: The longest name of a host, of a user, and the longest password: their lengths are sent as a byte.
 LONGEST = 255
@@ -31,16 +31,24 @@ _REPLIES = {
 _LASTING = (2, 7, 8)
 
 
-class Refused(httpcore.ProxyError):
-    """The proxy's no. ``passing``: a moment later it may be a yes."""
+class Refused(httpx.ProxyError):
+    """A proxy's no, in words without anything of its own. ``passing``: a moment later it may be a yes."""
 
     def __init__(self, text: str, *, passing: bool = False) -> None:
         super().__init__(text)
         self.passing = passing
 
 
+class Stream(Protocol):
+    """A connection to a proxy; ``read`` gives nothing once it is at its end."""
+
+    def read(self, most: int, timeout: float | None = None) -> bytes: ...
+
+    def write(self, data: bytes, timeout: float | None = None) -> None: ...
+
+
 def connect(
-    stream: httpcore.NetworkStream,
+    stream: Stream,
     host: str,
     port: int,
     login: tuple[bytes, bytes] | None,
@@ -48,7 +56,7 @@ def connect(
 ) -> None:
     """Have the proxy at the other end of the stream connect to the host, which it looks up itself.
 
-    Raises Refused where it does not, and httpcore.ReadError where it leaves in the middle.
+    Raises Refused where it does not, and httpx.ReadError where it leaves in the middle.
     ``timeout`` is for each reply.
     """
     methods = bytes([_NO_LOGIN, _LOGIN] if login else [_NO_LOGIN])
@@ -80,12 +88,12 @@ def _check(version: int) -> None:
         raise Refused("it does not speak SOCKS5")
 
 
-def _read(stream: httpcore.NetworkStream, count: int, timeout: float | None) -> bytes:
+def _read(stream: Stream, count: int, timeout: float | None) -> bytes:
     data = b""
     while len(data) < count:
         piece = stream.read(count - len(data), timeout)
         if not piece:
-            raise httpcore.ReadError("it closed the connection")
+            raise httpx.ReadError("it closed the connection")
         data += piece
     return data
 

@@ -1,24 +1,28 @@
-"""httpx set up: no redirects, no cookies, and only those proxies that the environment names."""
+"""What carries httpx's calls: no redirects, no cookies, and only those proxies that the environment names.
+
+httpx's own transport loads httpcore and h11, 40 ms of CPU at a start at which nothing else takes longer
+than the network; they copy each byte of an image several times, and know no deadline for a whole call.
+"""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
-from http.client import responses
+import threading
+import time
+from collections.abc import Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
 
-import httpcore
-
-from . import socks
+from .http1 import Conversation, Request
 from .http_library import httpx
-from .network import Backend, Deadline, Guard, ProxyBackend, SocksBackend
-from .proxies import SOCKS, certificates, proxies
+from .network import Deadline, Guard
+from .proxies import certificates, proxies
+from .routes import Direct, Host, Means, Route, host_of, through
 
 #: Seconds: to connect, and without a byte in either direction.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-
-_SOCKS_PORT = 1080
+#: Idle connections that are kept for later calls, and the seconds that each is kept: fewer than the 60
+#: after which common servers end one, perhaps in the moment in which a request is on its way.
+KEPT = 64
+KEPT_SECONDS = 50.0
 
 
 def build(
@@ -31,57 +35,128 @@ def build(
     as httpx reads it, never for loopback hosts. Raises UsageProblem for a proxy or certificate
     setting that cannot be used.
     """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     # With no TLS ahead, loading the certificate bundle would be for nothing.
-    verify: ssl.SSLContext | bool = False if loopback else certificates()
+    means = Means(deadline, None if loopback else certificates())
     # The peer of a proxied connection is the proxy, so there is no address for the guard to judge.
     mounts: dict[str, httpx.BaseTransport | None] = {
-        pattern: None if proxy is None else _through(proxy, verify, limits, deadline)
+        pattern: None if proxy is None else Transport(through(proxy, means))
         for pattern, proxy in ({} if loopback else proxies()).items()
     }
-    direct = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits)
-    _replace_backend(direct, lambda inner: Backend(inner, deadline, guard))
     return httpx.Client(
         headers=headers,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=False,
-        transport=direct,
+        transport=Transport(Direct(means, guard)),
         mounts=mounts | {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
     )
 
 
-def _through(
-    proxy: httpx.Proxy, verify: ssl.SSLContext | bool, limits: httpx.Limits, deadline: Deadline
-) -> httpx.BaseTransport:
-    """What carries calls through a proxy, whose own certificate is judged as any other."""
-    if proxy.url.scheme in SOCKS:
-        address = (proxy.url.host, proxy.url.port or _SOCKS_PORT)
-        transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits)
-        _replace_backend(transport, lambda inner: SocksBackend(inner, deadline, address, proxy.raw_auth))
-        return transport
-    if proxy.url.scheme == "https" and isinstance(verify, ssl.SSLContext):
-        proxy.ssl_context = verify
-    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
-    _replace_backend(transport, lambda inner: ProxyBackend(inner, deadline))
-    return transport
+class Transport(httpx.BaseTransport):
+    """Carries requests one way, over connections that are kept. Safe to share between threads."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._kept = _Kept()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = host_of(request.url)
+        end = self._route.end(host)
+        target, more = self._route.form(request.url)
+        asked = Request(
+            request.method.encode("ascii"), target, [*more, *request.headers.raw], _pieces(request.stream)
+        )
+        limits = request.extensions.get("timeout", {})
+        read, write = limits.get("read"), limits.get("write")
+        conversation = self._kept.take(end)
+        if conversation is None:
+            conversation = Conversation(self._route.open(host, connect=limits.get("connect"), read=read))
+        try:
+            head = conversation.ask(asked, write=write, read=read)
+        except BaseException:
+            conversation.stream.close()
+            raise
+        return httpx.Response(
+            head.status,
+            headers=head.headers,
+            stream=_Body(conversation, end, self._kept),
+            extensions={"http_version": b"HTTP/" + head.version, "reason_phrase": head.reason},
+        )
+
+    def close(self) -> None:
+        self._kept.close()
 
 
-def _replace_backend(
-    transport: httpx.HTTPTransport, backend: Callable[[httpcore.NetworkBackend], httpcore.NetworkBackend]
-) -> None:
-    # httpx offers no public way to hand in a network backend; pyproject.toml caps it for this.
-    pool: Any = transport._pool
-    pool._network_backend = backend(pool._network_backend)
+class _Body(httpx.SyncByteStream):
+    """An answer's body; closing it keeps the connection if it was read whole, and else ends that."""
+
+    def __init__(self, conversation: Conversation, end: Host, kept: _Kept) -> None:
+        self._conversation: Conversation | None = conversation
+        self._end = end
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._conversation.body() if self._conversation is not None else iter(())
+
+    def close(self) -> None:
+        conversation, self._conversation = self._conversation, None
+        if conversation is None:
+            return
+        if conversation.reusable:
+            self._kept.put(self._end, conversation)
+        else:
+            conversation.stream.close()
 
 
-def refusal_of(error: httpx.ProxyError) -> tuple[str, bool]:
-    """Why a proxy lets a call not through, and whether it may do so a moment later."""
-    if isinstance(error.__cause__, socks.Refused):
-        return str(error.__cause__), error.__cause__.passing
-    # httpcore puts the status first; the words behind it are the proxy's, which may repeat a password.
-    first = str(error).partition(" ")[0]
-    status = int(first) if first.isascii() and first.isdecimal() else 0
-    words = f"it answered with HTTP {status} {responses.get(status, '')}".rstrip()
-    return words, status >= 500 or status in (408, 429)
+class _Kept:
+    """Idle connections, the one that was used last at the end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[tuple[Host, Conversation, float]] = []
+        self._most = KEPT
+
+    def take(self, end: Host) -> Conversation | None:
+        """One that is still good for a request, if there is any."""
+        while True:
+            with self._lock:
+                stale = self._outdated()
+                mine = (at for at in reversed(range(len(self._idle))) if self._idle[at][0] == end)
+                place = next(mine, None)
+                found = None if place is None else self._idle.pop(place)[1]
+            _close(stale)
+            # Nothing was asked: what there is to read is the server's end of it.
+            if found is None or not found.stream.stirring:
+                return found
+            found.stream.close()
+
+    def put(self, end: Host, conversation: Conversation) -> None:
+        with self._lock:
+            self._idle.append((end, conversation, time.monotonic()))
+            stale = self._outdated()
+        _close(stale)
+
+    def close(self) -> None:
+        with self._lock:
+            self._most = 0
+            stale = self._outdated()
+        _close(stale)
+
+    def _outdated(self) -> list[Conversation]:
+        """Those that are too many or were kept too long, which are taken out."""
+        until = time.monotonic() - KEPT_SECONDS
+        old = sum(since < until for _, _, since in self._idle)
+        count = max(old, len(self._idle) - self._most)
+        stale, self._idle = self._idle[:count], self._idle[count:]
+        return [conversation for _, conversation, _ in stale]
+
+
+def _close(conversations: list[Conversation]) -> None:
+    for conversation in conversations:
+        conversation.stream.close()
+
+
+def _pieces(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> Iterator[bytes]:
+    assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - httpx's client gives no other
+    return iter(stream)
