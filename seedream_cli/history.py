@@ -25,11 +25,13 @@ from .history_rows import (
     UPSERT_FILE,
     UnreadableRow,
     file_values_of,
+    is_of_kind,
     merged,
     operation_of,
+    span_of,
     values_of,
 )
-from .models import Operation
+from .models import Operation, Status
 from .private import make_folder, open_file
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
@@ -39,6 +41,13 @@ VERSION = len(MIGRATIONS)
 _PATIENCE = 10.0
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
+
+#: Only the newest are looked at, however long the history is.
+_DURATIONS = f"""
+SELECT request, least_seconds, seconds FROM (
+    SELECT * FROM operations WHERE service = ?{_NEWEST_FIRST} LIMIT 1000
+) WHERE least_seconds IS NOT NULL AND lower(status) = ?
+"""  # noqa: S608 - constants only
 
 
 @dataclass(eq=False)
@@ -181,6 +190,13 @@ class History:
                 db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
             db.executemany(UPSERT_FILE, file_values_of(kept))
         return kept
+
+    def durations(self, service: str, kind: tuple[str, str, bool]) -> list[tuple[float, float]]:
+        """Between which seconds from their acceptance the newest tasks of a kind ended, the newest first."""
+        with self._held():
+            rows = self._db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
+        spans = ((span_of(row), row) for row in rows)
+        return [span for span, row in spans if span is not None and is_of_kind(row, kind)]
 
     def _first(self, condition: str, *values: object) -> Operation | None:
         found = self._select(condition, *values, limit=1)

@@ -117,6 +117,11 @@ class GenerationRequest:
     image_urls: tuple[str, ...] = ()
     callback_url: str | None = None
 
+    @property
+    def kind(self) -> tuple[str, str, bool]:
+        """What a task's duration depends on: model, quality, and whether images are edited."""
+        return self.model, self.quality, bool(self.image_urls)
+
     def validate(self) -> None:
         """Refuse what the model's row does not allow, before anything is sent.
 
@@ -271,9 +276,11 @@ class Operation:
     """One create, as this machine knows it, from before the request left to the files on disk.
 
     ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took as seen
-    from here. ``output`` is the absolute template of its files. ``key_id`` is a fingerprint of the
-    API key, since the service scopes idempotency keys to it; the key itself is never kept. A task
-    of another machine has neither request nor idempotency key.
+    from here, and ``least_seconds`` how long it took at the least: when it was last asked for in vain,
+    0 where it never was, and None where nobody here waited from its acceptance on. ``output`` is the
+    absolute template of its files. ``key_id`` is a fingerprint of the API key, since the service scopes
+    idempotency keys to it; the key itself is never kept. A task of another machine has neither request
+    nor idempotency key.
     """
 
     id: str
@@ -291,6 +298,7 @@ class Operation:
     request_id: str | None = None
     accepted: float | None = None
     seconds: float | None = None
+    least_seconds: float | None = None
     error_code: str | None = None
     error_message: str | None = None
     #: Where the image went when it was not saved as a file: `-` once it was written to stdout.

@@ -589,8 +589,8 @@ def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, 
     history = opened()
     found = history.find(SERVICE, "op_old")
     assert found is not None
-    assert (found.parts, found.sidecar) == (None, False)
-    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True)
+    assert (found.parts, found.sidecar, found.least_seconds) == (None, False, None)
+    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True, least_seconds=8.0)
     history.record(wished)
     assert opened().find(SERVICE, "op_old") == wished
 

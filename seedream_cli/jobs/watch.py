@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from functools import partial
+from typing import TYPE_CHECKING
 
 from ..client import CALL_SECONDS
 from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
@@ -13,11 +13,16 @@ from ..models import Operation, Status, Task
 from ..retry import Retries, backoff, come_back_later
 from .work import Steps, Work, remember
 
+if TYPE_CHECKING:
+    from .pace import Turns
+    from .rhythm import Span
+
 #: The budget of one status call outside a wait: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
-#: The first this many seconds of a wait are polled every 1 to 1.5 intervals, and so on (API reference:
-#: every 2–3 s until 30 s, every 5–10 s until 2 minutes, every 15–30 s after that).
-SCHEDULE = ((30.0, 1.0, 1.5), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
+#: As long as it is not known how long such tasks take, the first this many seconds of a wait are polled
+#: every 1 to 1.02 intervals, and so on (API reference: every 2–3 s until 30 s, every 5–10 s until
+#: 2 minutes, every 15–30 s after that).
+SCHEDULE = ((30.0, 1.0, 1.02), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
 #: Results can be fetched for about a day (API reference); seconds.
 RESULT_LIFETIME = 86400.0
 #: A wait as long as this is worth a word.
@@ -30,25 +35,36 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
     Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
     answered; what made polling fail when it was not.
     """
+    # Only now: until the request for the task has left, nobody waits for what this reads and imports.
+    from .pace import Turns
+
     if not fresh:
         yield Asking(operation)
-    started = work.clock()
+    turns = Turns(work, operation, fresh=fresh)
+    try:
+        return (yield from _polled(work, operation, turns))
+    finally:
+        turns.end()
+
+
+def _polled(work: Work, operation: Operation, turns: Turns) -> Steps:
     failures = 0
-    pause = _schedule(work, 0.0) if fresh else 0.0
+    first = turns.next_pause(0.0)
+    pause = _schedule(work, 0.0) if first is None else first
     asked = noticed = False
     failure: SeedreamError | None = None
     while True:
         if asked:
-            pause = _within(work, operation, pause, started, failure)
+            pause = _within(work, operation, pause, turns.began, failure)
         else:
             # One try is always made, however short the wait.
             pause, asked = min(pause, work.timeout), True
         if pause > 0:
             work.pause(pause)
-        left = work.timeout - (work.clock() - started)
+        left = work.timeout - turns.waited()
         try:
             # An answer that takes longer than the wait may last is of no use.
-            task = _task_of(operation, work, max(left, work.poll_interval))
+            task, departed = _task_of(operation, work, max(left, work.poll_interval))
         except SeedreamError as error:
             if not error.transient:
                 yield from _gone(work, operation, error)
@@ -59,14 +75,16 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
             yield Retrying(operation, error, pause, "polling")
             continue
         failure, failures = None, 0
-        elapsed = work.clock() - started
-        operation = yield from _noted(work, operation, task, elapsed if fresh else None)
+        span = turns.answered(task, departed)
+        elapsed = turns.waited()
+        operation = yield from _noted(work, operation, task, span)
         if task.finished:
             return operation
         if elapsed >= LONG_WAIT and not noticed:
             noticed = True
             yield Waited(operation, elapsed)
-        pause = _schedule(work, elapsed)
+        planned = turns.next_pause(turns.waited())
+        pause = _schedule(work, elapsed) if planned is None else planned
 
 
 def inspect(work: Work, operation: Operation) -> Steps:
@@ -84,7 +102,7 @@ def ask(work: Work, operation: Operation) -> Generator[Event, None, Task]:
     retries = work.retries(ATTEMPTS, SECONDS)
     while True:
         try:
-            return _task_of(operation, work, max(retries.remaining, 1.0), retries)
+            return _task_of(operation, work, max(retries.remaining, 1.0), retries)[0]
         except SeedreamError as error:
             yield from _gone(work, operation, error)
             pause = retries.pause_after(error)
@@ -133,18 +151,31 @@ def _within(
     )
 
 
-def _task_of(operation: Operation, work: Work, patience: float, retries: Retries | None = None) -> Task:
-    assert operation.task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
-    ask_once = partial(work.client.task, operation.task_id, seconds=min(CALL_SECONDS, patience))
-    return work.call(ask_once, patience=patience, retries=retries)
+def _task_of(
+    operation: Operation, work: Work, patience: float, retries: Retries | None = None
+) -> tuple[Task, float]:
+    """The task, and when the request for it left, which may have waited for its turn."""
+    task_id, departed = operation.task_id, 0.0
+    assert task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
+
+    def ask_once() -> Task:
+        nonlocal departed
+        departed = work.clock()
+        return work.client.task(task_id, seconds=min(CALL_SECONDS, patience))
+
+    return work.call(ask_once, patience=patience, retries=retries), departed
 
 
-def _noted(work: Work, operation: Operation, task: Task, elapsed: float | None) -> Steps:
-    """The operation with the task's state; raises TaskFailed where the task ended without an image."""
-    seconds = operation.seconds
+def _noted(work: Work, operation: Operation, task: Task, span: Span | None) -> Steps:
+    """The operation with the task's state; raises TaskFailed where the task ended without an image.
+
+    ``span`` is between which seconds it ended, where it was waited for from its acceptance on.
+    """
+    least, seconds = operation.least_seconds, operation.seconds
     if task.finished and seconds is None:
-        seconds = elapsed
-        if seconds is None and task.completed_at is not None and operation.accepted is not None:
+        if span is not None:
+            least, seconds = span
+        elif task.completed_at is not None and operation.accepted is not None:
             seconds = max(task.completed_at - operation.accepted, 0.0)
     seen = replace(
         operation,
@@ -152,6 +183,7 @@ def _noted(work: Work, operation: Operation, task: Task, elapsed: float | None) 
         progress=task.progress,
         results=task.results or operation.results,
         seconds=seconds,
+        least_seconds=least,
         error_code=task.error_code,
         error_message=task.error_message,
     )

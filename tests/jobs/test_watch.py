@@ -111,7 +111,7 @@ def longest(low: float, high: float) -> float:
     ("spread", "gaps"),
     [
         pytest.param(shortest, (2.0, 5.0, 15.0), id="at the shortest"),
-        pytest.param(longest, (3.0, 10.0, 30.0), id="at the longest"),
+        pytest.param(longest, (2.04, 10.0, 30.0), id="at the longest"),
     ],
 )
 def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, float]) -> None:
@@ -157,7 +157,7 @@ def test_two_polls_are_never_closer_than_the_interval(
     watching = wait(reply, timeout=timeout, spread=spread)
     watching.events()
     times = watching.polls.times
-    assert all(after - before >= 2.0 for before, after in pairwise(times))
+    assert all(after - before >= 2.0 - 1e-6 for before, after in pairwise(times))
     assert times[-1] <= timeout
 
 

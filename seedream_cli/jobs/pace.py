@@ -1,0 +1,159 @@
+"""What the waits of one run learn from each other, and from the history, about when to ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from ..errors import HistoryUnusable
+from ..models import Operation, Task
+from ..retry import Spread
+from .rhythm import Rhythm, Span, following, rhythm_of
+from .work import Work
+
+#: So many of the newest spans are used.
+_SPANS = 48
+#: Among them, or beside them where they have grown old, so many of tasks that were asked for in vain: once
+#: every first poll comes right, no other tells that an earlier one would have come too early.
+_IN_VAIN = 8
+#: Where so many tasks run and nothing is known, one interval is long: they spread their first polls over it.
+_CROWD = 8
+
+
+class Pace:
+    """How long tasks of one kind take. Shared between the threads that wait for such tasks."""
+
+    def __init__(self, spans: Sequence[Span], interval: float) -> None:
+        self._interval = interval
+        self._lock = threading.Lock()
+        #: The newest first.
+        self._spans = kept(spans)
+        #: Operation → when its task was last seen unfinished.
+        self._running: dict[str, float] = {}
+        self._rhythm: Rhythm | None = None
+        #: How much was learned since the rhythm was made, and how much is to be before the next is.
+        self._news = self._enough = 0
+
+    @property
+    def rhythm(self) -> Rhythm:
+        with self._lock:
+            return self._latest()
+
+    def moments(self, operation_id: str, spread: Spread) -> tuple[float, ...]:
+        """When to ask for a task that was accepted just now; none where that is not known."""
+        with self._lock:
+            self._running[operation_id] = 0.0
+            crowd = len(self._running)
+            rhythm = self._latest()
+        moments = rhythm.drawn(spread)
+        if not moments and crowd > _CROWD:
+            return (spread(0.0, self._interval),)
+        return moments
+
+    def unfinished(self, operation_id: str, elapsed: float) -> None:
+        """A task was seen unfinished so many seconds after its acceptance."""
+        with self._lock:
+            self._running[operation_id] = elapsed
+            self._news += 1
+
+    def ended(self, operation_id: str, span: Span | None) -> None:
+        """A task ended, within ``span`` if it was completed; or it is waited for no more."""
+        with self._lock:
+            if self._running.pop(operation_id, None) is not None and span is not None:
+                self._spans = kept([span, *self._spans])
+                self._news += 1
+
+    def _latest(self) -> Rhythm:
+        """The rhythm, made again where there is much news: each takes some milliseconds."""
+        if self._rhythm is None or self._news >= self._enough:
+            running = [(least, float("inf")) for least in self._running.values() if least > 0]
+            self._rhythm = rhythm_of([*self._spans, *running[-_SPANS:]], self._interval)
+            # As long as a look is worth it, the next one is soon to know what this one found.
+            self._enough = max(1, len(self._spans) // (8 if self._rhythm.doubt else 2))
+            self._news = 0
+        return self._rhythm
+
+
+class Turns:
+    """When one task is asked for. ``fresh``: it was created just now; another is asked for at once."""
+
+    def __init__(self, work: Work, operation: Operation, *, fresh: bool) -> None:
+        self._work = work
+        self._operation = operation
+        self._fresh = fresh
+        #: When the wait began, by the clock.
+        self.began = work.clock()
+        accepted = operation.accepted
+        #: By how much the task is older than the wait, where that is known.
+        self._age = 0.0 if fresh or accepted is None else max(work.now() - accepted, 0.0)
+        self._pace = pace_of(work, operation) if fresh or accepted is not None else None
+        self._moments: Sequence[float] | None = None
+        #: How long after its acceptance the task was asked for, and told to be unfinished.
+        self._least = 0.0
+
+    def waited(self) -> float:
+        """Seconds since the wait began."""
+        return self._work.clock() - self.began
+
+    def next_pause(self, waited: float) -> float | None:
+        """Seconds until the next poll, after so many; None where nothing is known about when to ask.
+
+        Before the first poll, these may be less than an interval.
+        """
+        if self._moments is None:
+            if not self._fresh:
+                self._moments = self._pace.rhythm.moments if self._pace is not None else ()
+                return 0.0
+            if self._pace is None:
+                self._moments = ()
+                return None
+            self._moments = self._pace.moments(self._operation.id, self._work.spread)
+            return max(self._moments[0] - waited, 0.0) if self._moments else None
+        return following(self._moments, self._age + waited, self._least, self._work.poll_interval)
+
+    def answered(self, task: Task, departed: float) -> Span | None:
+        """Note what the poll that left at ``departed`` told; between which seconds the task ended.
+
+        None as long as it has not, and where nobody waited from its acceptance on.
+        """
+        elapsed = self._age + departed - self.began
+        if not task.finished:
+            self._least = elapsed
+            if self._fresh and self._pace is not None:
+                self._pace.unfinished(self._operation.id, elapsed)
+            return None
+        if not self._fresh:
+            return None
+        span = (self._least, elapsed)
+        if self._pace is not None:
+            self._pace.ended(self._operation.id, None if task.unsuccessful else span)
+        return span
+
+    def end(self) -> None:
+        """The task is waited for no more."""
+        if self._fresh and self._pace is not None:
+            self._pace.ended(self._operation.id, None)
+
+
+def kept(spans: Sequence[Span]) -> list[Span]:
+    """Those of the spans, the newest first, that are used."""
+    newest, older = list(spans[:_SPANS]), spans[_SPANS:]
+    missing = _IN_VAIN - sum(low > 0 for low, _ in newest)
+    return newest + [span for span in older if span[0] > 0][: max(missing, 0)]
+
+
+def pace_of(work: Work, operation: Operation) -> Pace | None:
+    """What is known of tasks like this one; None for a task of another machine."""
+    if operation.request is None:
+        return None
+    kind = operation.request.kind
+    with work.paces_lock:
+        pace = work.paces.get(kind)
+        if pace is None:
+            try:
+                spans = work.history.durations(operation.service, kind)
+            except HistoryUnusable:
+                # Whoever writes to it next will tell.
+                spans = []
+            pace = work.paces[kind] = Pace(spans, work.poll_interval)
+    return pace

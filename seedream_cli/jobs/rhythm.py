@@ -1,0 +1,290 @@
+"""When to ask for a task, from how long earlier ones took.
+
+A task's duration is never seen, only between which two polls it ended: a :data:`Span`. From spans, the
+distribution of durations is estimated (Turnbull's self-consistent estimate for such observations), and
+from that the moments whose polls come least late for what they cost. Nothing here waits, reads a clock
+or draws but with what is handed in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..retry import Spread
+
+#: Seconds from the acceptance: asked at the first, the task was unfinished; at the second, completed.
+#: The first is 0 where no poll saw it unfinished, the second infinite where none saw it completed.
+Span = tuple[float, float]
+
+#: How late an image may come to save a request, in poll intervals. Of durations that are spread evenly
+#: over 10 to 30 s, no moments 2 s apart find out the end less than 1.0 s late on average, with 5.5 polls.
+#: Simulated with 32 spans, these ask 5.1 times and come 1.2 s late; the fixed pause of 2 s asks 10.5 times.
+WORTH_OF_A_REQUEST = 0.13
+#: Between two polls that are further apart than an interval, no more than this share of all tasks may end.
+IDLE = 0.04
+#: Before anything is known, tasks take as long as the API reference says at the most; seconds. That
+#: counts as much as this share of one observation.
+USUAL, WEIGHT_OF_THE_USUAL = 30.0, 0.5
+#: Where one cell has this share of all mass, a poll inside it, instead of at its end, may find out that
+#: all these tasks take less long. It is not worth it in a cell narrower than this share of an interval.
+HEAVY, NARROW = 0.6, 0.06
+#: After so many tasks that their first poll found completed, one is asked for earlier: they may all take
+#: much less long by now.
+UNCHALLENGED = 4
+#: What had less than this share of the mass is a surprise, and two of them in a row are another service.
+SURPRISE = 0.05
+#: Cells are pooled to so many times the width of Freedman's and Diaconis' rule: plans that follow every
+#: bump of an estimate are worse than those that follow none.
+POOLING = 1.5
+
+_ROUNDS = 20
+#: Moments that are looked at beside the ends of spans: so many an interval, and so many in all.
+_FINENESS, _MOST_MOMENTS = 4, 240
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The share of tasks that end in each cell (``ends[k]``, ``ends[k + 1]``], evenly within it.
+
+    What is missing of 1 takes longer than the last end.
+    """
+
+    ends: Sequence[float]
+    masses: Sequence[float]
+
+    def within(self, low: float, high: float) -> float:
+        """The share of tasks that end in (``low``, ``high``]."""
+        share = 0.0
+        for (begin, end), mass in zip(pairwise(self.ends), self.masses, strict=True):
+            overlap = min(end, high) - max(begin, low)
+            if overlap > 0:
+                share += mass * overlap / (end - begin)
+        return share
+
+    def pooled(self, spans: int) -> Estimate:
+        """The same with cells as wide as so many spans can tell apart, by Freedman's and Diaconis' rule.
+
+        Spans that happen to overlap make peaks where there are none.
+        """
+        width = POOLING * 2 * self._shortest_half() / spans ** (1 / 3)
+        ends, masses = [self.ends[0]], []
+        pooled = 0.0
+        for k, mass in enumerate(self.masses):
+            begin, end = self.ends[k], self.ends[k + 1]
+            if end - begin >= width and begin > ends[-1]:
+                ends.append(begin)
+                masses.append(pooled)
+                pooled = 0.0
+            pooled += mass
+            if end - ends[-1] >= width:
+                ends.append(end)
+                masses.append(pooled)
+                pooled = 0.0
+        if self.ends[-1] > ends[-1]:
+            ends.append(self.ends[-1])
+            masses.append(pooled)
+        return Estimate(ends, masses)
+
+    def _shortest_half(self) -> float:
+        """How wide the narrowest cells are that half of all tasks end in."""
+        widths = [self.ends[-1]]
+        first, inside = 0, 0.0
+        for k, mass in enumerate(self.masses):
+            inside += mass
+            while inside - self.masses[first] >= 0.5:
+                inside -= self.masses[first]
+                first += 1
+            if inside >= 0.5:
+                widths.append(self.ends[k + 1] - self.ends[first])
+        return min(widths)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The moments of polls that are best for tasks of one kind, in seconds from their acceptance.
+
+    ``doubt`` is the cell before the first moment, where it is worth a look inside. ``challenge``:
+    so far, nobody has looked whether tasks end long before the first moment.
+    """
+
+    interval: float
+    moments: tuple[float, ...]
+    doubt: Span | None = None
+    challenge: bool = False
+
+    def drawn(self, spread: Spread) -> tuple[float, ...]:
+        """The moments for one task: those of all, or what finds out more."""
+        if not self.moments:
+            return ()
+        first, *others = self.moments
+        if self.doubt is not None:
+            low, high = self.doubt
+            # The narrower it is, the less there is to win, and the more a poll too early delays.
+            if spread(0.0, self.interval) < high - low:
+                return (spread(low, high), *others)
+        if self.challenge and first > 1.5 * self.interval:
+            # Early enough for the next poll to come when it would have come anyway.
+            return (spread(0.0, first - self.interval), *self.moments)
+        return self.moments
+
+
+def following(moments: Sequence[float], elapsed: float, last: float, interval: float) -> float | None:
+    """Seconds until the next poll; None behind the last moment.
+
+    ``last`` is when the poll before left and ``elapsed`` is now. A moment that is too close to be kept
+    is made up for as soon as an interval has gone by.
+    """
+    left = [moment for moment in moments if moment > last]
+    return max(left[0] - elapsed, interval) if left else None
+
+
+def rhythm_of(spans: Sequence[Span], interval: float) -> Rhythm:
+    """The best moments after these spans, the newest first, for polls that are ``interval`` apart."""
+    spans = _of_now([span for span in spans if span[0] < span[1]])
+    closed = [span for span in spans if _is_closed(span)]
+    if not closed:
+        return Rhythm(interval, ())
+    known = estimate(spans)
+    last = max(high for _, high in closed)
+    moments = _until(last, best_moments(known.pooled(len(spans)), interval), interval)
+    return Rhythm(
+        interval,
+        moments,
+        doubt=_doubt(known, moments[0], interval),
+        challenge=len(closed) >= UNCHALLENGED and all(low == 0 for low, _ in closed[:UNCHALLENGED]),
+    )
+
+
+def _until(last: float, moments: Sequence[float], interval: float) -> tuple[float, ...]:
+    """The moments up to the ``last`` that any task is known to have ended by.
+
+    Behind that, nothing is known: what takes longer is to be found out as if nothing were.
+    """
+    kept = [moment for moment in moments if moment < last]
+    if len(kept) < len(moments):
+        kept.append(min(moments[len(kept)], max(last, kept[-1] + interval) if kept else last))
+    return tuple(kept)
+
+
+def _of_now(spans: Sequence[Span]) -> Sequence[Span]:
+    """All spans, or only the newest ones where these belong to a service that has changed."""
+    closed = [span for span in spans if _is_closed(span)]
+    newest, others = closed[:2], closed[2:]
+    if len(others) < 2 or any(_overlaps_all(span, others) for span in newest):
+        return spans
+    before = estimate(others)
+    if all(before.within(*span) < SURPRISE for span in newest):
+        return newest
+    return spans
+
+
+def _overlaps_all(span: Span, others: Sequence[Span]) -> bool:
+    """Whether it cannot be a surprise, which most are not: that spares an estimate."""
+    return all(span[0] < high and low < span[1] for low, high in others) and span[1] >= min(
+        high for _, high in others
+    )
+
+
+def _is_closed(span: Span) -> bool:
+    return span[1] != float("inf")
+
+
+def estimate(spans: Sequence[Span]) -> Estimate:
+    """How tasks' durations are distributed, with a little weight on what is usual."""
+    counts: dict[Span, int] = {}
+    for span in spans:
+        counts[span] = counts.get(span, 0) + 1
+    finite = {end for span in spans for end in span if end != float("inf")}
+    ends = sorted({0.0, USUAL, *finite})
+    widths = [end - begin for begin, end in pairwise(ends)]
+    usual = [
+        WEIGHT_OF_THE_USUAL * width / USUAL if end <= USUAL else 0.0
+        for width, end in zip(widths, ends[1:], strict=True)
+    ]
+    # One cell more, for what takes longer than anything that was seen.
+    usual.append(0.0)
+    cells = [
+        (count, bisect_left(ends, low), bisect_left(ends, high) if high in finite else len(ends))
+        for (low, high), count in counts.items()
+    ]
+    total = len(spans) + WEIGHT_OF_THE_USUAL
+    # In the beginning, each is spread evenly over its own span.
+    masses = [mass / total for mass in usual]
+    for count, begin, end in cells:
+        across = ends[min(end, len(ends) - 1)] - ends[begin]
+        for k in range(begin, end):
+            share = widths[k] / across if k < len(widths) and across > 0 else 1.0
+            masses[k] += count * share / total
+    for _ in range(_ROUNDS):
+        # Each span's weight goes to its cells as all spans together fill them.
+        weights = [0.0] * (len(masses) + 1)
+        for count, begin, end in cells:
+            inside = sum(masses[begin:end])
+            if inside > 0:
+                weights[begin] += count / inside
+                weights[end] -= count / inside
+        running = 0.0
+        for k, weight in enumerate(weights[:-1]):
+            running += weight
+            masses[k] = (masses[k] * max(running, 0.0) + usual[k]) / total
+    return Estimate(ends, masses[:-1])
+
+
+def best_moments(known: Estimate, interval: float) -> list[float]:
+    """Moments at least ``interval`` apart with the least lateness, each request having its worth.
+
+    A dynamic programme from the end: the best that can follow a poll that found the task unfinished.
+    """
+    moments = _candidates(known, interval)
+    done, spent = _integrals(known, moments)
+    price = WORTH_OF_A_REQUEST * interval
+    last = len(moments) - 1
+    costs = [0.0] * (last + 1)
+    nexts = [last] * (last + 1)
+    for i in range(last - 1, -1, -1):
+        # The first poll may come at any moment.
+        soonest = i + 1 if i == 0 else bisect_left(moments, moments[i] + interval - 1e-9)
+        behind, spent_behind, lowest = done[i], spent[i], float("inf")
+        for j in range(min(soonest, last), last + 1):
+            if i > 0 and j > soonest and done[j] - behind > IDLE:
+                break
+            # The lateness of all tasks that end between the two polls, and of all that end after them.
+            cost = moments[j] * (done[j] - behind) - spent[j] + spent_behind + costs[j]
+            if cost < lowest:
+                lowest, nexts[i] = cost, j
+        costs[i] = lowest + price * (1.0 - behind)
+    chosen = [nexts[0]]
+    while chosen[-1] != last:
+        chosen.append(nexts[chosen[-1]])
+    return [moments[k] for k in chosen]
+
+
+def _candidates(known: Estimate, interval: float) -> list[float]:
+    horizon = known.ends[-1]
+    step = max(interval / _FINENESS, horizon / _MOST_MOMENTS)
+    return sorted({*known.ends, *(k * step for k in range(1, int(horizon / step) + 1) if k * step < horizon)})
+
+
+def _integrals(known: Estimate, moments: Sequence[float]) -> tuple[list[float], list[float]]:
+    """For each moment, the share of tasks that have ended by then, and their durations' sum."""
+    done, spent = [0.0], [0.0]
+    cell = 0
+    for before, moment in pairwise(moments):
+        while known.ends[cell + 1] < moment:
+            cell += 1
+        # Every end of a cell is a moment: two that follow each other lie in one.
+        share = known.masses[cell] * (moment - before) / (known.ends[cell + 1] - known.ends[cell])
+        done.append(done[-1] + share)
+        spent.append(spent[-1] + share * (before + moment) / 2)
+    return done, spent
+
+
+def _doubt(known: Estimate, first: float, interval: float) -> Span | None:
+    """The cell before the first moment, if nearly all tasks end somewhere in it, and it is wide."""
+    heaviest = max(range(len(known.masses)), key=known.masses.__getitem__)
+    low, high = known.ends[heaviest], min(known.ends[heaviest + 1], first)
+    is_heavy = known.within(low, high) >= HEAVY
+    return (low, high) if is_heavy and high - low > NARROW * interval else None
