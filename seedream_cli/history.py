@@ -11,8 +11,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import HistoryUnusable
@@ -23,13 +24,13 @@ from .history_rows import (
     UnreadableRow,
     file_values_of,
     is_of_kind,
+    merged,
     operation_of,
     span_of,
     values_of,
 )
 from .models import Operation, Status
 from .private import make_folder, open_file
-from .records import replace
 
 #: Raised by one with every migration. A file of a later version is refused, never changed.
 VERSION = len(MIGRATIONS)
@@ -47,6 +48,14 @@ SELECT request, least_seconds, seconds FROM (
 """  # noqa: S608 - constants only
 
 
+class _Writing:
+    """An operation that a thread waits to have recorded; ``kept`` is what is on disk of it then."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.kept: Operation | None = None
+
+
 class History:
     """The history at ``path``. ``now`` is in Unix seconds. Safe to share between threads."""
 
@@ -56,6 +65,8 @@ class History:
         # Reentrant: a signal can end a method of the main thread between its work and the release of the
         # lock, and what is told then is read from here.
         self._lock = threading.RLock()
+        #: What threads wait to have written, of which one writes all.
+        self._writings: deque[_Writing] = deque()
         with self._problems():
             make_folder(path.parent)
             # SQLite would create the file readable by others: it is created here first, and those that
@@ -82,15 +93,14 @@ class History:
         Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
         Raises HistoryUnusable when the operation cannot be kept.
         """
-        with self._transaction() as db:
-            rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-            before = operation_of(rows[0], self._files(operation.id)) if rows else None
-            kept = _merged(before, operation)
-            db.execute(UPSERT, values_of(kept))
-            if before is None or before.status != kept.status:
-                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
-            db.executemany(UPSERT_FILE, file_values_of(kept))
-        return kept
+        mine = _Writing(operation)
+        self._writings.append(mine)
+        with self._held():
+            # Whoever held it before may have written this along with its own.
+            if mine.kept is None:
+                self._write(mine)
+        assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
+        return mine.kept
 
     def has_sent(self, operation: Operation) -> bool:
         """Whether the operation was recorded, and so may have been sent, with its present key."""
@@ -137,6 +147,47 @@ class History:
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             )
             return [(row["at"], row["status"]) for row in rows]
+
+    def _write(self, mine: _Writing) -> None:
+        """Write this, and all that other threads wait to have written, in one transaction.
+
+        A disk takes as long for many as for one, and a run of many would wait for little else.
+        """
+        try:
+            self._write_all(self._waiting(mine))
+        except sqlite3.OperationalError:
+            # A disk that is full, or another program: all others would meet with the same.
+            raise
+        except Exception:
+            # What is wrong with one falls on no other: each writes its own when it is its turn.
+            self._write_all([mine])
+
+    def _waiting(self, mine: _Writing) -> Iterator[_Writing]:
+        """In the order in which they came: a signal may have left one behind that this one outdates."""
+        with suppress(IndexError):
+            while True:
+                one = self._writings.popleft()
+                if one is not mine and one.kept is None:
+                    yield one
+        yield mine
+
+    def _write_all(self, together: Iterable[_Writing]) -> None:
+        with self._transaction() as db:
+            written = [(one, self._put(db, one.operation)) for one in together]
+        # Not before all of it is on disk.
+        for one, kept in written:
+            one.kept = kept
+
+    def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
+        rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
+        before = operation_of(rows[0], self._files(operation.id)) if rows else None
+        kept = merged(before, operation)
+        if kept != before:
+            db.execute(UPSERT, values_of(kept))
+            if before is None or before.status != kept.status:
+                db.execute("INSERT INTO states VALUES (?, ?, ?)", (kept.id, self._now(), kept.status))
+            db.executemany(UPSERT_FILE, file_values_of(kept))
+        return kept
 
     def durations(self, service: str, kind: tuple[str, str, bool]) -> list[tuple[float, float]]:
         """Between which seconds from their acceptance the newest tasks of a kind ended, the newest first."""
@@ -249,23 +300,6 @@ class History:
             join(["mv", name, to]) for name, to in zip(names, aside, strict=True) if os.path.exists(name)
         ]
         return " && ".join(moves)
-
-
-def _merged(before: Operation | None, now: Operation) -> Operation:
-    """``now``, without losing what is known of it already."""
-    if before is None:
-        return now
-    if before.task_id is not None and now.task_id is None:
-        # Another run of this operation was answered: that there is a task outweighs all else.
-        return before
-    numbers = {file.number for file in now.files}
-    files = (*now.files, *(file for file in before.files if file.number not in numbers))
-    return replace(
-        now,
-        delivered=now.delivered or before.delivered,
-        results=now.results or before.results,
-        files=tuple(sorted(files, key=lambda file: file.number)),
-    )
 
 
 def _is_corrupt(error: Exception) -> bool:

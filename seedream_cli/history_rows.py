@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .models import GenerationRequest, Operation, SavedFile
 from .prompt_parts import PromptParts
+from .records import replace
 
 _TABLES = """
 CREATE TABLE operations (
@@ -64,6 +66,7 @@ ALTER TABLE operations ADD COLUMN least_seconds REAL;
 #: What each version adds to the one before: the first makes a new file.
 MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS, _LEAST_SECONDS)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 #: The year 2514 in Unix seconds: no system's calendar ends before it.
 _LATEST_TIME = 2.0**34
 _LONGEST_DURATION = 1e12
@@ -140,6 +143,23 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
     return operation
 
 
+def merged(before: Operation | None, now: Operation) -> Operation:
+    """``now``, without losing what is known of it ``before``."""
+    if before is None:
+        return now
+    if before.task_id is not None and now.task_id is None:
+        # Another run of this operation was answered: that there is a task outweighs all else.
+        return before
+    numbers = {file.number for file in now.files}
+    files = (*now.files, *(file for file in before.files if file.number not in numbers))
+    return replace(
+        now,
+        delivered=now.delivered or before.delivered,
+        results=now.results or before.results,
+        files=tuple(sorted(files, key=lambda file: file.number)),
+    )
+
+
 def span_of(row: Any) -> tuple[float, float] | None:
     """Between which seconds the task of a row ended, as far as it can be read."""
     least, most = row["least_seconds"], row["seconds"]
@@ -164,7 +184,7 @@ def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
 
 def _text(value: object) -> bool:
     # No lone surrogate, which JSON's escapes can write.
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
 
 
 def _texts(values: Iterable[object]) -> bool:

@@ -408,6 +408,62 @@ def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None
     assert len(history.recent(SERVICE, limit=999)) == 120
 
 
+def commits_of(history: History) -> list[str]:
+    """Grows by one for every write that the disk is waited for."""
+    commits: list[str] = []
+    history._db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    return commits
+
+
+def recorded_together(history: History, *operations: Operation) -> list[HistoryUnusable]:
+    """Have all of them recorded by threads that wait for each other's writing; the errors that they meet."""
+    errors: list[HistoryUnusable] = []
+
+    def record(one: Operation) -> None:
+        try:
+            assert history.record(one) == one
+        except HistoryUnusable as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=record, args=(one,)) for one in operations]
+    with history._held():
+        for thread in threads:
+            thread.start()
+        while len(history._writings) < len(operations):
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_what_threads_wait_to_have_written_goes_to_the_disk_at_once(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    commits = commits_of(history)
+    many = [operation(tmp_path, id=f"op_{number:08}") for number in range(32)]
+    assert recorded_together(history, *many) == []
+    assert len(commits) == 1
+    # Another program sees them all.
+    assert len(opened().recent(SERVICE, limit=99)) == 32
+
+
+def test_what_is_wrong_with_one_write_falls_on_no_other(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    bad = operation(tmp_path, id="op_bad", key_id="\ud800")
+    good = [operation(tmp_path, id=f"op_{number:08}") for number in range(8)]
+    errors = recorded_together(history, *good[:4], bad, *good[4:])
+    assert ["only Unicode text" in error.message for error in errors] == [True]
+    assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in good}
+
+
+def test_what_is_kept_already_is_not_written_again(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    whole = operation(tmp_path, task_id="img_1", status=Status.COMPLETED, files=(saved(tmp_path),))
+    history.record(whole)
+    before = history._db.total_changes
+    history.record(whole)
+    assert history._db.total_changes == before
+
+
 def test_a_history_that_another_program_holds_says_so(opened: Open, path: Path, tmp_path: Path) -> None:
     history = opened()
     # Not the ten seconds that people wait.

@@ -27,6 +27,10 @@ W = TypeVar("W")
 _PATIENCE = 0.6
 #: Seconds after which the thread that waits for workers looks up: on Windows no signal wakes it.
 _LOOK_UP = 0.5
+#: With more threads than so many at work, each word that is heard by itself would cost more than what it
+#: tells: what is said within so many seconds is heard at once.
+_FEW = 8
+_REST = 0.02
 
 
 class Brake:
@@ -114,10 +118,17 @@ class Crew(Generic[T, W]):
         """Begin no other: it would meet with the same."""
         self._verdict = self._verdict or verdict
 
-    def wait(self) -> None:
-        """Until something is said. Nothing is taken yet: a signal would take it away."""
+    def wait(self, rest: float = 0.0) -> None:
+        """Until something is said, and at least ``rest`` seconds longer.
+
+        Nothing is taken yet: a signal would take it away.
+        """
         with suppress(Empty):
             self._bell.get(timeout=_LOOK_UP)
+            if self._at_work > _FEW:
+                rest = max(rest, _REST)
+            if rest > 0:
+                time.sleep(rest)
             while True:
                 self._bell.get_nowait()
 

@@ -215,17 +215,17 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
     """Wait for the task's end, and put its image into its place."""
     work = means.work_of(_image_of(item).request.quality)
     operation = yield from watch(work, operation, fresh=fresh)
-    path = ""
+    path, noted = "", None
 
     def place(part: Part, image: ImageInfo) -> Path:
-        nonlocal path
+        nonlocal path, noted
         path = means.project.path_of(item, image.extension)
         means.project.refuse_unknown(item, path, part.sha256)
         target = means.project.absolute(path)
         # Before the file is there: a run that is killed in between leaves bytes that the next one knows.
         # The image matters more than its entry.
         with suppress(HistoryUnusable):
-            means.history.record(replace(operation, files=(described(part, image, target, 1),)))
+            noted = means.history.record(replace(operation, files=(described(part, image, target, 1),)))
         means.project.put(item, part, image)
         return target
 
@@ -239,7 +239,8 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
         yield Noticed(operation, f"{operation.task_id} has {len(operation.results)} images: one is taken")
     file = described(part, image, target, 1)
     operation = replace(operation, files=(file,))
-    yield from remember(work, operation)
+    if operation != noted:
+        yield from remember(work, operation)
     return Given(path, file, operation, FETCHED)
 
 

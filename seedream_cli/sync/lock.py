@@ -127,11 +127,14 @@ def read(path: Path) -> Lock:
     return Lock(path, tuple(reader.entries), signs)
 
 
+def line_of(entry: Entry) -> bytes:
+    """An entry as it stands in the file."""
+    return f"{entry.line}\n".encode()
+
+
 def text_of(entries: Iterable[Entry]) -> bytes:
     """The whole lock's file, sorted."""
-    return "".join([f"{entry.line}\n" for entry in sorted(entries, key=lambda entry: entry.key)]).encode(
-        "utf-8"
-    )
+    return b"".join(map(line_of, sorted(entries, key=lambda entry: entry.key)))
 
 
 def signs_of(path: Path) -> Signs | None:

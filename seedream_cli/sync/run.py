@@ -6,6 +6,7 @@ workers, and still writes the lines of what they had finished.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
@@ -33,6 +34,9 @@ _DONE = {
     Action.REMOVE: "removed",
 }
 REMOTE = (Action.GENERATE, Action.FETCH)
+#: How much longer than the last writing of the lock it is left alone. All of it is written for each line, so
+#: that a run of thousands would write for most of its time: what lands meanwhile is written at once.
+_RESTS = 8
 
 Told = OfImage | Landed | FellShort | Exchange
 
@@ -78,9 +82,12 @@ class Run:
         yield from self._tell()
         try:
             self._workers.start(self.jobs)
+            took = 0.0
             while self._workers.is_busy:
-                self._workers.wait()
+                self._workers.wait(rest=_RESTS * took)
+                began = time.perf_counter()
                 self._hear()
+                took = time.perf_counter() - began
                 yield from self._tell()
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -123,6 +124,26 @@ def test_waiting_takes_no_word_away() -> None:
     one.say("b")
     one.wait()
     assert one.said() == ["a", "b"]
+
+
+def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
+    threads, each = 32, 10
+    together = threading.Barrier(threads, timeout=10)
+
+    def talk(one: Crew[str, str], what: str) -> None:
+        together.wait()
+        for _ in range(each):
+            one.say(what)
+            time.sleep(0.0005)
+
+    one = crew(map(str, range(threads)), talk)
+    one.start(threads)
+    heard_at_once: list[int] = []
+    while one.is_busy:
+        one.wait()
+        heard_at_once.append(len(one.said()))
+    assert sum(heard_at_once) == threads * each
+    assert len(heard_at_once) <= threads
 
 
 def test_the_end_ends_waits_and_calls_and_keeps_what_was_said() -> None:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.bucket import Bucket, Rush
 from support.clock import Clock
 from support.raw import RawServer, accepted, answer
 from support.tasks import operation, played
 
 from seedream_cli import jobs
 from seedream_cli.errors import RateLimited, Stopped
-from seedream_cli.jobs.gate import FIRST_SPACING, GROWTH, RELIEF, Gate
+from seedream_cli.jobs.gate import BELOW, FIRST_RATE, Gate
 from seedream_cli.retry import FIRST_BACKOFF
 
 PATIENCE = 60.0
+#: Seconds between two calls after the first refusal; they become less at once.
+SPACING = pytest.approx(1 / FIRST_RATE, rel=0.15)
 
 
 @pytest.fixture
@@ -48,7 +51,8 @@ def test_once_a_call_is_refused_nobody_leaves_before_the_time_that_the_answer_as
 ) -> None:
     place, _ = gate.turn(clock.pause, PATIENCE)
     gate.refused(place, limit(7.0))
-    assert turns(gate, clock, 3) == pytest.approx([7.0, 7.0 + FIRST_SPACING, 7.0 + 2 * FIRST_SPACING])
+    first, second, third = turns(gate, clock, 3)
+    assert [first, second - first, third - second] == [pytest.approx(7.0), SPACING, SPACING]
 
 
 def test_the_time_that_was_waited_is_told(gate: Gate, clock: Clock) -> None:
@@ -72,29 +76,47 @@ def test_a_shorter_time_does_not_cut_a_longer_one(gate: Gate, clock: Clock) -> N
 
 
 def spacing(gate: Gate, clock: Clock) -> float:
-    """Seconds between two calls that follow on each other."""
-    first, second = turns(gate, clock, 2)
+    """Seconds between two calls that follow on each other; one before may make up for what was not used."""
+    _, first, second = turns(gate, clock, 3)
     return second - first
 
 
-def test_every_further_refusal_makes_the_calls_rarer(gate: Gate, clock: Clock) -> None:
-    for refusals in range(4):
-        gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
-        assert spacing(gate, clock) == pytest.approx(FIRST_SPACING * GROWTH**refusals, abs=1e-6)
+def passed(gate: Gate, clock: Clock, count: int) -> None:
+    for _ in range(count):
+        gate.turn(clock.pause, PATIENCE)
+        gate.let_through()
+
+
+def test_as_long_as_the_limit_is_a_guess_the_calls_become_twice_as_many_every_second(
+    gate: Gate, clock: Clock
+) -> None:
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    clock.time += 3.0
+    assert spacing(gate, clock) == pytest.approx(1 / (4 * FIRST_RATE), rel=0.1)
+
+
+def test_a_further_refusal_tells_the_limit_which_is_kept_to_for_long(gate: Gate, clock: Clock) -> None:
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    passed(gate, clock, 100)
+    refused = 1 / spacing(gate, clock)
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    clock.time += 1.0
+    begun_again = 1 / spacing(gate, clock)
+    clock.time += 5.0
+    kept_to = 1 / spacing(gate, clock)
+    assert begun_again < kept_to < BELOW * refused
+    clock.time += 10.0
+    assert 1 / spacing(gate, clock) == pytest.approx(kept_to, rel=0.02)
+    # Whoever took a part of the limit may have left.
+    clock.time += 60.0
+    assert 1 / spacing(gate, clock) > 2 * kept_to
 
 
 def test_calls_that_left_together_and_are_refused_together_are_one_refusal(gate: Gate, clock: Clock) -> None:
     places = [gate.turn(clock.pause, PATIENCE)[0] for _ in range(16)]
     for place in places:
         gate.refused(place, limit(1.0))
-    assert spacing(gate, clock) == pytest.approx(FIRST_SPACING)
-
-
-def test_every_call_that_is_let_through_makes_them_a_little_less_rare(gate: Gate, clock: Clock) -> None:
-    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
-    for _ in range(100):
-        gate.let_through()
-    assert spacing(gate, clock) == pytest.approx(FIRST_SPACING * RELIEF**100, abs=1e-6)
+    assert spacing(gate, clock) == SPACING
 
 
 @pytest.mark.parametrize("left", ["together with the first", "later"])
@@ -136,17 +158,66 @@ def test_a_stop_ends_the_wait(gate: Gate, clock: Clock) -> None:
         gate.turn(stop, PATIENCE)
 
 
-def test_threads_that_wait_together_leave_one_behind_the_other() -> None:
-    """With a clock that stands still, what each has to wait is what it has to itself."""
-    gate = Gate(lambda: 100.0)
-    gate.refused(gate.turn(lambda seconds: None, PATIENCE)[0], limit(1.0))
-    pauses: list[float] = []
-    workers = [threading.Thread(target=gate.turn, args=(pauses.append, PATIENCE)) for _ in range(8)]
+def test_whoever_came_first_leaves_first(gate: Gate, clock: Clock) -> None:
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    first, *others = waiting = [gate.waits(PATIENCE) for _ in range(4)]
+    assert [next(one) for one in waiting] == pytest.approx([1.0] * 4)
+    clock.time += 1.0
+    pauses = [next(one) for one in others]
+    assert pauses == pytest.approx([number / FIRST_RATE for number in (1, 2, 3)])
+    with pytest.raises(StopIteration):
+        next(first)
+
+
+def test_who_is_stopped_is_waited_for_by_nobody(gate: Gate, clock: Clock) -> None:
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    first, second = gate.waits(PATIENCE), gate.waits(PATIENCE)
+    next(first), next(second)
+    first.close()
+    assert next(second) == pytest.approx(1.0)
+
+
+def test_threads_that_wait_together_all_leave(gate: Gate, clock: Clock) -> None:
+    gate.refused(gate.turn(clock.pause, PATIENCE)[0], limit(1.0))
+    left: list[tuple[int, float]] = []
+    workers = [
+        threading.Thread(target=lambda: left.append(gate.turn(clock.pause, PATIENCE))) for _ in range(8)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert sorted(pauses) == pytest.approx([1.0 + number * FIRST_SPACING for number in range(8)])
+    assert len(left) == 8
+
+
+class TestALimit:
+    """As a token bucket, met by 64 workers; what it has saved up at the beginning is not counted as its."""
+
+    @pytest.mark.parametrize(
+        ("rate", "tasks", "least"),
+        [(1.0, 60, 0.83), (5.0, 150, 0.83), (20.0, 600, 0.83), (100.0, 1500, 0.75)],
+    )
+    @pytest.mark.parametrize("burst", [5.0, 20.0, 40.0])
+    @pytest.mark.parametrize("rival", [False, True], ids=["alone", "shared with another program"])
+    def test_is_used_nearly_whole_and_seldom_met(
+        self, rate: float, tasks: int, least: float, burst: float, rival: bool
+    ) -> None:
+        """At the highest rate, the second that each refusal costs is more than a bucket saves up."""
+        bucket = Bucket(rate, burst)
+        rush = Rush(bucket, tasks=tasks, rival=rival)
+        ideal = (2 * tasks - burst) / (rate / 2 if rival else rate)
+        assert ideal / rush.now >= least
+        # The first of all leave together. Then there is one every few seconds, whatever the rate.
+        assert rush.refused <= 64 - burst + rush.now / 4 + 4
+
+    def test_without_anything_to_save_up_is_used_for_more_than_half(self) -> None:
+        """Each refusal, for a call that is late by a moment, keeps all out for as long as 20 calls take."""
+        rush = Rush(Bucket(20.0, 1.0), tasks=600)
+        assert 1200 / 20.0 / rush.now >= 0.55
+
+    def test_keeps_nobody_waiting_for_longer_than_the_others(self) -> None:
+        rush = Rush(Bucket(20.0, 40.0), tasks=600)
+        assert rush.longest_wait <= 2 * 64 / 20.0
 
 
 class TestACreate:
