@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+# Not later: where no more files can be opened, it is needed most.
+import shlex
 
 from ..config import KEYRING
 from ..errors import SeedreamError
@@ -33,7 +34,7 @@ class Next(Record):
             for name, value in self.options.flags().items():
                 if value is not None and not (name == "api_key_file" and may_be_key(value)):
                     chosen += [f"--{name.replace('_', '-')}", value]
-        return _line(["seedream", words[0], *chosen, *words[1:]])
+        return shlex.join(["seedream", words[0], *chosen, *words[1:]])
 
     def resume(
         self, *operations: Operation, error: SeedreamError | None = None, output: str | None = None
@@ -57,7 +58,7 @@ class Next(Record):
     def remedy(self, error: SeedreamError) -> str | None:
         """What helps against the error itself."""
         if error.hint in _OF_THE_PROFILE:
-            return _line([*error.hint.split(), *self._profile()])
+            return shlex.join([*error.hint.split(), *self._profile()])
         return self.command(*error.hint.split()[1:]) if error.hint in _OF_THE_SERVICE else error.hint
 
     def store_key(self, origin: str) -> str | None:
@@ -67,16 +68,10 @@ class Next(Record):
             return None
         # A key that is in the keyring is to stay out of the config.
         place = ["--keyring"] if origin == KEYRING else []
-        store = _line(["seedream", "config", "set", "api_key", *place, *self._profile()])
+        store = shlex.join(["seedream", "config", "set", "api_key", *place, *self._profile()])
         variable = origin.removeprefix("environment: ")
         return f"unset {variable} && {store}" if variable != origin else store
 
     def _profile(self) -> list[str]:
         return ["--profile", self.options.profile] if self.options.profile else []
 
-
-def _line(words: Iterable[str]) -> str:
-    # Most calls have nothing to advise.
-    from shlex import join
-
-    return join(words)
