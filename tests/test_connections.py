@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from support.raw import Exchange, PatientServer, RawServer, Reply, answer
 from seedream_cli import proxies, transport
 from seedream_cli.client import Client
 from seedream_cli.errors import ImageRefused, Unreachable
-from seedream_cli.network import Connections, Deadline
+from seedream_cli.network import Connections, Deadline, Stream
 
 KEY = "sk-test-0123456789"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -254,6 +255,23 @@ def test_breaking_off_ends_a_handshake() -> None:
         assert not calling.is_alive()
         client.close()
     assert [error.unsent for error in ended if isinstance(error, Unreachable)] == [True]
+
+
+def test_breaking_off_finds_a_connection_that_is_just_becoming_one_of_tls() -> None:
+    class Between(ssl.SSLContext):
+        def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+            wrapped = super().wrap_socket(*args, **options)
+            connections.break_off()
+            return wrapped
+
+    connections = Connections()
+    deadline = Deadline(connections)
+    one, other = socket.socketpair()
+    with other:
+        stream = Stream(one, deadline)
+        with pytest.raises(httpx.ConnectError):
+            stream.start_tls(Between(ssl.PROTOCOL_TLS_CLIENT), "api.test", timeout=20)
+        stream.close()
 
 
 def test_plain_http_is_asked_of_a_proxy_as_a_whole_url_with_its_login(
