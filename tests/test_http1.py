@@ -211,28 +211,43 @@ FIRST = st.just(b"HTTP/1.1 200 OK") | st.sampled_from(
         *(b"HTTP/1.x 200 OK", b" HTTP/1.1 200 OK", b""),
     ]
 )
-BODY = st.sampled_from(
-    [
-        *(b"", b"ima", b"image", b"5\r\nimage\r\n0\r\n\r\n", b"5;a=b\r\nimage\r\n00\r\nX: y\r\n\r\n"),
-        *(b"2 \r\nim\r\n3\r\nage\r\n0\r\n\r\n", b"5\r\nimage0\r\n\r\n", b"+5\r\nimage\r\n0\r\n\r\n"),
-        *(b"5\nimage\r\n0\r\n\r\n", b"0x5\r\nimage\r\n0\r\n\r\n", b"5\r\nimage\r\n0\r\nno colon\r\n\r\n"),
-        *(b"\r\nimage", b";\r\n\r\n", b"F\r\nimage", b"5\r\nimage\r\n", b"5\r\nimage\r\n0\r\n"),
-    ]
-)
+CHUNKED = [
+    *(
+        b"5\r\nimage\r\n0\r\n\r\n",
+        b"5;a=b\r\nimage\r\n00\r\nX: y\r\n\r\n",
+        b"2 \r\nim\r\n3\r\nage\r\n0\r\n\r\n",
+    ),
+    *(
+        b"5\r\nimage0\r\n\r\n",
+        b"+5\r\nimage\r\n0\r\n\r\n",
+        b"5\nimage\r\n0\r\n\r\n",
+        b"0x5\r\nimage\r\n0\r\n\r\n",
+    ),
+    *(b"5\r\nimage\r\n0\r\nno colon\r\n\r\n", b"\r\nimage", b";\r\n\r\n", b"F\r\nimage", b"5\r\nimage\r\n"),
+    *(b" 5\r\nimage\r\n0\r\n\r\n", b"5_0\r\nimage\r\n0\r\n\r\n", b"5\r\nimage\r\n0\r\n"),
+]
+BODIES = {
+    b"Content-Length: 5": [b"image", b"ima", b""],
+    b"Transfer-Encoding: chunked": CHUNKED,
+    b"Transfer-Encoding: gzip": [b"image", *CHUNKED[:1]],
+    b"X: y": [b"image", b"", *CHUNKED[:1]],
+}
+FRAMED = st.sampled_from([(line, body) for line, bodies in BODIES.items() for body in bodies])
 
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[bytes]:
     """Answers as they come, in pieces; most of them are none."""
     end = draw(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"]))
+    framing, body = draw(FRAMED)
     whole = b""
     for first in (*draw(st.lists(st.just(b"HTTP/1.1 103 Early Hints"), max_size=1)), draw(FIRST)):
-        lines = draw(st.lists(LINES, max_size=4))
+        lines = [*draw(st.lists(LINES, max_size=2)), framing]
         if first.startswith(b"HTTP/1.1 10"):
             # An interim answer has no body, so that what it says of one is nothing to us.
             lines = [line for line in lines if not line.lower().startswith(FRAMING)]
         whole += end.join([first, *lines, b"", b""])
-    whole += draw(BODY)
+    whole += body
     cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=3)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     return [piece for piece in pieces if piece]
