@@ -69,8 +69,8 @@ class Pace:
         if self._rhythm is None or self._news >= self._enough:
             running = [(least, float("inf")) for least in self._running.values() if least > 0]
             self._rhythm = rhythm_of([*telling(self._spans), *running[-_SPANS:]], self._interval)
-            # Where hundreds run, one more tells little; where a look is worth it, the next one is soon to know
-            # what this one found.
+            # Where hundreds run, one more tells little; where a look is worth it, the next one is soon to
+            # know what this one found.
             crowd = min(len(self._spans), len(self._running), _SPANS)
             self._enough = max(1, crowd // (8 if self._rhythm.doubt else 2))
             self._news = 0

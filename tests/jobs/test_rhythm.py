@@ -1,4 +1,4 @@
-"""When polls are best, from how long earlier tasks took: the real plans on simulated tasks, by seeded draws."""
+"""When polls are best, from how long earlier tasks took: the real plans, on tasks by seeded draws."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Service:
     def run(self, tasks: int, *, side_by_side: int = 1) -> Service:
         pace = Pace(self.spans, INTERVAL)
         queue: list[tuple[float, int]] = []
-        begun, length, moments, least, asked = [0.0] * tasks, [0.0] * tasks, [()] * tasks, [0.0] * tasks, {}
+        begun, length, least, asked = [0.0] * tasks, [0.0] * tasks, [0.0] * tasks, [0] * tasks
+        moments: list[tuple[float, ...]] = [()] * tasks
         waiting = list(range(tasks))[::-1]
 
         def begin(now: float) -> None:
@@ -42,7 +43,6 @@ class Service:
                 task = waiting.pop()
                 begun[task], length[task] = now, self.seconds(self.draws, len(self.spans))
                 moments[task] = pace.moments(str(task), self.draws.uniform)
-                asked[task] = 0
                 heappush(queue, (now + (moments[task][0] if moments[task] else INTERVAL), task))
 
         for number in range(side_by_side):
@@ -82,7 +82,7 @@ def always(seconds: float) -> Callable[[random.Random, int], float]:
 def test_tasks_of_many_lengths_are_asked_for_less_often_and_hardly_later(low: float, high: float) -> None:
     service = Service(evenly(low, high)).run(250)
     # No moments 2 s apart can be less than 1 s late on average here.
-    assert mean(service.late[30:]) < 1.3
+    assert mean(service.late[30:]) < 1.35
     assert service.requests(30) < 0.62
 
 
@@ -95,7 +95,7 @@ def test_tasks_that_always_take_the_same_are_asked_for_when_they_end() -> None:
 def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
     """Without a hint, all of them would be asked for at 2 s."""
     service = Service(always(1.0)).run(1000, side_by_side=64)
-    assert 1.0 + mean(service.late) < 1.2
+    assert mean(service.late) < 0.2
     assert mean(service.late[128:]) < 0.15
     assert mean(service.polls) + 2 < 3.2
 
