@@ -530,3 +530,27 @@ def test_a_service_that_stumbles_is_outlasted(
     _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
     assert end.error is None
     assert (tmp_path / "fox.png").exists()
+
+
+def test_the_same_image_again_takes_fewer_requests(
+    start_sandbox: Callable[..., Sandbox], work_on: WorkOn, clock: Clock, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(seconds=15.0, clock=clock)
+    took: list[int] = []
+    for number in range(8):
+        before = len(sandbox.requests)
+        # A run of its own: it knows what the history tells it.
+        work = work_on(sandbox.base_url, spread=longest)
+        one = operation(
+            tmp_path,
+            f"fox-{number}.png",
+            id=f"op_{number:08}",
+            created=clock(),
+            idempotency_key=f"key-{number}",
+        )
+        _, end = played(jobs.generate(work, one))
+        assert end.error is None
+        took.append(len(sandbox.requests) - before)
+    # Create, polls and download. Once several were found completed at once, one is asked for earlier too.
+    assert took[0] == 10
+    assert {*took[3:]} == {3, 4}
