@@ -48,8 +48,9 @@ def fresh(folder: Path) -> Environment:
         _run(*pip, "install", "--quiet", str(ROOT), "requests")
         installed = _run(*pip, "--version").split()[1]
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return present(f"no new one could be made: {reason}")
+        said = [line.strip() for line in error.stderr.splitlines()]
+        reasons = [line for line in said if line.startswith("ERROR: ")] or said or ["no reason given"]
+        return present(f"no new one could be made: {reasons[0]}")
     words = f"a new environment with the program alone, installed by pip {installed}"
     return Environment(str(python), (str(python.with_name("seedream")),), {}, words)
 
