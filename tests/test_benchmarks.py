@@ -34,12 +34,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         capture_output=True,
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         text=True,
         timeout=110,
         check=False,
@@ -122,6 +122,13 @@ def test_a_benchmark_that_does_not_exist_is_refused_with_those_that_do() -> None
     done = run("sync-plam")
     assert done.returncode == 2
     assert "sync-plan" in done.stderr
+
+
+def test_what_cannot_be_measured_is_told_and_fails_with_the_table_of_the_rest(tmp_path: Path) -> None:
+    done = run("completion", "--quick", path=str(tmp_path))
+    assert done.returncode == 1
+    assert "completion: there is no bash" in done.stderr
+    assert "measured" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
