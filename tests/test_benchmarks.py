@@ -34,12 +34,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         capture_output=True,
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         text=True,
         timeout=110,
         check=False,
@@ -48,23 +48,26 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Callable[[str], Rows]:
-    """Runs a measurement in its quick form; its rows, which README's table has too, in the same order."""
+    """Runs a measurement in its quick form; its rows, which README's table has too, with the same reaches."""
 
     def measure(name: str) -> Rows:
         done = run(name, "--quick", "--json", str(tmp_path / "rows.json"))
         assert done.returncode == 0, done.stderr
         rows = {row["what"]: row for row in json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))}
         assert rows
-        assert [what for what in rows_of_readme() if what in rows] == list(rows)
+        in_readme = [cells for cells in table_of_readme() if cells[0] in rows]
+        assert [(what, reach) for what, *_, reach, _ in in_readme] == [
+            (what, row["reach"] or "–") for what, row in rows.items()
+        ]
         return rows
 
     return measure
 
 
-def rows_of_readme() -> list[str]:
+def table_of_readme() -> list[list[str]]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [table] = re.findall(r"^\| what \| measured \|.*\n\|[-:| ]+\|\n((?:\|.*\n)+)", readme, re.MULTILINE)
-    return [line.strip("| ").split(" | ")[0] for line in table.splitlines()]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()]
 
 
 @pytest.mark.once
@@ -100,6 +103,17 @@ def test_each_byte_of_an_image_is_written_once_and_not_read_again(measured: Call
 
 
 @pytest.mark.once
+def test_a_sync_of_many_takes_four_requests_a_task_and_loses_none_to_a_rate_limit(
+    measured: Callable[[str], Rows],
+) -> None:
+    rows = measured("sync-run")
+    assert rows["`sync`, 1000 new images, 64 jobs, requests a task"]["ours"] <= 4
+    limited = "`sync`, 1000 new images, 64 jobs, 20 calls a second"
+    assert rows[f"{limited}, tasks without an image"]["ours"] == 0
+    assert rows[f"{limited}, calls refused for one task"]["ours"] <= 1
+
+
+@pytest.mark.once
 def test_the_plan_of_sync_is_measured(measured: Callable[[str], Rows]) -> None:
     assert all(row["reach"] for row in measured("sync-plan").values())
 
@@ -108,6 +122,13 @@ def test_a_benchmark_that_does_not_exist_is_refused_with_those_that_do() -> None
     done = run("sync-plam")
     assert done.returncode == 2
     assert "sync-plan" in done.stderr
+
+
+def test_what_cannot_be_measured_is_told_and_fails_with_the_table_of_the_rest(tmp_path: Path) -> None:
+    done = run("completion", "--quick", path=str(tmp_path))
+    assert done.returncode == 1
+    assert "completion: there is no bash" in done.stderr
+    assert "measured" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
