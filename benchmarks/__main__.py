@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import completion, environment, large_images, start_up, sync_plan, time_to_image
+from . import completion, environment, large_images, start_up, sync_plan, sync_run, time_to_image
 from .measuring import Failed
 from .rows import Row, in_columns, in_markdown
 
@@ -30,6 +30,7 @@ BENCHMARKS: Mapping[str, Measurement] = {
     "completion": completion.run,
     "time-to-image": time_to_image.run,
     "large-images": large_images.run,
+    "sync-run": sync_run.run,
     "sync-plan": sync_plan.run,
 }
 
