@@ -160,6 +160,8 @@ def merged(before: Operation | None, now: Operation) -> Operation:
         results=now.results or before.results,
         files=tuple(sorted(files, key=lambda file: file.number)),
     )
+
+
 def span_of(row: Any) -> tuple[float, float] | None:
     """Between which seconds the task of a row ended, as far as it can be read."""
     least, most = row["least_seconds"], row["seconds"]
