@@ -10,10 +10,10 @@ _seedream_level() {
 status	Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed
 download	Save the images of tasks, waiting for their end if needed
 sync	Keep the images of a project in step with its manifest, seedream.toml
+config	Show and change settings: the API key, defaults, profiles
 sandbox	Serve the documented API on this machine, for trials and tests: no key, no cost
 completion	Print the script with which a shell completes command lines
 help	Show the help of a command
-config	Show and change settings: the API key, defaults, profiles
 '
         options='-V --version	.	once	Print the version
 -h --help	.	once	Show this message and exit
@@ -122,36 +122,6 @@ config	Show and change settings: the API key, defaults, profiles
 '
         places='file'
         ;;
-    'sandbox')
-        commands=''
-        options='--port	-	once	The port; 0 takes any free one
---dialect	dialect	once	Answer as the older (seed) or the current reference (live)
---seconds	-	once	How long a task takes
---fault	fault	often	NAME misbehaves every time, NAME=N the first N times; repeatable
---json	.	once	Print one JSON document on stdout
--q --quiet	.	once	Say nothing but the answer and errors
--v --verbose	.	once	Add requests, request ids and waits
---profile	profiles	once	The profile of the config to use
--h --help	.	once	Show this message and exit
-'
-        places=''
-        ;;
-    'completion')
-        commands=''
-        options='--json	.	once	Print one JSON document on stdout
--q --quiet	.	once	Say nothing but the answer and errors
--v --verbose	.	once	Add requests, request ids and waits
---profile	profiles	once	The profile of the config to use
--h --help	.	once	Show this message and exit
-'
-        places='shell'
-        ;;
-    'help')
-        commands=''
-        options='-h --help	.	once	Show this message and exit
-'
-        places='command subcommand'
-        ;;
     'config')
         commands='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked
@@ -227,6 +197,36 @@ check	Ask the service whether it takes the key; show where that is from, and wha
 '
         places=''
         ;;
+    'sandbox')
+        commands=''
+        options='--port	-	once	The port; 0 takes any free one
+--dialect	dialect	once	Answer as the older (seed) or the current reference (live)
+--seconds	-	once	How long a task takes
+--fault	fault	often	NAME misbehaves every time, NAME=N the first N times; repeatable
+--json	.	once	Print one JSON document on stdout
+-q --quiet	.	once	Say nothing but the answer and errors
+-v --verbose	.	once	Add requests, request ids and waits
+--profile	profiles	once	The profile of the config to use
+-h --help	.	once	Show this message and exit
+'
+        places=''
+        ;;
+    'completion')
+        commands=''
+        options='--json	.	once	Print one JSON document on stdout
+-q --quiet	.	once	Say nothing but the answer and errors
+-v --verbose	.	once	Add requests, request ids and waits
+--profile	profiles	once	The profile of the config to use
+-h --help	.	once	Show this message and exit
+'
+        places='shell'
+        ;;
+    'help')
+        commands=''
+        options='-h --help	.	once	Show this message and exit
+'
+        places='command subcommand'
+        ;;
     esac
 }
 
@@ -247,10 +247,10 @@ _seedream_values() {
 status	Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed
 download	Save the images of tasks, waiting for their end if needed
 sync	Keep the images of a project in step with its manifest, seedream.toml
+config	Show and change settings: the API key, defaults, profiles
 sandbox	Serve the documented API on this machine, for trials and tests: no key, no cost
 completion	Print the script with which a shell completes command lines
 help	Show the help of a command
-config	Show and change settings: the API key, defaults, profiles
 ' ;;
     config_command) rows='set	Store a setting. The API key is asked for without echo, or read from stdin with -
 get	Print a setting'\''s value as it counts now; secrets are masked

@@ -1,6 +1,6 @@
 # Completion of seedream. Written by `python -m scripts.generate`: change that.
 
-set -g __seedream_commands generate status download sync sandbox completion help config 'config set' 'config get' 'config unset' 'config list' 'config path' 'config check'
+set -g __seedream_commands generate status download sync config 'config set' 'config get' 'config unset' 'config list' 'config path' 'config check' sandbox completion help
 
 # The commands on the line, then a line each for its arguments.
 function __seedream_parsed
@@ -64,10 +64,6 @@ function __seedream_valued
             string join \n -- '-o' '--output' '--max-bytes' '--timeout' '--poll-interval' '--profile' '--base-url' '--api-key-file'
         case 'sync'
             string join \n -- '--max' '--only' '--shard' '-j' '--jobs' '--max-bytes' '--timeout' '--poll-interval' '--profile' '--base-url' '--api-key-file'
-        case 'sandbox'
-            string join \n -- '--port' '--dialect' '--seconds' '--fault' '--profile'
-        case 'completion'
-            string join \n -- '--profile'
         case 'config set'
             string join \n -- '--profile'
         case 'config get'
@@ -80,6 +76,10 @@ function __seedream_valued
             string join \n -- '--profile'
         case 'config check'
             string join \n -- '--profile' '--base-url' '--api-key-file'
+        case 'sandbox'
+            string join \n -- '--port' '--dialect' '--seconds' '--fault' '--profile'
+        case 'completion'
+            string join \n -- '--profile'
     end
 end
 
@@ -89,7 +89,7 @@ function __seedream_values
         case aspect_ratio
             printf '%s\t%s\n' '1:1' 'avatars, social posts' '2:3' 'portrait photography' '3:2' 'landscape photography' '3:4' 'magazine covers, posters' '4:3' 'traditional photos' '16:9' 'thumbnails, banners' '9:16' 'phone wallpapers, short-video covers' '21:9' 'cinematic frames, hero images'
         case command
-            printf '%s\t%s\n' 'generate' 'Generate an image: submit the prompt, wait for the task, save the result' 'status' 'Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed' 'download' 'Save the images of tasks, waiting for their end if needed' 'sync' 'Keep the images of a project in step with its manifest, seedream.toml' 'sandbox' 'Serve the documented API on this machine, for trials and tests: no key, no cost' 'completion' 'Print the script with which a shell completes command lines' 'help' 'Show the help of a command' 'config' 'Show and change settings: the API key, defaults, profiles'
+            printf '%s\t%s\n' 'generate' 'Generate an image: submit the prompt, wait for the task, save the result' 'status' 'Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed' 'download' 'Save the images of tasks, waiting for their end if needed' 'sync' 'Keep the images of a project in step with its manifest, seedream.toml' 'config' 'Show and change settings: the API key, defaults, profiles' 'sandbox' 'Serve the documented API on this machine, for trials and tests: no key, no cost' 'completion' 'Print the script with which a shell completes command lines' 'help' 'Show the help of a command'
         case config_command
             printf '%s\t%s\n' 'set' 'Store a setting. The API key is asked for without echo, or read from stdin with -' 'get' 'Print a setting\'s value as it counts now; secrets are masked' 'unset' 'Remove a setting from the config, and the API key from the desktop\'s keyring' 'list' 'Print every setting and style, its value and where it comes from; secrets are masked' 'path' 'Print where the config is' 'check' 'Ask the service whether it takes the key; show where that is from, and what is said of the account'
         case dialect
@@ -144,10 +144,10 @@ complete -c seedream -n '__seedream_at' -a generate -d 'Generate an image: submi
 complete -c seedream -n '__seedream_at' -a status -d 'Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed'
 complete -c seedream -n '__seedream_at' -a download -d 'Save the images of tasks, waiting for their end if needed'
 complete -c seedream -n '__seedream_at' -a sync -d 'Keep the images of a project in step with its manifest, seedream.toml'
+complete -c seedream -n '__seedream_at' -a config -d 'Show and change settings: the API key, defaults, profiles'
 complete -c seedream -n '__seedream_at' -a sandbox -d 'Serve the documented API on this machine, for trials and tests: no key, no cost'
 complete -c seedream -n '__seedream_at' -a completion -d 'Print the script with which a shell completes command lines'
 complete -c seedream -n '__seedream_at' -a help -d 'Show the help of a command'
-complete -c seedream -n '__seedream_at' -a config -d 'Show and change settings: the API key, defaults, profiles'
 complete -c seedream -n '__seedream_at' -s V -l version -d 'Print the version'
 complete -c seedream -n '__seedream_at' -s h -l help -d 'Show this message and exit'
 complete -c seedream -n '__seedream_at generate' -l prompt-file -r -F -d 'Read the prompt from a UTF-8 file'
@@ -235,23 +235,6 @@ complete -c seedream -n '__seedream_at sync' -l api-key-file -r -F -d 'A file th
 complete -c seedream -n '__seedream_at sync' -l sandbox -d 'Use the stand-in of the API on this machine: no key, no cost'
 complete -c seedream -n '__seedream_at sync' -s h -l help -d 'Show this message and exit'
 complete -c seedream -n '__seedream_at sync' -k -a '(__seedream_place file)'
-complete -c seedream -n '__seedream_at sandbox' -l port -x -d 'The port; 0 takes any free one'
-complete -c seedream -n '__seedream_at sandbox' -l dialect -x -k -a '(__seedream_values dialect)' -d 'Answer as the older (seed) or the current reference (live)'
-complete -c seedream -n '__seedream_at sandbox' -l seconds -x -d 'How long a task takes'
-complete -c seedream -n '__seedream_at sandbox' -l fault -x -k -a '(__seedream_values fault)' -d 'NAME misbehaves every time, NAME=N the first N times; repeatable'
-complete -c seedream -n '__seedream_at sandbox' -l json -d 'Print one JSON document on stdout'
-complete -c seedream -n '__seedream_at sandbox' -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c seedream -n '__seedream_at sandbox' -s v -l verbose -d 'Add requests, request ids and waits'
-complete -c seedream -n '__seedream_at sandbox' -l profile -x -k -a '(__seedream_values profiles)' -d 'The profile of the config to use'
-complete -c seedream -n '__seedream_at sandbox' -s h -l help -d 'Show this message and exit'
-complete -c seedream -n '__seedream_at completion' -l json -d 'Print one JSON document on stdout'
-complete -c seedream -n '__seedream_at completion' -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c seedream -n '__seedream_at completion' -s v -l verbose -d 'Add requests, request ids and waits'
-complete -c seedream -n '__seedream_at completion' -l profile -x -k -a '(__seedream_values profiles)' -d 'The profile of the config to use'
-complete -c seedream -n '__seedream_at completion' -s h -l help -d 'Show this message and exit'
-complete -c seedream -n '__seedream_at completion' -k -a '(__seedream_place shell)'
-complete -c seedream -n '__seedream_at help' -s h -l help -d 'Show this message and exit'
-complete -c seedream -n '__seedream_at help' -k -a '(__seedream_place command subcommand)'
 complete -c seedream -n '__seedream_at config' -a set -d 'Store a setting. The API key is asked for without echo, or read from stdin with -'
 complete -c seedream -n '__seedream_at config' -a get -d 'Print a setting\'s value as it counts now; secrets are masked'
 complete -c seedream -n '__seedream_at config' -a unset -d 'Remove a setting from the config, and the API key from the desktop\'s keyring'
@@ -295,4 +278,21 @@ complete -c seedream -n '__seedream_at config check' -l profile -x -k -a '(__see
 complete -c seedream -n '__seedream_at config check' -l base-url -x -d 'Where the API is (default https://api.apipod.ai/v1)'
 complete -c seedream -n '__seedream_at config check' -l api-key-file -r -F -d 'A file that holds the API key'
 complete -c seedream -n '__seedream_at config check' -s h -l help -d 'Show this message and exit'
+complete -c seedream -n '__seedream_at sandbox' -l port -x -d 'The port; 0 takes any free one'
+complete -c seedream -n '__seedream_at sandbox' -l dialect -x -k -a '(__seedream_values dialect)' -d 'Answer as the older (seed) or the current reference (live)'
+complete -c seedream -n '__seedream_at sandbox' -l seconds -x -d 'How long a task takes'
+complete -c seedream -n '__seedream_at sandbox' -l fault -x -k -a '(__seedream_values fault)' -d 'NAME misbehaves every time, NAME=N the first N times; repeatable'
+complete -c seedream -n '__seedream_at sandbox' -l json -d 'Print one JSON document on stdout'
+complete -c seedream -n '__seedream_at sandbox' -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c seedream -n '__seedream_at sandbox' -s v -l verbose -d 'Add requests, request ids and waits'
+complete -c seedream -n '__seedream_at sandbox' -l profile -x -k -a '(__seedream_values profiles)' -d 'The profile of the config to use'
+complete -c seedream -n '__seedream_at sandbox' -s h -l help -d 'Show this message and exit'
+complete -c seedream -n '__seedream_at completion' -l json -d 'Print one JSON document on stdout'
+complete -c seedream -n '__seedream_at completion' -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c seedream -n '__seedream_at completion' -s v -l verbose -d 'Add requests, request ids and waits'
+complete -c seedream -n '__seedream_at completion' -l profile -x -k -a '(__seedream_values profiles)' -d 'The profile of the config to use'
+complete -c seedream -n '__seedream_at completion' -s h -l help -d 'Show this message and exit'
+complete -c seedream -n '__seedream_at completion' -k -a '(__seedream_place shell)'
+complete -c seedream -n '__seedream_at help' -s h -l help -d 'Show this message and exit'
+complete -c seedream -n '__seedream_at help' -k -a '(__seedream_place command subcommand)'
 complete -c apipod-seedream -w seedream

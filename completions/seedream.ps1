@@ -11,10 +11,10 @@ generate	Generate an image: submit the prompt, wait for the task, save the resul
 status	Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed
 download	Save the images of tasks, waiting for their end if needed
 sync	Keep the images of a project in step with its manifest, seedream.toml
+config	Show and change settings: the API key, defaults, profiles
 sandbox	Serve the documented API on this machine, for trials and tests: no key, no cost
 completion	Print the script with which a shell completes command lines
 help	Show the help of a command
-config	Show and change settings: the API key, defaults, profiles
 '@
             Options  = @'
 -V --version	.	once	Print the version
@@ -128,39 +128,6 @@ config	Show and change settings: the API key, defaults, profiles
 '@
             Places   = 'file'
         }
-        'sandbox' = @{
-            Commands = ''
-            Options  = @'
---port	-	once	The port; 0 takes any free one
---dialect	dialect	once	Answer as the older (seed) or the current reference (live)
---seconds	-	once	How long a task takes
---fault	fault	often	NAME misbehaves every time, NAME=N the first N times; repeatable
---json	.	once	Print one JSON document on stdout
--q --quiet	.	once	Say nothing but the answer and errors
--v --verbose	.	once	Add requests, request ids and waits
---profile	profiles	once	The profile of the config to use
--h --help	.	once	Show this message and exit
-'@
-            Places   = ''
-        }
-        'completion' = @{
-            Commands = ''
-            Options  = @'
---json	.	once	Print one JSON document on stdout
--q --quiet	.	once	Say nothing but the answer and errors
--v --verbose	.	once	Add requests, request ids and waits
---profile	profiles	once	The profile of the config to use
--h --help	.	once	Show this message and exit
-'@
-            Places   = 'shell'
-        }
-        'help' = @{
-            Commands = ''
-            Options  = @'
--h --help	.	once	Show this message and exit
-'@
-            Places   = 'command subcommand'
-        }
         'config' = @{
             Commands = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -
@@ -244,6 +211,39 @@ check	Ask the service whether it takes the key; show where that is from, and wha
 '@
             Places   = ''
         }
+        'sandbox' = @{
+            Commands = ''
+            Options  = @'
+--port	-	once	The port; 0 takes any free one
+--dialect	dialect	once	Answer as the older (seed) or the current reference (live)
+--seconds	-	once	How long a task takes
+--fault	fault	often	NAME misbehaves every time, NAME=N the first N times; repeatable
+--json	.	once	Print one JSON document on stdout
+-q --quiet	.	once	Say nothing but the answer and errors
+-v --verbose	.	once	Add requests, request ids and waits
+--profile	profiles	once	The profile of the config to use
+-h --help	.	once	Show this message and exit
+'@
+            Places   = ''
+        }
+        'completion' = @{
+            Commands = ''
+            Options  = @'
+--json	.	once	Print one JSON document on stdout
+-q --quiet	.	once	Say nothing but the answer and errors
+-v --verbose	.	once	Add requests, request ids and waits
+--profile	profiles	once	The profile of the config to use
+-h --help	.	once	Show this message and exit
+'@
+            Places   = 'shell'
+        }
+        'help' = @{
+            Commands = ''
+            Options  = @'
+-h --help	.	once	Show this message and exit
+'@
+            Places   = 'command subcommand'
+        }
     }
     # The values of a kind, and what each is.
     $values = @{
@@ -262,10 +262,10 @@ generate	Generate an image: submit the prompt, wait for the task, save the resul
 status	Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed
 download	Save the images of tasks, waiting for their end if needed
 sync	Keep the images of a project in step with its manifest, seedream.toml
+config	Show and change settings: the API key, defaults, profiles
 sandbox	Serve the documented API on this machine, for trials and tests: no key, no cost
 completion	Print the script with which a shell completes command lines
 help	Show the help of a command
-config	Show and change settings: the API key, defaults, profiles
 '@
         config_command = @'
 set	Store a setting. The API key is asked for without echo, or read from stdin with -

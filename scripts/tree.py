@@ -86,7 +86,8 @@ def _command(command: Any, parent: typer.Context | None, path: tuple[str, ...]) 
     context = typer.Context(
         command, info_name=path[-1] if path else "seedream", parent=parent, **command.context_settings
     )
-    below = [one for one in getattr(command, "commands", {}).values() if not one.hidden]
+    names = command.list_commands(context) if hasattr(command, "list_commands") else ()
+    below = [one for one in (command.get_command(context, name) for name in names) if not one.hidden]
     what, examples, paragraphs = _parts(inspect.cleandoc(command.help or ""))
     parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
     return Command(

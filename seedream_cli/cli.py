@@ -4,54 +4,74 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-from .commands import config
-from .commands.completion import completion
-from .commands.download import download
-from .commands.generate import generate
-from .commands.help import help_
-from .commands.sandbox import EPILOG, sandbox
-from .commands.status import status
-from .commands.sync import sync
+from . import VERSION_LINE
+from .commands._help import Command, Group
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
 from .output.streams import columns_of_terminal, prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-#: Where the terminal has fewer columns, help's boxes cut off names of options and variables.
-_COLUMNS_OF_BOXES = 72
-#: With fewer, help has no room for itself beside the names.
-_FEWEST_COLUMNS = 30
+#: Help is no narrower than this, nor so wide that its lines are hard to read.
+_COLUMNS_OF_HELP = (30, 100)
 
 _EXIT_CODES = "Exit codes: " + ", ".join(f"{int(code)} {code.label}" for code in ExitCode) + "."
 
+#: Commands, in the order of help, and what each is called in its module: a function, or an app of its own.
+COMMANDS = {
+    "generate": "generate",
+    "status": "status",
+    "download": "download",
+    "sync": "sync",
+    "config": "app",
+    "sandbox": "app",
+    "completion": "completion",
+    "help": "help_",
+}
+
+
+class _Commands(Group):
+    """Loads a command when it is asked for: whoever runs one does not wait for the others."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        # A name that there is not is answered with those that are like it.
+        for name in (cmd_name,) if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.add_command(_loaded(name), name)
+        return self.commands.get(cmd_name)
+
+
+def _loaded(name: str) -> Any:
+    found = getattr(import_module(f".commands.{name}", __package__), COMMANDS[name])
+    if not isinstance(found, typer.Typer):
+        command, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
+        found.command(name, cls=Command)(command)
+    return typer.main.get_command(found)
+
+
 app = typer.Typer(
     name="seedream",
+    cls=_Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     epilog=_EXIT_CODES,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(generate)
-app.command()(status)
-app.command()(download)
-app.command()(sync)
-app.add_typer(config.app)
-app.command(epilog=EPILOG)(sandbox)
-app.command()(completion)
-app.command("help")(help_)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"seedream {__version__}")
+        typer.echo(VERSION_LINE, nl=False)
         raise typer.Exit
 
 
@@ -78,17 +98,12 @@ def seedream(
 def run(arguments: list[str]) -> int:
     """Run the program; its exit code."""
     prepare()
-    if not wants_colour(sys.stdout, os.environ):
-        # Typer would otherwise colour help in a pipe under GitHub Actions and FORCE_COLOR=0.
-        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
     for variable in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
         # Typer and rich fall over what is no number.
         size = os.environ.get(variable, "")
         if size and not (size.isascii() and size.isdecimal() and len(size) < 6):
             del os.environ[variable]
-    columns = max(columns_of_terminal(), _FEWEST_COLUMNS)
-    if columns < _COLUMNS_OF_BOXES:
-        app.rich_markup_mode = None
+    least, most = _COLUMNS_OF_HELP
     try:
         # On Windows Typer would expand $VAR in arguments, which can carry the key into a prompt.
         code = app(
@@ -96,7 +111,8 @@ def run(arguments: list[str]) -> int:
             prog_name="seedream",
             standalone_mode=False,
             windows_expand_args=False,
-            terminal_width=columns,
+            terminal_width=min(max(columns_of_terminal(), least), most),
+            color=wants_colour(sys.stdout, os.environ),
             obj=arguments,
         )
     except _UsageError as error:

@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -32,6 +31,7 @@ from .http_library import httpx
 from .models import Accepted, Task
 from .network import Connections, Deadline
 from .received import Received, masked, read_request_id, read_retry_after
+from .records import Record
 from .socks import Refused
 from .wire import read_accepted, read_account, read_task
 
@@ -44,8 +44,7 @@ CALL_SECONDS = 30.0
 IMAGE_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStream:
+class ImageStream(Record):
     """The bytes of an image; ``length`` is what the server announced."""
 
     length: int | None

@@ -16,10 +16,8 @@ The config is TOML in the platform's config folder, one table a profile::
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -37,6 +35,7 @@ from .errors import (
     MissingKey,
     UsageProblem,
 )
+from .records import Record, made
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .settings import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
 
@@ -45,8 +44,7 @@ PROJECT_FILE = "seedream.toml"
 KEYRING = "keyring"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Record):
     """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
 
     ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
@@ -72,8 +70,7 @@ class Setting:
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Record):
     """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
 
     name: str
@@ -81,15 +78,14 @@ class Style:
     origin: str
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record):
     """Everything that settings are resolved from; files are read when first asked for."""
 
     environment: Mapping[str, str]
     cwd: Path
     config_path: Path
     profile_flag: str | None = None
-    flags: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Mapping[str, str | None] = made(default_factory=dict)
     project_path: Path | None = None
 
     def get(self, name: str) -> Setting:
@@ -173,7 +169,9 @@ class Settings:
         except OSError:
             return ()
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            quoted = shlex.quote(str(self.config_path))
+            from shlex import quote
+
+            quoted = quote(str(self.config_path))
             return (f"{self.config_path} is readable by others: chmod 600 {quoted}",)
         return ()
 

@@ -17,11 +17,12 @@ _OUTLINE = ("profile", "profiles", "styles")
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
-    # Only commands that read settings pay for its import.
-    import tomllib
-
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        # Only whoever has such a file waits for its reader.
+        import tomllib
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as error:

@@ -35,9 +35,10 @@ SeedreamError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Self
+
+from .records import Record
 
 
 class ExitCode(IntEnum):
@@ -143,8 +144,7 @@ class RequestRefused(UsageProblem):
     default_code = "invalid_request"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Record):
     """``line`` counts from 1; ``key`` is a dotted key, "" where the problem is not one key's."""
 
     file: str

@@ -6,52 +6,43 @@ stream of events by keeping the latest operation of each id.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .errors import SeedreamError
 from .models import Operation, SavedFile
+from .records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
 class Sending(Event):
     """The intent is recorded; the request is about to leave."""
 
 
-@dataclass(frozen=True, slots=True)
 class Submitted(Event):
     """The API accepted the create."""
 
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Asking(Event):
     """The API is about to be asked for the state of a task that exists already."""
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Event):
     """The API refused the create: there is no task and nothing is to be paid."""
 
 
-@dataclass(frozen=True, slots=True)
 class Polled(Event):
     """The API told the task's state."""
 
 
-@dataclass(frozen=True, slots=True)
 class Waited(Event):
     """The wait has lasted ``seconds`` already: worth a word."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
 class Retrying(Event):
     """A call failed with ``cause`` and is repeated after ``pause`` seconds."""
 
@@ -60,7 +51,6 @@ class Retrying(Event):
     what: str
 
 
-@dataclass(frozen=True, slots=True)
 class Receiving(Event):
     """``received`` bytes of image ``number`` of ``count`` are here; ``total`` where it was announced."""
 
@@ -70,7 +60,6 @@ class Receiving(Event):
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
 class Saved(Event):
     """An image is on disk. ``shown`` is its path as it is printed."""
 
@@ -78,7 +67,6 @@ class Saved(Event):
     shown: str
 
 
-@dataclass(frozen=True, slots=True)
 class Kept(Event):
     """An image was on disk already, and that is enough."""
 
@@ -86,30 +74,26 @@ class Kept(Event):
     shown: str
 
 
-@dataclass(frozen=True, slots=True)
 class Noticed(Event):
     """Something that the person should know and that is no failure."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The last event of an operation; ``error`` says why it fell short, if it did."""
 
     error: SeedreamError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OfImage:
+class OfImage(Record):
     """``event`` in the life of the image ``label`` of a set."""
 
     label: str
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Record):
     """The image ``label`` of a set is as it was wanted, and the lock says so.
 
     ``state`` is what it was in, ``done`` what was done about it. ``path`` is relative to the manifest's
@@ -129,8 +113,7 @@ class Landed:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FellShort:
+class FellShort(Record):
     """The image ``label`` of a set is not as it was wanted; what has been paid for is not lost."""
 
     label: str
@@ -138,8 +121,7 @@ class FellShort:
     operation: Operation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Record):
     """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
 
     method: str

@@ -8,14 +8,12 @@ The API key is never in it.
 from __future__ import annotations
 
 import os
-import shlex
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import HistoryUnusable
@@ -53,12 +51,12 @@ SELECT request, least_seconds, seconds FROM (
 """  # noqa: S608 - constants only
 
 
-@dataclass(eq=False)
 class _Writing:
     """An operation that a thread waits to have recorded; ``kept`` is what is on disk of it then."""
 
-    operation: Operation
-    kept: Operation | None = None
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.kept: Operation | None = None
 
 
 class History:
@@ -297,10 +295,10 @@ class History:
         """The command that puts a corrupt history aside, with the files in which its last writes are."""
         names = [f"{self.path}{ending}" for ending in ("", "-wal", "-shm")]
         aside = [f"{self.path}.broken{ending}" for ending in ("", "-wal", "-shm")]
+        from shlex import join
+
         moves = [
-            shlex.join(["mv", name, to])
-            for name, to in zip(names, aside, strict=True)
-            if os.path.exists(name)
+            join(["mv", name, to]) for name, to in zip(names, aside, strict=True) if os.path.exists(name)
         ]
         return " && ".join(moves)
 

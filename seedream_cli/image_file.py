@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
+
+from .records import Record
 
 #: The first bytes that :func:`sniff` wants to see.
 HEAD_BYTES = 16
@@ -46,8 +47,7 @@ class NoImage(DamagedImage):
         super().__init__(f"{self.WHAT} (begins with {repr(head[:12])[1:]})")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
+class ImageInfo(Record):
     """What a complete image file is.
 
     ``kind`` is "png", "jpeg" or "webp"; ``extension`` is "png", "jpg" or "webp", without a dot.

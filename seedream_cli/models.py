@@ -8,11 +8,11 @@ here is frozen and typed; the wire's JSON is read in :mod:`seedream_cli.wire` an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidRequest
 from .prompt_parts import PromptParts
+from .records import Record
 
 DEFAULT_MODEL = "seedream-v4.5"
 DEFAULT_ASPECT_RATIO = "1:1"
@@ -38,8 +38,7 @@ QUALITIES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Record):
     """One row of the API's table of models. ``prompt_limit`` counts code points."""
 
     name: str
@@ -101,8 +100,7 @@ def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
     return row.edit_form
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationRequest:
+class GenerationRequest(Record):
     """What is asked of ``POST /images/generations``.
 
     ``image_urls`` are URLs, and the references of images that are sent as data
@@ -226,8 +224,7 @@ class Status:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Record):
     """A create that the API answered with success. ``cost`` is text, as the API sent it."""
 
     task_id: str
@@ -236,8 +233,7 @@ class Accepted:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Record):
     """One answer of the status endpoint. ``progress`` is 0…100; ``completed_at`` is in Unix seconds."""
 
     status: str
@@ -258,8 +254,7 @@ class Task:
         return self.unsuccessful or (self.status.lower() == Status.COMPLETED and bool(self.results))
 
 
-@dataclass(frozen=True, slots=True)
-class SavedFile:
+class SavedFile(Record):
     """An image on this machine's disk. ``path`` is absolute; ``bytes`` is its size."""
 
     number: int
@@ -271,8 +266,7 @@ class SavedFile:
     height: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Record):
     """One create, as this machine knows it, from before the request left to the files on disk.
 
     ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took as seen

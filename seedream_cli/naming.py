@@ -12,12 +12,12 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from .errors import InvalidOutput
 from .models import Operation
+from .records import Record
 from .safe_names import (
     NAME_BYTES,
     NO_SLUG,
@@ -44,8 +44,7 @@ _SEPARATOR = re.compile(f"[{re.escape(os.sep + (os.altsep or ''))}]")
 _ENDING_OF_TEMPLATE = re.compile(r"(\.*[^.].*)(\.(?:\{ext\}|[A-Za-z0-9]{1,16}))", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Record):
     """The values of a template's fields, as they are known. ``created`` is in Unix seconds."""
 
     slug: str
@@ -84,8 +83,7 @@ def fields_of(operation: Operation) -> Fields:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Record):
     """Where the images of an operation go.
 
     ``template`` is absolute, "" for stdout; it is what the history keeps. ``relative_to`` is the
@@ -272,10 +270,7 @@ def part_path(target: Path, operation_id: str, number: int) -> Path:
 
 
 def new_operation_id() -> str:
-    # Imported where it is needed: it costs as much as the rest of this module.
-    from secrets import token_bytes
-
-    return _operation_id(token_bytes(32))
+    return _operation_id(os.urandom(32))
 
 
 def foreign_operation_id(task_id: str) -> str:

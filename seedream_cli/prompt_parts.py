@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from .records import Record
 
 #: Behind these a part needs no comma; behind those of the second kind, not even a blank.
 _CLOSING = ".,;:!?…"
 _FULL_WIDTH = "。，；：！？、"
 
 
-@dataclass(frozen=True, slots=True)
-class PromptParts:
+class PromptParts(Record):
     """What a prompt was joined from. ``style_name`` is what the style is called in `[styles]`."""
 
     subject: str

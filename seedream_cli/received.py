@@ -11,12 +11,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from .errors import UnreadableAnswer
+from .records import Record
 
 #: No server is believed when it asks to come back later than this.
 _LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
@@ -28,8 +28,7 @@ _SHORTEST_SECRET = 8
 LONGEST_WORD = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Record):
     """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
 
     ``secret`` is masked wherever the body's text holds it.

@@ -13,7 +13,6 @@ import re
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,20 @@ from urllib.parse import urlsplit
 from .addresses import is_loopback, without_query
 from .errors import InvalidRequest
 from .image_file import DamagedImage, NoImage, inspect
+from .records import Record, made
 
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
 #: third, and 30 MB become a request of 40 MB, which a common line uploads in a minute.
 LARGEST, LARGEST_IN_ALL = 10_000_000, 30_000_000
 
-_REFERENCE = re.compile(r"data:(image/[a-z]+);bytes=([0-9]{1,12});sha256=([0-9a-f]{64})")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?=//)|data:", re.IGNORECASE)
+#: Compiled where they are used: most calls have no source image.
+_REFERENCE = r"data:(image/[a-z]+);bytes=([0-9]{1,12});sha256=([0-9a-f]{64})"
+_SCHEME = r"(?i:[A-Z][A-Z0-9+.-]*:(?=//)|data:)"
 _HINT = 'seedream generate "as a watercolour" -i photo.jpg'
 
 
-@dataclass(frozen=True, slots=True)
-class SourceImage:
+class SourceImage(Record):
     """A source image as a request names it: ``name`` is its URL or its reference.
 
     ``path`` is where its bytes can be read again, ``data`` has them where they cannot.
@@ -42,7 +42,7 @@ class SourceImage:
 
     name: str
     path: Path | None = None
-    data: bytes | None = field(default=None, repr=False)
+    data: bytes | None = made(default_factory=lambda: None, shown=False)
 
     def data_uri(self) -> str:
         """What is sent. Raises InvalidRequest where the file is not as it was when it was looked at."""
@@ -58,12 +58,12 @@ class SourceImage:
 
 def is_reference(name: str) -> bool:
     """Whether an image of a request is sent as data."""
-    return _REFERENCE.fullmatch(name) is not None
+    return re.fullmatch(_REFERENCE, name) is not None
 
 
 def facts_of(name: str) -> dict[str, Any]:
     """An image of a request as a JSON object: a URL, or media type, size and SHA-256 of what goes as data."""
-    found = _REFERENCE.fullmatch(name)
+    found = re.fullmatch(_REFERENCE, name)
     if found is None:
         return {"url": name, "media_type": None, "bytes": None, "sha256": None}
     return {"url": None, "media_type": found[1], "bytes": int(found[2]), "sha256": found[3]}
@@ -165,7 +165,7 @@ def _read_file(path: Path, shown: str, most: int) -> bytes:
     """The file's bytes; a pipe's too, which a shell's `<(…)` is."""
     if not shown:
         raise InvalidRequest("a source image's name is empty", hint=_HINT)
-    if _SCHEME.match(shown):
+    if re.match(_SCHEME, shown):
         raise InvalidRequest(
             f"source image {without_query(shown)[:80]} is neither a file nor an http(s) URL", hint=_HINT
         )

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from .records import Record, made
 from .settings import KEYS
 
 #: The shell ends at once, and whoever adopts orphans waits for the viewer in its place.
@@ -24,12 +24,11 @@ class NoViewer(Exception):
 _START_FILE: Callable[[str], object] | None = getattr(os, "startfile", None)
 
 
-@dataclass(frozen=True)
-class Desktop:
+class Desktop(Record):
     """A platform (as in ``sys.platform``) and its environment: of this machine, unless said otherwise."""
 
     platform: str = sys.platform
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environment: Mapping[str, str] = made(default_factory=lambda: os.environ)
     start_file: Callable[[str], object] | None = _START_FILE
 
     def show(self, file: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from support.tasks import operation
 from seedream_cli.bodies import LIFETIME, Bodies
 from seedream_cli.errors import HistoryUnusable, UsageProblem
 from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.records import replace
 from seedream_cli.source_images import SourceImage, read_file
 
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
 from seedream_cli.prompt_parts import PromptParts
+from seedream_cli.records import replace
 
 KEY = "sk-test-0123456789"
 
@@ -353,7 +353,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from support.tasks import operation
-from dataclasses import replace
+from seedream_cli.records import replace
 from seedream_cli.history import History
 
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from seedream_cli.naming import (
     parse_output,
     part_path,
 )
+from seedream_cli.records import replace
 from seedream_cli.safe_names import slug
 
 CREATED = time.mktime((2026, 11, 22, 17, 45, 1, 0, 0, -1))

@@ -6,7 +6,6 @@ import os
 import time
 import uuid
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ..errors import InvalidOutput
 from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
 from ..prompt_parts import PromptParts
+from ..records import Record, replace
 from ._session import Session
 from ._target import existing, kept, prepare_folder, refuse_taken_sidecar, wanted_output
 
@@ -30,8 +30,7 @@ MOST_TASKS = 50
 _Wanted = tuple[Operation, "Output"]
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Record):
     """What may become of files that exist, and whether anything is saved by this call."""
 
     overwrite: bool
@@ -116,13 +115,14 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
 
 def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bool) -> None:
     from .. import jobs
+    from ..jobs.several import Several
 
     outputs = {operation.id: where for operation, where in todo}
 
     def live(shared: Work, operation: Operation) -> Generator[Event, None, None]:
         return jobs.generate(replace(shared, output=outputs[operation.id]), operation, wait=wait)
 
-    several = jobs.Several(
+    several = Several(
         work,
         [operation for operation, _ in todo],
         live,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
 from ..output.text import clean
+from ..records import Record
 from ..settings import may_be_key
 from ._options import Options, ServiceOptions, TaskOptions
 
@@ -18,8 +18,7 @@ _OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 _OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Record):
     """Commands for the call with these options; ``overwrite``: it was asked to replace files."""
 
     options: Options
@@ -34,7 +33,7 @@ class Next:
             for name, value in self.options.flags().items():
                 if value is not None and not (name == "api_key_file" and may_be_key(value)):
                     chosen += [f"--{name.replace('_', '-')}", value]
-        return shlex.join(["seedream", words[0], *chosen, *words[1:]])
+        return _line(["seedream", words[0], *chosen, *words[1:]])
 
     def resume(
         self, *operations: Operation, error: SeedreamError | None = None, output: str | None = None
@@ -58,7 +57,7 @@ class Next:
     def remedy(self, error: SeedreamError) -> str | None:
         """What helps against the error itself."""
         if error.hint in _OF_THE_PROFILE:
-            return shlex.join([*error.hint.split(), *self._profile()])
+            return _line([*error.hint.split(), *self._profile()])
         return self.command(*error.hint.split()[1:]) if error.hint in _OF_THE_SERVICE else error.hint
 
     def store_key(self, origin: str) -> str | None:
@@ -68,9 +67,16 @@ class Next:
             return None
         # A key that is in the keyring is to stay out of the config.
         place = ["--keyring"] if origin == KEYRING else []
-        store = shlex.join(["seedream", "config", "set", "api_key", *place, *self._profile()])
+        store = _line(["seedream", "config", "set", "api_key", *place, *self._profile()])
         variable = origin.removeprefix("environment: ")
         return f"unset {variable} && {store}" if variable != origin else store
 
     def _profile(self) -> list[str]:
         return ["--profile", self.options.profile] if self.options.profile else []
+
+
+def _line(words: Iterable[str]) -> str:
+    # Most calls have nothing to advise.
+    from shlex import join
+
+    return join(words)

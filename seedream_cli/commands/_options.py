@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..records import Record
 from ..settings import KEYS
 
 _CONVERSATION = "Conversation"
@@ -43,8 +43,7 @@ def described(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """What every command takes."""
 
     json: Annotated[
@@ -75,7 +74,6 @@ class Options:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
 class ServiceOptions(Options):
     """What a command takes that talks to the API."""
 
@@ -86,7 +84,6 @@ class ServiceOptions(Options):
         return {"base_url": self.base_url, "api_key_file": self.api_key_file}
 
 
-@dataclass(frozen=True, slots=True)
 class TaskOptions(ServiceOptions):
     """What a command takes that is about tasks."""
 
@@ -116,22 +113,27 @@ NoWait = Annotated[
 
 def with_options(group: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace a command's parameter ``options`` by the options of ``group``."""
-    shared = inspect.signature(group, eval_str=True).parameters
-    names = [field.name for field in fields(group)]
+    hints = get_type_hints(group, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=group.DEFAULTS[name], annotation=hints[name]
+        )
+        for name in group.FIELDS
+    ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters
 
         @functools.wraps(command)
         def parsed(**values: Any) -> None:
-            options = group(**{name: values.pop(name) for name in names})
+            options = group(**{name: values.pop(name) for name in group.FIELDS})
             command(**values, options=options)
 
         # Typer reads a command's parameters from its signature.
         parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 *(one.replace(kind=one.KEYWORD_ONLY) for name, one in own.items() if name != "options"),
-                *(one.replace(kind=one.KEYWORD_ONLY) for one in shared.values()),
+                *shared,
             ]
         )
         return parsed

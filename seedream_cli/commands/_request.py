@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ import typer
 from ..errors import InvalidRequest, UsageProblem
 from ..models import MODELS, GenerationRequest, for_editing
 from ..prompt_parts import PromptParts, style_of
+from ..records import Record, replace
 from ._means import read_bytes_of_stdin, read_stdin
 from ._session import Session
 
 _STDIN = ("-", "/dev/stdin")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Record):
     """``literal``: the prompt stands behind `--`, where a dash is a dash."""
 
     argument: str | None

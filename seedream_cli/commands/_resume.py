@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import config
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation, Status
+from ..records import replace
 from ._session import Session
 from ._target import prepare_folder, refuse_taken
 from ._tasks import announce

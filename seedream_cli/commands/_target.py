@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ..events import Ended, Event, Kept
 from ..models import Operation, Status
 from ..output.streams import is_terminal
 from ..output.text import clean
+from ..records import replace
 from ._session import Session
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
 from ..settings import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
+from ._help import Command, Group
 from ._means import read_stdin
 from ._options import Options, ServiceOptions, with_options
 from ._session import Session, session
 
 app = typer.Typer(
-    name="config",
-    invoke_without_command=True,
+    name="config", cls=Group, add_completion=False, invoke_without_command=True, rich_markup_mode=None
 )
 
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as api_key or aspect_ratio.")]
@@ -56,7 +56,7 @@ def show_help(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("set")
+@app.command("set", cls=Command)
 @with_options(Options)
 def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
     """Store a setting. The API key is asked for without echo, or read from stdin with -.
@@ -80,7 +80,7 @@ def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = 
         run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(Options)
 def get(options: Options, key: Name) -> None:
     """Print a setting's value as it counts now; secrets are masked.
@@ -97,7 +97,7 @@ def get(options: Options, key: Name) -> None:
             run.reporter.say(f"{setting.key} is not set")
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(Options)
 def unset(options: Options, key: Name) -> None:
     """Remove a setting from the config, and the API key from the desktop's keyring.
@@ -120,7 +120,7 @@ def unset(options: Options, key: Name) -> None:
         run.reporter.tell([], {"key": setting.name, "removed": removed})
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 @with_options(Options)
 def list_(options: Options) -> None:
     """Print every setting and style, its value and where it comes from; secrets are masked.
@@ -143,7 +143,7 @@ def list_(options: Options) -> None:
         run.reporter.tell(lines, document)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(Options)
 def path(options: Options) -> None:
     """Print where the config is.
@@ -157,7 +157,7 @@ def path(options: Options) -> None:
         run.reporter.tell([where], {"path": where})
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(ServiceOptions)
 def check(options: ServiceOptions) -> None:
     """Ask the service whether it takes the key; show where that is from, and what is said of the account.

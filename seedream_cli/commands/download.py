@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
+from ..records import replace
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 from ._showing import Open, Preview, show_images

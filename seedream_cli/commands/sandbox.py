@@ -8,6 +8,7 @@ import typer
 
 from ..errors import Stopped, UsageProblem
 from ..sandbox.faults import FAULTS
+from ._help import Command
 from ._options import Options, with_options
 from ._sandbox import DIALECT, FAULT, SECONDS, made
 from ._session import session
@@ -57,10 +58,12 @@ Fault = Annotated[
     ),
 ]
 
-#: Shown below the options of `seedream sandbox --help`.
-EPILOG = "Faults:\n\n" + "\n\n".join(f"{name}: {what}" for name, what in FAULTS.items())
+_FAULTS = "Faults:\n\n" + "\n\n".join(f"{name}: {what}" for name, what in FAULTS.items())
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@app.command("sandbox", cls=Command, epilog=_FAULTS)
 @with_options(Options)
 def sandbox(
     options: Options, port: Port = 0, dialect: Dialect = "live", seconds: Seconds = 3.0, fault: Fault = None

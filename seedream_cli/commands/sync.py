@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +14,13 @@ import typer
 
 from .. import config
 from ..errors import Drift, SeedreamError, Stopped, UsageProblem
+from ..records import Record, replace
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
 if TYPE_CHECKING:
-    from ..jobs import Brake, Work
+    from ..jobs import Work
+    from ..jobs.crew import Brake
     from ..sync.image import Image
     from ..sync.keeper import Keeper
     from ..sync.lock import Entry, Lock
@@ -85,8 +86,7 @@ Rehash = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Record):
     """What was asked for, besides what every command takes."""
 
     only: tuple[str, ...]
@@ -235,7 +235,7 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 def _carry_out(
     run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
-    from ..jobs import Brake
+    from ..jobs.crew import Brake
     from ..sync.life import Means
     from ..sync.project import Project
     from ..sync.purse import Purse
@@ -283,7 +283,7 @@ def _carry_out(
 
 def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
-    from ..jobs import Gate
+    from ..jobs.gate import Gate
 
     gate = Gate()
     return {

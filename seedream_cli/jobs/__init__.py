@@ -14,9 +14,6 @@ from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
 from ..models import Operation
 from .collect import collect, described, fetch, on_disk
-from .crew import Brake, Crew
-from .gate import Gate
-from .several import Several
 from .sidecar import is_own, put_beside
 from .submit import refuse_repetition, submit
 from .watch import RESULT_LIFETIME, ask, inspect, watch
@@ -26,10 +23,6 @@ Events = Generator[Event, None, None]
 
 __all__ = [
     "RESULT_LIFETIME",
-    "Brake",
-    "Crew",
-    "Gate",
-    "Several",
     "Steps",
     "Work",
     "ask",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 
 from ..client import IMAGE_SECONDS
@@ -13,6 +12,7 @@ from ..events import Event, Kept, Noticed, Receiving, Retrying, Saved
 from ..image_file import ImageInfo
 from ..models import Operation, SavedFile
 from ..naming import Output, fields_of, part_path
+from ..records import replace
 from .sidecar import put_beside
 from .watch import ask
 from .work import Steps, Work, remember

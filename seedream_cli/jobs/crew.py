@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from ..download import Part
 from ..errors import QuotaExceeded, SeedreamError, Stopped
+from ..records import Record
 
 #: What is to be done.
 T = TypeVar("T")
@@ -52,8 +52,7 @@ class Brake:
             raise Stopped
 
 
-@dataclass(frozen=True, slots=True)
-class _Over:
+class _Over(Record):
     """A worker has ended, in most cases without a bug."""
 
     bug: BaseException | None = None

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from ..records import Record
 from ..retry import Spread
 
 #: Seconds from the acceptance: asked at the first, the task was unfinished; at the second, completed.
@@ -45,8 +45,7 @@ _ROUNDS = 20
 _FINENESS, _MOST_MOMENTS = 4, 240
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Record):
     """The share of tasks that end in each cell (``ends[k]``, ``ends[k + 1]``], evenly within it.
 
     What is missing of 1 takes longer than the last end.
@@ -102,8 +101,7 @@ class Estimate:
         return min(widths)
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(Record):
     """The moments of polls that are best for tasks of one kind, in seconds from their acceptance.
 
     ``doubt`` is the cell before the first moment, where it is worth a look inside. ``challenge``:

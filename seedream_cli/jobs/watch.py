@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..client import CALL_SECONDS
 from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Event, Polled, Retrying, Waited
 from ..models import Operation, Status, Task
+from ..records import replace
 from ..retry import Retries, backoff, come_back_later
 from .work import Steps, Work, remember
 

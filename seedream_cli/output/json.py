@@ -13,9 +13,7 @@ from .report import Failure, task_document
 
 #: Controls other than the line feeds between fields (json escapes those inside of text), and surrogates.
 #: The second of two number signs that begin a workflow command (`##[`, `##vso[`) goes with them.
-_UNPRINTABLE = re.compile(
-    "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]" r"|(?<=#)#(?=\w*\[)"
-)
+_UNPRINTABLE = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]" r"|(?<=#)#(?=\w*\[)"
 
 
 class JsonReporter(PlainReporter):
@@ -59,6 +57,5 @@ def dumped(document: Mapping[str, Any]) -> str:
     What a terminal or a CI service's log would obey and what UTF-8 cannot hold (lone surrogates, from
     file names) is escaped.
     """
-    return _UNPRINTABLE.sub(
-        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, ensure_ascii=False, indent=2)
-    )
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    return re.sub(_UNPRINTABLE, lambda found: f"\\u{ord(found[0]):04x}", text)

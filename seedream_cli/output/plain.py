@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from functools import singledispatchmethod
 from os.path import dirname
 from pathlib import Path
@@ -262,6 +261,9 @@ def total_cost(costs: Iterable[str]) -> str | None:
     texts = list(costs)
     if len(texts) <= 1:
         return texts[0] if texts else None
+    # What is loaded only here takes longer to load than to print all else.
+    from decimal import Decimal
+
     try:
         return str(sum(map(Decimal, texts)))
     except ArithmeticError:

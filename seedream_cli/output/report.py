@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
+from ..records import Record
 from ..source_images import facts_of
 from .text import LONGEST_DETAIL, clean, shortened
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Record):
     """What a service shows beside a run's log: lines of text, and the line of a file that they are about."""
 
     text: Sequence[str]
@@ -23,8 +22,7 @@ class Mark:
     line: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Record):
     """An error with what only the session knows: whose it is, and the command to run next."""
 
     error: SeedreamError

@@ -8,8 +8,9 @@ import select
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Literal
+
+from ..records import Record
 
 try:
     import fcntl
@@ -82,8 +83,7 @@ def true_colours(environment: Mapping[str, str]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Record):
     """Of a terminal, in cells, and of a cell, in pixels."""
 
     columns: int

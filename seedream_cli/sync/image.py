@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..models import GenerationRequest
+from ..records import Record
 from ..source_images import SourceImage
 from .wanted import Wanted
 
@@ -44,8 +44,7 @@ def label_of(name: str, number: int) -> str:
     return f"{name}[{number}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Record):
     """Image ``number`` (1…) of the asset ``name``. ``take`` (1…) rolls again when it is raised.
 
     ``several``: the asset has more than this one.
@@ -73,8 +72,7 @@ class Image:
         return idempotency_key(self.digest, self.take, self.number, attempt)
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(Record):
     """A named set of images that one request asks for. ``wanted`` has the path of each, in order.
 
     ``sources`` are its source images, which a create needs.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from ..records import Record, replace
 from .image import Image, label_of
 from .lock import OF_THE_SANDBOX, Entry, Key
 
@@ -37,8 +37,7 @@ class Action(StrEnum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Record):
     """One image, and what is to become of it.
 
     ``image`` is None for an orphan. ``entry`` is the lock's line, if there is one: of an asset that was

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
+from ..records import replace
 from .image import Image
 from .items import Action, Item, State
 from .known_files import UNREADABLE

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..download import Part
@@ -23,6 +22,7 @@ from ..image_file import ImageInfo
 from ..jobs import RESULT_LIFETIME, Work, ask, described, fetch, refuse_repetition, remember, submit, watch
 from ..models import Operation, SavedFile, Status
 from ..naming import foreign_operation_id, new_operation_id
+from ..records import Record, made, replace
 from .image import Image
 from .items import Action, Item, State
 from .lock import Entry, timestamp
@@ -37,8 +37,7 @@ _NOTHING_THERE = (404, 410)
 GENERATED, RESUMED, FETCHED, COPIED = "generated", "resumed", "fetched", "copied"
 
 
-@dataclass(frozen=True)
-class Means:
+class Means(Record):
     """What images are made with. ``work_of`` has the work for a quality; ``key_id`` is the API key's.
 
     ``force``: a create whose fate cannot be known any more may be paid for again. ``parts`` are the
@@ -53,11 +52,10 @@ class Means:
     purse: Purse
     force: bool = False
     now: Callable[[], float] = time.time
-    parts: set[Part] = field(default_factory=set)
+    parts: set[Part] = made(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Record):
     """An image in its place. ``path`` is relative to the project; ``how`` it came there is one word."""
 
     path: str

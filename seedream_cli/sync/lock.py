@@ -13,11 +13,11 @@ import re
 import time as clock
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..errors import UsageProblem
+from ..records import Record, made
 from .problems import InvalidLock, Problem
 from .templates import WrongTemplate
 from .wanted import is_safe_name, path_of
@@ -39,8 +39,7 @@ _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 _LARGEST_NUMBER = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record):
     """One line: an image as it was generated.
 
     ``digest`` is that of the request, ``sha256`` that of the file (both hex). ``path`` is relative to
@@ -56,7 +55,7 @@ class Entry:
     sha256: str
     task_id: str | None
     time: str
-    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    more: Mapping[str, Any] = made(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -76,13 +75,12 @@ class Entry:
 Signs = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Record):
     """What a lock's file says, in its order. ``path`` is as it was named; ``signs`` are of what was read."""
 
     path: Path
     entries: tuple[Entry, ...] = ()
-    signs: Signs | None = field(default=None, compare=False)
+    signs: Signs | None = made(default_factory=lambda: None, compared=False)
 
     def resolved(self, digest_of: DigestOf) -> dict[Key, Entry]:
         """One entry an image, sorted by name and number."""

@@ -33,12 +33,12 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UsageProblem
+from ..records import Record
 from .image import Asset, Image
 from .locating import Lines
 from .problems import InvalidManifest, Problem
@@ -49,14 +49,13 @@ DEFAULT_NAME = "seedream.toml"
 _PLACE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Record):
     """A manifest without faults. Assets are sorted by name; ``path`` is as named, ``folder`` absolute."""
 
     path: Path
     folder: Path
     assets: tuple[Asset, ...]
-    text: str = field(repr=False, compare=False)
+    text: str
 
     @property
     def lock_path(self) -> Path:

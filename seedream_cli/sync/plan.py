@@ -23,10 +23,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 
 from ..errors import UsageProblem
+from ..records import Record
 from ..settings import did_you_mean
 from .items import Action, Item, State
 from .judge import Judge, Look, Remembered
@@ -37,8 +37,7 @@ from .sharding import WHOLE, Shard
 __all__ = ["Action", "Item", "Look", "Plan", "Remembered", "State", "plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Record):
     """What is to be done. Items, images and orphans alike, are sorted by name and number.
 
     ``entries`` is the lock as it is to be written on, of all images, whether they have an item or not.

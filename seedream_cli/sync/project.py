@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..errors import InvalidOutput, NotSaved
 from ..image_file import ImageInfo
 from ..models import SavedFile
 from ..naming import part_path
+from ..records import replace
 from .items import Item
 from .lock import Entry
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InvalidRequest
@@ -17,6 +16,7 @@ from ..models import (
     for_editing,
 )
 from ..prompt_parts import joined, style_of
+from ..records import replace
 from ..source_images import SourceImage, check_sizes, check_url, is_url, read_file
 from .complaints import Complaints, Keys, Table, kind
 from .prompts import prompt_of, read_prompt

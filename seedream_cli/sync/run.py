@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..download import Shield
 from ..errors import SeedreamError
 from ..events import Exchange, FellShort, Landed, OfImage
-from ..jobs import Brake
+from ..jobs.crew import Brake
 from ..models import Operation
+from ..records import replace
 from .items import Action, Item
 from .keeper import Keeper
 from .life import Given, Means

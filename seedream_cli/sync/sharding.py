@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..errors import UsageProblem
+from ..records import Record
 
 MOST_SHARDS = 100_000
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Record):
     """Part ``index`` (1…) of ``total``."""
 
     index: int = 1

@@ -12,11 +12,11 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..models import GenerationRequest
 from ..naming import EXTENSIONS, Fields
 from ..output.text import clean
+from ..records import Record
 from ..safe_names import NAME_BYTES, encoded, safe_component, safe_value, slug
 from .problems import suggestion
 from .templates import Piece, WrongTemplate, pieces, shown
@@ -39,8 +39,7 @@ _LONGEST_EXTENSION = max(EXTENSIONS, key=len)
 _CHEAP = {"name", "n", "ext"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Record):
     """The path of one image; between ``parts`` stands its ending, where that is left open."""
 
     parts: tuple[str, ...]

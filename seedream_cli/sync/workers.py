@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 from ..errors import (
     AuthenticationProblem,
@@ -15,7 +14,8 @@ from ..errors import (
     Unavailable,
 )
 from ..events import Exchange, OfImage
-from ..jobs import Brake, Crew
+from ..jobs.crew import Brake, Crew
+from ..records import Record
 from .items import Action, Item
 from .life import COPIED, Given, Means, fetched, generated
 
@@ -23,16 +23,14 @@ from .life import COPIED, Given, Means, fetched, generated
 _MOST_OUT_OF_REACH = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
+class Came(Record):
     """An image that is in its place, and not in the lock yet."""
 
     item: Item
     given: Given
 
 
-@dataclass(frozen=True, slots=True)
-class Fell:
+class Fell(Record):
     """An image that is not to be had."""
 
     item: Item

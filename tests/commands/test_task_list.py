@@ -7,7 +7,6 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from seedream_cli.commands._task_list import task_lines
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
 from seedream_cli.output.table import columns
 from seedream_cli.output.text import ago
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 Forked = Callable[..., Result]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from seedream_cli.events import Ended, Event, Kept, Noticed, Polled, Receiving, 
 from seedream_cli.history import History
 from seedream_cli.models import Operation, SavedFile
 from seedream_cli.naming import Output, parse_output
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 StartRaw = Callable[..., RawServer]

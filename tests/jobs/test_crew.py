@@ -10,7 +10,7 @@ import pytest
 
 from seedream_cli.download import Part
 from seedream_cli.errors import AuthenticationProblem, QuotaExceeded, SeedreamError
-from seedream_cli.jobs import Brake, Crew
+from seedream_cli.jobs.crew import Brake, Crew
 
 Works = Callable[["Crew[str, str]", str], None]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from seedream_cli.errors import (
 from seedream_cli.events import Ended, Refused, Retrying, Sending, Submitted
 from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Operation, Status
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.source_images import read_file
 

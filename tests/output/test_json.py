@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from importlib import resources
 
@@ -22,6 +21,7 @@ from seedream_cli.errors import KeyRefused, NotSaved, TaskFailed
 from seedream_cli.events import Ended, Event, Polled, Saved, Sending, Submitted
 from seedream_cli.models import GenerationRequest
 from seedream_cli.output.json import dumped
+from seedream_cli.records import replace
 
 DONE = operation(status="completed", results=("https://x/1.png",), seconds=12.3456, files=(FILE,))
 FAILED = operation(id="op_00000002", task_id="img_2", status="failed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -30,6 +29,7 @@ from seedream_cli.events import (
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.output.plain import PlainReporter, total_cost
 from seedream_cli.output.streams import Answer, Conversation
+from seedream_cli.records import replace
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
 LIFE: list[Event] = [

@@ -125,8 +125,9 @@ def test_where_there_is_no_termios_nothing_is_asked(monkeypatch: pytest.MonkeyPa
     """As on Windows, whose terminals have half blocks."""
     for name in ("fcntl", "termios"):
         monkeypatch.setitem(sys.modules, name, None)
-    # Imported anew, beside the module that all others have.
-    there = runpy.run_path(terminals.__file__ or "", run_name="terminals")
+    # Imported anew, instead of the module that all others have.
+    monkeypatch.delitem(sys.modules, terminals.__name__)
+    there = runpy.run_module(terminals.__name__)
     master, slave = pty.openpty()
     try:
         screen = there["Screen"](slave, typed=slave)

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from seedream_cli.errors import RateLimited
-from seedream_cli.jobs import Gate
+from seedream_cli.jobs.gate import Gate
 
 #: Seconds between a call and its answer, and by how much each is late.
 _TRIP, _LATE = 0.005, 0.002

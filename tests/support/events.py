@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
+from seedream_cli.records import replace
 
 FILE = SavedFile(
     number=1,

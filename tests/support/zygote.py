@@ -46,8 +46,18 @@ def _hurry() -> None:
 
 
 def _load() -> None:
-    for name in ("__main__", "cli", "client", "jobs", "output.json", "output.plain", "commands._sync_report"):
+    for name in (
+        "__main__",
+        "client",
+        "jobs.several",
+        "output.json",
+        "output.plain",
+        "commands._sync_report",
+    ):
         importlib.import_module(f"seedream_cli.{name}")
+    cli = importlib.import_module("seedream_cli.cli")
+    for name in cli.COMMANDS:
+        importlib.import_module(f"seedream_cli.commands.{name}")
     for name in ("keeper", "known_files", "life", "project", "purse", "run"):
         importlib.import_module(f"seedream_cli.sync.{name}")
 
@@ -134,17 +144,15 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
         _stop_at(connection, *request["at"])
     from seedream_cli.__main__ import main as program
 
-    code = 99
+    # The program ends the process itself.
     try:
         program()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 98 if end.code else 0
     except BaseException:
         traceback.print_exc()
     sys.settrace(None)
     with contextlib.suppress(OSError):
         sys.stderr.flush()
-    os._exit(code)
+    os._exit(99)
 
 
 def _stop_at(connection: socket.socket, what: str, count: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seedream_cli.download import Part
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
+from seedream_cli.records import replace
 from seedream_cli.sync import lock
 from seedream_cli.sync.keeper import Keeper
 from seedream_cli.sync.lock import Entry, text_of

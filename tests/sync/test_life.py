@@ -6,7 +6,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
 from seedream_cli.events import Noticed
 from seedream_cli.models import Status
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.image import Image
 from seedream_cli.sync.items import Action

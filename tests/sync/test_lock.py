@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from support.needs import program
 
 from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
+from seedream_cli.records import replace
 from seedream_cli.sync import whole
 from seedream_cli.sync.lock import Entry, Lock, read, resolve, text_of, timestamp
 from seedream_cli.sync.problems import InvalidLock

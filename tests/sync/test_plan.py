@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from seedream_cli.errors import UsageProblem
 from seedream_cli.models import GenerationRequest
 from seedream_cli.naming import EXTENSIONS
+from seedream_cli.records import replace
 from seedream_cli.sync.image import Image, digest_of
 from seedream_cli.sync.known_files import UNREADABLE
 from seedream_cli.sync.lock import Entry, Lock

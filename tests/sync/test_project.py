@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sync.checkout import Checkout
 
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action, Item, State
 from seedream_cli.sync.lock import Entry

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,8 +32,9 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
-from seedream_cli.jobs import Gate
+from seedream_cli.jobs.gate import Gate
 from seedream_cli.models import Operation
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action
 from seedream_cli.sync.run import Told

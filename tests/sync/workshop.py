@@ -17,7 +17,8 @@ from seedream_cli.client import Client
 from seedream_cli.errors import SeedreamError, UsageProblem
 from seedream_cli.events import Event
 from seedream_cli.history import History
-from seedream_cli.jobs import Brake, Work
+from seedream_cli.jobs import Work
+from seedream_cli.jobs.crew import Brake
 from seedream_cli.sync import lock, manifest
 from seedream_cli.sync.items import Action, Item
 from seedream_cli.sync.keeper import Keeper
