@@ -21,6 +21,8 @@ class Environment:
 
     python: str
     seedream: Sequence[str]
+    #: The same command as the pip that comes with Python writes it: an old one's imports `re` at every start.
+    bundled: Sequence[str]
     variables: Mapping[str, str]
     #: What it is, for whoever reads the figures.
     words: str
@@ -28,12 +30,9 @@ class Environment:
 
 def present(why: str) -> Environment:
     """The interpreter that runs the measurements, with this checkout."""
-    return Environment(
-        sys.executable,
-        (sys.executable, "-m", "seedream_cli"),
-        {"PYTHONPATH": str(ROOT)},
-        f"the present environment ({why})",
-    )
+    command = (sys.executable, "-m", "seedream_cli")
+    variables = {"PYTHONPATH": str(ROOT)}
+    return Environment(sys.executable, command, command, variables, f"the present environment ({why})")
 
 
 def fresh(folder: Path) -> Environment:
@@ -41,17 +40,29 @@ def fresh(folder: Path) -> Environment:
 
     The present one where packages are out of reach.
     """
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip"]
+    python, command = folder / "bin" / "python", folder / "bin" / "seedream"
+    bundled = command.with_name("seedream-by-bundled-pip")
+    install = (str(python), "-m", "pip", "install", "--quiet")
     try:
         _run(sys.executable, "-m", "venv", str(folder))
-        _run(*pip, "install", "--quiet", str(ROOT), "requests")
-        installed = _run(*pip, "--version").split()[1]
+        _run(*install, str(ROOT), "requests")
+        before = _version_of_pip(python)
+        command.rename(bundled)
+        _run(*install, "--upgrade", "pip")
+        _run(*install, "--force-reinstall", "--no-deps", str(ROOT))
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return present(f"no new one could be made: {reason}")
-    words = f"a new environment with the program alone, installed by pip {installed}"
-    return Environment(str(python), (str(python.with_name("seedream")),), {}, words)
+        said = [line.strip() for line in error.stderr.splitlines()]
+        reasons = [line for line in said if line.startswith("ERROR: ")] or said or ["no reason given"]
+        return present(f"no new one could be made: {reasons[0]}")
+    words = (
+        f"a new environment with the program alone, installed by pip {_version_of_pip(python)} "
+        f"(with Python came {before})"
+    )
+    return Environment(str(python), (str(command),), (str(bundled),), {}, words)
+
+
+def _version_of_pip(python: Path) -> str:
+    return _run(str(python), "-m", "pip", "--version").split()[1]
 
 
 def _run(*command: str) -> str:

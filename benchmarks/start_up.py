@@ -35,6 +35,7 @@ _HERE = Path(__file__).parent
 
 _NOTHING = "`python -c pass`"
 _BY_COMMAND, _BY_MODULE = "`seedream --version`", "`python -m seedream_cli --version`"
+_BUNDLED = "`seedream --version`, as the pip that comes with Python installs it"
 _TWO_COMMANDS = "two commands of Typer's, `--help`"
 _HELP, _HELP_OF_GENERATE = "`seedream --help`", "`seedream generate --help`"
 _LIBRARIES = '`python -c "import typer, httpx"`'
@@ -60,6 +61,9 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
             {
                 _NOTHING: lambda: python("-c", "pass"),
                 _BY_COMMAND: lambda: machine.cost("--version", cwd=folder),
+                _BUNDLED: lambda: cost(
+                    (*environment.bundled, "--version"), cwd=folder, variables=machine.variables
+                ),
                 _BY_MODULE: lambda: python("-m", "seedream_cli", "--version"),
                 _TWO_COMMANDS: lambda: python(
                     "-c", "from two_commands import app; app()", "--help", variables=with_folder
@@ -84,6 +88,7 @@ def run(environment: Environment, *, quick: bool) -> list[Row]:
 
     return [
         row(_BY_COMMAND, _NOTHING, 1.5),
+        row(_BUNDLED, _NOTHING, 1.5),
         row(_BY_MODULE, _NOTHING, 1.5),
         row(_HELP, _TWO_COMMANDS, 1.15),
         row(_HELP_OF_GENERATE, _TWO_COMMANDS, 1.15),

@@ -48,23 +48,26 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Callable[[str], Rows]:
-    """Runs a measurement in its quick form; its rows, which README's table has too, in the same order."""
+    """Runs a measurement in its quick form; its rows, which README's table has too, with the same reaches."""
 
     def measure(name: str) -> Rows:
         done = run(name, "--quick", "--json", str(tmp_path / "rows.json"))
         assert done.returncode == 0, done.stderr
         rows = {row["what"]: row for row in json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))}
         assert rows
-        assert [what for what in rows_of_readme() if what in rows] == list(rows)
+        in_readme = [cells for cells in table_of_readme() if cells[0] in rows]
+        assert [(what, reach) for what, *_, reach, _ in in_readme] == [
+            (what, row["reach"] or "–") for what, row in rows.items()
+        ]
         return rows
 
     return measure
 
 
-def rows_of_readme() -> list[str]:
+def table_of_readme() -> list[list[str]]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [table] = re.findall(r"^\| what \| measured \|.*\n\|[-:| ]+\|\n((?:\|.*\n)+)", readme, re.MULTILINE)
-    return [line.strip("| ").split(" | ")[0] for line in table.splitlines()]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()]
 
 
 @pytest.mark.once
@@ -97,6 +100,17 @@ def test_each_byte_of_an_image_is_written_once_and_not_read_again(measured: Call
     rows = measured("large-images")
     assert rows["bytes written to files for each byte of an image"]["ours"] == pytest.approx(1, abs=0.01)
     assert rows["bytes read from files for each byte of an image"]["ours"] < 0.1
+
+
+@pytest.mark.once
+def test_a_sync_of_many_takes_four_requests_a_task_and_loses_none_to_a_rate_limit(
+    measured: Callable[[str], Rows],
+) -> None:
+    rows = measured("sync-run")
+    assert rows["`sync`, 1000 new images, 64 jobs, requests a task"]["ours"] <= 4
+    limited = "`sync`, 1000 new images, 64 jobs, 20 calls a second"
+    assert rows[f"{limited}, tasks without an image"]["ours"] == 0
+    assert rows[f"{limited}, calls refused for one task"]["ours"] <= 1
 
 
 @pytest.mark.once
