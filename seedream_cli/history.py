@@ -39,6 +39,9 @@ VERSION = len(MIGRATIONS)
 _PATIENCE = 10.0
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
+#: The same for what is looked up by its name: SQLite would otherwise go through the whole history in the
+#: order of its times. The plus keeps it from that.
+_NEWEST_OF_FEW = _NEWEST_FIRST.replace("created", "+created")
 
 #: Only the newest are looked at, however long the history is.
 _DURATIONS = f"""
@@ -102,17 +105,16 @@ class History:
         assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
         return mine.kept
 
-    def has_sent(self, operation: Operation) -> bool:
-        """Whether the operation was recorded, and so may have been sent, with its present key."""
-        return bool(self._select("id = ? AND idempotency_key = ?", operation.id, operation.idempotency_key))
-
     def find(self, service: str, name: str) -> Operation | None:
         """The operation with this id or task id, of this service."""
-        return self._first("service = ? AND (task_id = ? OR id = ?)", service, name, name)
+        named = "(service = ? AND task_id = ?) OR (service = ? AND id = ?)"
+        found = self._select(named, service, name, service, name, order=_NEWEST_OF_FEW, limit=1)
+        return found[0] if found else None
 
     def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
         """The operations that were recorded with this key, the newest first."""
-        return self._select("service = ? AND idempotency_key = ?", service, idempotency_key)
+        with_key = "service = ? AND idempotency_key = ?"
+        return self._select(with_key, service, idempotency_key, order=_NEWEST_OF_FEW)
 
     def recent(self, service: str, *, limit: int, status: str | None = None) -> list[Operation]:
         """The newest operations first, of one status where that is asked for."""
@@ -138,7 +140,8 @@ class History:
         An unanswered one from before ``since`` (Unix seconds) is passed over.
         """
         condition = "service = ? AND settled = 0 AND (task_id IS NOT NULL OR created >= ?)"
-        return self._first(condition, service, since)
+        found = self._select(condition, service, since, limit=1)
+        return found[0] if found else None
 
     def states(self, operation: Operation) -> list[tuple[float, str]]:
         """Every state that was seen, with its time in Unix seconds."""
@@ -196,12 +199,10 @@ class History:
         spans = ((span_of(row), row) for row in rows)
         return [span for span, row in spans if span is not None and is_of_kind(row, kind)]
 
-    def _first(self, condition: str, *values: object) -> Operation | None:
-        found = self._select(condition, *values, limit=1)
-        return found[0] if found else None
-
-    def _select(self, condition: str, *values: object, limit: int = -1) -> list[Operation]:
-        query = f"SELECT * FROM operations WHERE {condition}{_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - constants only
+    def _select(
+        self, condition: str, *values: object, order: str = _NEWEST_FIRST, limit: int = -1
+    ) -> list[Operation]:
+        query = f"SELECT * FROM operations WHERE {condition}{order} LIMIT ?"  # noqa: S608 - constants only
         with self._held():
             rows = self._db.execute(query, (*values, limit)).fetchall()
             return [operation_of(row, self._files(row["id"])) for row in rows]

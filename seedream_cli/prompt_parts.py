@@ -43,7 +43,7 @@ def style_of(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
     if text in styles:
         return styles[text], text
     word = text.strip()
-    if not any(sign.isspace() for sign in word):
+    if styles and not any(sign.isspace() for sign in word):
         # Nothing else that loads this module needs it.
         from difflib import get_close_matches
 

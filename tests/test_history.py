@@ -456,6 +456,32 @@ def test_what_is_wrong_with_one_write_falls_on_no_other(opened: Open, tmp_path: 
     assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in good}
 
 
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        pytest.param(lambda history: history.find(SERVICE, "op_00001000"), id="by its id"),
+        pytest.param(lambda history: history.find(SERVICE, "img_1000"), id="by its task's"),
+        pytest.param(lambda history: history.find(SERVICE, "op_none"), id="by none"),
+        pytest.param(lambda history: history.with_key(SERVICE, "key-1000"), id="by its key"),
+    ],
+)
+def test_one_is_looked_up_without_going_through_all(
+    opened: Open, tmp_path: Path, look_up: Callable[[History], object]
+) -> None:
+    """A run of a thousand looks up each, in a history of years."""
+    history = opened()
+    with history._transaction() as db:
+        for n in range(1200):
+            name = f"{n:08}"
+            history._put(
+                db, operation(tmp_path, id=f"op_{name}", task_id=f"img_{n}", idempotency_key=f"key-{n}")
+            )
+    hundreds_of_steps: list[int] = []
+    history._db.set_progress_handler(lambda: hundreds_of_steps.append(0), 100)
+    look_up(history)
+    assert len(hundreds_of_steps) <= 10
+
+
 def test_what_is_kept_already_is_not_written_again(opened: Open, tmp_path: Path) -> None:
     history = opened()
     whole = operation(tmp_path, task_id="img_1", status=Status.COMPLETED, files=(saved(tmp_path),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -167,9 +168,16 @@ def _sync(run: Session, file: Path, choice: _Choice) -> None:
     from ..sync.lock import read
     from ._sync_report import SyncReport
 
-    wanted = manifest.load(file)
-    lock = read(wanted.lock_path)
-    todo = _plan(run, wanted, lock, choice)
+    # Thousands of assets are many small things that stay, without a cycle among them: the collector would
+    # look at all of them again and again, for nothing.
+    gc.disable()
+    try:
+        wanted = manifest.load(file)
+        lock = read(wanted.lock_path)
+        todo = _plan(run, wanted, lock, choice)
+    finally:
+        gc.freeze()
+        gc.enable()
     report = SyncReport(run, wanted, todo, choice.again)
     if choice.check or choice.dry_run:
         report.show_plan()

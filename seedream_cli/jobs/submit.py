@@ -29,8 +29,9 @@ def submit(work: Work, operation: Operation) -> Steps:
     if request is None or key is None:
         raise UsageProblem(f"{operation.id} holds no request that could be sent")
     # Whether a create with this key may have arrived although its answer was never read.
-    ambiguous = work.history.has_sent(operation)
-    operation, content = _on_disk(work, operation)
+    before = work.history.find(operation.service, operation.id)
+    ambiguous = before is not None and before.idempotency_key == key
+    operation, content = _on_disk(work, operation, is_new=before is None)
     if operation.task_id is not None:
         # Another run of this operation was answered meanwhile.
         yield Submitted(operation, replayed=True)
@@ -62,12 +63,11 @@ def submit(work: Work, operation: Operation) -> Steps:
     return operation
 
 
-def _on_disk(work: Work, operation: Operation) -> tuple[Operation, bytes | None]:
+def _on_disk(work: Work, operation: Operation, *, is_new: bool) -> tuple[Operation, bytes | None]:
     """The operation, recorded, and the bytes to send where its request does not say it all.
 
     Intent first: a crash after the POST must leave something to resume.
     """
-    is_new = work.history.find(operation.service, operation.id) is None
     try:
         content = work.bodies.of(operation)
     except UsageProblem:

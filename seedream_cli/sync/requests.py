@@ -56,8 +56,9 @@ class Requests:
             self._value(keys, table, "quality", DEFAULT_QUALITY),
             tuple(image.name for image in images),
         )
+        told = request if images or not edits else replace(request, image_urls=("x",))
         try:
-            replace(request, image_urls=request.image_urls or (("x",) if edits else ())).validate()
+            told.validate()
         except InvalidRequest:
             self._refuse(keys, table, request, edits=edits)
         return request, tuple(images)
@@ -137,7 +138,9 @@ class Requests:
 
     def _part(self, keys: Keys, table: Table, read: Callable[[str], str]) -> str | None:
         """A part that may be missing; None where something is wrong with it."""
-        value = table.get(keys[-1], "")
+        if keys[-1] not in table:
+            return ""
+        value = table[keys[-1]]
         if not self._complaints.is_text(value, keys):
             return None
         try:
