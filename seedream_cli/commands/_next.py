@@ -74,4 +74,3 @@ class Next(Record):
 
     def _profile(self) -> list[str]:
         return ["--profile", self.options.profile] if self.options.profile else []
-
