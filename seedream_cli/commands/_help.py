@@ -5,6 +5,7 @@ Typer would draw it with rich, which takes longer to load than all else that hel
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     Formatter = Any
 
 _ARGUMENTS, _OPTIONS = "Arguments", "Options"
+#: Characters of a command's first sentence that are shown: it is broken, not cut.
+_WHOLE = 1000
 
 
 class Command(TyperCommand):
@@ -27,7 +30,9 @@ class Group(TyperGroup):
     """The same for what has commands below it: these come first."""
 
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
-        self.format_commands(ctx, formatter)
+        commands: Iterable[Any] = (self.get_command(ctx, name) for name in self.list_commands(ctx))
+        rows = [(command.name, command.get_short_help_str(_WHOLE)) for command in commands]
+        _write_rows(ctx, formatter, "Commands", rows)
         _write_parameters(self, ctx, formatter)
 
 
@@ -36,12 +41,16 @@ def _write_parameters(command: Any, context: typer.Context, formatter: Formatter
     for parameter in command.get_params(context):
         name = _ARGUMENTS if parameter.param_type_name == "argument" else _OPTIONS
         if (record := parameter.get_help_record(context)) is not None:
-            flags, what = record
-            group = groups.setdefault(getattr(parameter, "rich_help_panel", None) or name, [])
-            group.append((_styled(context, flags, fg="cyan"), what))
+            groups.setdefault(getattr(parameter, "rich_help_panel", None) or name, []).append(record)
     for name, rows in groups.items():
-        with formatter.section(_styled(context, name, bold=True)):
-            formatter.write_dl(rows)
+        _write_rows(context, formatter, name, rows)
+
+
+def _write_rows(
+    context: typer.Context, formatter: Formatter, heading: str, rows: Iterable[tuple[str, str]]
+) -> None:
+    with formatter.section(_styled(context, heading, bold=True)):
+        formatter.write_dl([(_styled(context, name, fg="cyan"), what) for name, what in rows])
 
 
 def _styled(context: typer.Context, text: str, **style: Any) -> str:
