@@ -27,6 +27,8 @@ from .rows import Row, at_least, at_most, times
 from .serving import Measurements, Served, Serving, serving
 
 _DRAWS, _QUICK_DRAWS = 24, 1
+#: What the history knows: as many tasks as the program looks at.
+_EARLIER, _QUICK_EARLIER = 48, 1
 _BANDS: Mapping[str, tuple[float, float]] = {"6–12 s": (6.0, 12.0), "10–30 s": (10.0, 30.0)}
 _QUICK_BANDS: Mapping[str, tuple[float, float]] = {"6–12 s": (0.2, 0.4)}
 _IMAGE = 3_000_000
@@ -138,6 +140,7 @@ class Comparison:
         self._limits = limits
         self._seed = seed
         self._count = _QUICK_DRAWS if quick else _DRAWS
+        self._earlier = _QUICK_EARLIER if quick else _EARLIER
         self._later = _QUICK_LATER if quick else _LATER
         self._chance = random.Random(seed)  # noqa: S311 - nothing here is a secret.
 
@@ -146,12 +149,12 @@ class Comparison:
         with ExitStack() as running:
             # The same lengths for all three: what the history learns from was drawn before those.
             services = {
-                kind: running.enter_context(self._service(skip=0 if kind == _KNOWN else self._count))
+                kind: running.enter_context(self._service(skip=0 if kind == _KNOWN else self._earlier))
                 for kind in (_FIRST, _KNOWN, _LOOP)
             }
             learned = self._folder / "learned"
             self._side_by_side(
-                [partial(self._generate, _KNOWN, services[_KNOWN], learned)] * self._count, self._count / 2
+                [partial(self._generate, _KNOWN, services[_KNOWN], learned)] * self._earlier, self._earlier / 2
             )
             before = services[_KNOWN].measurements()
             runs = self._side_by_side(list(self._jobs(services, learned)), self._later, _SIDE_BY_SIDE)

@@ -82,8 +82,8 @@ def always(seconds: float) -> Callable[[random.Random, int], float]:
 def test_tasks_of_many_lengths_are_asked_for_less_often_and_hardly_later(low: float, high: float) -> None:
     service = Service(evenly(low, high)).run(250)
     # No moments 2 s apart can be less than 1 s late on average here.
-    assert mean(service.late[30:]) < 1.35
-    assert service.requests(30) < 0.62
+    assert mean(service.late[30:]) < 1.2
+    assert service.requests(30) < 0.7
 
 
 def test_tasks_that_always_take_the_same_are_asked_for_when_they_end() -> None:
@@ -113,15 +113,11 @@ def test_a_service_that_has_changed_is_known_again_after_some_tasks(before: floa
     assert mean(service.polls[55:]) < 4.5
 
 
-@pytest.mark.parametrize(
-    "spans",
-    [
-        pytest.param([(8.0, 10.0)], id="one"),
-        pytest.param([(8.0, 10.0)] * 3, id="three alike"),
-    ],
-)
-def test_the_first_observations_are_believed(spans: list[Span]) -> None:
-    assert rhythm_of(spans, INTERVAL).moments == (10.0,)
+def test_the_first_observations_are_believed_the_more_the_more_there_are() -> None:
+    first, *others = rhythm_of([(8.0, 10.0)], INTERVAL).moments
+    assert 4.0 <= first <= 10.0
+    assert [first, *others][-1] == 10.0
+    assert rhythm_of([(8.0, 10.0)] * 3, INTERVAL).moments == (10.0,)
 
 
 def test_one_slow_task_does_not_put_off_the_next() -> None:
