@@ -97,7 +97,7 @@ function __seedream_values
         case fault
             printf '%s\t%s\n' 'submit-400' 'HTTP 400: Invalid aspect_ratio value' 'submit-401' 'HTTP 401: Invalid API key' 'submit-402' 'HTTP 402: Insufficient quota' 'submit-403' 'HTTP 403: Insufficient balance or permission' 'submit-404' 'HTTP 404: Model not available' 'submit-409' 'HTTP 409: Idempotency-Key was used with another body' 'submit-in-progress' 'HTTP 409: The first request is still running (Retry-After: 1)' 'submit-429' 'HTTP 429: Rate limit exceeded (Retry-After: 1)' 'submit-429-long' 'HTTP 429: Rate limit exceeded (Retry-After: 3600)' 'submit-500' 'HTTP 500: Internal server error' 'submit-502' 'HTTP 502: Bad gateway' 'submit-503' 'HTTP 503: Service temporarily unavailable' 'submit-504' 'HTTP 504: Gateway timeout' 'submit-drop' 'the task is created, the connection closed without an answer' 'submit-drop-before' 'the connection is closed and nothing is created' 'submit-html' 'the task is created, the answer is an HTML page with HTTP 200' 'submit-empty' 'the task is created, the answer is empty with HTTP 200' 'submit-hang' 'the task is created, the answer never comes' 'status-401' 'HTTP 401: Invalid API key' 'status-403' 'HTTP 403: Permission denied' 'status-404' 'HTTP 404: Task not found' 'status-429' 'HTTP 429: Rate limit exceeded (Retry-After: 1)' 'status-429-long' 'HTTP 429: Rate limit exceeded (Retry-After: 3600)' 'status-500' 'HTTP 500: Internal server error' 'status-502' 'HTTP 502: Bad gateway' 'status-503' 'HTTP 503: Service temporarily unavailable' 'status-504' 'HTTP 504: Gateway timeout' 'status-drop' 'the connection is closed without an answer' 'status-html' 'the answer is an HTML page with HTTP 200' 'status-hang' 'the answer never comes' 'no-result-yet' 'a completed task has an empty result' 'strange-status' 'the status is a word that nobody documented: warming_up' 'task-failed' 'the task ends as failed' 'task-cancelled' 'the task ends as cancelled' 'task-rejected' 'the task ends as rejected' 'never-completes' 'the task is processed for ever' 'image-403' 'HTTP 403: Access Denied' 'image-404' 'HTTP 404: The specified key does not exist.' 'image-410' 'HTTP 410: The object has been removed.' 'image-500' 'HTTP 500: We encountered an internal error.' 'image-503' 'HTTP 503: Please reduce your request rate.' 'image-truncated' 'half of the bytes that Content-Length promised' 'image-cut' 'half of the bytes, without a Content-Length to tell' 'image-html' 'an HTML page with HTTP 200 instead of the image' 'image-redirect' 'HTTP 302 to the same image under another link' 'image-hang' 'the image never comes' 'account-401' 'HTTP 401: Invalid API key' 'account-500' 'HTTP 500: Internal server error'
         case key
-            printf '%s\t%s\n' 'profile' 'the profile in use' 'api_key' 'the API key' 'api_key_file' 'a file that holds the API key' 'base_url' 'where the API is' 'model' 'the model' 'aspect_ratio' 'the aspect ratio' 'quality' 'the quality' 'output' 'file, folder or template of the images' 'timeout' 'seconds to wait for a task' 'poll_interval' 'seconds between polls, at the beginning' 'max_bytes' 'the largest image that is saved' 'callback_url' 'a URL that the service calls at a task\'s end'
+            printf '%s\t%s\n' 'profile' 'the profile in use' 'api_key' 'the API key' 'api_key_file' 'a file that holds the API key' 'base_url' 'where the API is' 'model' 'the model' 'aspect_ratio' 'the aspect ratio' 'quality' 'the quality' 'output' 'file, folder or template of the images' 'timeout' 'seconds to wait for a task' 'poll_interval' 'seconds between polls, at the least' 'max_bytes' 'the largest image that is saved' 'callback_url' 'a URL that the service calls at a task\'s end'
         case model
             printf '%s\t%s\n' 'seedream-v4.5' 'text to image' 'seedream-v4.5-edit' 'image to image, 1 to 14 source images' 'seedream-5.0-lite' 'text to image' 'seedream-5.0-lite-edit' 'image to image, source images required'
         case quality
@@ -168,7 +168,7 @@ complete -c seedream -n '__seedream_at generate' -l preview -d 'Draw each image 
 complete -c seedream -n '__seedream_at generate' -l open -d 'Open each image in the desktop\'s viewer'
 complete -c seedream -n '__seedream_at generate' -l no-wait -d 'Do not wait for the task\'s end'
 complete -c seedream -n '__seedream_at generate' -l timeout -x -d 'Seconds to wait for a task (default 120)'
-complete -c seedream -n '__seedream_at generate' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
+complete -c seedream -n '__seedream_at generate' -l poll-interval -x -d 'Seconds between polls, at the least (default 2)'
 complete -c seedream -n '__seedream_at generate' -l dry-run -d 'Print the request as JSON and send nothing'
 complete -c seedream -n '__seedream_at generate' -l resume -x -k -a '(__seedream_values resumable)' -d 'Carry on an operation (op_…, a task id, or last): never a second task'
 complete -c seedream -n '__seedream_at generate' -l new-key -d 'With --resume: send it under a new idempotency key, which may pay again'
@@ -182,7 +182,7 @@ complete -c seedream -n '__seedream_at generate' -l sandbox -d 'Use the stand-in
 complete -c seedream -n '__seedream_at generate' -s h -l help -d 'Show this message and exit'
 complete -c seedream -n '__seedream_at status' -l watch -d 'Wait for the end'
 complete -c seedream -n '__seedream_at status' -l timeout -x -d 'Seconds to wait for a task (default 120)'
-complete -c seedream -n '__seedream_at status' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
+complete -c seedream -n '__seedream_at status' -l poll-interval -x -d 'Seconds between polls, at the least (default 2)'
 complete -c seedream -n '__seedream_at status' -l limit -x -d 'How many are listed'
 complete -c seedream -n '__seedream_at status' -l state -x -k -a '(__seedream_values state)' -d 'List only those in this state'
 complete -c seedream -n '__seedream_at status' -l json -d 'Print one JSON document on stdout'
@@ -202,7 +202,7 @@ complete -c seedream -n '__seedream_at download' -l preview -d 'Draw each image 
 complete -c seedream -n '__seedream_at download' -l open -d 'Open each image in the desktop\'s viewer'
 complete -c seedream -n '__seedream_at download' -l no-wait -d 'Do not wait for the task\'s end'
 complete -c seedream -n '__seedream_at download' -l timeout -x -d 'Seconds to wait for a task (default 120)'
-complete -c seedream -n '__seedream_at download' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
+complete -c seedream -n '__seedream_at download' -l poll-interval -x -d 'Seconds between polls, at the least (default 2)'
 complete -c seedream -n '__seedream_at download' -l json -d 'Print one JSON document on stdout'
 complete -c seedream -n '__seedream_at download' -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c seedream -n '__seedream_at download' -s v -l verbose -d 'Add requests, request ids and waits'
@@ -225,7 +225,7 @@ complete -c seedream -n '__seedream_at sync' -l prune -d 'Remove images that the
 complete -c seedream -n '__seedream_at sync' -l rehash -d 'Read every file, also those whose size and times are known'
 complete -c seedream -n '__seedream_at sync' -l max-bytes -x -d 'The largest image that is saved (default 209715200)'
 complete -c seedream -n '__seedream_at sync' -l timeout -x -d 'Seconds to wait for a task (default 120)'
-complete -c seedream -n '__seedream_at sync' -l poll-interval -x -d 'Seconds between polls, at the beginning (default 2)'
+complete -c seedream -n '__seedream_at sync' -l poll-interval -x -d 'Seconds between polls, at the least (default 2)'
 complete -c seedream -n '__seedream_at sync' -l json -d 'Print one JSON document on stdout'
 complete -c seedream -n '__seedream_at sync' -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c seedream -n '__seedream_at sync' -s v -l verbose -d 'Add requests, request ids and waits'

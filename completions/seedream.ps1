@@ -43,7 +43,7 @@ help	Show the help of a command
 --open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
---poll-interval	-	once	Seconds between polls, at the beginning (default 2)
+--poll-interval	-	once	Seconds between polls, at the least (default 2)
 --dry-run	.	once	Print the request as JSON and send nothing
 --resume	resumable	once	Carry on an operation (op_..., a task id, or last): never a second task
 --new-key	.	once	With --resume: send it under a new idempotency key, which may pay again
@@ -63,7 +63,7 @@ help	Show the help of a command
             Options  = @'
 --watch	.	once	Wait for the end
 --timeout	-	once	Seconds to wait for a task (default 120)
---poll-interval	-	once	Seconds between polls, at the beginning (default 2)
+--poll-interval	-	once	Seconds between polls, at the least (default 2)
 --limit	-	once	How many are listed
 --state	state	once	List only those in this state
 --json	.	once	Print one JSON document on stdout
@@ -88,7 +88,7 @@ help	Show the help of a command
 --open	.	once	Open each image in the desktop's viewer
 --no-wait	.	once	Do not wait for the task's end
 --timeout	-	once	Seconds to wait for a task (default 120)
---poll-interval	-	once	Seconds between polls, at the beginning (default 2)
+--poll-interval	-	once	Seconds between polls, at the least (default 2)
 --json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
@@ -116,7 +116,7 @@ help	Show the help of a command
 --rehash	.	once	Read every file, also those whose size and times are known
 --max-bytes	-	once	The largest image that is saved (default 209715200)
 --timeout	-	once	Seconds to wait for a task (default 120)
---poll-interval	-	once	Seconds between polls, at the beginning (default 2)
+--poll-interval	-	once	Seconds between polls, at the least (default 2)
 --json	.	once	Print one JSON document on stdout
 -q --quiet	.	once	Say nothing but the answer and errors
 -v --verbose	.	once	Add requests, request ids and waits
@@ -339,7 +339,7 @@ aspect_ratio	the aspect ratio
 quality	the quality
 output	file, folder or template of the images
 timeout	seconds to wait for a task
-poll_interval	seconds between polls, at the beginning
+poll_interval	seconds between polls, at the least
 max_bytes	the largest image that is saved
 callback_url	a URL that the service calls at a task's end
 '@

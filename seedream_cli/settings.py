@@ -159,7 +159,7 @@ KEYS: Mapping[str, Key] = {
         _key("quality", "the quality", _text, DEFAULT_QUALITY, check=_one_of(QUALITIES)),
         _key("output", "file, folder or template of the images", _output, DEFAULT_TEMPLATE),
         _key("timeout", "seconds to wait for a task", _seconds, "120"),
-        _key("poll_interval", "seconds between polls, at the beginning", _positive, "2"),
+        _key("poll_interval", "seconds between polls, at the least", _positive, "2"),
         _key("max_bytes", "the largest image that is saved", _whole, str(200 * 1024 * 1024)),
         _key("callback_url", "a URL that the service calls at a task's end", _text),
     )

@@ -40,6 +40,7 @@ from seedream_cli.prompt_parts import PromptParts
 from seedream_cli.records import replace
 
 KEY = "sk-test-0123456789"
+KIND = GenerationRequest("p").kind
 
 Open = Callable[..., History]
 
@@ -619,6 +620,55 @@ def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, 
     wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True, least_seconds=8.0)
     history.record(wished)
     assert opened().find(SERVICE, "op_old") == wished
+
+
+def test_a_history_of_the_second_version_is_carried_on(opened: Open, path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(f"{MIGRATIONS[0]};{MIGRATIONS[1]}; PRAGMA user_version = 2")
+        old.execute(
+            "INSERT INTO operations "
+            "(id, service, created, output, endpoint, request, status, results, settled, seconds) "
+            "VALUES ('op_old', ?, 1.0, '/fox.png', 'x', ?, 'completed', '[]', 0, 12.0)",
+            (SERVICE, json.dumps(operation(tmp_path).request.body())),  # type: ignore[union-attr]
+        )
+    history = opened()
+    found = history.find(SERVICE, "op_old")
+    assert found is not None
+    assert (found.seconds, found.least_seconds) == (12.0, None)
+    # Nobody knows whether its wait began with the task.
+    assert history.durations(SERVICE, KIND) == []
+    history.record(replace(found, least_seconds=10.0))
+    assert opened().durations(SERVICE, KIND) == [(10.0, 12.0)]
+
+
+def test_the_newest_durations_come_first(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    for number in (2, 3, 1):
+        history.record(_lasting(tmp_path, number))
+    assert history.durations(SERVICE, KIND) == [(3.0, 5.0), (2.0, 4.0), (1.0, 3.0)]
+
+
+def test_a_duration_by_another_hand_is_left_out(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    history.record(_lasting(tmp_path, 1))
+    for column in ("least_seconds", "seconds", "request", "status"):
+        history.record(_lasting(tmp_path, 2))
+        for value in STRANGE:
+            with closing(sqlite3.connect(path)) as other, other:
+                change = f"UPDATE operations SET {column} = ? WHERE id = 'op_00000002'"  # noqa: S608
+                with suppress(sqlite3.IntegrityError):
+                    other.execute(change, (value,))
+            found = history.durations(SERVICE, KIND)
+            assert found[-1] == (1.0, 3.0)
+            assert all(0 <= low <= high < float("inf") for low, high in found)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("DELETE FROM operations WHERE id = 'op_00000002'")
+
+
+def _lasting(folder: Path, number: int) -> Operation:
+    ended = {"status": "completed", "least_seconds": float(number), "seconds": number + 2.0}
+    return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))

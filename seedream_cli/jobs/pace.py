@@ -13,9 +13,10 @@ from .work import Work
 
 #: So many of the newest spans are used.
 _SPANS = 48
-#: Among them, or beside them where they have grown old, so many of tasks that were asked for in vain: once
-#: every first poll comes right, no other tells that an earlier one would have come too early.
-_IN_VAIN = 8
+#: Once nearly every first poll comes right, the newest do not tell how much earlier would be too early: so
+#: many older ones of tasks that were asked for in vain, and so many of those that were found completed
+#: earliest, are remembered and used with them.
+_IN_VAIN, _EARLIEST = 8, 4
 #: Where so many tasks run and nothing is known, one interval is long: they spread their first polls over it.
 _CROWD = 8
 
@@ -27,7 +28,7 @@ class Pace:
         self._interval = interval
         self._lock = threading.Lock()
         #: The newest first.
-        self._spans = kept(spans)
+        self._spans = remembered(spans)
         #: Operation → when its task was last seen unfinished.
         self._running: dict[str, float] = {}
         self._rhythm: Rhythm | None = None
@@ -60,16 +61,18 @@ class Pace:
         """A task ended, within ``span`` if it was completed; or it is waited for no more."""
         with self._lock:
             if self._running.pop(operation_id, None) is not None and span is not None:
-                self._spans = kept([span, *self._spans])
+                self._spans = remembered([span, *self._spans])
                 self._news += 1
 
     def _latest(self) -> Rhythm:
         """The rhythm, made again where there is much news: each takes some milliseconds."""
         if self._rhythm is None or self._news >= self._enough:
             running = [(least, float("inf")) for least in self._running.values() if least > 0]
-            self._rhythm = rhythm_of([*self._spans, *running[-_SPANS:]], self._interval)
-            # As long as a look is worth it, the next one is soon to know what this one found.
-            self._enough = max(1, len(self._spans) // (8 if self._rhythm.doubt else 2))
+            self._rhythm = rhythm_of([*telling(self._spans), *running[-_SPANS:]], self._interval)
+            # Where hundreds run, one more tells little; where a look is worth it, the next one is soon to
+            # know what this one found.
+            crowd = min(len(self._spans), len(self._running), _SPANS)
+            self._enough = max(1, crowd // (8 if self._rhythm.doubt else 2))
             self._news = 0
         return self._rhythm
 
@@ -135,11 +138,17 @@ class Turns:
             self._pace.ended(self._operation.id, None)
 
 
-def kept(spans: Sequence[Span]) -> list[Span]:
-    """Those of the spans, the newest first, that are used."""
-    newest, older = list(spans[:_SPANS]), spans[_SPANS:]
-    missing = _IN_VAIN - sum(low > 0 for low, _ in newest)
-    return newest + [span for span in older if span[0] > 0][: max(missing, 0)]
+def remembered(spans: Sequence[Span]) -> list[Span]:
+    """The newest of the spans, in their order, and behind them the older ones that may tell more."""
+    newest, older = spans[:_SPANS], spans[_SPANS:]
+    in_vain = [span for span in older if span[0] > 0][:_IN_VAIN]
+    return [*newest, *in_vain, *sorted(span for span in older if span[0] == 0)[:_EARLIEST]]
+
+
+def telling(spans: Sequence[Span]) -> Sequence[Span]:
+    """Those of the remembered spans that are used."""
+    newest = spans[:_SPANS]
+    return newest if sum(low > 0 for low, _ in newest) >= _IN_VAIN else spans
 
 
 def pace_of(work: Work, operation: Operation) -> Pace | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from seedream_cli.errors import (
 from seedream_cli.events import Asking, Ended, Polled, Retrying, Waited
 from seedream_cli.history import History
 from seedream_cli.jobs.watch import watch
-from seedream_cli.models import Operation
+from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.sandbox.server import Sandbox
 
 StartRaw = Callable[..., RawServer]
@@ -222,6 +223,94 @@ def test_a_poll_that_is_answered_ends_the_backing_off(wait: Wait) -> None:
     assert times[-1] - times[-2] == 2.0
 
 
+# What earlier tasks tell
+
+
+def remember(watching: Watching, *spans: tuple[float, float], **values: Any) -> None:
+    """Tasks of the same kind that ended between these seconds, the oldest first."""
+    history = watching.work.history
+    for number, (least, seconds) in enumerate(spans):
+        earlier = {"id": f"op_{number:08}", "created": 1_700_000_000.0 + number, "idempotency_key": None}
+        ended = {"status": "completed", "least_seconds": least, "seconds": seconds}
+        history.record(replace(watching.operation, **{**earlier, **ended, "task_id": None, **values}))
+
+
+def test_the_first_poll_comes_when_earlier_tasks_ended(wait: Wait) -> None:
+    watching = wait(DONE)
+    remember(watching, *[(17.9, 18.0)] * 4)
+    watching.events()
+    assert watching.polls.times == [18.0]
+
+
+def test_behind_all_that_is_known_polls_are_an_interval_apart(wait: Wait) -> None:
+    watching = wait(RUNNING, RUNNING, RUNNING, DONE)
+    remember(watching, *[(7.9, 8.0)] * 4)
+    watching.events()
+    assert watching.polls.times == [8.0, 10.0, 12.0, 14.0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"service": "elsewhere.test"}, id="another service"),
+        pytest.param({"request": GenerationRequest("a fox", quality="4K")}, id="another quality"),
+        pytest.param({"request": GenerationRequest("a fox", model="seedream-5.0-lite")}, id="another model"),
+        pytest.param({"request": GenerationRequest("a fox", image_urls=("u",))}, id="edited"),
+        pytest.param({"status": "failed"}, id="failed"),
+        pytest.param({"least_seconds": None}, id="not waited for from the beginning"),
+    ],
+)
+def test_tasks_of_another_kind_tell_nothing(wait: Wait, other: dict[str, Any]) -> None:
+    watching = wait(DONE)
+    remember(watching, *[(17.9, 18.0)] * 4, **other)
+    watching.events()
+    assert watching.polls.times == [2.0]
+
+
+def test_a_task_that_goes_on_is_asked_for_at_once_and_then_when_earlier_ones_ended(wait: Wait) -> None:
+    watching = wait(RUNNING, DONE, task={"accepted": 1_800_000_000.0 - 5.0})
+    remember(watching, *[(17.9, 18.0)] * 4)
+    watching.events(fresh=False)
+    assert watching.polls.times == [0.0, 13.0]
+
+
+def test_a_wait_that_is_shorter_than_any_task_is_asked_for_at_its_end(wait: Wait) -> None:
+    watching = wait(RUNNING, timeout=10.0)
+    remember(watching, *[(17.9, 18.0)] * 4)
+    _, error = watching.events()
+    assert isinstance(error, StillPending)
+    assert watching.polls.times == [10.0]
+
+
+def test_tasks_of_one_run_learn_from_each_other(wait: Wait) -> None:
+    watching = wait(RUNNING, RUNNING, RUNNING, DONE, spread=longest)
+    for number in range(4):
+        watching.polls.started = watching.clock.time
+        watching.operation = replace(
+            watching.operation, id=f"op_{number:08}", created=1_800_000_000.0 + number
+        )
+        watching.polls.replies[:] = [RUNNING, RUNNING, RUNNING, DONE] if number == 0 else [DONE]
+        watching.events()
+    assert watching.polls.times == [2.04, 4.08, 6.12, 8.16, 8.16, 8.16, 8.16]
+
+
+def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wait) -> None:
+    draws = random.Random(1)
+    watching = wait(RUNNING, spread=draws.uniform)
+    for task in range(25):
+        ends = [draws.uniform(0.2, 40) for _ in range(draws.randrange(6))]
+        watching.work.paces.clear()
+        remember(watching, *((max(end - draws.uniform(0, 8), 0.0), end) for end in ends))
+        watching.polls.times.clear()
+        watching.polls.replies[:] = [
+            draws.choice((RUNNING, RUNNING, RUNNING, answer(503), answer(429, headers={"Retry-After": "1"})))
+            for _ in range(draws.randrange(8))
+        ] + [DONE]
+        watching.operation = replace(watching.operation, id=f"op_fresh{task:03}")
+        watching.events(fresh=draws.random() < 0.8)
+        assert all(after - before >= 2.0 - 1e-5 for before, after in pairwise(watching.polls.times))
+
+
 # How the wait ends
 
 
@@ -344,6 +433,12 @@ def test_how_long_a_fresh_task_took_is_measured(wait: Wait) -> None:
     watching = wait(RUNNING, RUNNING, DONE)
     events, _ = watching.events()
     assert events[-1].operation.seconds == 6.0
+    assert events[-1].operation.least_seconds == 4.0
+
+
+def test_a_task_that_the_first_poll_finds_completed_may_have_taken_no_time(wait: Wait) -> None:
+    events, _ = wait(DONE).events()
+    assert (events[-1].operation.least_seconds, events[-1].operation.seconds) == (0.0, 2.0)
 
 
 def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait) -> None:
@@ -351,6 +446,7 @@ def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait) -> None:
     done = state("completed", result=["https://a/1"], completed_at=1_800_000_017)
     events, _ = wait(done, task={"accepted": accepted}).events(fresh=False)
     assert events[-1].operation.seconds == 17.0
+    assert events[-1].operation.least_seconds is None
 
 
 @pytest.mark.parametrize("completed_at", [10**400, 1, -1, "soon"])
@@ -434,3 +530,27 @@ def test_a_service_that_stumbles_is_outlasted(
     _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
     assert end.error is None
     assert (tmp_path / "fox.png").exists()
+
+
+def test_the_same_image_again_takes_fewer_requests(
+    start_sandbox: Callable[..., Sandbox], work_on: WorkOn, clock: Clock, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(seconds=15.0, clock=clock)
+    took: list[int] = []
+    for number in range(8):
+        before = len(sandbox.requests)
+        # A run of its own: it knows what the history tells it.
+        work = work_on(sandbox.base_url, spread=longest)
+        one = operation(
+            tmp_path,
+            f"fox-{number}.png",
+            id=f"op_{number:08}",
+            created=clock(),
+            idempotency_key=f"key-{number}",
+        )
+        _, end = played(jobs.generate(work, one))
+        assert end.error is None
+        took.append(len(sandbox.requests) - before)
+    # Create, polls and download: at first the loop's, in the end a single poll.
+    assert took[0] == 10
+    assert took[3:] == [3] * 5

@@ -1,0 +1,186 @@
+"""When polls are best, from how long earlier tasks took: the real plans, on tasks by seeded draws."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import pairwise
+from statistics import mean
+
+import pytest
+
+from seedream_cli.jobs.pace import Pace, remembered, telling
+from seedream_cli.jobs.rhythm import Span, estimate, following, rhythm_of
+
+INTERVAL = 2.0
+
+
+@dataclass
+class Service:
+    """Tasks that take ``seconds``, one after the other or side by side; nothing but the clock is made up."""
+
+    seconds: Callable[[random.Random, int], float]
+    draws: random.Random = field(default_factory=lambda: random.Random(1))
+    spans: list[Span] = field(default_factory=list)
+    #: Of each task, in the order of their ends: how late its end was found out, and by how many polls.
+    late: list[float] = field(default_factory=list)
+    polls: list[int] = field(default_factory=list)
+    #: Polls of the documented loop: every 2 s.
+    of_loop: list[int] = field(default_factory=list)
+
+    def run(self, tasks: int, *, side_by_side: int = 1) -> Service:
+        pace = Pace(self.spans, INTERVAL)
+        queue: list[tuple[float, int]] = []
+        begun, length, least, asked = [0.0] * tasks, [0.0] * tasks, [0.0] * tasks, [0] * tasks
+        moments: list[tuple[float, ...]] = [()] * tasks
+        waiting = list(range(tasks))[::-1]
+
+        def begin(now: float) -> None:
+            if waiting:
+                task = waiting.pop()
+                begun[task], length[task] = now, self.seconds(self.draws, len(self.spans))
+                moments[task] = pace.moments(str(task), self.draws.uniform)
+                heappush(queue, (now + (moments[task][0] if moments[task] else INTERVAL), task))
+
+        for number in range(side_by_side):
+            begin(number * 0.005)
+        while queue:
+            now, task = heappop(queue)
+            elapsed = now - begun[task]
+            asked[task] += 1
+            if elapsed < length[task]:
+                least[task] = elapsed
+                pace.unfinished(str(task), elapsed)
+                pause = following(moments[task], elapsed, elapsed, INTERVAL)
+                heappush(queue, (now + (INTERVAL if pause is None else pause), task))
+                continue
+            pace.ended(str(task), (least[task], elapsed))
+            self.spans.insert(0, (least[task], elapsed))
+            self.late.append(elapsed - length[task])
+            self.polls.append(asked[task])
+            self.of_loop.append(math.ceil(length[task] / INTERVAL))
+            begin(now)
+        return self
+
+    def requests(self, since: int = 0) -> float:
+        """All requests, with create and download, against the loop's."""
+        return sum(polls + 2 for polls in self.polls[since:]) / sum(n + 2 for n in self.of_loop[since:])
+
+
+def evenly(low: float, high: float) -> Callable[[random.Random, int], float]:
+    return lambda draws, number: draws.uniform(low, high)
+
+
+def always(seconds: float) -> Callable[[random.Random, int], float]:
+    return lambda draws, number: seconds
+
+
+@pytest.mark.parametrize(("low", "high"), [(6, 12), (10, 30)])
+def test_tasks_of_many_lengths_are_asked_for_less_often_and_hardly_later(low: float, high: float) -> None:
+    service = Service(evenly(low, high)).run(250)
+    # No moments 2 s apart can be less than 1 s late on average here.
+    assert mean(service.late[30:]) < 1.35
+    assert service.requests(30) < 0.62
+
+
+def test_tasks_that_always_take_the_same_are_asked_for_when_they_end() -> None:
+    service = Service(always(18.3)).run(80)
+    assert mean(service.late[30:]) < 0.5
+    assert mean(service.polls[30:]) < 1.6
+
+
+def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
+    """Without a hint, all of them would be asked for at 2 s."""
+    service = Service(always(1.0)).run(1000, side_by_side=64)
+    assert mean(service.late) < 0.2
+    assert mean(service.late[128:]) < 0.15
+    assert mean(service.polls) + 2 < 3.2
+
+
+def test_two_kinds_of_lengths_are_asked_for_at_both() -> None:
+    service = Service(lambda draws, number: draws.choice((5.2, 20.3))).run(100)
+    assert mean(service.late[30:]) < 1.1
+    assert service.requests(30) < 0.65
+
+
+@pytest.mark.parametrize(("before", "after"), [(20.0, 5.0), (5.0, 20.0)])
+def test_a_service_that_has_changed_is_known_again_after_some_tasks(before: float, after: float) -> None:
+    service = Service(lambda draws, number: before if number < 40 else after).run(80)
+    assert mean(service.late[55:]) < 1.5
+    assert mean(service.polls[55:]) < 4.5
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        pytest.param([(8.0, 10.0)], id="one"),
+        pytest.param([(8.0, 10.0)] * 3, id="three alike"),
+    ],
+)
+def test_the_first_observations_are_believed(spans: list[Span]) -> None:
+    assert rhythm_of(spans, INTERVAL).moments == (10.0,)
+
+
+def test_one_slow_task_does_not_put_off_the_next() -> None:
+    first, *_ = rhythm_of([(58.0, 60.0)], INTERVAL).moments
+    assert first < 30
+
+
+def test_nothing_is_planned_where_nothing_is_known() -> None:
+    unfinished = [(8.0, math.inf)]
+    at_once = [(0.0, 0.0)]
+    assert [rhythm_of(spans, INTERVAL).moments for spans in ([], unfinished, at_once)] == [(), (), ()]
+
+
+def test_a_task_that_was_found_completed_at_once_tells_what_others_know_of_it() -> None:
+    """Whatever the first poll finds completed ended some time before: where others were seen to end."""
+    known = estimate([(0.0, 8.0)] * 10 + [(6.0, 8.0)] * 3)
+    assert known.within(6.0, 8.0) > 0.9
+
+
+def test_tasks_that_run_still_are_known_to_take_longer() -> None:
+    assert estimate([(0.0, 2.0), *[(1.5, math.inf)] * 4]).within(1.5, 2.0) > 0.5
+
+
+def test_after_some_tasks_that_nobody_challenged_one_is_asked_for_early() -> None:
+    found_at_once = [(0.0, 20.0)] * 4 + [(19.9, 21.9)] * 8
+    rhythm = rhythm_of(found_at_once, INTERVAL)
+    assert rhythm.challenge
+    early, *others = rhythm.drawn(lambda low, high: low)
+    # Not so late that the next poll would have to wait for it.
+    assert early <= rhythm.moments[0] - INTERVAL
+    assert tuple(others) == rhythm.moments
+    assert not rhythm_of([(8.0, 20.0), *found_at_once], INTERVAL).challenge
+
+
+def test_moments_are_an_interval_apart() -> None:
+    draws = random.Random(1)
+    for _ in range(30):
+        interval = draws.choice((0.5, 2.0, 7.0))
+        spans = [
+            (max(end - draws.uniform(0, 9), 0.0), end)
+            for end in (draws.expovariate(1 / 20) + 0.1 for _ in range(draws.randrange(1, 20)))
+        ]
+        moments = rhythm_of(spans, interval).moments
+        assert moments
+        assert all(after - before >= interval - 1e-6 for before, after in pairwise(moments))
+
+
+def test_a_moment_that_is_too_close_is_made_up_for_as_soon_as_may_be() -> None:
+    assert following((8.0, 10.0), 8.9, 8.7, INTERVAL) == INTERVAL
+    assert following((8.0, 12.0), 8.2, 8.1, INTERVAL) == pytest.approx(3.8)
+    assert following((8.0, 12.0), 12.1, 12.0, INTERVAL) is None
+
+
+def test_old_tasks_that_tell_more_than_the_newest_are_not_forgotten() -> None:
+    found_at_once, early, in_vain = [(0.0, 1.2)] * 100, [(0.0, 1.01)], [(0.9, 2.9)] * 3
+    told = telling(remembered([*found_at_once, *early, *in_vain]))
+    assert {*early, *in_vain} <= {*told}
+    assert len(told) < 60
+
+
+def test_old_tasks_count_no_more_where_the_newest_tell_it_all() -> None:
+    assert {*telling(remembered([(6.0, 8.0)] * 100 + [(0.0, 2.0)]))} == {(6.0, 8.0)}
