@@ -128,14 +128,14 @@ class Conversation:
     def _framed(self, request: Request, answer: Head) -> Iterator[bytes]:
         """The body, by what the head says of its end."""
         codings, length = answer.values(b"transfer-encoding"), answer.length
+        if codings not in ([], [b"chunked"]):
+            raise httpx.RemoteProtocolError("the answer comes in an unknown transfer coding")
         if answer.status == 101 or (request.method == b"CONNECT" and 200 <= answer.status < 300):
             self._keep = False
             return iter(())
         if answer.status in (204, 304):
-            length, codings = 0, []
-        if codings:
-            if codings != [b"chunked"]:
-                raise httpx.RemoteProtocolError("the answer comes in an unknown transfer coding")
+            length = 0
+        elif codings:
             return self._source.chunks()
         if length is None:
             self._keep = False

@@ -69,15 +69,18 @@ class Means:
 
     def __init__(self, deadline: Deadline, context: ssl.SSLContext | None) -> None:
         self.deadline = deadline
-        self.context = context
+        self._context = context
+
+    def context_for(self, host: Host) -> ssl.SSLContext | None:
+        """What TLS with the host takes, where its scheme wants that. Raises UnsupportedProtocol."""
+        if host.scheme == "https" and self._context is None:
+            raise httpx.UnsupportedProtocol("TLS was not expected here")
+        return self._context if host.scheme == "https" else None
 
     def secured(self, stream: Stream, host: Host, timeout: float | None) -> Stream:
-        """TLS with the host over the stream, where its scheme wants it."""
-        if host.scheme == "http":
-            return stream
-        if self.context is None:
-            raise httpx.UnsupportedProtocol("TLS was not expected here")
-        return stream.start_tls(self.context, host.name, timeout)
+        """The stream with TLS over it, where the host's scheme wants that."""
+        context = self.context_for(host)
+        return stream if context is None else stream.start_tls(context, host.name, timeout)
 
 
 class Route(Protocol):
@@ -191,6 +194,8 @@ def _connected(
     host: Host, means: Means, timeout: float | None, undo: ExitStack, guard: Guard | None = None
 ) -> Stream:
     """A connection that is closed again unless all goes well."""
+    # Nothing is connected to in vain.
+    means.context_for(host)
     stream = connect(host.name, host.port, means.deadline, timeout, guard)
     undo.callback(stream.close)
     return stream

@@ -81,9 +81,13 @@ class RawServer(Listening):
         return f"{self.origin}/v1"
 
     def serve(self, connection: socket.socket) -> None:
+        self.answer_one(connection)
+
+    def answer_one(self, connection: socket.socket) -> bool:
+        """Whether another request may follow on this connection."""
         request = _read(connection)
         if request is None:
-            return
+            return False
         with self._lock:
             self.requests.append(request)
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
@@ -91,6 +95,15 @@ class RawServer(Listening):
             reply(Exchange(connection, request, self.closing))
         elif reply is not None:
             connection.sendall(reply)
+        return reply is not None
+
+
+class PatientServer(RawServer):
+    """Takes request after request from each connection, until the other side ends it."""
+
+    def serve(self, connection: socket.socket) -> None:
+        while self.answer_one(connection):
+            pass
 
 
 def _read(connection: socket.socket) -> Request | None:
