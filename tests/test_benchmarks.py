@@ -114,6 +114,17 @@ def test_a_sync_of_many_takes_four_requests_a_task_and_loses_none_to_a_rate_limi
 
 
 @pytest.mark.once
+def test_a_new_image_of_a_set_takes_three_requests_and_is_not_lost_to_a_limit(
+    measured: Callable[[str], Rows],
+) -> None:
+    rows = measured("sync-run")
+    assert rows["`sync`, 1000 new images, 64 jobs, requests a task"]["ours"] <= 4
+    limited = "`sync`, 1000 new images, 64 jobs, 20 calls a second"
+    assert rows[f"{limited}, tasks without an image"]["ours"] == 0
+    assert rows[f"{limited}, calls refused for one task"]["held"]
+
+
+@pytest.mark.once
 def test_the_plan_of_sync_is_measured(measured: Callable[[str], Rows]) -> None:
     assert all(row["reach"] for row in measured("sync-plan").values())
 

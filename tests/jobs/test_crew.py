@@ -126,6 +126,16 @@ def test_waiting_takes_no_word_away() -> None:
     assert one.said() == ["a", "b"]
 
 
+def test_what_is_said_while_the_listener_rests_is_heard_with_what_it_was_woken_by() -> None:
+    one = crew("", echo)
+    one.say("a")
+    later = threading.Timer(0.01, one.say, ["b"])
+    later.start()
+    one.wait(rest=0.2)
+    assert one.said() == ["a", "b"]
+    later.join()
+
+
 def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
     threads, each = 32, 10
     together = threading.Barrier(threads, timeout=10)

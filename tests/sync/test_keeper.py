@@ -12,6 +12,7 @@ import pytest
 from seedream_cli.download import Part
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
 from seedream_cli.records import replace
+from seedream_cli.sync import keeper as keeper_module
 from seedream_cli.sync import lock
 from seedream_cli.sync.keeper import Keeper
 from seedream_cli.sync.lock import Entry, text_of
@@ -130,6 +131,28 @@ def test_a_line_that_comes_right_behind_a_run_s_own_writing_stays(
     ours.change({HERO.key: HERO})
     ours.change({CAT.key: CAT})
     assert entries_in(path) == [BADGE, CAT, HERO]
+
+
+def test_no_line_is_made_into_text_more_than_once_however_often_the_lock_is_written(
+    path: Path, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of thousands writes the whole lock for each that lands."""
+    known = [replace(HERO, name=f"known-{number:03}") for number in range(100)]
+    write(*known)
+    made: list[str] = []
+    text_of_line = keeper_module.line_of
+
+    def line_of(entry: Entry) -> bytes:
+        made.append(entry.name)
+        return text_of_line(entry)
+
+    monkeypatch.setattr(keeper_module, "line_of", line_of)
+    keeper = keeper_of(path)
+    fresh = [replace(HERO, name=f"fresh-{number:03}") for number in range(50)]
+    for entry in fresh:
+        keeper.change({entry.key: entry})
+    assert sorted(made) == [entry.name for entry in [*fresh, *known]]
+    assert entries_in(path) == [*fresh, *known]
 
 
 def test_runs_that_write_at_once_lose_nothing(path: Path) -> None:
