@@ -122,14 +122,19 @@ class _Kept:
         while True:
             with self._lock:
                 stale = self._outdated()
-                mine = (at for at in reversed(range(len(self._idle))) if self._idle[at][0] == end)
-                place = next(mine, None)
-                found = None if place is None else self._idle.pop(place)[1]
+                found = self._newest(end)
             _close(stale)
             # Nothing was asked: what there is to read is the server's end of it.
             if found is None or not found.stream.stirring:
                 return found
             found.stream.close()
+
+    def _newest(self, end: Host) -> Conversation | None:
+        # No generator, whose end a signal could fall into: what is raised there is lost.
+        for at in reversed(range(len(self._idle))):
+            if self._idle[at][0] == end:
+                return self._idle.pop(at)[1]
+        return None
 
     def put(self, end: Host, conversation: Conversation) -> None:
         with self._lock:
