@@ -668,7 +668,7 @@ def test_a_duration_by_another_hand_is_left_out(opened: Open, path: Path, tmp_pa
 
 def _lasting(folder: Path, number: int) -> Operation:
     ended = {"status": "completed", "least_seconds": float(number), "seconds": number + 2.0}
-    return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)  # type: ignore[arg-type]
+    return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
 
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
