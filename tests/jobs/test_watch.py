@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from seedream_cli.events import Asking, Ended, Polled, Retrying, Waited
 from seedream_cli.history import History
 from seedream_cli.jobs.watch import watch
 from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 StartRaw = Callable[..., RawServer]

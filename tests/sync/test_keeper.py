@@ -12,7 +12,6 @@ import pytest
 from seedream_cli.download import Part
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
 from seedream_cli.records import replace
-from seedream_cli.sync import keeper as keeper_module
 from seedream_cli.sync import lock
 from seedream_cli.sync.keeper import Keeper
 from seedream_cli.sync.lock import Entry, text_of
@@ -140,13 +139,13 @@ def test_no_line_is_made_into_text_more_than_once_however_often_the_lock_is_writ
     known = [replace(HERO, name=f"known-{number:03}") for number in range(100)]
     write(*known)
     made: list[str] = []
-    text_of_line = keeper_module.line_of
+    text_of_line = lock.line_of
 
     def line_of(entry: Entry) -> bytes:
         made.append(entry.name)
         return text_of_line(entry)
 
-    monkeypatch.setattr(keeper_module, "line_of", line_of)
+    monkeypatch.setattr("seedream_cli.sync.keeper.line_of", line_of)
     keeper = keeper_of(path)
     fresh = [replace(HERO, name=f"fresh-{number:03}") for number in range(50)]
     for entry in fresh:
