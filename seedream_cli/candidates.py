@@ -26,6 +26,8 @@ _MOST = 50
 #: Seconds for which another program's writing is waited for, while someone holds Tab.
 _PATIENCE = 0.3
 _LONGEST = 48
+#: What ids have besides letters and digits.
+_MARKS = {ord(char): None for char in "-._"}
 
 _QUERY = """
 SELECT coalesce(task_id, id), status, {prompt} FROM operations
@@ -121,7 +123,7 @@ def _is_plain(name: object) -> bool:
     """Whether a shell can put it on the line as it is: ids come from outside."""
     if not isinstance(name, str) or not name.isascii() or name.startswith("-"):
         return False
-    return name != "" and all(char.isalnum() or char in "-._" for char in name)
+    return name.translate(_MARKS).isalnum() or (name != "" and not name.strip("-._"))
 
 
 def _existing(path: str) -> str:
@@ -176,8 +178,9 @@ def _text(path: str) -> str:
 
 def _shown(what: str) -> str:
     """The beginning of it, on one line, with nothing in it that a terminal would obey."""
-    clean = "".join(char if char.isprintable() else " " for char in what[: 4 * _LONGEST])
-    line = " ".join(clean.split())
+    line = " ".join(what[: 4 * _LONGEST].split())
+    if not line.isprintable():
+        line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1].rstrip() + "…"
 
 
