@@ -153,9 +153,8 @@ class Comparison:
                 for kind in (_FIRST, _KNOWN, _LOOP)
             }
             learned = self._folder / "learned"
-            self._side_by_side(
-                [partial(self._generate, _KNOWN, services[_KNOWN], learned)] * self._earlier, self._earlier / 2
-            )
+            earlier = partial(self._generate, _KNOWN, services[_KNOWN], learned)
+            self._side_by_side([earlier] * self._earlier, later=self._earlier / 2)
             before = services[_KNOWN].measurements()
             runs = self._side_by_side(list(self._jobs(services, learned)), self._later, _SIDE_BY_SIDE)
             counted = {kind: service.measurements() for kind, service in services.items()}

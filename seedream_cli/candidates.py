@@ -123,7 +123,7 @@ def _is_plain(name: object) -> bool:
     """Whether a shell can put it on the line as it is: ids come from outside."""
     if not isinstance(name, str) or not name.isascii() or name.startswith("-"):
         return False
-    return name.translate(_MARKS).isalnum() or (name != "" and not name.strip("-._"))
+    return name.translate(_MARKS).isalnum()
 
 
 def _existing(path: str) -> str:
