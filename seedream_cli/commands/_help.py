@@ -50,7 +50,9 @@ def _write_rows(
     context: typer.Context, formatter: Formatter, heading: str, rows: Iterable[tuple[str, str]]
 ) -> None:
     with formatter.section(_styled(context, heading, bold=True)):
-        formatter.write_dl([(_styled(context, name, fg="cyan"), what) for name, what in rows])
+        named = [(_styled(context, name, fg="cyan"), what) for name, what in rows]
+        # On a narrow terminal, long names stand on lines of their own: what they mean needs room for a word.
+        formatter.write_dl(named, col_max=min(30, formatter.width // 3))
 
 
 def _styled(context: typer.Context, text: str, **style: Any) -> str:
