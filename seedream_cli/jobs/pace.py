@@ -17,8 +17,11 @@ _SPANS = 48
 #: many older ones of tasks that were asked for in vain, and so many of those that were found completed
 #: earliest, are remembered and used with them.
 _IN_VAIN, _EARLIEST = 8, 4
-#: Where so many tasks run and nothing is known, one interval is long: they spread their first polls over it.
+#: Where more tasks than these run and nothing is known, one interval is long: one of so many is asked for at
+#: a moment of chance within it, and the others as soon as these tell something.
 _CROWD = 8
+#: Seconds between two looks at what the others tell.
+LOOK = 0.05
 
 
 class Pace:
@@ -47,9 +50,19 @@ class Pace:
             crowd = len(self._running)
             rhythm = self._latest()
         moments = rhythm.drawn(spread)
-        if not moments and crowd > _CROWD:
+        if not moments and crowd > _CROWD and crowd % _CROWD == 0:
             return (spread(0.0, self._interval),)
         return moments
+
+    def sooner(self, first: float) -> float | None:
+        """The first moment of now, where that is before ``first``; None once there will be no such news."""
+        with self._lock:
+            if len(self._running) <= _CROWD:
+                return None
+            rhythm = self._latest()
+        if rhythm.moments and rhythm.doubt is None:
+            return None
+        return min((first, *rhythm.moments[:1]))
 
     def unfinished(self, operation_id: str, elapsed: float) -> None:
         """A task was seen unfinished so many seconds after its acceptance."""
@@ -113,6 +126,18 @@ class Turns:
             self._moments = self._pace.moments(self._operation.id, self._work.spread)
             return max(self._moments[0] - waited, 0.0) if self._moments else None
         return following(self._moments, self._age + waited, self._least, self._work.poll_interval)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the first poll; less, where tasks that run beside it tell that they end sooner."""
+        due = self.waited() + seconds
+        while (left := due - self.waited()) > 0:
+            sooner = self._pace.sooner(due) if self._fresh and self._pace is not None else None
+            if sooner is None:
+                self._work.pause(left)
+                return
+            due = sooner
+            if (left := due - self.waited()) > 0:
+                self._work.pause(min(left, LOOK))
 
     def answered(self, task: Task, departed: float) -> Span | None:
         """Note what the poll that left at ``departed`` told; between which seconds the task ended.

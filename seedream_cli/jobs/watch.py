@@ -56,11 +56,12 @@ def _polled(work: Work, operation: Operation, turns: Turns) -> Steps:
     while True:
         if asked:
             pause = _within(work, operation, pause, turns.began, failure)
+            if pause > 0:
+                work.pause(pause)
         else:
             # One try is always made, however short the wait.
-            pause, asked = min(pause, work.timeout), True
-        if pause > 0:
-            work.pause(pause)
+            asked = True
+            turns.wait(min(pause, work.timeout))
         left = work.timeout - turns.waited()
         try:
             # An answer that takes longer than the wait may last is of no use.
