@@ -72,7 +72,17 @@ NEVER = {
 #: has the cleaning of words from outside.
 OF_SYNC = {
     *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
-    *("download", "history", "jobs", "jobs.crew", "output.text", "prompt_parts", "records", "source_images"),
+    *(
+        "claims",
+        "download",
+        "history",
+        "jobs",
+        "jobs.crew",
+        "output.text",
+        "prompt_parts",
+        "records",
+        "source_images",
+    ),
 }
 
 

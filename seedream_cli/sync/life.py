@@ -106,6 +106,13 @@ def _line(image: Image, operation: Operation, folder: Path, *, sandbox: bool) ->
     return None
 
 
+def tidy(means: Means, item: Item) -> None:
+    """Remove what a run left beside an image that was in its place when it was killed."""
+    known = means.history.find(means.service, item.entry.task_id or "") if item.entry else None
+    if known is not None:
+        means.project.remove_part(item, known.id)
+
+
 def fetched(means: Means, item: Item) -> Life:
     """The image of the lock's task; one that the service has no longer is generated anew."""
     assert item.entry is not None and item.entry.task_id is not None, "only for FETCH"  # noqa: S101, PT018

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
+from ..claims import remove_abandoned
 from ..download import Part, Shield, check_folder, move_file, sha256_of
 from ..errors import InvalidOutput, NotSaved
 from ..image_file import ImageInfo
@@ -41,6 +42,11 @@ class Project:
     def part(self, item: Item, operation_id: str, shield: Shield) -> Part:
         """The temporary file in which the image grows."""
         return Part(part_path(self._certain_target(item), operation_id, 1), shield)
+
+    def remove_part(self, item: Item, operation_id: str) -> None:
+        """Remove the temporary file that a killed run left, if it did and no other run has it."""
+        with suppress(OSError):
+            remove_abandoned(part_path(self._certain_target(item), operation_id, 1))
 
     def path_of(self, item: Item, extension: str) -> str:
         """Where an image of this kind (``png``) goes."""

@@ -20,7 +20,7 @@ from ..models import Operation
 from ..records import replace
 from .items import Action, Item
 from .keeper import Keeper
-from .life import Given, Means
+from .life import Given, Means, tidy
 from .lock import Entry, Key, timestamp
 from .plan import Plan
 from .workers import Came, Fell, Workers
@@ -138,6 +138,7 @@ class Run:
             self.means.project.move(item)
             return item.moved()
         if item.action == Action.RECORD:
+            tidy(self.means, item)
             return item.entry
         if item.action == Action.ADOPT:
             return item.adopted(timestamp(self.means.now()))

@@ -31,6 +31,8 @@ INTENT_RECORDED: Point = ("seedream_cli.client:Client.submit", 1)
 ANSWER_UNRECORDED: Point = ("seedream_cli.jobs.submit:_answered", 1)
 ANSWER_RECORDED: Point = ("seedream_cli.jobs.watch:watch", 1)
 FILE_RECORDED: Point = ("seedream_cli.sync.project:Project.put", 1)
+#: The image has its name, and still its temporary one.
+PART_LEFT: Point = ("seedream_cli.download:Part.close", 1)
 FILE_MOVED: Point = ("seedream_cli.jobs.collect:described", 2)
 LINE_UNWRITTEN: Point = ("seedream_cli.sync.keeper:Keeper.change", 1)
 LINE_WRITTEN: Point = ("seedream_cli.sync.run:Run._drop_old", 1)
@@ -81,6 +83,7 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
         pytest.param(ANSWER_UNRECORDED, ("new", "generate"), Asked(1, 1, 1), id="create answered"),
         pytest.param(ANSWER_RECORDED, ("new", "generate"), Asked(0, 1, 1), id="answer recorded"),
         pytest.param(FILE_RECORDED, ("new", "generate"), Asked(0, 1, 1), id="file recorded"),
+        pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="temporary file there"),
         pytest.param(FILE_MOVED, ("new", "record"), NOTHING, id="file moved"),
         pytest.param(LINE_UNWRITTEN, ("new", "record"), NOTHING, id="line to be written"),
         pytest.param(LINE_WRITTEN, ("ok", "nothing"), NOTHING, id="line written"),
