@@ -16,6 +16,7 @@ The config is TOML in the platform's config folder, one table a profile::
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -169,9 +170,7 @@ class Settings(Record):
         except OSError:
             return ()
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            from shlex import quote
-
-            quoted = quote(str(self.config_path))
+            quoted = shlex.quote(str(self.config_path))
             return (f"{self.config_path} is readable by others: chmod 600 {quoted}",)
         return ()
 

@@ -8,6 +8,7 @@ The API key is never in it.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import threading
 import time
@@ -295,10 +296,10 @@ class History:
         """The command that puts a corrupt history aside, with the files in which its last writes are."""
         names = [f"{self.path}{ending}" for ending in ("", "-wal", "-shm")]
         aside = [f"{self.path}.broken{ending}" for ending in ("", "-wal", "-shm")]
-        from shlex import join
-
         moves = [
-            join(["mv", name, to]) for name, to in zip(names, aside, strict=True) if os.path.exists(name)
+            shlex.join(["mv", name, to])
+            for name, to in zip(names, aside, strict=True)
+            if os.path.exists(name)
         ]
         return " && ".join(moves)
 
