@@ -62,17 +62,20 @@ class Record:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         # In place, and without a step of Python for each field: thousands are made of some.
+        cls = type(self)
         held = self.__dict__
-        held.update(self.DEFAULTS)
+        held |= cls.DEFAULTS
         if values:
-            held.update(zip(self.FIELDS, values, strict=False))
-        held.update(named)
-        if self._makers:
-            for name, maker in self._makers.items():
+            held.update(zip(cls.FIELDS, values, strict=False))
+        held |= named
+        if cls._makers:
+            for name, maker in cls._makers.items():
                 if name not in held:
                     held[name] = maker.make()
-        if held.keys() != self._names or len(values) > len(self.FIELDS):
-            raise TypeError(f"{type(self).__name__} has {', '.join(self.FIELDS)}; got {', '.join(held)}")
+        # As many as there are fields, and none that is not one of them.
+        count = len(cls.FIELDS)
+        if len(held) != count or len(values) > count or not cls._names.issuperset(named):
+            raise TypeError(f"{cls.__name__} has {', '.join(cls.FIELDS)}; got {', '.join(held)}")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} does not change: {name}")
