@@ -11,10 +11,10 @@ from ..events import Asking, Event, Polled, Retrying, Waited
 from ..models import Operation, Status, Task
 from ..records import replace
 from ..retry import Retries, backoff, come_back_later
+from .pace import Turns
 from .work import Steps, Work, remember
 
 if TYPE_CHECKING:
-    from .pace import Turns
     from .rhythm import Span
 
 #: The budget of one status call outside a wait: attempts and seconds.
@@ -35,9 +35,6 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
     Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
     answered; what made polling fail when it was not.
     """
-    # Only now: until the request for the task has left, nobody waits for what this reads and imports.
-    from .pace import Turns
-
     if not fresh:
         yield Asking(operation)
     turns = Turns(work, operation, fresh=fresh)

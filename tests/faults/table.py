@@ -242,8 +242,7 @@ _MACHINE: list[tuple[str, Act, _Truths]] = [
         [
             _NO_HISTORY,
             UNSENT,
-            # What waiting needs is loaded once the task is there.
-            *[_not_saved_with("pending", 9)] * 2,
+            *[_not_saved_with("pending", 7)] * 2,
             *[_not_saved_with("processing", 7)] * 2,
             NOT_SAVED,
             *[SAVED] * 2,
