@@ -103,17 +103,6 @@ def test_each_byte_of_an_image_is_written_once_and_not_read_again(measured: Call
 
 
 @pytest.mark.once
-def test_a_sync_of_many_takes_four_requests_a_task_and_loses_none_to_a_rate_limit(
-    measured: Callable[[str], Rows],
-) -> None:
-    rows = measured("sync-run")
-    assert rows["`sync`, 1000 new images, 64 jobs, requests a task"]["ours"] <= 4
-    limited = "`sync`, 1000 new images, 64 jobs, 20 calls a second"
-    assert rows[f"{limited}, tasks without an image"]["ours"] == 0
-    assert rows[f"{limited}, calls refused for one task"]["ours"] <= 1
-
-
-@pytest.mark.once
 def test_a_new_image_of_a_set_takes_three_requests_and_is_not_lost_to_a_limit(
     measured: Callable[[str], Rows],
 ) -> None:
