@@ -261,10 +261,11 @@ def total_cost(costs: Iterable[str]) -> str | None:
     texts = list(costs)
     if len(texts) <= 1:
         return texts[0] if texts else None
-    # What is loaded only here takes longer to load than to print all else.
-    from decimal import Decimal
-
     try:
+        # What is loaded only here takes longer to load than to print all else.
+        from decimal import Decimal
+
         return str(sum(map(Decimal, texts)))
-    except ArithmeticError:
+    except (ArithmeticError, OSError):
+        # Also where no more files can be opened: an image that is saved is not lost to a sum.
         return " + ".join(texts)
