@@ -11,18 +11,25 @@ _OBJECTS = 50_000
 
 def main() -> None:
     """Run the program and exit with its code."""
+    try:
+        code = _answer()
+    except KeyboardInterrupt:
+        # Ctrl-C ends it as quietly while nothing of it is loaded yet as later.
+        code = 130
+    # Python would now take apart all that was loaded, which takes as long as to load a third of it.
+    os._exit(code)
+
+
+def _answer() -> int:
     # What is asked for most often, and waited for while a line is being typed, needs no more of the program.
     if sys.argv[1:3] == ["completion", "--list"]:
         from .candidates import answer
 
         answer(sys.argv[3:])
-        code = 0
-    elif sys.argv[1:] in (["--version"], ["-V"]) and _told_version():
-        code = 0
-    else:
-        code = _program()
-    # Python would now take apart all that was loaded, which takes as long as to load a third of it.
-    os._exit(code)
+        return 0
+    if sys.argv[1:] in (["--version"], ["-V"]) and _told_version():
+        return 0
+    return _program()
 
 
 def _told_version() -> bool:
@@ -42,10 +49,9 @@ def _program() -> int:
     # Next to nothing of what modules make is garbage: looking for it took a twentieth of the start.
     gc.set_threshold(_OBJECTS)
 
+    code = 130
     try:
-        code = 130
         try:
-            # Ctrl-C while modules load ends the program as quietly as later.
             from .cli import run
 
             code = run(sys.argv[1:])
@@ -54,6 +60,7 @@ def _program() -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         pass
+    # What was said before Ctrl-C is said.
     _flush()
     return code
 

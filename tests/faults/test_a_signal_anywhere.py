@@ -50,6 +50,19 @@ def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], numbe
         assert scene.run("generate", "--resume", "last", "-q").exit_code == 2, what
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [(["--version"], 8), (["completion", "--list", "tasks"], 13), (["generate", "a fox", "--dry-run"], 13)],
+    ids=["--version", "completion", "generate"],
+)
+def test_ctrl_c_is_quiet_from_the_first_guarded_line_on(
+    start_scene: Callable[[], Scene], arguments: list[str], lines: int
+) -> None:
+    for line in range(2, lines + 1):
+        stopped = start_scene().run(*arguments, at=("line", line), act=acts.signalled("SIGINT"))
+        assert (stopped.exit_code, stopped.stderr) == (130, ""), line
+
+
 def _lines_of(start_scene: Callable[[], Scene]) -> int:
     """How many lines a run executes, about: it differs by what is drawn and waited for."""
     least, most = 0, 1 << 15
