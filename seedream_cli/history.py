@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,6 +38,8 @@ VERSION = len(MIGRATIONS)
 
 #: Seconds for which another program's writing is waited for.
 _PATIENCE = 10.0
+#: Seconds for which a thread leaves its writing to another one.
+_TRUST = 1.0
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 #: The same for what is looked up by its name: SQLite would otherwise go through the whole history in the
@@ -58,6 +60,9 @@ class _Writing:
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.kept: Operation | None = None
+        #: Once another thread has tried to write it along with its own, and what was in the way of all.
+        self.tried = threading.Event()
+        self.error: sqlite3.OperationalError | None = None
 
 
 class History:
@@ -69,6 +74,9 @@ class History:
         # Reentrant: a signal can end a method of the main thread between its work and the release of the
         # lock, and what is told then is read from here.
         self._lock = threading.RLock()
+        #: What is read from while a thread writes; opened when that comes to pass.
+        self._reader: sqlite3.Connection | None = None
+        self._reading = threading.RLock()
         #: What threads wait to have written, of which one writes all.
         self._writings: deque[_Writing] = deque()
         with self._problems():
@@ -76,9 +84,7 @@ class History:
             # SQLite would create the file readable by others: it is created here first, and those that
             # SQLite puts beside it have its mode.
             os.close(open_file(path, os.O_RDWR))
-            # Autocommit: every transaction below begins in so many words.
-            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
+            self._db = self._connection()
         try:
             self._prepare()
         except BaseException:
@@ -90,6 +96,9 @@ class History:
         if self._lock.acquire(timeout=0.2):
             self._db.close()
             self._lock.release()
+        if self._reader is not None and self._reading.acquire(timeout=0.2):
+            self._reader.close()
+            self._reading.release()
 
     def record(self, operation: Operation) -> Operation:
         """Write the operation as it stands, and return it as it is kept.
@@ -98,11 +107,19 @@ class History:
         Raises HistoryUnusable when the operation cannot be kept.
         """
         mine = _Writing(operation)
-        self._writings.append(mine)
-        with self._held():
-            # Whoever held it before may have written this along with its own.
+        try:
+            self._writings.append(mine)
+            # Whoever came before it writes it along: if all were to hold the lock in turn just to see that,
+            # each of them would wait for all others to be woken.
+            if not self._is_next(mine):
+                mine.tried.wait(_TRUST)
             if mine.kept is None:
-                self._write(mine)
+                with self._held():
+                    self._write(mine)
+        except BaseException:
+            with suppress(ValueError):
+                self._writings.remove(mine)
+            raise
         assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
         return mine.kept
 
@@ -146,36 +163,51 @@ class History:
 
     def states(self, operation: Operation) -> list[tuple[float, str]]:
         """Every state that was seen, with its time in Unix seconds."""
-        with self._held():
-            rows = self._db.execute(
+        with self._read() as db:
+            rows = db.execute(
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             )
             return [(row["at"], row["status"]) for row in rows]
+
+    def _is_next(self, mine: _Writing) -> bool:
+        try:
+            return self._writings[0] is mine
+        except IndexError:
+            return False
 
     def _write(self, mine: _Writing) -> None:
         """Write this, and all that other threads wait to have written, in one transaction.
 
         A disk takes as long for many as for one, and a run of many would wait for little else.
         """
+        if mine.error is not None:
+            raise mine.error
+        together = self._taken()
+        if mine.kept is None and mine not in together:
+            together.append(mine)
         try:
-            self._write_all(self._waiting(mine))
-        except sqlite3.OperationalError:
+            self._write_all(together)
+        except sqlite3.OperationalError as error:
             # A disk that is full, or another program: all others would meet with the same.
+            for one in together:
+                one.error = error
             raise
         except Exception:
             # What is wrong with one falls on no other: each writes its own when it is its turn.
             self._write_all([mine])
+        finally:
+            for one in together:
+                one.tried.set()
 
-    def _waiting(self, mine: _Writing) -> Iterator[_Writing]:
-        """In the order in which they came: a signal may have left one behind that this one outdates."""
+    def _taken(self) -> list[_Writing]:
+        """What threads wait to have written, in the order in which they came."""
+        taken: list[_Writing] = []
         with suppress(IndexError):
             while True:
-                one = self._writings.popleft()
-                if one is not mine and one.kept is None:
-                    yield one
-        yield mine
+                taken.append(self._writings.popleft())
+        return taken
 
-    def _write_all(self, together: Iterable[_Writing]) -> None:
+    def _write_all(self, together: Sequence[_Writing]) -> None:
         with self._transaction() as db:
             written = [(one, self._put(db, one.operation)) for one in together]
         # Not before all of it is on disk.
@@ -184,7 +216,7 @@ class History:
 
     def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
         rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-        before = operation_of(rows[0], self._files(operation.id)) if rows else None
+        before = operation_of(rows[0], _files(db, operation.id)) if rows else None
         kept = merged(before, operation)
         if kept != before:
             db.execute(UPSERT, values_of(kept))
@@ -195,8 +227,8 @@ class History:
 
     def durations(self, service: str, kind: tuple[str, str, bool]) -> list[tuple[float, float]]:
         """Between which seconds from their acceptance the newest tasks of a kind ended, the newest first."""
-        with self._held():
-            rows = self._db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
+        with self._read() as db:
+            rows = db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
         spans = ((span_of(row), row) for row in rows)
         return [span for span, row in spans if span is not None and is_of_kind(row, kind)]
 
@@ -204,13 +236,15 @@ class History:
         self, condition: str, *values: object, order: str = _NEWEST_FIRST, limit: int = -1
     ) -> list[Operation]:
         query = f"SELECT * FROM operations WHERE {condition}{order} LIMIT ?"  # noqa: S608 - constants only
-        with self._held():
-            rows = self._db.execute(query, (*values, limit)).fetchall()
-            return [operation_of(row, self._files(row["id"])) for row in rows]
+        with self._read() as db:
+            rows = db.execute(query, (*values, limit)).fetchall()
+            return [operation_of(row, _files(db, row["id"])) for row in rows]
 
-    def _files(self, operation_id: str) -> Sequence[sqlite3.Row]:
-        query = "SELECT * FROM files WHERE operation = ? ORDER BY number"
-        return self._db.execute(query, (operation_id,)).fetchall()
+    def _connection(self) -> sqlite3.Connection:
+        # Autocommit: every transaction below begins in so many words.
+        db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        return db
 
     def _prepare(self) -> None:
         # Before the journal's mode: that would change a file of a later version.
@@ -277,6 +311,21 @@ class History:
             yield
 
     @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """What is on disk, without a wait for the thread that writes."""
+        if self._lock.acquire(blocking=False):
+            try:
+                with self._held():
+                    yield self._db
+            finally:
+                self._lock.release()
+            return
+        with self._problems(), self._reading:
+            if self._reader is None:
+                self._reader = self._connection()
+            yield self._reader
+
+    @contextmanager
     def _problems(self) -> Iterator[None]:
         try:
             yield
@@ -302,6 +351,10 @@ class History:
             if os.path.exists(name)
         ]
         return " && ".join(moves)
+
+
+def _files(db: sqlite3.Connection, operation_id: str) -> Sequence[sqlite3.Row]:
+    return db.execute("SELECT * FROM files WHERE operation = ? ORDER BY number", (operation_id,)).fetchall()
 
 
 def _is_corrupt(error: Exception) -> bool:
