@@ -17,9 +17,13 @@ _SPANS = 48
 #: many older ones of tasks that were asked for in vain, and so many of those that were found completed
 #: earliest, are remembered and used with them.
 _IN_VAIN, _EARLIEST = 8, 4
-#: Where more tasks than these run and nothing is known, one interval is long: one of so many is asked for at
-#: a moment of chance within it, and the others as soon as these tell something.
+#: Where more tasks than these run, some are scouts: they are asked for at moments within what is not known,
+#: and all others as soon as these tell something. One of so many is one as long as nothing at all is known,
 _CROWD = 8
+#: and later one of so many: a scout that comes too early is an interval late.
+_TROOP = 16
+#: Steps of this share of a stretch, taken round and round it, fall evenly over it however many they are.
+_GOLDEN = 0.618034
 #: Seconds between two looks at what the others tell.
 LOOK = 0.05
 
@@ -35,6 +39,9 @@ class Pace:
         #: Operation → when its task was last seen unfinished.
         self._running: dict[str, float] = {}
         self._rhythm: Rhythm | None = None
+        #: Operations whose first poll is the first to come so early, and where the last of these was sent.
+        self._scouts: set[str] = set()
+        self._place: float | None = None
         #: How much was learned since the rhythm was made, and how much is to be before the next is.
         self._news = self._enough = 0
 
@@ -47,12 +54,10 @@ class Pace:
         """When to ask for a task that was accepted just now; none where that is not known."""
         with self._lock:
             self._running[operation_id] = 0.0
-            crowd = len(self._running)
             rhythm = self._latest()
-        moments = rhythm.drawn(spread)
-        if not moments and crowd > _CROWD and crowd % _CROWD == 0:
-            return (spread(0.0, self._interval),)
-        return moments
+            if len(self._running) <= _CROWD:
+                return rhythm.drawn(spread)
+            return self._scout(operation_id, rhythm, spread) or rhythm.moments
 
     def sooner(self, first: float) -> float | None:
         """The first moment of now, where that is before ``first``; None once there will be no such news."""
@@ -60,22 +65,49 @@ class Pace:
             if len(self._running) <= _CROWD:
                 return None
             rhythm = self._latest()
-        if rhythm.moments and rhythm.doubt is None:
-            return None
+            if rhythm.moments and self._doubt(rhythm) is None:
+                return None
         return min((first, *rhythm.moments[:1]))
 
     def unfinished(self, operation_id: str, elapsed: float) -> None:
         """A task was seen unfinished so many seconds after its acceptance."""
         with self._lock:
             self._running[operation_id] = elapsed
-            self._news += 1
+            self._hear(operation_id)
 
     def ended(self, operation_id: str, span: Span | None) -> None:
         """A task ended, within ``span`` if it was completed; or it is waited for no more."""
         with self._lock:
             if self._running.pop(operation_id, None) is not None and span is not None:
                 self._spans = remembered([span, *self._spans])
-                self._news += 1
+                self._hear(operation_id)
+            self._scouts.discard(operation_id)
+
+    def _scout(self, operation_id: str, rhythm: Rhythm, spread: Spread) -> tuple[float, ...]:
+        """When to ask for the task of a scout; none where there are enough of them."""
+        if not rhythm.moments:
+            (low, high), most, then = (0.0, self._interval), len(self._running) // _CROWD, rhythm.moments
+        elif (doubt := self._doubt(rhythm)) is not None:
+            (low, high), most, then = doubt, max(1, len(self._running) // _TROOP), rhythm.moments[1:]
+        elif rhythm.challenge is not None:
+            (low, high), most, then = rhythm.challenge, 1, rhythm.moments
+        else:
+            return ()
+        if len(self._scouts) >= most:
+            return ()
+        self._scouts.add(operation_id)
+        before = spread(0.0, 1.0) if self._place is None else self._place
+        self._place = (before + _GOLDEN) % 1.0
+        return (low + self._place * (high - low), *then)
+
+    def _doubt(self, rhythm: Rhythm) -> Span | None:
+        """Where the end may lie, unless that is known well enough for so many tasks."""
+        return rhythm.doubt_wider_than(self._interval / max(len(self._running), 1))
+
+    def _hear(self, operation_id: str) -> None:
+        """A task was asked for; what a scout tells is used at once."""
+        self._news = self._enough if operation_id in self._scouts else self._news + 1
+        self._scouts.discard(operation_id)
 
     def _latest(self) -> Rhythm:
         """The rhythm, made again where there is much news: each takes some milliseconds."""
@@ -85,7 +117,7 @@ class Pace:
             # Where hundreds run, one more tells little; where a look is worth it, the next one is soon to
             # know what this one found.
             crowd = min(len(self._spans), len(self._running), _SPANS)
-            self._enough = max(1, crowd // (8 if self._rhythm.doubt else 2))
+            self._enough = max(1, crowd // (8 if self._doubt(self._rhythm) else 2))
             self._news = 0
         return self._rhythm
 

@@ -107,28 +107,31 @@ class Estimate(Record):
 class Rhythm(Record):
     """The moments of polls that are best for tasks of one kind, in seconds from their acceptance.
 
-    ``doubt`` is the cell before the first moment, where it is worth a look inside. ``challenge``:
-    so far, nobody has looked whether tasks end long before the first moment.
+    ``doubt`` is the cell before the first moment that nearly all tasks end in, if there is one.
+    ``challenge``: where so far nobody has looked, though tasks may end that early by now, and a look
+    puts off no other poll.
     """
 
     interval: float
     moments: tuple[float, ...]
     doubt: Span | None = None
-    challenge: bool = False
+    challenge: Span | None = None
+
+    def doubt_wider_than(self, width: float) -> Span | None:
+        """The doubt, unless there is too little to win by a look inside."""
+        return self.doubt if self.doubt is not None and self.doubt[1] - self.doubt[0] > width else None
 
     def drawn(self, spread: Spread) -> tuple[float, ...]:
         """The moments for one task: those of all, or what finds out more."""
         if not self.moments:
             return ()
-        first, *others = self.moments
-        if self.doubt is not None:
-            low, high = self.doubt
+        if (doubt := self.doubt_wider_than(NARROW * self.interval)) is not None:
+            low, high = doubt
             # The narrower it is, the less there is to win, and the more a poll too early delays.
             if spread(0.0, self.interval) < high - low:
-                return (spread(low, high), *others)
-        if self.challenge and first > 1.5 * self.interval:
-            # Early enough for the next poll to come when it would have come anyway.
-            return (spread(0.0, first - self.interval), *self.moments)
+                return (spread(low, high), *self.moments[1:])
+        if self.challenge is not None:
+            return (spread(*self.challenge), *self.moments)
         return self.moments
 
 
@@ -151,12 +154,13 @@ def rhythm_of(spans: Sequence[Span], interval: float) -> Rhythm:
         return Rhythm(interval, ())
     known = estimate(spans)
     last = max(high for _, high in closed)
+    is_unchallenged = len(closed) >= UNCHALLENGED and all(low == 0 for low, _ in closed[:UNCHALLENGED])
     moments = _until(last, best_moments(known.pooled(), interval), interval)
     return Rhythm(
         interval,
         moments,
-        doubt=_doubt(known, moments[0], interval),
-        challenge=len(closed) >= UNCHALLENGED and all(low == 0 for low, _ in closed[:UNCHALLENGED]),
+        doubt=_doubt(known, moments[0]),
+        challenge=(0.0, moments[0] - interval) if is_unchallenged and moments[0] > 1.5 * interval else None,
     )
 
 
@@ -287,9 +291,8 @@ def _integrals(known: Estimate, moments: Sequence[float]) -> tuple[list[float], 
     return done, spent
 
 
-def _doubt(known: Estimate, first: float, interval: float) -> Span | None:
-    """The cell before the first moment, if nearly all tasks end somewhere in it, and it is wide."""
+def _doubt(known: Estimate, first: float) -> Span | None:
+    """The cell before the first moment, if nearly all tasks end somewhere in it."""
     heaviest = max(range(len(known.masses)), key=known.masses.__getitem__)
     low, high = known.ends[heaviest], min(known.ends[heaviest + 1], first)
-    is_heavy = known.within(low, high) >= HEAVY
-    return (low, high) if is_heavy and high - low > NARROW * interval else None
+    return (low, high) if low < high and known.within(low, high) >= HEAVY else None

@@ -117,6 +117,14 @@ def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
     assert mean(service.polls) + 2 < 3.2
 
 
+@pytest.mark.parametrize("side_by_side", [12, 64])
+def test_a_few_of_many_look_where_the_others_end(side_by_side: int) -> None:
+    """If each of them looked for itself, half of all would be asked for too early, and be an interval late."""
+    service = Service(always(20.0)).run(10 * side_by_side, side_by_side=side_by_side)
+    assert mean(service.late[side_by_side:]) < 0.25
+    assert mean(polls > 1 for polls in service.polls[side_by_side:]) < 0.2
+
+
 def test_two_kinds_of_lengths_are_asked_for_at_both() -> None:
     service = Service(lambda draws, number: draws.choice((5.2, 20.3))).run(100)
     assert mean(service.late[30:]) < 1.1
@@ -161,12 +169,12 @@ def test_tasks_that_run_still_are_known_to_take_longer() -> None:
 def test_after_some_tasks_that_nobody_challenged_one_is_asked_for_early() -> None:
     found_at_once = [(0.0, 20.0)] * 4 + [(19.9, 21.9)] * 8
     rhythm = rhythm_of(found_at_once, INTERVAL)
-    assert rhythm.challenge
+    assert rhythm.challenge is not None
     early, *others = rhythm.drawn(lambda low, high: low)
     # Not so late that the next poll would have to wait for it.
     assert early <= rhythm.moments[0] - INTERVAL
     assert tuple(others) == rhythm.moments
-    assert not rhythm_of([(8.0, 20.0), *found_at_once], INTERVAL).challenge
+    assert rhythm_of([(8.0, 20.0), *found_at_once], INTERVAL).challenge is None
 
 
 def test_moments_are_an_interval_apart() -> None:
