@@ -22,14 +22,16 @@ Span = tuple[float, float]
 
 #: How late an image may come to save a request, in poll intervals. Of durations that are spread evenly
 #: over 10 to 30 s, no moments 2 s apart find out the end less than 1.0 s late on average, and those take
-#: 5.5 polls. Simulated with 48 spans, these ask 5.5 times and come 1.06 s late; the fixed pause of 2 s
+#: 5.5 polls. Simulated with 48 spans, these ask 5.2 times and come 1.1 s late; the fixed pause of 2 s
 #: asks 10.5 times and comes 1.0 s late.
-WORTH_OF_A_REQUEST = 0.06
+WORTH_OF_A_REQUEST = 0.1
 #: Between two polls that are further apart than an interval, no more than this share of all tasks may end.
 IDLE = 0.04
-#: Before anything is known, tasks take as long as the API reference says at the most; seconds. That
-#: counts as much as this share of one observation.
-USUAL, WEIGHT_OF_THE_USUAL = 30.0, 0.25
+#: Before anything is known, tasks take as long as the API reference says at the most; seconds. That counts
+#: as much as this share of one observation, and this much more with each: what its first poll finds completed
+#: may have ended at any time before, and an estimate that believes only what it sees would have all of it end
+#: where a few were seen to take longer, and would not look again.
+USUAL, WEIGHT_OF_THE_USUAL, AND_WITH_EACH = 30.0, 0.25, 0.02
 #: Where one cell has this share of all mass, a poll inside it, instead of at its end, may find out that
 #: all these tasks take less long. It is not worth it in a cell narrower than this share of an interval.
 HEAVY, NARROW = 0.6, 0.06
@@ -148,7 +150,7 @@ def following(moments: Sequence[float], elapsed: float, last: float, interval: f
 def rhythm_of(spans: Sequence[Span], interval: float) -> Rhythm:
     """The best moments after these spans, the newest first, for polls that are ``interval`` apart."""
     part = interval / _PARTS
-    spans = _of_now([(low, _up_to(high, low, part)) for low, high in spans if low < high])
+    spans = _of_now([(low, _up_to(high, low, part)) for low, high in spans if low < high], interval)
     closed = [span for span in spans if _is_closed(span)]
     if not closed:
         return Rhythm(interval, ())
@@ -178,14 +180,19 @@ def _until(last: float, moments: Sequence[float], interval: float) -> tuple[floa
     return (*before, max(last, before[-1] + interval) if before else last)
 
 
-def _of_now(spans: Sequence[Span]) -> Sequence[Span]:
-    """All spans, or only the newest ones where these belong to a service that has changed."""
+def _of_now(spans: Sequence[Span], interval: float) -> Sequence[Span]:
+    """All spans, or only the newest ones where these belong to a service that has changed.
+
+    Less than an interval from where others ended is no change: the longest of tasks that run side by side
+    end together, as the last.
+    """
     closed = [span for span in spans if _is_closed(span)]
     newest, others = closed[:2], closed[2:]
-    if len(others) < 2 or any(_overlaps_all(span, others) for span in newest):
+    near = [(low - interval, high + interval) for low, high in newest]
+    if len(others) < 2 or any(_overlaps_all(span, others) for span in near):
         return spans
     before = estimate(others)
-    if all(before.within(*span) < SURPRISE for span in newest):
+    if all(before.within(*span) < SURPRISE for span in near):
         return newest
     return spans
 
@@ -209,9 +216,9 @@ def estimate(spans: Sequence[Span]) -> Estimate:
     finite = {end for span in spans for end in span if end != float("inf")}
     ends = sorted({0.0, USUAL, *finite})
     widths = [end - begin for begin, end in pairwise(ends)]
+    weight = WEIGHT_OF_THE_USUAL + AND_WITH_EACH * len(spans)
     usual = [
-        WEIGHT_OF_THE_USUAL * width / USUAL if end <= USUAL else 0.0
-        for width, end in zip(widths, ends[1:], strict=True)
+        weight * width / USUAL if end <= USUAL else 0.0 for width, end in zip(widths, ends[1:], strict=True)
     ]
     # One cell more, for what takes longer than anything that was seen.
     usual.append(0.0)
@@ -219,7 +226,7 @@ def estimate(spans: Sequence[Span]) -> Estimate:
         (count, bisect_left(ends, low), bisect_left(ends, high) if high in finite else len(ends))
         for (low, high), count in counts.items()
     ]
-    total = len(spans) + WEIGHT_OF_THE_USUAL
+    total = len(spans) + weight
     # In the beginning, each is spread evenly over its own span.
     masses = [mass / total for mass in usual]
     for count, begin, end in cells:
@@ -255,13 +262,15 @@ def best_moments(known: Estimate, interval: float) -> list[float]:
     nexts = [last] * (last + 1)
     for i in range(last - 1, -1, -1):
         # The first poll may come at any moment.
-        soonest = i + 1 if i == 0 else bisect_left(moments, moments[i] + interval - 1e-9)
+        earliest = moments[i] + interval if i > 0 else 0.0
+        soonest = max(bisect_left(moments, earliest - 1e-9), i + 1)
         behind, spent_behind, lowest = done[i], spent[i], float("inf")
         for j in range(min(soonest, last), last + 1):
             if i > 0 and j > soonest and done[j] - behind > IDLE:
                 break
-            # The lateness of all tasks that end between the two polls, and of all that end after them.
-            cost = moments[j] * (done[j] - behind) - spent[j] + spent_behind + costs[j]
+            # The lateness of all tasks that end between the two polls, and of all that end after them. Behind
+            # the last end there may be no moment far enough away.
+            cost = max(moments[j], earliest) * (done[j] - behind) - spent[j] + spent_behind + costs[j]
             if cost < lowest:
                 lowest, nexts[i] = cost, j
         costs[i] = lowest + price * (1.0 - behind)

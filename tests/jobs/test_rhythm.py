@@ -13,7 +13,7 @@ from statistics import mean
 import pytest
 
 from seedream_cli.jobs.pace import Pace, remembered, telling
-from seedream_cli.jobs.rhythm import Span, estimate, following, rhythm_of
+from seedream_cli.jobs.rhythm import Estimate, Span, best_moments, estimate, following, rhythm_of
 
 INTERVAL = 2.0
 
@@ -119,10 +119,22 @@ def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
 
 @pytest.mark.parametrize("side_by_side", [12, 64])
 def test_a_few_of_many_look_where_the_others_end(side_by_side: int) -> None:
-    """If each of them looked for itself, half of all would be asked for too early, and be an interval late."""
+    """If each looked for itself, half of them would be asked for too early, each an interval late."""
     service = Service(always(20.0)).run(10 * side_by_side, side_by_side=side_by_side)
     assert mean(service.late[side_by_side:]) < 0.25
     assert mean(polls > 1 for polls in service.polls[side_by_side:]) < 0.2
+
+
+def test_the_longest_of_tasks_side_by_side_are_no_other_service() -> None:
+    """They end as the last, and are the newest: forgetting all others would ask for the next at 28 s."""
+    others = [(float(low), low + 2.0) for low in range(8, 28, 2) for _ in range(4)]
+    first, *_ = rhythm_of([(28.3, 30.3), (28.1, 30.1), *others], INTERVAL).moments
+    assert first < 16
+
+
+def test_polls_behind_the_last_end_are_an_interval_apart_in_the_plan_too() -> None:
+    """If the one after 9 s counted as one at 10 s, an early one would look better than it is."""
+    assert best_moments(Estimate((0.0, 8.0, 10.0), (0.05, 0.95)), INTERVAL) == [10.0]
 
 
 def test_two_kinds_of_lengths_are_asked_for_at_both() -> None:

@@ -584,8 +584,9 @@ def test_the_same_image_again_takes_fewer_requests(
         _, end = played(jobs.generate(work, one))
         assert end.error is None
         took.append(len(sandbox.requests) - before)
-    # Create, polls and download: at first the loop's, in the end a single poll.
+    # Create, polls and download: at first the loop's, then a single poll, but for a look now and then whether
+    # such tasks end earlier by now.
     assert took[0] == 10
-    assert max(took[1:4]) <= 6
-    assert max(took[4:]) <= 4
-    assert min(took[4:]) == 3
+    assert max(took[1:]) <= 5
+    assert sum(took[1:]) <= 26
+    assert took[2:].count(3) >= 5
