@@ -12,12 +12,12 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import HistoryUnusable
+from .group_commit import GroupCommit
 from .history_rows import (
     MIGRATIONS,
     UPSERT,
@@ -38,8 +38,6 @@ VERSION = len(MIGRATIONS)
 
 #: Seconds for which another program's writing is waited for.
 _PATIENCE = 10.0
-#: Seconds for which a thread leaves its writing to another one.
-_TRUST = 1.0
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 #: The same for what is looked up by its name: SQLite would otherwise go through the whole history in the
@@ -54,17 +52,6 @@ SELECT request, least_seconds, seconds FROM (
 """  # noqa: S608 - constants only
 
 
-class _Writing:
-    """An operation that a thread waits to have recorded; ``kept`` is what is on disk of it then."""
-
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
-        self.kept: Operation | None = None
-        #: Once another thread has tried to write it along with its own, and what was in the way of all.
-        self.tried = threading.Event()
-        self.error: sqlite3.OperationalError | None = None
-
-
 class History:
     """The history at ``path``. ``now`` is in Unix seconds. Safe to share between threads."""
 
@@ -77,8 +64,7 @@ class History:
         #: What is read from while a thread writes; opened when that comes to pass.
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.RLock()
-        #: What threads wait to have written, of which one writes all.
-        self._writings: deque[_Writing] = deque()
+        self._commits = GroupCommit(self._held, self._write, _is_general)
         with self._problems():
             make_folder(path.parent)
             # SQLite would create the file readable by others: it is created here first, and those that
@@ -106,22 +92,7 @@ class History:
         Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
         Raises HistoryUnusable when the operation cannot be kept.
         """
-        mine = _Writing(operation)
-        try:
-            self._writings.append(mine)
-            # Whoever came before it writes it along: if all were to hold the lock in turn just to see that,
-            # each of them would wait for all others to be woken.
-            if not self._is_next(mine):
-                mine.tried.wait(_TRUST)
-            if mine.kept is None:
-                with self._held():
-                    self._write(mine)
-        except BaseException:
-            with suppress(ValueError):
-                self._writings.remove(mine)
-            raise
-        assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
-        return mine.kept
+        return self._commits.record(operation)
 
     def find(self, service: str, name: str) -> Operation | None:
         """The operation with this id or task id, of this service."""
@@ -169,50 +140,9 @@ class History:
             )
             return [(row["at"], row["status"]) for row in rows]
 
-    def _is_next(self, mine: _Writing) -> bool:
-        try:
-            return self._writings[0] is mine
-        except IndexError:
-            return False
-
-    def _write(self, mine: _Writing) -> None:
-        """Write this, and all that other threads wait to have written, in one transaction.
-
-        A disk takes as long for many as for one, and a run of many would wait for little else.
-        """
-        if mine.error is not None:
-            raise mine.error
-        together = self._taken()
-        if mine.kept is None and mine not in together:
-            together.append(mine)
-        try:
-            self._write_all(together)
-        except sqlite3.OperationalError as error:
-            # A disk that is full, or another program: all others would meet with the same.
-            for one in together:
-                one.error = error
-            raise
-        except Exception:
-            # What is wrong with one falls on no other: each writes its own when it is its turn.
-            self._write_all([mine])
-        finally:
-            for one in together:
-                one.tried.set()
-
-    def _taken(self) -> list[_Writing]:
-        """What threads wait to have written, in the order in which they came."""
-        taken: list[_Writing] = []
-        with suppress(IndexError):
-            while True:
-                taken.append(self._writings.popleft())
-        return taken
-
-    def _write_all(self, together: Sequence[_Writing]) -> None:
+    def _write(self, operations: Sequence[Operation]) -> Sequence[Operation]:
         with self._transaction() as db:
-            written = [(one, self._put(db, one.operation)) for one in together]
-        # Not before all of it is on disk.
-        for one, kept in written:
-            one.kept = kept
+            return [self._put(db, operation) for operation in operations]
 
     def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
         rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
@@ -355,6 +285,11 @@ class History:
 
 def _files(db: sqlite3.Connection, operation_id: str) -> Sequence[sqlite3.Row]:
     return db.execute("SELECT * FROM files WHERE operation = ? ORDER BY number", (operation_id,)).fetchall()
+
+
+def _is_general(error: Exception) -> bool:
+    """A disk that is full, or another program: every write would meet with the same."""
+    return isinstance(error.__cause__, sqlite3.OperationalError)
 
 
 def _is_corrupt(error: Exception) -> bool:

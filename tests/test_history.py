@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from support.program import Program
 from support.raw import Exchange, RawServer, accepted
 from support.tasks import SERVICE, operation, played
 
-from seedream_cli import jobs
+from seedream_cli import group_commit, jobs
 from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.commands._task_list import row_of
@@ -430,7 +430,7 @@ def recorded_together(history: History, *operations: Operation) -> list[HistoryU
     with history._held():
         for thread in threads:
             thread.start()
-        while len(history._writings) < len(operations):
+        while len(history._commits.waiting) < len(operations):
             time.sleep(0.001)
     for thread in threads:
         thread.join()
@@ -454,6 +454,82 @@ def test_what_is_wrong_with_one_write_falls_on_no_other(opened: Open, tmp_path: 
     errors = recorded_together(history, *good[:4], bad, *good[4:])
     assert ["only Unicode text" in error.message for error in errors] == [True]
     assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in good}
+
+
+def test_of_threads_that_wait_for_a_write_one_takes_the_lock(opened: Open, tmp_path: Path) -> None:
+    """If each took it in turn to see that it was written, a write would take as long as waking them all."""
+    history = opened()
+    taken: list[str] = []
+    held = history._held
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        taken.append("")
+        with held():
+            yield
+
+    history._commits._held = counted
+    many = [operation(tmp_path, id=f"op_{number:08}") for number in range(16)]
+    assert recorded_together(history, *many) == []
+    assert len(taken) == 1
+
+
+def test_what_is_in_the_way_of_all_is_waited_for_once(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    # Not the ten seconds that people wait.
+    history._db.execute("PRAGMA busy_timeout = 50")
+    tries: list[str] = []
+    history._db.set_trace_callback(lambda text: tries.append(text) if text.startswith("BEGIN") else None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        errors = recorded_together(history, *(operation(tmp_path, id=f"op_{n:08}") for n in range(8)))
+    assert ["another program holds it" in error.message for error in errors] == [True] * 8
+    assert len(tries) == 1
+
+
+def test_what_a_signal_kept_from_being_written_is_in_nobody_s_way(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "_TRUST", 0.01)
+    history = opened()
+    history._commits.waiting.append(group_commit.Writing(operation(tmp_path, id="op_left")))
+    history.record(operation(tmp_path, id="op_next"))
+    assert opened().find(SERVICE, "op_next") is not None
+    assert not history._commits.waiting
+
+
+def test_whoever_is_stopped_takes_back_what_it_wanted_to_have_written(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    history._commits._held = stopped
+    with pytest.raises(KeyboardInterrupt):
+        history.record(operation(tmp_path, id="op_stopped"))
+    assert not history._commits.waiting
+
+
+def test_a_lookup_does_not_wait_for_the_thread_that_writes(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    one = history.record(operation(tmp_path, task_id="img_1"))
+    found: list[object] = []
+
+    def look_up() -> None:
+        found.extend((history.find(SERVICE, "img_1"), len(history.states(one)), history.pending(SERVICE)))
+
+    with history._transaction() as db:
+        history._put(db, replace(one, status=Status.COMPLETED))
+        thread = threading.Thread(target=look_up, daemon=True)
+        thread.start()
+        thread.join(5)
+        # As it is on disk, not as it is to be.
+        assert found == [one, 1, [one]]
+    assert history.find(SERVICE, "img_1") == replace(one, status=Status.COMPLETED)
+    history.close()
+    assert not Path(f"{history.path}-wal").exists(), "a connection is open still"
 
 
 @pytest.mark.parametrize(
