@@ -17,11 +17,12 @@ _SPANS = 48
 #: many older ones of tasks that were asked for in vain, and so many of those that were found completed
 #: earliest, are remembered and used with them.
 _IN_VAIN, _EARLIEST = 8, 4
-#: Where more tasks than these run, some are scouts: they are asked for at moments within what is not known,
-#: and all others as soon as these tell something. One of so many is one as long as nothing at all is known,
+#: Where more tasks than these run, a few are scouts: they are asked for at moments within what is not known,
+#: and all others as soon as these tell something.
 _CROWD = 8
-#: and later one of so many: a scout that comes too early is an interval late.
-_TROOP = 16
+#: One scout for so many tasks, as long as nothing at all is known and after that: one that comes too early
+#: is an interval late.
+_AT_FIRST, _LATER = 8, 16
 #: Steps of this share of a stretch, taken round and round it, fall evenly over it however many they are.
 _GOLDEN = 0.618034
 #: Seconds between two looks at what the others tell.
@@ -39,7 +40,8 @@ class Pace:
         #: Operation → when its task was last seen unfinished.
         self._running: dict[str, float] = {}
         self._rhythm: Rhythm | None = None
-        #: Operations whose first poll is the first to come so early, and where the last of these was sent.
+        #: The operations of scouts that have told nothing yet; and where the last was sent, as a share of the
+        #: stretch.
         self._scouts: set[str] = set()
         self._place: float | None = None
         #: How much was learned since the rhythm was made, and how much is to be before the next is.
@@ -86,9 +88,9 @@ class Pace:
     def _scout(self, operation_id: str, rhythm: Rhythm, spread: Spread) -> tuple[float, ...]:
         """When to ask for the task of a scout; none where there are enough of them."""
         if not rhythm.moments:
-            (low, high), most, then = (0.0, self._interval), len(self._running) // _CROWD, rhythm.moments
+            (low, high), most, then = (0.0, self._interval), len(self._running) // _AT_FIRST, rhythm.moments
         elif (doubt := self._doubt(rhythm)) is not None:
-            (low, high), most, then = doubt, max(1, len(self._running) // _TROOP), rhythm.moments[1:]
+            (low, high), most, then = doubt, max(1, len(self._running) // _LATER), rhythm.moments[1:]
         elif rhythm.challenge is not None:
             (low, high), most, then = rhythm.challenge, 1, rhythm.moments
         else:

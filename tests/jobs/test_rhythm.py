@@ -117,6 +117,36 @@ def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
     assert mean(service.polls) + 2 < 3.2
 
 
+def scouts_of(pace: Pace, tasks: int) -> dict[str, tuple[float, ...]]:
+    """Those of so many tasks that are asked for before the others, and when; each of the first eight might."""
+    draws = random.Random(1)
+    moments = {str(number): pace.moments(str(number), draws.uniform) for number in range(tasks)}
+    return {name: at for name, at in list(moments.items())[8:] if at != pace.rhythm.moments}
+
+
+def test_one_of_eight_looks_where_nothing_is_known_and_what_it_tells_is_used_at_once() -> None:
+    pace = Pace([], INTERVAL)
+    scouts = scouts_of(pace, 64)
+    places = sorted(at for (at,) in scouts.values())
+    assert len(places) == 8
+    # Evenly, whatever is drawn.
+    assert max(after - before for before, after in pairwise([0.0, *places, INTERVAL])) < INTERVAL / 3
+    assert pace.sooner(INTERVAL) == INTERVAL
+    quickest = min(scouts, key=lambda name: scouts[name])
+    pace.ended(quickest, (0.0, scouts[quickest][0]))
+    assert pace.sooner(INTERVAL) == pytest.approx(scouts[quickest][0], abs=0.03)
+
+
+def test_one_of_sixteen_looks_where_others_may_end_earlier() -> None:
+    pace = Pace([(18.5, 20.5)] * 10 + [(0.0, 19.5)] * 30, INTERVAL)
+    assert len(scouts_of(pace, 64)) == 4
+
+
+def test_a_single_one_of_many_is_asked_for_long_before_the_others() -> None:
+    known = [(0.0, 20.0)] * 4 + [(19.98, 21.98)] * 20
+    assert len(scouts_of(Pace(known, INTERVAL), 64)) == 1
+
+
 @pytest.mark.parametrize("side_by_side", [12, 64])
 def test_a_few_of_many_look_where_the_others_end(side_by_side: int) -> None:
     """If each looked for itself, half of them would be asked for too early, each an interval late."""
