@@ -118,7 +118,7 @@ def test_tasks_side_by_side_find_out_at_once_how_quick_they_are() -> None:
 
 
 def scouts_of(pace: Pace, tasks: int) -> dict[str, tuple[float, ...]]:
-    """Those of so many tasks that are asked for before the others, and when; each of the first eight might."""
+    """Those of so many tasks that are asked for before the others, and when. Any of the first eight might."""
     draws = random.Random(1)
     moments = {str(number): pace.moments(str(number), draws.uniform) for number in range(tasks)}
     return {name: at for name, at in list(moments.items())[8:] if at != pace.rhythm.moments}
