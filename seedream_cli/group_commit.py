@@ -25,7 +25,7 @@ class Writing:
         self.kept: Operation | None = None
         #: What kept it, and all that were written along, from being written.
         self.error: Exception | None = None
-        #: Set once another thread has tried to write it along with its own.
+        #: Set once it is written, or its thread is to write it itself.
         self.tried = threading.Event()
 
 
@@ -61,8 +61,10 @@ class GroupCommit:
                     if mine.kept is None:
                         self._write_with_others(mine)
         except BaseException:
-            with suppress(ValueError):
+            with suppress(ValueError, IndexError):
                 self.waiting.remove(mine)
+                # Whoever relied on this one.
+                self.waiting[0].tried.set()
             raise
         assert mine.kept is not None, "what could not be written was raised"  # noqa: S101
         return mine.kept

@@ -69,8 +69,10 @@ class History:
             make_folder(path.parent)
             # SQLite would create the file readable by others: it is created here first, and those that
             # SQLite puts beside it have its mode.
-            os.close(open_file(path, os.O_RDWR))
-            self._db = self._connection()
+            file = open_file(path, os.O_RDWR)
+            self._file = os.fstat(file)
+            os.close(file)
+            self._db = _connected(path)
         try:
             self._prepare()
         except BaseException:
@@ -137,7 +139,7 @@ class History:
         with self._read() as db:
             rows = db.execute(
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
-            )
+            ).fetchall()
             return [(row["at"], row["status"]) for row in rows]
 
     def _write(self, operations: Sequence[Operation]) -> Sequence[Operation]:
@@ -169,12 +171,6 @@ class History:
         with self._read() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
             return [operation_of(row, _files(db, row["id"])) for row in rows]
-
-    def _connection(self) -> sqlite3.Connection:
-        # Autocommit: every transaction below begins in so many words.
-        db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-        db.row_factory = sqlite3.Row
-        return db
 
     def _prepare(self) -> None:
         # Before the journal's mode: that would change a file of a later version.
@@ -242,7 +238,7 @@ class History:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        """What is on disk, without a wait for the thread that writes."""
+        """What is on disk; where a thread is writing, beside it."""
         if self._lock.acquire(blocking=False):
             try:
                 with self._held():
@@ -252,8 +248,21 @@ class History:
             return
         with self._problems(), self._reading:
             if self._reader is None:
-                self._reader = self._connection()
-            yield self._reader
+                self._reader = self._connected_again()
+            if self._reader is not None:
+                yield self._reader
+                return
+        with self._held():
+            yield self._db
+
+    def _connected_again(self) -> sqlite3.Connection | None:
+        """None where that cannot be, or would be another file: it may have been moved away, and made anew."""
+        try:
+            if os.path.samestat(os.stat(self.path), self._file):
+                return _connected(f"{self.path.absolute().as_uri()}?mode=rw")
+        except (OSError, sqlite3.Error):
+            pass
+        return None
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
@@ -283,13 +292,23 @@ class History:
         return " && ".join(moves)
 
 
+def _connected(file: Path | str) -> sqlite3.Connection:
+    # Autocommit: every transaction begins in so many words.
+    db = sqlite3.connect(
+        file, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=isinstance(file, str)
+    )
+    db.row_factory = sqlite3.Row
+    return db
+
+
 def _files(db: sqlite3.Connection, operation_id: str) -> Sequence[sqlite3.Row]:
     return db.execute("SELECT * FROM files WHERE operation = ? ORDER BY number", (operation_id,)).fetchall()
 
 
 def _is_general(error: Exception) -> bool:
-    """A disk that is full, or another program: every write would meet with the same."""
-    return isinstance(error.__cause__, sqlite3.OperationalError)
+    """Another program holds the file: every write would wait for it as long. Other errors take no time."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _is_corrupt(error: Exception) -> bool:

@@ -426,14 +426,15 @@ def recorded_together(history: History, *operations: Operation) -> list[HistoryU
         except HistoryUnusable as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=record, args=(one,)) for one in operations]
+    threads = [threading.Thread(target=record, args=(one,), daemon=True) for one in operations]
     with history._held():
         for thread in threads:
             thread.start()
         while len(history._commits.waiting) < len(operations):
             time.sleep(0.001)
     for thread in threads:
-        thread.join()
+        thread.join(30)
+        assert not thread.is_alive(), "nobody told it that its operation was written"
     return errors
 
 
@@ -456,8 +457,11 @@ def test_what_is_wrong_with_one_write_falls_on_no_other(opened: Open, tmp_path: 
     assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in good}
 
 
-def test_of_threads_that_wait_for_a_write_one_takes_the_lock(opened: Open, tmp_path: Path) -> None:
+def test_of_threads_that_wait_for_a_write_one_takes_the_lock(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If each took it in turn to see that it was written, a write would take as long as waking them all."""
+    monkeypatch.setattr(group_commit, "_TRUST", 3600.0)
     history = opened()
     taken: list[str] = []
     held = history._held
@@ -498,6 +502,17 @@ def test_what_a_signal_kept_from_being_written_is_in_nobody_s_way(
     assert not history._commits.waiting
 
 
+def test_a_disk_that_has_no_room_for_one_write_has_it_for_others(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
+    history._db.execute(f"PRAGMA max_page_count = {pages + 6}")
+    big = operation(tmp_path, id="op_big", request=GenerationRequest("x" * 60_000))
+    small = [operation(tmp_path, id=f"op_{number:08}") for number in range(4)]
+    errors = recorded_together(history, *small[:2], big, *small[2:])
+    assert ["full" in str(error.detail) for error in errors] == [True]
+    assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in small}
+
+
 def test_whoever_is_stopped_takes_back_what_it_wanted_to_have_written(opened: Open, tmp_path: Path) -> None:
     history = opened()
 
@@ -530,6 +545,36 @@ def test_a_lookup_does_not_wait_for_the_thread_that_writes(opened: Open, tmp_pat
     assert history.find(SERVICE, "img_1") == replace(one, status=Status.COMPLETED)
     history.close()
     assert not Path(f"{history.path}-wal").exists(), "a connection is open still"
+
+
+@pytest.mark.parametrize("harm", ["moved away", "made anew", "no more files"])
+def test_a_lookup_that_cannot_be_made_beside_a_write_waits_for_it(
+    opened: Open, path: Path, tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file at its path is another history, and the first one goes on where it is."""
+    history = opened()
+    one = history.record(operation(tmp_path, task_id="img_1"))
+    if harm == "no more files":
+        # As SQLite has it then.
+        monkeypatch.setattr("seedream_cli.history._connected", unable_to_open)
+    else:
+        path.rename(path.with_name("aside"))
+    if harm == "made anew":
+        path.touch()
+    there = sorted(path.parent.iterdir())
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(history.find(SERVICE, "img_1")), daemon=True)
+    with history._held():
+        thread.start()
+        thread.join(0.05)
+        assert found == []
+    thread.join(30)
+    assert found == [one]
+    assert sorted(path.parent.iterdir()) == there
+
+
+def unable_to_open(file: object) -> None:
+    raise sqlite3.OperationalError("unable to open database file")
 
 
 @pytest.mark.parametrize(

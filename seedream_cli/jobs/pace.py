@@ -20,13 +20,13 @@ _IN_VAIN, _EARLIEST = 8, 4
 #: Where more tasks than these run, a few are scouts: they are asked for at moments within what is not known,
 #: and all others as soon as these tell something.
 _CROWD = 8
-#: One scout for so many tasks, as long as nothing at all is known and after that: one that comes too early
-#: is an interval late.
-_AT_FIRST, _LATER = 8, 16
+#: One scout for so many tasks, as long as nothing at all is known; where the end is known to lie, to find out
+#: more: one that comes too early is an interval late; and long before, where tasks may end by now.
+_AT_FIRST, _LATER, _NOW_AND_THEN = 8, 16, 32
 #: Steps of this share of a stretch, taken round and round it, fall evenly over it however many they are.
 _GOLDEN = 0.618034
-#: Seconds between two looks at what the others tell.
-LOOK = 0.05
+#: Seconds between two looks at what the others tell; or this share of what is left to wait, if that is more.
+LOOK, _ROUGH = 0.05, 0.02
 
 
 class Pace:
@@ -67,7 +67,7 @@ class Pace:
             if len(self._running) <= _CROWD:
                 return None
             rhythm = self._latest()
-            if rhythm.moments and self._doubt(rhythm) is None:
+            if rhythm.moments and self._doubt(rhythm) is None and rhythm.challenge is None:
                 return None
         return min((first, *rhythm.moments[:1]))
 
@@ -87,12 +87,13 @@ class Pace:
 
     def _scout(self, operation_id: str, rhythm: Rhythm, spread: Spread) -> tuple[float, ...]:
         """When to ask for the task of a scout; none where there are enough of them."""
+        running = len(self._running)
         if not rhythm.moments:
-            (low, high), most, then = (0.0, self._interval), len(self._running) // _AT_FIRST, rhythm.moments
+            stretch, then, most = (0.0, self._interval), rhythm.moments, running // _AT_FIRST
         elif (doubt := self._doubt(rhythm)) is not None:
-            (low, high), most, then = doubt, max(1, len(self._running) // _LATER), rhythm.moments[1:]
+            stretch, then, most = doubt, rhythm.moments[1:], max(1, running // _LATER)
         elif rhythm.challenge is not None:
-            (low, high), most, then = rhythm.challenge, 1, rhythm.moments
+            stretch, then, most = rhythm.challenge, rhythm.moments, max(1, running // _NOW_AND_THEN)
         else:
             return ()
         if len(self._scouts) >= most:
@@ -100,6 +101,7 @@ class Pace:
         self._scouts.add(operation_id)
         before = spread(0.0, 1.0) if self._place is None else self._place
         self._place = (before + _GOLDEN) % 1.0
+        low, high = stretch
         return (low + self._place * (high - low), *then)
 
     def _doubt(self, rhythm: Rhythm) -> Span | None:
@@ -171,7 +173,7 @@ class Turns:
                 return
             due = sooner
             if (left := due - self.waited()) > 0:
-                self._work.pause(min(left, LOOK))
+                self._work.pause(min(left, max(LOOK, left * _ROUGH)))
 
     def answered(self, task: Task, departed: float) -> Span | None:
         """Note what the poll that left at ``departed`` told; between which seconds the task ended.

@@ -22,15 +22,15 @@ Span = tuple[float, float]
 
 #: How late an image may come to save a request, in poll intervals. Of durations that are spread evenly
 #: over 10 to 30 s, no moments 2 s apart find out the end less than 1.0 s late on average, and those take
-#: 5.5 polls. Simulated with 48 spans, these ask 5.2 times and come 1.1 s late; the fixed pause of 2 s
+#: 5.5 polls. Simulated with 48 spans, these ask 5.2 to 5.5 times and come 1.1 s late; the fixed pause of 2 s
 #: asks 10.5 times and comes 1.0 s late.
 WORTH_OF_A_REQUEST = 0.1
 #: Between two polls that are further apart than an interval, no more than this share of all tasks may end.
 IDLE = 0.04
 #: Before anything is known, tasks take as long as the API reference says at the most; seconds. That counts
-#: as much as this share of one observation, and this much more with each: what its first poll finds completed
-#: may have ended at any time before, and an estimate that believes only what it sees would have all of it end
-#: where a few were seen to take longer, and would not look again.
+#: as much as this share of one observation, and this much more with each that its first poll found completed:
+#: it may have ended at any time before, and an estimate that believes only what it sees would have all of
+#: them end where a few were seen to take longer, and would not look again.
 USUAL, WEIGHT_OF_THE_USUAL, AND_WITH_EACH = 30.0, 0.25, 0.02
 #: Where one cell has this share of all mass, a poll inside it, instead of at its end, may find out that
 #: all these tasks take less long. It is not worth it in a cell narrower than this share of an interval.
@@ -216,7 +216,7 @@ def estimate(spans: Sequence[Span]) -> Estimate:
     finite = {end for span in spans for end in span if end != float("inf")}
     ends = sorted({0.0, USUAL, *finite})
     widths = [end - begin for begin, end in pairwise(ends)]
-    weight = WEIGHT_OF_THE_USUAL + AND_WITH_EACH * len(spans)
+    weight = WEIGHT_OF_THE_USUAL + AND_WITH_EACH * sum(low == 0 for low, _ in spans)
     usual = [
         weight * width / USUAL if end <= USUAL else 0.0 for width, end in zip(widths, ends[1:], strict=True)
     ]
