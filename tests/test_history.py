@@ -502,6 +502,36 @@ def test_what_a_signal_kept_from_being_written_is_in_nobody_s_way(
     assert not history._commits.waiting
 
 
+def test_whoever_relied_on_one_that_was_stopped_writes_by_itself(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "_TRUST", 3600.0)
+    history = opened()
+    waiting, held = history._commits.waiting, history._held
+
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        if threading.current_thread() is threading.main_thread():
+            while len(waiting) < 2:
+                time.sleep(0.001)
+            raise KeyboardInterrupt
+        with held():
+            yield
+
+    def follow() -> None:
+        while not waiting:
+            time.sleep(0.001)
+        history.record(operation(tmp_path, id="op_other"))
+
+    history._commits._held = stopped
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    with pytest.raises(KeyboardInterrupt):
+        history.record(operation(tmp_path, id="op_stopped"))
+    follower.join(30)
+    assert [each.id for each in opened().recent(SERVICE, limit=9)] == ["op_other"]
+
+
 def test_a_disk_that_has_no_room_for_one_write_has_it_for_others(opened: Open, tmp_path: Path) -> None:
     history = opened()
     pages = history._db.execute("PRAGMA page_count").fetchone()[0]

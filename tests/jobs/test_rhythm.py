@@ -152,7 +152,11 @@ def test_who_is_waited_for_no_more_makes_room_for_another_scout() -> None:
 def test_what_one_of_many_scouts_tells_is_used_at_once() -> None:
     pace = Pace([(18.5, 20.5)] * 10 + [(0.0, 19.5)] * 38, INTERVAL)
     scout, (at, *_) = next(iter(scouts_of(pace, 64).items()))
+    # One of 64 tells too little for a new plan, but for a scout.
+    pace.unfinished("0", 0.1)
     before = pace.rhythm.doubt
+    pace.unfinished("1", 19.0)
+    assert pace.rhythm.doubt == before
     pace.unfinished(scout, at)
     assert pace.rhythm.doubt != before
 
@@ -171,7 +175,10 @@ def test_one_of_sixteen_looks_where_others_may_end_earlier() -> None:
 
 def test_hardly_one_of_many_is_asked_for_long_before_the_others() -> None:
     known = [(0.0, 20.0)] * 4 + [(19.98, 21.98)] * 20
-    assert len(scouts_of(Pace(known, INTERVAL), 64)) == 2
+    pace = Pace(known, INTERVAL)
+    assert len(scouts_of(pace, 64)) == 2
+    # What these tell, the others listen for.
+    assert pace.sooner(20.0) == 20.0
 
 
 @pytest.mark.parametrize("side_by_side", [12, 64])
@@ -229,6 +236,12 @@ def test_a_task_that_was_found_completed_at_once_tells_what_others_know_of_it() 
     """Whatever the first poll finds completed ended some time before: where others were seen to end."""
     known = estimate([(0.0, 8.0)] * 10 + [(6.0, 8.0)] * 3)
     assert known.within(6.0, 8.0) > 0.9
+
+
+def test_a_few_that_took_longer_do_not_tell_that_all_ended_then() -> None:
+    """Believed whole, they would be asked for at 10.3 s for ever, though they may end from 6 s on."""
+    known = estimate([(10.0, 12.0)] * 3 + [(0.0, 10.3)] * 40)
+    assert 0.5 < known.within(10.0, 10.3) < 0.92
 
 
 def test_tasks_that_run_still_are_known_to_take_longer() -> None:
