@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from msgspec import Struct
+
 from . import __version__, transport
 from .addresses import check_image_url, is_loopback, refuse_private, without_query
 from .bodies import encoded
@@ -31,7 +33,6 @@ from .http_library import httpx
 from .models import Accepted, Task
 from .network import Connections, Deadline
 from .received import Received, masked, read_request_id, read_retry_after
-from .records import Record
 from .socks import Refused
 from .wire import read_accepted, read_account, read_task
 
@@ -44,7 +45,7 @@ CALL_SECONDS = 30.0
 IMAGE_SECONDS = 600.0
 
 
-class ImageStream(Record):
+class ImageStream(Struct, frozen=True):
     """The bytes of an image; ``length`` is what the server announced."""
 
     length: int | None

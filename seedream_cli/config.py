@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
+
 from . import folders
 from .addresses import is_loopback
 from .config_files import checked, read_config, read_toml, unknown_profile
@@ -36,7 +38,6 @@ from .errors import (
     MissingKey,
     UsageProblem,
 )
-from .records import Record, made
 from .services import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .settings import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
 
@@ -45,7 +46,7 @@ PROJECT_FILE = "seedream.toml"
 KEYRING = "keyring"
 
 
-class Setting(Record):
+class Setting(Struct, frozen=True):
     """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
 
     ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
@@ -71,7 +72,7 @@ class Setting(Record):
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
 
-class Style(Record):
+class Style(Struct, frozen=True):
     """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
 
     name: str
@@ -79,14 +80,14 @@ class Style(Record):
     origin: str
 
 
-class Settings(Record):
+class Settings(Struct, frozen=True, dict=True):
     """Everything that settings are resolved from; files are read when first asked for."""
 
     environment: Mapping[str, str]
     cwd: Path
     config_path: Path
     profile_flag: str | None = None
-    flags: Mapping[str, str | None] = made(default_factory=dict)
+    flags: Mapping[str, str | None] = field(default_factory=dict)
     project_path: Path | None = None
 
     def get(self, name: str) -> Setting:

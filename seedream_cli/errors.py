@@ -38,7 +38,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, ClassVar, Self
 
-from .records import Record
+from msgspec import Struct
 
 
 class ExitCode(IntEnum):
@@ -144,7 +144,7 @@ class RequestRefused(UsageProblem):
     default_code = "invalid_request"
 
 
-class Problem(Record):
+class Problem(Struct, frozen=True):
     """``line`` counts from 1; ``key`` is a dotted key, "" where the problem is not one key's."""
 
     file: str

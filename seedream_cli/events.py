@@ -6,44 +6,45 @@ stream of events by keeping the latest operation of each id.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from .errors import SeedreamError
 from .models import Operation, SavedFile
-from .records import Record
 
 
-class Event(Record):
+class Event(Struct, frozen=True):
     operation: Operation
 
 
-class Sending(Event):
+class Sending(Event, frozen=True):
     """The intent is recorded; the request is about to leave."""
 
 
-class Submitted(Event):
+class Submitted(Event, frozen=True):
     """The API accepted the create."""
 
     replayed: bool = False
 
 
-class Asking(Event):
+class Asking(Event, frozen=True):
     """The API is about to be asked for the state of a task that exists already."""
 
 
-class Refused(Event):
+class Refused(Event, frozen=True):
     """The API refused the create: there is no task and nothing is to be paid."""
 
 
-class Polled(Event):
+class Polled(Event, frozen=True):
     """The API told the task's state."""
 
 
-class Waited(Event):
+class Waited(Event, frozen=True):
     """The wait has lasted ``seconds`` already: worth a word."""
 
     seconds: float
 
 
-class Retrying(Event):
+class Retrying(Event, frozen=True):
     """A call failed with ``cause`` and is repeated after ``pause`` seconds."""
 
     cause: SeedreamError
@@ -51,7 +52,7 @@ class Retrying(Event):
     what: str
 
 
-class Receiving(Event):
+class Receiving(Event, frozen=True):
     """``received`` bytes of image ``number`` of ``count`` are here; ``total`` where it was announced."""
 
     number: int
@@ -60,40 +61,40 @@ class Receiving(Event):
     total: int | None
 
 
-class Saved(Event):
+class Saved(Event, frozen=True):
     """An image is on disk. ``shown`` is its path as it is printed."""
 
     file: SavedFile
     shown: str
 
 
-class Kept(Event):
+class Kept(Event, frozen=True):
     """An image was on disk already, and that is enough."""
 
     file: SavedFile
     shown: str
 
 
-class Noticed(Event):
+class Noticed(Event, frozen=True):
     """Something that the person should know and that is no failure."""
 
     text: str
 
 
-class Ended(Event):
+class Ended(Event, frozen=True):
     """The last event of an operation; ``error`` says why it fell short, if it did."""
 
     error: SeedreamError | None = None
 
 
-class OfImage(Record):
+class OfImage(Struct, frozen=True):
     """``event`` in the life of the image ``label`` of a set."""
 
     label: str
     event: Event
 
 
-class Landed(Record):
+class Landed(Struct, frozen=True):
     """The image ``label`` of a set is as it was wanted, and the lock says so.
 
     ``state`` is what it was in, ``done`` what was done about it. ``path`` is relative to the manifest's
@@ -113,7 +114,7 @@ class Landed(Record):
     note: str | None = None
 
 
-class FellShort(Record):
+class FellShort(Struct, frozen=True):
     """The image ``label`` of a set is not as it was wanted; what has been paid for is not lost."""
 
     label: str
@@ -121,7 +122,7 @@ class FellShort(Record):
     operation: Operation | None = None
 
 
-class Exchange(Record):
+class Exchange(Struct, frozen=True):
     """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
 
     method: str

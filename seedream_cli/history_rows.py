@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import asdict, replace
+
 from .models import GenerationRequest, Operation, SavedFile
 from .prompt_parts import PromptParts
-from .records import replace
 
 _TABLES = """
 CREATE TABLE operations (
@@ -102,7 +103,7 @@ def values_of(operation: Operation) -> dict[str, Any]:
     values["request"] = _dumped(operation.request.body()) if operation.request else None
     values["results"] = _dumped(operation.results)
     values["settled"] = int(operation.settled)
-    values["parts"] = _dumped(vars(operation.parts)) if operation.parts else None
+    values["parts"] = _dumped(asdict(operation.parts)) if operation.parts else None
     values["sidecar"] = int(operation.sidecar)
     return values
 
@@ -110,7 +111,7 @@ def values_of(operation: Operation) -> dict[str, Any]:
 def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
     """The values of UPSERT_FILE, for each file."""
     for file in operation.files:
-        yield {"operation": operation.id, **vars(file), "path": _path_to_keep(file.path)}
+        yield {"operation": operation.id, **asdict(file), "path": _path_to_keep(file.path)}
 
 
 def operation_of(row: Any, files: Iterable[Any]) -> Operation:
@@ -123,7 +124,12 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
         plain["output"] = _kept_path(row["output"])
         request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
         saved = tuple(
-            SavedFile(**{**{name: file[name] for name in SavedFile.FIELDS}, "path": _kept_path(file["path"])})
+            SavedFile(
+                **{
+                    **{name: file[name] for name in SavedFile.__struct_fields__},
+                    "path": _kept_path(file["path"]),
+                }
+            )
             for file in files
         )
         results = tuple(json.loads(row["results"]))

@@ -10,7 +10,7 @@ import os
 import struct
 from typing import BinaryIO, NoReturn
 
-from .records import Record
+from msgspec import Struct
 
 #: The first bytes that :func:`sniff` wants to see.
 HEAD_BYTES = 16
@@ -47,7 +47,7 @@ class NoImage(DamagedImage):
         super().__init__(f"{self.WHAT} (begins with {repr(head[:12])[1:]})")
 
 
-class ImageInfo(Record):
+class ImageInfo(Struct, frozen=True):
     """What a complete image file is.
 
     ``kind`` is "png", "jpeg" or "webp"; ``extension`` is "png", "jpg" or "webp", without a dot.

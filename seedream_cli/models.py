@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from .errors import InvalidRequest
 from .prompt_parts import PromptParts
-from .records import Record
 
 DEFAULT_MODEL = "seedream-v4.5"
 DEFAULT_ASPECT_RATIO = "1:1"
@@ -38,7 +39,7 @@ QUALITIES: Mapping[str, str] = {
 }
 
 
-class Model(Record):
+class Model(Struct, frozen=True):
     """One row of the API's table of models. ``prompt_limit`` counts code points."""
 
     name: str
@@ -100,7 +101,7 @@ def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
     return row.edit_form
 
 
-class GenerationRequest(Record):
+class GenerationRequest(Struct, frozen=True):
     """What is asked of ``POST /images/generations``.
 
     ``image_urls`` are URLs, and the references of images that are sent as data
@@ -224,7 +225,7 @@ class Status:
     )
 
 
-class Accepted(Record):
+class Accepted(Struct, frozen=True):
     """A create that the API answered with success. ``cost`` is text, as the API sent it."""
 
     task_id: str
@@ -233,7 +234,7 @@ class Accepted(Record):
     replayed: bool = False
 
 
-class Task(Record):
+class Task(Struct, frozen=True):
     """One answer of the status endpoint. ``progress`` is 0…100; ``completed_at`` is in Unix seconds."""
 
     status: str
@@ -254,7 +255,7 @@ class Task(Record):
         return self.unsuccessful or (self.status.lower() == Status.COMPLETED and bool(self.results))
 
 
-class SavedFile(Record):
+class SavedFile(Struct, frozen=True):
     """An image on this machine's disk. ``path`` is absolute; ``bytes`` is its size."""
 
     number: int
@@ -266,7 +267,7 @@ class SavedFile(Record):
     height: int | None
 
 
-class Operation(Record):
+class Operation(Struct, frozen=True):
     """One create, as this machine knows it, from before the request left to the files on disk.
 
     ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took as seen

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
 
+from msgspec import Struct
+
 from .errors import InvalidOutput
 from .models import Operation
-from .records import Record
 from .safe_names import (
     NAME_BYTES,
     NO_SLUG,
@@ -44,7 +45,7 @@ _SEPARATOR = re.compile(f"[{re.escape(os.sep + (os.altsep or ''))}]")
 _ENDING_OF_TEMPLATE = re.compile(r"(\.*[^.].*)(\.(?:\{ext\}|[A-Za-z0-9]{1,16}))", re.DOTALL)
 
 
-class Fields(Record):
+class Fields(Struct, frozen=True):
     """The values of a template's fields, as they are known. ``created`` is in Unix seconds."""
 
     slug: str
@@ -83,7 +84,7 @@ def fields_of(operation: Operation) -> Fields:
     )
 
 
-class Output(Record):
+class Output(Struct, frozen=True):
     """Where the images of an operation go.
 
     ``template`` is absolute, "" for stdout; it is what the history keeps. ``relative_to`` is the

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .records import Record
+from msgspec import Struct
 
 #: Behind these a part needs no comma; behind those of the second kind, not even a blank.
 _CLOSING = ".,;:!?…"
 _FULL_WIDTH = "。，；：！？、"
 
 
-class PromptParts(Record):
+class PromptParts(Struct, frozen=True):
     """What a prompt was joined from. ``style_name`` is what the style is called in `[styles]`."""
 
     subject: str

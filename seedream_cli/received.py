@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from .errors import UnreadableAnswer
-from .records import Record
 
 #: No server is believed when it asks to come back later than this.
 _LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
@@ -28,7 +29,7 @@ _SHORTEST_SECRET = 8
 LONGEST_WORD = 100
 
 
-class Received(Record):
+class Received(Struct, frozen=True):
     """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
 
     ``secret`` is masked wherever the body's text holds it.

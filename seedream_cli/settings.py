@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from .addresses import is_loopback
 from .errors import UsageProblem
 from .models import (
@@ -20,7 +22,6 @@ from .models import (
     QUALITIES,
 )
 from .naming import DEFAULT_TEMPLATE, parse_output
-from .records import Record
 from .services import DEFAULT_BASE_URL
 
 _HOST_AND_PORT = r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?"
@@ -120,7 +121,7 @@ def _output(value: str) -> str:
     return value
 
 
-class Key(Record):
+class Key(Struct, frozen=True):
     """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
 
     name: str

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from .addresses import is_loopback, without_query
 from .errors import InvalidRequest
 from .image_file import DamagedImage, NoImage, inspect
-from .records import Record, made
 
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
@@ -34,7 +35,7 @@ _SCHEME = r"(?i:[A-Z][A-Z0-9+.-]*:(?=//)|data:)"
 _HINT = 'seedream generate "as a watercolour" -i photo.jpg'
 
 
-class SourceImage(Record):
+class SourceImage(Struct, frozen=True):
     """A source image as a request names it: ``name`` is its URL or its reference.
 
     ``path`` is where its bytes can be read again, ``data`` has them where they cannot.
@@ -42,7 +43,7 @@ class SourceImage(Record):
 
     name: str
     path: Path | None = None
-    data: bytes | None = made(default_factory=lambda: None, shown=False)
+    data: bytes | None = None
 
     def data_uri(self) -> str:
         """What is sent. Raises InvalidRequest where the file is not as it was when it was looked at."""

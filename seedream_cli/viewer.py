@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .records import Record, made
+from msgspec import Struct, field
+
 from .settings import KEYS
 
 #: The shell ends at once, and whoever adopts orphans waits for the viewer in its place.
@@ -24,11 +25,11 @@ class NoViewer(Exception):
 _START_FILE: Callable[[str], object] | None = getattr(os, "startfile", None)
 
 
-class Desktop(Record):
+class Desktop(Struct, frozen=True):
     """A platform (as in ``sys.platform``) and its environment: of this machine, unless said otherwise."""
 
     platform: str = sys.platform
-    environment: Mapping[str, str] = made(default_factory=lambda: os.environ)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     start_file: Callable[[str], object] | None = _START_FILE
 
     def show(self, file: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.images import png
 from support.tasks import operation
@@ -16,7 +17,6 @@ from support.tasks import operation
 from seedream_cli.bodies import LIFETIME, Bodies
 from seedream_cli.errors import HistoryUnusable, UsageProblem
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.records import replace
 from seedream_cli.source_images import SourceImage, read_file
 
 

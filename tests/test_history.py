@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.program import Program
 from support.raw import Exchange, RawServer, accepted
@@ -37,7 +38,6 @@ from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
 from seedream_cli.prompt_parts import PromptParts
-from seedream_cli.records import replace
 
 KEY = "sk-test-0123456789"
 KIND = GenerationRequest("p").kind
@@ -354,7 +354,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from support.tasks import operation
-from seedream_cli.records import replace
+from msgspec.structs import replace
 from seedream_cli.history import History
 
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from seedream_cli.errors import InvalidOutput
 from seedream_cli.models import GenerationRequest, Operation
@@ -29,7 +30,6 @@ from seedream_cli.naming import (
     parse_output,
     part_path,
 )
-from seedream_cli.records import replace
 from seedream_cli.safe_names import slug
 
 CREATED = time.mktime((2026, 11, 22, 17, 45, 1, 0, 0, -1))

@@ -9,12 +9,14 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from .. import config
 from ..errors import InvalidOutput
 from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
 from ..prompt_parts import PromptParts
-from ..records import Record, replace
 from ._session import Session
 from ._target import existing, kept, prepare_folder, refuse_taken_sidecar, wanted_output
 
@@ -30,7 +32,7 @@ MOST_TASKS = 50
 _Wanted = tuple[Operation, "Output"]
 
 
-class Places(Record):
+class Places(Struct, frozen=True):
     """What may become of files that exist, and whether anything is saved by this call."""
 
     overwrite: bool

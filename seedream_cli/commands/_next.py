@@ -5,11 +5,12 @@ from __future__ import annotations
 # Not later: where no more files can be opened, it is needed most.
 import shlex
 
+from msgspec import Struct
+
 from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
 from ..output.text import clean
-from ..records import Record
 from ..settings import may_be_key
 from ._options import Options, ServiceOptions, TaskOptions
 
@@ -19,7 +20,7 @@ _OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 _OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
-class Next(Record):
+class Next(Struct, frozen=True):
     """Commands for the call with these options; ``overwrite``: it was asked to replace files."""
 
     options: Options

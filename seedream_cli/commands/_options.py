@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from msgspec import Struct
 
-from ..records import Record
 from ..settings import KEYS
 
 _CONVERSATION = "Conversation"
@@ -43,7 +43,7 @@ def described(
     )
 
 
-class Options(Record):
+class Options(Struct, frozen=True):
     """What every command takes."""
 
     json: Annotated[
@@ -74,7 +74,7 @@ class Options(Record):
     ] = None
 
 
-class ServiceOptions(Options):
+class ServiceOptions(Options, frozen=True):
     """What a command takes that talks to the API."""
 
     base_url: Annotated[str | None, described("base_url", metavar="URL", panel=_SERVICE)] = None
@@ -84,7 +84,7 @@ class ServiceOptions(Options):
         return {"base_url": self.base_url, "api_key_file": self.api_key_file}
 
 
-class TaskOptions(ServiceOptions):
+class TaskOptions(ServiceOptions, frozen=True):
     """What a command takes that is about tasks."""
 
     sandbox: Annotated[
@@ -115,10 +115,8 @@ def with_options(group: type[Options]) -> Callable[[Callable[..., None]], Callab
     """Replace a command's parameter ``options`` by the options of ``group``."""
     hints = get_type_hints(group, include_extras=True)
     shared = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=group.DEFAULTS[name], annotation=hints[name]
-        )
-        for name in group.FIELDS
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+        for name, default in zip(group.__struct_fields__, group.__struct_defaults__, strict=True)
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -126,7 +124,7 @@ def with_options(group: type[Options]) -> Callable[[Callable[..., None]], Callab
 
         @functools.wraps(command)
         def parsed(**values: Any) -> None:
-            options = group(**{name: values.pop(name) for name in group.FIELDS})
+            options = group(**{name: values.pop(name) for name in group.__struct_fields__})
             command(**values, options=options)
 
         # Typer reads a command's parameters from its signature.

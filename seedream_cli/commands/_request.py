@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidRequest, UsageProblem
 from ..models import MODELS, GenerationRequest, for_editing
 from ..prompt_parts import PromptParts, style_of
-from ..records import Record, replace
 from ._means import read_bytes_of_stdin, read_stdin
 from ._session import Session
 
 _STDIN = ("-", "/dev/stdin")
 
 
-class Asked(Record):
+class Asked(Struct, frozen=True):
     """``literal``: the prompt stands behind `--`, where a dash is a dash."""
 
     argument: str | None

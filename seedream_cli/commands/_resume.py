@@ -6,10 +6,11 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from .. import config
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation, Status
-from ..records import replace
 from ._session import Session
 from ._target import prepare_folder, refuse_taken
 from ._tasks import announce

@@ -8,13 +8,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ..config import Setting
 from ..errors import InvalidOutput
 from ..events import Ended, Event, Kept
 from ..models import Operation, Status
 from ..output.streams import is_terminal
 from ..output.text import clean
-from ..records import replace
 from ._session import Session
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
-from ..records import replace
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 from ._showing import Open, Preview, show_images

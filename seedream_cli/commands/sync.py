@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import config
 from ..errors import Drift, SeedreamError, Stopped, UsageProblem
-from ..records import Record, replace
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
 from ._session import Session, session
 
@@ -86,7 +87,7 @@ Rehash = Annotated[
 ]
 
 
-class _Choice(Record):
+class _Choice(Struct, frozen=True):
     """What was asked for, besides what every command takes."""
 
     only: tuple[str, ...]

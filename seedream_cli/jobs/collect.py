@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..client import IMAGE_SECONDS
 from ..download import Part, sha256_of
 from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
@@ -12,7 +14,6 @@ from ..events import Event, Kept, Noticed, Receiving, Retrying, Saved
 from ..image_file import ImageInfo
 from ..models import Operation, SavedFile
 from ..naming import Output, fields_of, part_path
-from ..records import replace
 from .sidecar import put_beside
 from .watch import ask
 from .work import Steps, Work, remember

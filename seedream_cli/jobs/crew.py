@@ -14,9 +14,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from ..download import Part
 from ..errors import QuotaExceeded, SeedreamError, Stopped
-from ..records import Record
 
 #: What is to be done.
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Brake:
             raise Stopped
 
 
-class _Over(Record):
+class _Over(Struct, frozen=True):
     """A worker has ended, in most cases without a bug."""
 
     bug: BaseException | None = None

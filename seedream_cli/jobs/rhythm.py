@@ -13,7 +13,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..records import Record
+from msgspec import Struct
+
 from ..retry import Spread
 
 #: Seconds from the acceptance: asked at the first, the task was unfinished; at the second, completed.
@@ -53,7 +54,7 @@ _PARTS = 100
 _FINENESS, _MOST_MOMENTS = 4, 240
 
 
-class Estimate(Record):
+class Estimate(Struct, frozen=True):
     """The share of tasks that end in each cell (``ends[k]``, ``ends[k + 1]``], evenly within it.
 
     What is missing of 1 takes longer than the last end.
@@ -106,7 +107,7 @@ class Estimate(Record):
         return min(widths)
 
 
-class Rhythm(Record):
+class Rhythm(Struct, frozen=True):
     """The moments of polls that are best for tasks of one kind, in seconds from their acceptance.
 
     ``doubt`` is the cell before the first moment that nearly all tasks end in, if there is one.

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 
+from msgspec.structs import replace
+
 from ..download import Shield
 from ..events import Ended, Event, Exchange, Submitted
 from ..models import Operation
-from ..records import replace
 from .crew import Brake, Crew
 from .gate import Gate
 from .work import Work

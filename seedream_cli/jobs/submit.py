@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from ..client import CALL_SECONDS
 from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageProblem
 from ..events import Refused, Retrying, Sending, Submitted
 from ..models import Accepted, Operation, Status
-from ..records import replace
 from .work import Steps, Work, remember
 
 #: The budget of one create: attempts and seconds.

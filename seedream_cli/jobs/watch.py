@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ..client import CALL_SECONDS
 from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Event, Polled, Retrying, Waited
 from ..models import Operation, Status, Task
-from ..records import replace
 from ..retry import Retries, backoff, come_back_later
 from .pace import Turns
 from .work import Steps, Work, remember

@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec import Struct, field
+
 from ..bodies import Bodies
 from ..client import Client
 from ..download import Part, Shield
@@ -19,7 +21,6 @@ from ..events import Event, Noticed
 from ..history import History
 from ..models import Operation
 from ..naming import Output
-from ..records import Record, made
 from ..retry import Retries, Spread
 from .gate import Gate
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 Steps = Generator[Event, None, Operation]
 
 
-class Work(Record):
+class Work(Struct, frozen=True):
     """What the steps work with. ``pause`` waits some seconds, or raises Stopped.
 
     ``bodies`` has what source images make too large for the history. ``output`` is where images go;
@@ -52,7 +53,7 @@ class Work(Record):
     bodies: Bodies
     output: Output | None = None
     overwrite: bool = False
-    placed: set[Path] = made(default_factory=set)
+    placed: set[Path] = field(default_factory=set)
     key_id: str | None = None
     shield: Shield = nullcontext
     deliver: Callable[[Path], bool] | None = None
@@ -62,10 +63,10 @@ class Work(Record):
     spread: Spread = random.uniform
     gate: Gate | None = None
     #: Temporary files that are open.
-    parts: set[Part] = made(default_factory=set)
+    parts: set[Part] = field(default_factory=set)
     #: What is known of how long tasks take, by their requests' kind.
-    paces: dict[tuple[str, str, bool], Pace] = made(default_factory=dict)
-    paces_lock: threading.Lock = made(default_factory=threading.Lock)
+    paces: dict[tuple[str, str, bool], Pace] = field(default_factory=dict)
+    paces_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)

@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -38,8 +38,7 @@ _FRAMES_PER_SECOND = 8
 _BAR_COLUMNS = 20
 
 
-@dataclass
-class _Line:
+class _Line(Struct):
     """What the block shows of one operation; times are monotonic."""
 
     since: float
@@ -53,8 +52,7 @@ class _Line:
         return " · ".join(clean(part) for part in parts if part)
 
 
-@dataclass
-class Bar:
+class Bar(Struct):
     """How far a set of images is."""
 
     total: int

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
-from ..records import Record
 from ..source_images import facts_of
 from .text import LONGEST_DETAIL, clean, shortened
 
 
-class Mark(Record):
+class Mark(Struct, frozen=True):
     """What a service shows beside a run's log: lines of text, and the line of a file that they are about."""
 
     text: Sequence[str]
@@ -22,7 +23,7 @@ class Mark(Record):
     line: int = 1
 
 
-class Failure(Record):
+class Failure(Struct, frozen=True):
     """An error with what only the session knows: whose it is, and the command to run next."""
 
     error: SeedreamError

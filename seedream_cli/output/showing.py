@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from ..viewer import Desktop, NoViewer
 from .preview import NotShown, Preview
@@ -17,8 +18,7 @@ from .streams import draws, is_terminal, silence
 from .terminals import Screen
 
 
-@dataclass
-class Showing:
+class Showing(Struct):
     """``preview`` and ``open`` are what was asked for. ``verbose`` tells of what is left out on purpose.
 
     ``shield`` gives a block that no signal interrupts.

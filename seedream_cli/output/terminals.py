@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-from ..records import Record
+from msgspec import Struct
 
 try:
     import fcntl
@@ -83,7 +83,7 @@ def true_colours(environment: Mapping[str, str]) -> bool:
     )
 
 
-class Size(Record):
+class Size(Struct, frozen=True):
     """Of a terminal, in cells, and of a cell, in pixels."""
 
     columns: int

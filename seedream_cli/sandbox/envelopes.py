@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 SEED = "seed"
 LIVE = "live"
@@ -43,8 +44,7 @@ class Mishap(Enum):
     CUT = "200 cut"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why the service says no. ``retry_after`` is in seconds."""
 
     status: int
@@ -61,8 +61,7 @@ class Refused(Exception):
         self.refusal = Refusal(status, code, message, retry_after)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the API says. With a ``mishap``, it does not arrive as said."""
 
     status: int

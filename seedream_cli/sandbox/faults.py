@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .envelopes import Mishap, Refusal
 
@@ -23,8 +24,7 @@ NEVER_COMPLETES = "never-completes"
 _LONG = 3600  # Seconds: longer than any client should wait without being asked to.
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One row. A fault with neither refusal nor mishap is known to its stage by its name."""
 
     name: str
@@ -138,8 +138,7 @@ def _always(fault: Fault) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class _Charge:
+class _Charge(Struct):
     fault: Fault
     left: int | None  # None: every time.
 

@@ -9,9 +9,10 @@ import socketserver
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from msgspec import Struct
 
 from .envelopes import Mishap
 from .results import Reply
@@ -21,8 +22,7 @@ _MAX_BODY = 256 * 1024 * 1024  # 14 source images as data, with room to spare.
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """``target`` is the path with its query; header names are lower-case."""
 
     method: str

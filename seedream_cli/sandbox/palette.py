@@ -5,7 +5,8 @@ from __future__ import annotations
 import colorsys
 import math
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Colour = tuple[int, int, int]
 
@@ -22,8 +23,7 @@ _MOODS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(Struct, frozen=True):
     """``sky`` runs from zenith to horizon; ``hills`` from the farthest to the nearest."""
 
     sky: tuple[Colour, ...]

@@ -7,9 +7,10 @@ import hmac
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
+
+from msgspec import Struct
 
 from . import faults as known
 from .envelopes import Mishap, Refusal
@@ -24,8 +25,7 @@ _REDIRECTED = "redirected"
 Draw = Callable[[dict[str, object]], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An HTTP answer with its bytes. With a ``mishap``, it does not arrive as it is."""
 
     status: int

@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+
+from msgspec import Struct
 
 from . import picture
 from .faults import Faults
@@ -33,8 +34,7 @@ _RECORDED_REQUESTS = 10_000
 _RECORDED_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """A request as it arrived. ``path`` has its query; header names are lower-case."""
 
     method: str

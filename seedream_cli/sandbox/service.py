@@ -6,9 +6,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import faults as known
 from .envelopes import DIALECTS, LIVE, SEED, Answer, Mishap, Refused, error, success
@@ -36,8 +38,7 @@ _FAILURES: Mapping[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Caller:
+class _Caller(Struct, frozen=True):
     key_id: str
     key: str
 

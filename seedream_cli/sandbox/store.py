@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 #: Seconds for which the service remembers an idempotency key: 7 days.
 IDEMPOTENCY_SECONDS = 7 * 24 * 3600.0
@@ -36,8 +37,7 @@ _SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTask:
+class StoredTask(Struct, frozen=True):
     """``created`` is in Unix seconds, ``seconds`` how long it takes, ``key_id`` the key's fingerprint."""
 
     task_id: str
@@ -53,8 +53,7 @@ class StoredTask:
         return self.created + self.seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
+class Idempotency(Struct, frozen=True):
     """A request's idempotency key in its scope, with the digest of its canonical JSON body."""
 
     key: str
@@ -69,8 +68,7 @@ class Verdict(Enum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(Struct, frozen=True):
     """``answer`` is the first request's answer, empty on a conflict."""
 
     verdict: Verdict

@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from ..models import GenerationRequest
-from ..records import Record
 from ..source_images import SourceImage
 from .wanted import Wanted
 
@@ -44,7 +45,7 @@ def label_of(name: str, number: int) -> str:
     return f"{name}[{number}]"
 
 
-class Image(Record):
+class Image(Struct, frozen=True):
     """Image ``number`` (1…) of the asset ``name``. ``take`` (1…) rolls again when it is raised.
 
     ``several``: the asset has more than this one.
@@ -72,7 +73,7 @@ class Image(Record):
         return idempotency_key(self.digest, self.take, self.number, attempt)
 
 
-class Asset(Record):
+class Asset(Struct, frozen=True):
     """A named set of images that one request asks for. ``wanted`` has the path of each, in order.
 
     ``sources`` are its source images, which a create needs.

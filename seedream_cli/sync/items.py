@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ..records import Record, replace
+from msgspec import Struct
+from msgspec.structs import replace
+
 from .image import Image, label_of
 from .lock import OF_THE_SANDBOX, Entry, Key
 
@@ -37,7 +39,7 @@ class Action(StrEnum):
     REMOVE = "remove"
 
 
-class Item(Record):
+class Item(Struct, frozen=True):
     """One image, and what is to become of it.
 
     ``image`` is None for an orphan. ``entry`` is the lock's line, if there is one: of an asset that was

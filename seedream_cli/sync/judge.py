@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
-from ..records import replace
+from msgspec.structs import replace
+
 from .image import Image
 from .items import Action, Item, State
 from .known_files import UNREADABLE

@@ -14,6 +14,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from ..download import Part
 from ..errors import HistoryUnusable, ImageRefused, NotFound, SeedreamError, TaskFailed, UsageProblem
 from ..events import Event, Noticed, Submitted
@@ -22,7 +25,6 @@ from ..image_file import ImageInfo
 from ..jobs import RESULT_LIFETIME, Work, ask, described, fetch, refuse_repetition, remember, submit, watch
 from ..models import Operation, SavedFile, Status
 from ..naming import foreign_operation_id, new_operation_id
-from ..records import Record, made, replace
 from .image import Image
 from .items import Action, Item, State
 from .lock import Entry, timestamp
@@ -37,7 +39,7 @@ _NOTHING_THERE = (404, 410)
 GENERATED, RESUMED, FETCHED, COPIED = "generated", "resumed", "fetched", "copied"
 
 
-class Means(Record):
+class Means(Struct, frozen=True):
     """What images are made with. ``work_of`` has the work for a quality; ``key_id`` is the API key's.
 
     ``force``: a create whose fate cannot be known any more may be paid for again. ``parts`` are the
@@ -52,10 +54,10 @@ class Means(Record):
     purse: Purse
     force: bool = False
     now: Callable[[], float] = time.time
-    parts: set[Part] = made(default_factory=set)
+    parts: set[Part] = field(default_factory=set)
 
 
-class Given(Record):
+class Given(Struct, frozen=True):
     """An image in its place. ``path`` is relative to the project; ``how`` it came there is one word."""
 
     path: str

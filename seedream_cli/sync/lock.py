@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from msgspec import Struct, field
+
 from ..errors import UsageProblem
-from ..records import Record, made
 from .problems import InvalidLock, Problem
 from .templates import WrongTemplate
 from .wanted import is_safe_name, path_of
@@ -39,7 +40,7 @@ _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 _LARGEST_NUMBER = 2**53
 
 
-class Entry(Record):
+class Entry(Struct, frozen=True):
     """One line: an image as it was generated.
 
     ``digest`` is that of the request, ``sha256`` that of the file (both hex). ``path`` is relative to
@@ -55,7 +56,7 @@ class Entry(Record):
     sha256: str
     task_id: str | None
     time: str
-    more: Mapping[str, Any] = made(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -75,12 +76,12 @@ class Entry(Record):
 Signs = tuple[int, int, int, int]
 
 
-class Lock(Record):
+class Lock(Struct, frozen=True):
     """What a lock's file says, in its order. ``path`` is as it was named; ``signs`` are of what was read."""
 
     path: Path
     entries: tuple[Entry, ...] = ()
-    signs: Signs | None = made(default_factory=lambda: None, compared=False)
+    signs: Signs | None = None
 
     def resolved(self, digest_of: DigestOf) -> dict[Key, Entry]:
         """One entry an image, sorted by name and number."""

@@ -37,8 +37,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from msgspec import Struct
+
 from ..errors import UsageProblem
-from ..records import Record
 from .image import Asset, Image
 from .locating import Lines
 from .problems import InvalidManifest, Problem
@@ -49,7 +50,7 @@ DEFAULT_NAME = "seedream.toml"
 _PLACE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
-class Manifest(Record):
+class Manifest(Struct, frozen=True, dict=True):
     """A manifest without faults. Assets are sorted by name; ``path`` is as named, ``folder`` absolute."""
 
     path: Path

@@ -25,8 +25,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import translate
 
+from msgspec import Struct
+
 from ..errors import UsageProblem
-from ..records import Record
 from ..settings import did_you_mean
 from .items import Action, Item, State
 from .judge import Judge, Look, Remembered
@@ -37,7 +38,7 @@ from .sharding import WHOLE, Shard
 __all__ = ["Action", "Item", "Look", "Plan", "Remembered", "State", "plan"]
 
 
-class Plan(Record):
+class Plan(Struct, frozen=True):
     """What is to be done. Items, images and orphans alike, are sorted by name and number.
 
     ``entries`` is the lock as it is to be written on, of all images, whether they have an item or not.

@@ -7,13 +7,14 @@ from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..claims import remove_abandoned
 from ..download import Part, Shield, check_folder, move_file, sha256_of
 from ..errors import InvalidOutput, NotSaved
 from ..image_file import ImageInfo
 from ..models import SavedFile
 from ..naming import part_path
-from ..records import replace
 from .items import Item
 from .lock import Entry
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..errors import InvalidRequest
 from ..models import (
     DEFAULT_ASPECT_RATIO,
@@ -16,7 +18,6 @@ from ..models import (
     for_editing,
 )
 from ..prompt_parts import joined, style_of
-from ..records import replace
 from ..source_images import SourceImage, check_sizes, check_url, is_url, read_file
 from .complaints import Complaints, Keys, Table, kind
 from .prompts import prompt_of, read_prompt

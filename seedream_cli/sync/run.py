@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from ..download import Shield
 from ..errors import SeedreamError
 from ..events import Exchange, FellShort, Landed, OfImage
 from ..jobs.crew import Brake
 from ..models import Operation
-from ..records import replace
 from .items import Action, Item
 from .keeper import Keeper
 from .life import Given, Means, tidy
@@ -41,23 +41,32 @@ _RESTS = 8
 Told = OfImage | Landed | FellShort | Exchange
 
 
-@dataclass
 class Run:
     """One run of ``plan``. ``break_off`` ends the calls of all workers; ``shield`` keeps signals away.
 
     ``sandbox`` marks the lines of the lock as those of pictures that are none.
     """
 
-    plan: Plan
-    means: Means
-    keeper: Keeper
-    brake: Brake
-    break_off: Callable[[], None]
-    jobs: int
-    shield: Shield = nullcontext
-    sandbox: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        means: Means,
+        keeper: Keeper,
+        brake: Brake,
+        break_off: Callable[[], None],
+        jobs: int,
+        shield: Shield = nullcontext,
+        sandbox: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.means = means
+        self.keeper = keeper
+        self.brake = brake
+        self.break_off = break_off
+        self.jobs = jobs
+        self.shield = shield
+        self.sandbox = sandbox
         #: The operation of each image that is under way, as far as it has come.
         self.under_way: dict[str, Operation] = {}
         #: What is settled and not told yet; where the run was stopped, what is left to be told.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from ..errors import UsageProblem
-from ..records import Record
 
 MOST_SHARDS = 100_000
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
-class Shard(Record):
+class Shard(Struct, frozen=True):
     """Part ``index`` (1…) of ``total``."""
 
     index: int = 1

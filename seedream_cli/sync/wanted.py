@@ -13,10 +13,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec import Struct
+
 from ..models import GenerationRequest
 from ..naming import EXTENSIONS, Fields
 from ..output.text import clean
-from ..records import Record
 from ..safe_names import NAME_BYTES, encoded, safe_component, safe_value, slug
 from .problems import suggestion
 from .templates import Piece, WrongTemplate, pieces, shown
@@ -39,7 +40,7 @@ _LONGEST_EXTENSION = max(EXTENSIONS, key=len)
 _CHEAP = {"name", "n", "ext"}
 
 
-class Wanted(Record):
+class Wanted(Struct, frozen=True):
     """The path of one image; between ``parts`` stands its ending, where that is left open."""
 
     parts: tuple[str, ...]

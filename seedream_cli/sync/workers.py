@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 
+from msgspec import Struct
+
 from ..errors import (
     AuthenticationProblem,
     HistoryUnusable,
@@ -15,7 +17,6 @@ from ..errors import (
 )
 from ..events import Exchange, OfImage
 from ..jobs.crew import Brake, Crew
-from ..records import Record
 from .items import Action, Item
 from .life import COPIED, Given, Means, fetched, generated
 
@@ -23,14 +24,14 @@ from .life import COPIED, Given, Means, fetched, generated
 _MOST_OUT_OF_REACH = 3
 
 
-class Came(Record):
+class Came(Struct, frozen=True):
     """An image that is in its place, and not in the lock yet."""
 
     item: Item
     given: Given
 
 
-class Fell(Record):
+class Fell(Struct, frozen=True):
     """An image that is not to be had."""
 
     item: Item

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.program import Program, Result, hint
 from support.raw import RawServer, accepted, answer, success
 from support.tasks import operation
@@ -19,7 +20,6 @@ from seedream_cli.commands._task_list import task_lines
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
 from seedream_cli.output.table import columns
 from seedream_cli.output.text import ago
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 Forked = Callable[..., Result]

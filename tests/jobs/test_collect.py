@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.images import JPEG, png
 from support.raw import Exchange, RawServer, Reply, answer, success
@@ -29,7 +30,6 @@ from seedream_cli.events import Ended, Event, Kept, Noticed, Polled, Receiving, 
 from seedream_cli.history import History
 from seedream_cli.models import Operation, SavedFile
 from seedream_cli.naming import Output, parse_output
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 StartRaw = Callable[..., RawServer]

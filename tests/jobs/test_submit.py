@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.images import png
 from support.raw import Exchange, RawServer, Reply, accepted, answer
@@ -28,7 +29,6 @@ from seedream_cli.errors import (
 from seedream_cli.events import Ended, Refused, Retrying, Sending, Submitted
 from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Operation, Status
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.source_images import read_file
 

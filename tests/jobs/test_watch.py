@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import Exchange, RawServer, Reply, answer, success
 from support.tasks import SERVICE, of_kind, operation, played
@@ -32,7 +33,6 @@ from seedream_cli.history import History
 from seedream_cli.jobs.pace import Turns, pace_of
 from seedream_cli.jobs.watch import watch
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 
 StartRaw = Callable[..., RawServer]

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.events import FILE, SENT, operation
 from support.program import Program
 from support.reporters import Tell, told
@@ -21,7 +22,6 @@ from seedream_cli.errors import KeyRefused, NotSaved, TaskFailed
 from seedream_cli.events import Ended, Event, Polled, Saved, Sending, Submitted
 from seedream_cli.models import GenerationRequest
 from seedream_cli.output.json import dumped
-from seedream_cli.records import replace
 
 DONE = operation(status="completed", results=("https://x/1.png",), seconds=12.3456, files=(FILE,))
 FAILED = operation(id="op_00000002", task_id="img_2", status="failed")

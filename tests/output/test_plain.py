@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.events import FILE, SENT, operation
 from support.reporters import Tell, told
 
@@ -29,7 +30,6 @@ from seedream_cli.events import (
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.output.plain import PlainReporter, total_cost
 from seedream_cli.output.streams import Answer, Conversation
-from seedream_cli.records import replace
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
 LIFE: list[Event] = [

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from seedream_cli.sandbox.store import IDEMPOTENCY_SECONDS, Creation, Idempotency, Store, StoredTask, Verdict
 

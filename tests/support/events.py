@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
-from seedream_cli.records import replace
 
 FILE = SavedFile(
     number=1,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from seedream_cli.download import Part
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
-from seedream_cli.records import replace
 from seedream_cli.sync import lock
 from seedream_cli.sync.keeper import Keeper
 from seedream_cli.sync.lock import Entry, text_of

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.images import png
 from support.raw import RawServer, accepted, answer, success
@@ -18,7 +19,6 @@ from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
 from seedream_cli.events import Noticed
 from seedream_cli.models import Status
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.image import Image
 from seedream_cli.sync.items import Action

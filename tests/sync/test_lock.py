@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.needs import program
 
 from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
-from seedream_cli.records import replace
 from seedream_cli.sync import whole
 from seedream_cli.sync.lock import Entry, Lock, read, resolve, text_of, timestamp
 from seedream_cli.sync.problems import InvalidLock
@@ -67,7 +67,7 @@ def with_(**values: Any) -> str:
 def test_a_line(file: Path) -> None:
     write(file, [HERO])
     assert file.read_text(encoding="utf-8") == LINE + "\n"
-    assert read(file) == Lock(file, (HERO,))
+    assert read(file).entries == (HERO,)
 
 
 def test_lines_are_sorted_by_name_and_number(file: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from seedream_cli.errors import UsageProblem
 from seedream_cli.models import GenerationRequest
 from seedream_cli.naming import EXTENSIONS
-from seedream_cli.records import replace
 from seedream_cli.sync.image import Image, digest_of
 from seedream_cli.sync.known_files import UNREADABLE
 from seedream_cli.sync.lock import Entry, Lock

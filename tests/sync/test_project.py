@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.forked import Zygote
 from support.images import JPEG, png
 from sync.checkout import Checkout
 
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action, Item, State
 from seedream_cli.sync.lock import Entry

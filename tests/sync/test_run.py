@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support import network_faults as line
 from support.images import png
 from support.raw import Exchange as AtServer
@@ -34,7 +35,6 @@ from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
 from seedream_cli.jobs.gate import Gate
 from seedream_cli.models import Operation
-from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action
 from seedream_cli.sync.run import Told

@@ -141,7 +141,14 @@ class Workshop:
         made = made if made is not None else self.plan()
         keeper = Keeper(lock.read(self.lock_file), made.entries)
         options = {"break_off": shared.client.break_off, **options}
-        return Run(made, self.means(shared, **(means or {})), keeper, brake, jobs=jobs, **options)
+        return Run(
+            plan=made,
+            means=self.means(shared, **(means or {})),
+            keeper=keeper,
+            brake=brake,
+            jobs=jobs,
+            **options,
+        )
 
     def told(self, **options: Any) -> list[Told]:
         """All that a run tells. Keywords as for :meth:`run`."""
