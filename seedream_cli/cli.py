@@ -133,7 +133,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _refuse(error: SeedreamError, arguments: list[str]) -> int:
-    from .commands._session import refuse
+    from .commands._command import refuse
 
     return int(refuse(error, arguments))
 

@@ -16,8 +16,9 @@ from .. import config
 from ..errors import InvalidOutput
 from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
+from ..output.report import TaskOutcome
 from ..prompt_parts import PromptParts
-from ._session import Session
+from ._context import CommandContext
 from ._target import existing, kept, prepare_folder, refuse_taken_sidecar, wanted_output
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class Places(Struct, frozen=True):
 
 
 def create(
-    run: Session, request: GenerationRequest, parts: PromptParts | None, count: int, places: Places
-) -> None:
-    """Create so many tasks and see them through. What can be refused is refused before the first is sent."""
+    run: CommandContext, request: GenerationRequest, parts: PromptParts | None, count: int, places: Places
+) -> list[TaskOutcome]:
+    """Create ``count`` tasks and return their outcomes. Refuse whatever can be refused before the first."""
     wanted = [
         (replace(operation, parts=parts, sidecar=places.sidecar), where)
         for operation, where in _wanted(run, request, count, places)
@@ -58,21 +59,22 @@ def create(
         work = run.work(overwrite=places.overwrite, quality=request.quality)
         for operation, where in todo:
             prepare_folder(run, where, operation)
-    for operation, where in wanted:
-        if operation.id in there:
-            run.report(kept(operation, where, there[operation.id]))
+    outcomes = [
+        run.report(kept(operation, where, there[operation.id]))
+        for operation, where in wanted
+        if operation.id in there
+    ]
     if work is None:
-        return
-    if count == 1:
-        from .. import jobs
+        return outcomes
+    if count > 1:
+        return outcomes + _in_parallel(run, work, todo, wait=places.wait)
+    from .. import jobs
 
-        [(operation, where)] = todo
-        run.report(jobs.generate(replace(work, output=where), operation, wait=places.wait))
-    else:
-        _side_by_side(run, work, todo, wait=places.wait)
+    [(operation, where)] = todo
+    return [run.report(jobs.generate(replace(work, output=where), operation, wait=places.wait))]
 
 
-def _wanted(run: Session, request: GenerationRequest, count: int, places: Places) -> list[_Wanted]:
+def _wanted(run: CommandContext, request: GenerationRequest, count: int, places: Places) -> list[_Wanted]:
     from ..naming import new_operation_id, parse_output
 
     where = wanted_output(run, wait=places.wait)
@@ -115,7 +117,9 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
     return taken
 
 
-def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bool) -> None:
+def _in_parallel(
+    run: CommandContext, work: Work, todo: Sequence[_Wanted], *, wait: bool
+) -> list[TaskOutcome]:
     from .. import jobs
     from ..jobs.several import Several
 
@@ -129,24 +133,25 @@ def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bo
         [operation for operation, _ in todo],
         live,
         break_off=run.client.break_off,
-        shield=run.stop.shield,
+        shield=run.shutdown.defer_signals,
     )
-    run.observe = several.observe
     run.reporter.expect(len(todo))
     try:
-        run.report(several.events())
+        outcomes = [outcome for event in several.events() if (outcome := run.handle(event)) is not None]
     except Exception:
-        # What was done by then is told all the same, and so is the way back to all that has begun.
+        # Report what had happened by then, and how to resume everything that has begun.
         for event in several.untold:
-            run.take(event)
-        run.expect(several.under_way.values())
+            run.handle(event)
+        run.tracker.expect(several.under_way.values())
         raise
     finally:
         if left := len(several.not_begun):
             run.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
+    order = list(outputs)
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.operation.id))
 
 
-def show_requests(run: Session, request: GenerationRequest, count: int) -> None:
+def show_requests(run: CommandContext, request: GenerationRequest, count: int) -> None:
     """What would be sent, as JSON."""
     from ..output.json import dumped
 

@@ -1,15 +1,11 @@
 """Options that several commands share, each written once.
 
-A command takes a group of them as one parameter: ``@with_options(Options)`` puts the group's
-options into its command line and hands it the filled :class:`Options`.
+:func:`._command.command` adds a group of them to a command.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
@@ -109,31 +105,3 @@ Overwrite = Annotated[
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait for the task's end.", rich_help_panel="Waiting")
 ]
-
-
-def with_options(group: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace a command's parameter ``options`` by the options of ``group``."""
-    hints = get_type_hints(group, include_extras=True)
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
-        for name, default in zip(group.__struct_fields__, group.__struct_defaults__, strict=True)
-    ]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
-
-        @functools.wraps(command)
-        def parsed(**values: Any) -> None:
-            options = group(**{name: values.pop(name) for name in group.__struct_fields__})
-            command(**values, options=options)
-
-        # Typer reads a command's parameters from its signature.
-        parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                *(one.replace(kind=one.KEYWORD_ONLY) for name, one in own.items() if name != "options"),
-                *shared,
-            ]
-        )
-        return parsed
-
-    return decorate

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from ..errors import InvalidRequest, UsageProblem
 from ..models import MODELS, GenerationRequest, for_editing
 from ..prompt_parts import PromptParts, style_of
-from ._means import read_bytes_of_stdin, read_stdin
-from ._session import Session
+from ._context import CommandContext, read_bytes_of_stdin, read_stdin
 
 _STDIN = ("-", "/dev/stdin")
 
@@ -28,7 +27,7 @@ class Asked(Struct, frozen=True):
     details: str | None = None
     style: str | None = None
 
-    def read(self, run: Session) -> tuple[GenerationRequest, PromptParts | None]:
+    def read(self, run: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
         """The request, and what its prompt was joined from, if it was. Raises UsageProblem.
 
         The request is one that the model's row allows; its source images are at hand.
@@ -46,7 +45,7 @@ class Asked(Struct, frozen=True):
         request.validate()
         return replace(request, image_urls=self._image_urls(run, values["model"])), parts
 
-    def _parts(self, run: Session) -> PromptParts | None:
+    def _parts(self, run: CommandContext) -> PromptParts | None:
         if self.details is None and self.style is None:
             return None
         details = as_text(self.details).strip() if self.details is not None else None
@@ -65,7 +64,7 @@ class Asked(Struct, frozen=True):
             raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
         return PromptParts(subject, details, style, name)
 
-    def _image_urls(self, run: Session, model: str) -> tuple[str, ...]:
+    def _image_urls(self, run: CommandContext, model: str) -> tuple[str, ...]:
         if not self.images:
             return ()
         from ..source_images import read_all
@@ -98,7 +97,7 @@ class Asked(Struct, frozen=True):
             return read_stdin().strip()
         return as_text(self.argument)
 
-    def _refuse_several_readers(self, run: Session) -> None:
+    def _refuse_several_readers(self, run: CommandContext) -> None:
         readers = {
             "the prompt": (self.argument == "-" and not self.literal) or str(self.file) == "-",
             "a source image": "-" in self.images,

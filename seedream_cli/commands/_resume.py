@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from .. import config
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation, Status
-from ._session import Session
+from ..output.report import TaskOutcome
+from ._context import CommandContext
 from ._target import prepare_folder, refuse_taken
 from ._tasks import announce
 
@@ -29,7 +30,7 @@ def refuse_with_resume(*given: object) -> None:
 
 
 def carry_on(
-    run: Session,
+    run: CommandContext,
     name: str,
     *,
     output: Output | None,
@@ -37,8 +38,8 @@ def carry_on(
     new_key: bool,
     wait: bool,
     sidecar: bool = False,
-) -> None:
-    """Carry the operation of this name on from where it stands; ``output`` moves its images."""
+) -> TaskOutcome:
+    """Resume the operation of this name; ``output`` moves its images."""
     from .. import jobs
     from ..naming import Output
 
@@ -71,10 +72,10 @@ def carry_on(
     work = run.work(output=where, overwrite=overwrite, quality=quality)
     # Without waiting, all that is left of a known task is to name it.
     act = jobs.generate if operation.task_id is None or not wait else jobs.download
-    run.report(act(work, operation, wait=wait))
+    return run.report(act(work, operation, wait=wait))
 
 
-def _last(run: Session, output: Output | None) -> Operation | None:
+def _last(run: CommandContext, output: Output | None) -> Operation | None:
     """The newest operation that is left, told before it is carried on; it may be one of several."""
     from ..jobs.submit import KEY_LIFETIME
 
@@ -90,7 +91,7 @@ def _last(run: Session, output: Output | None) -> Operation | None:
     return operation
 
 
-def _sendable(run: Session, operation: Operation, *, new_key: bool) -> Operation:
+def _sendable(run: CommandContext, operation: Operation, *, new_key: bool) -> Operation:
     """The operation as it may be sent again without paying twice; raises UsageProblem otherwise."""
     from ..jobs import refuse_repetition
 

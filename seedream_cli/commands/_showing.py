@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageProblem
-from ._session import Session
+from ._context import CommandContext
 
 Preview = Annotated[
     bool,
@@ -20,7 +20,7 @@ Open = Annotated[
 
 
 def show_images(
-    run: Session, *, preview: bool, opened: bool, moved: str | None, placed: bool, saves: bool = True
+    run: CommandContext, *, preview: bool, opened: bool, moved: str | None, placed: bool, saves: bool = True
 ) -> None:
     """Have images shown as they come to be on disk. Raises UsageProblem where none will be.
 
@@ -39,5 +39,5 @@ def show_images(
         from ..output.showing import Showing
 
         run.reporter.showing = Showing(
-            preview, opened, os.environ, run.stop.shield, verbose=run.options.verbose
+            preview, opened, os.environ, run.shutdown.defer_signals, verbose=run.options.verbose
         )

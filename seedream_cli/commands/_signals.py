@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end any wait at once, and nothing is left half-done."""
+"""Signal handling: SIGINT, SIGTERM and SIGHUP end any wait at once without leaving anything half-done."""
 
 from __future__ import annotations
 
@@ -11,75 +11,78 @@ from types import FrameType
 
 from ..errors import ExitCode, Stopped
 
-#: Seconds for which a second signal is taken for an echo of the first; later it ends the program where it is.
-PATIENCE = 2.0
+#: Seconds in which a second signal is ignored as an echo of the first. A later one exits at once.
+ECHO_SECONDS = 2.0
+#: The longest that a signal can go unnoticed in a pause, in seconds.
+SLICE_SECONDS = 0.25
 
 
-class Stop:
-    """Whether the program was asked to end, and how it obeys."""
+class Shutdown:
+    """Whether a signal asked the program to end, and when it may raise Stopped."""
 
     def __init__(self) -> None:
-        self._asked = False
-        self._asked_at = 0.0
-        self._shields = 0
+        self._requested = False
+        self._requested_at = 0.0
+        self._deferred = 0
         self._raised = False
         self.exit_code = ExitCode.INTERRUPTED
-        #: All work is done or given up, and only its answer is still to be written.
-        self.answering = False
+        #: Only the result is still to be written; a signal then exits at once.
+        self.is_finishing = False
 
-    def ask(self, exit_code: ExitCode) -> None:
-        """Obey a signal; runs in the main thread, between any two of its steps."""
-        if self._asked:
-            # The first one is being obeyed, and another must not interrupt the tidying up, unless that hangs.
-            if time.monotonic() - self._asked_at > PATIENCE:
+    def request(self, exit_code: ExitCode) -> None:
+        """Handle a signal. Runs in the main thread, between any two of its bytecodes."""
+        if self._requested:
+            # The first signal is being handled, and a second must not interrupt the clean-up unless it hangs.
+            if time.monotonic() - self._requested_at > ECHO_SECONDS:
                 os._exit(exit_code)
             return
-        self.exit_code, self._asked_at = exit_code, time.monotonic()
-        self._asked = True
-        if self.answering:
-            # The work is over, and whoever reads the answer may have stopped reading.
+        self.exit_code, self._requested_at = exit_code, time.monotonic()
+        self._requested = True
+        if self.is_finishing:
+            # The work is done, and the reader of stdout may have stopped reading.
             os._exit(exit_code)
-        self._raise_unless_shielded()
+        self._raise_unless_deferred()
 
     def pause(self, seconds: float) -> None:
-        """Wait ``seconds``; raises Stopped when asked to end, also if that was earlier."""
-        # No lock is waited for here: the handler, which runs in this thread, could find it taken. It raises
-        # out of the sleep.
-        if not self._asked:
-            time.sleep(seconds)
-        if self._asked:
+        """Wait ``seconds``. Raises Stopped on a signal, also on one that came earlier."""
+        # Take no lock here: the handler runs in this thread and could find it taken. It raises out of sleep.
+        # Sleep in slices: a signal that arrives just before sleep() begins does not interrupt it.
+        end = time.monotonic() + seconds
+        while not self._requested and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SLICE_SECONDS))
+        if self._requested:
             raise Stopped(self.exit_code)
 
     @contextmanager
-    def shield(self) -> Iterator[None]:
-        """A block that no signal interrupts; one that came is obeyed at its end."""
-        self._shields += 1
+    def defer_signals(self) -> Iterator[None]:
+        """Run a block that no signal interrupts; a signal that came meanwhile is handled at its end."""
+        self._deferred += 1
         try:
             yield
         finally:
-            self._shields -= 1
-        if self._asked:
-            self._raise_unless_shielded()
+            self._deferred -= 1
+        if self._requested:
+            self._raise_unless_deferred()
 
-    def _raise_unless_shielded(self) -> None:
-        if self._shields == 0 and not self._raised:
+    def _raise_unless_deferred(self) -> None:
+        if self._deferred == 0 and not self._raised:
             self._raised = True
             raise Stopped(self.exit_code)
 
 
 @contextmanager
-def obeyed(stop: Stop) -> Iterator[None]:
-    """Turn signals into Stopped where the program is, once; signals that the caller had ignored stay so."""
+def signal_handlers(shutdown: Shutdown) -> Iterator[None]:
+    """Turn the first signal into Stopped, raised where the main thread is. Ignored signals stay ignored."""
 
-    def obey(number: int, frame: FrameType | None) -> None:
-        stop.ask(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+    def handle(number: int, frame: FrameType | None) -> None:
+        shutdown.request(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     ours = [number for number in numbers if before[number] is not signal.SIG_IGN]
     try:
         for number in ours:
-            signal.signal(number, obey)
+            signal.signal(number, handle)
         yield
     finally:
         for number in ours:

@@ -21,7 +21,7 @@ from ..output.text import duration, size
 from ..sync.items import Action, Item, State
 from ..sync.manifest import Manifest
 from ..sync.plan import Plan
-from ._session import Session
+from ._context import CommandContext
 
 #: Errors that only --force gets past.
 _UNKNOWN_BYTES = ("taken", "idempotency_expired", "other_api_key")
@@ -30,7 +30,7 @@ _UNKNOWN_BYTES = ("taken", "idempotency_expired", "other_api_key")
 class SyncReport:
     """Tells of one run over ``plan``; ``options`` are those that the same run would have again."""
 
-    def __init__(self, run: Session, manifest: Manifest, plan: Plan, options: Sequence[str]) -> None:
+    def __init__(self, run: CommandContext, manifest: Manifest, plan: Plan, options: Sequence[str]) -> None:
         self._run = run
         self._manifest = manifest
         self._plan = plan
@@ -106,15 +106,15 @@ class SyncReport:
             reporter.landed(told, self._shown(told.path))
         else:
             reporter.fell(told.label)
-            failure = self._run.failure(
+            failure = self._run.failures.for_image(
                 told.error,
                 told.operation,
-                self._hint(told),
-                about=told.label,
+                label=told.label,
                 place=self._line_of(self._items[told.label]),
+                retry=self._retry(told),
             )
             self._fallen[told.label] = failure
-            self._run.fell_short(failure)
+            self._run.fail_part(failure)
 
     def stopped(self, under_way: Sequence[Operation]) -> str:
         """What to say where a signal ended the run while these tasks were under way."""
@@ -155,20 +155,18 @@ class SyncReport:
                 code="edited",
                 hint=self._with("--accept"),
             )
-            self._run.fell_short(Failure(error, None, error.hint))
+            self._run.fail_part(Failure(error, None, error.hint))
 
     def _with(self, option: str) -> str:
         """This run again, over the same images, with this option instead of those that did not help."""
         return self.command(option, *(word for word in self._options if word not in ("--force", "--accept")))
 
-    def _hint(self, told: FellShort) -> str | None:
-        commands = [remedy] if (remedy := self._run.remedy(told.error)) else []
+    def _retry(self, told: FellShort) -> list[str]:
+        """Return the command that tries the image again."""
         name = told.label.partition("[")[0]
         if told.error.code in _UNKNOWN_BYTES:
-            commands.append(self.command("--only", name, "--force"))
-        elif told.error.exit_code != ExitCode.USAGE:
-            commands.append(self.command("--only", name))
-        return " && ".join(commands) or None
+            return [self.command("--only", name, "--force")]
+        return [self.command("--only", name)] if told.error.exit_code != ExitCode.USAGE else []
 
     # Words
 

@@ -16,13 +16,13 @@ from ..events import Ended, Event, Kept
 from ..models import Operation, Status
 from ..output.streams import is_terminal
 from ..output.text import clean
-from ._session import Session
+from ._context import CommandContext
 
 if TYPE_CHECKING:
     from ..naming import Output
 
 
-def wanted_output(run: Session, *, wait: bool = True) -> Output:
+def wanted_output(run: CommandContext, *, wait: bool = True) -> Output:
     """The output that the settings ask for. Raises InvalidOutput."""
     from ..naming import parse_output
 
@@ -107,7 +107,7 @@ def refuse_taken_sidecar(where: Output, operation: Operation, *, overwrite: bool
             )
 
 
-def prepare_folder(run: Session, where: Output, operation: Operation) -> None:
+def prepare_folder(run: CommandContext, where: Output, operation: Operation) -> None:
     """Make sure that there is a folder which can be written to. Raises InvalidOutput."""
     from ..download import check_folder
     from ..naming import fields_of, part_path
@@ -115,7 +115,7 @@ def prepare_folder(run: Session, where: Output, operation: Operation) -> None:
     if not where.stdout:
         folder = where.folder(fields_of(operation))
         # By the name of the first image's own temporary file, which a later run would remove.
-        check_folder(part_path(folder / "image", operation.id, 1), run.stop.shield)
+        check_folder(part_path(folder / "image", operation.id, 1), run.shutdown.defer_signals)
 
 
 def kept(operation: Operation, where: Output, path: Path) -> Generator[Event, None, None]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import SeedreamError, StillPending, UsageProblem
-from ..events import Ended, Event
+from ..errors import StillPending, UsageProblem
 from ..models import Operation, Status
 from ..output.text import ago, short_path, shortened
-from ._session import Session
+from ._context import CommandContext
 
 if TYPE_CHECKING:
     from ..naming import Output
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _BEGINNING = 40
 
 
-def known_or_foreign(run: Session, names: Iterable[str]) -> list[Operation]:
+def known_or_foreign(run: CommandContext, names: Iterable[str]) -> list[Operation]:
     """The operations that are meant, each once; a name that the history does not know is a task's id."""
     found: dict[str, Operation] = {}
     for name in names:
@@ -29,7 +28,7 @@ def known_or_foreign(run: Session, names: Iterable[str]) -> list[Operation]:
     return list(found.values())
 
 
-def _foreign(run: Session, task_id: str) -> Operation:
+def _foreign(run: CommandContext, task_id: str) -> Operation:
     from ..naming import foreign_operation_id, parse_output
 
     if not task_id.strip():
@@ -44,7 +43,7 @@ def _foreign(run: Session, task_id: str) -> Operation:
     )
 
 
-def announce(run: Session, operations: Iterable[Operation], moved: Output | None = None) -> None:
+def announce(run: CommandContext, operations: Iterable[Operation], moved: Output | None = None) -> None:
     """What is about to be carried on, a line each: its id, age, the prompt's beginning, and where to.
 
     ``moved`` is where this call puts it instead of where its operation wanted it.
@@ -73,11 +72,6 @@ def _place(operation: Operation, moved: Output | None) -> str:
         return os.path.join(where.folder(fields_of(operation)), "")
     # The kind of an image is known from its bytes.
     return f"{target.removesuffix('png')}{{ext}}" if where.template.endswith(".{ext}") else target
-
-
-def ended(operation: Operation, error: SeedreamError) -> Generator[Event, None, None]:
-    """The life of an operation that there is nothing to do for."""
-    yield Ended(operation, error)
 
 
 def unanswered(operation: Operation) -> StillPending | UsageProblem:

@@ -10,8 +10,9 @@ import typer
 
 from ..errors import UsageProblem
 from ..settings import did_you_mean
-from ._options import Options, with_options
-from ._session import session
+from ._command import command
+from ._context import CommandContext
+from ._options import Options
 
 #: Shell → its script; also what `scripts/` generates.
 SCRIPTS: Mapping[str, str] = {
@@ -24,8 +25,8 @@ SCRIPTS: Mapping[str, str] = {
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help=f"{', '.join(SCRIPTS)}.", show_default=False)]
 
 
-@with_options(Options)
-def completion(options: Options, shell: Shell) -> None:
+@command(Options)
+def completion(run: CommandContext, shell: Shell) -> None:
     """Print the script with which a shell completes command lines.
 
     \b
@@ -37,14 +38,13 @@ def completion(options: Options, shell: Shell) -> None:
     The first and the last belong into the shell's profile; the others write a
     file that the shell finds. Nothing is sent while a line is being typed.
     """
-    with session(options, kind="values") as run:
-        if shell not in SCRIPTS:
-            raise UsageProblem(
-                f"no script for {shell!r}, only for {', '.join(SCRIPTS)}{did_you_mean(shell, SCRIPTS)}",
-                code="unknown_shell",
-            )
-        script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
-        run.reporter.tell([script.rstrip("\n")], {"shell": shell, "script": script})
+    if shell not in SCRIPTS:
+        raise UsageProblem(
+            f"no script for {shell!r}, only for {', '.join(SCRIPTS)}{did_you_mean(shell, SCRIPTS)}",
+            code="unknown_shell",
+        )
+    script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
+    run.reporter.tell([script.rstrip("\n")], {"shell": shell, "script": script})
 
 
 def _folder() -> Path:

@@ -14,10 +14,10 @@ from ..errors import Stopped, UsageProblem
 from ..output.streams import is_terminal
 from ..output.text import clean
 from ..settings import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
+from ._command import command
+from ._context import CommandContext, read_stdin
 from ._help import Command, Group
-from ._means import read_stdin
-from ._options import Options, ServiceOptions, with_options
-from ._session import Session, session
+from ._options import Options, ServiceOptions
 
 app = typer.Typer(
     name="config", cls=Group, add_completion=False, invoke_without_command=True, rich_markup_mode=None
@@ -57,8 +57,8 @@ def show_help(context: typer.Context) -> None:
 
 
 @app.command("set", cls=Command)
-@with_options(Options)
-def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
+@command(Options)
+def set_(run: CommandContext, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
     """Store a setting. The API key is asked for without echo, or read from stdin with -.
 
     \b
@@ -67,39 +67,37 @@ def set_(options: Options, key: Name, value: Value = None, keyring: InKeyring = 
     seedream config set api_key --keyring
     seedream config set quality 4K --profile print
     """
-    with session(options, kind="values") as run:
-        setting = known(key)
-        if keyring:
-            _require_keyring(setting)
-        text = _secret(setting, value) if setting.secret else _open(setting, value)
-        where = _store(run, setting, text, keyring=keyring)
-        run.reporter.notice(f"{setting.name} is stored in {where}")
-        for variable in filter(os.environ.get, setting.variables):
-            run.reporter.notice(f"{variable} is set in the environment, and comes before it")
-        document = {"path": str(settings.config_path()), "key": setting.name}
-        run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
+    setting = known(key)
+    if keyring:
+        _require_keyring(setting)
+    text = _secret(setting, value) if setting.secret else _open(setting, value)
+    where = _store(run, setting, text, keyring=keyring)
+    run.reporter.notice(f"{setting.name} is stored in {where}")
+    for variable in filter(os.environ.get, setting.variables):
+        run.reporter.notice(f"{variable} is set in the environment, and comes before it")
+    document = {"path": str(settings.config_path()), "key": setting.name}
+    run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
 
 
 @app.command(cls=Command)
-@with_options(Options)
-def get(options: Options, key: Name) -> None:
+@command(Options)
+def get(run: CommandContext, key: Name) -> None:
     """Print a setting's value as it counts now; secrets are masked.
 
     \b
     seedream config get quality
     seedream config get output --profile print
     """
-    with session(options, kind="values") as run:
-        setting = run.settings.get(known(key).name)
-        document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
-        run.reporter.tell([] if setting.shown is None else [clean(setting.shown)], document)
-        if setting.shown is None:
-            run.reporter.say(f"{setting.key} is not set")
+    setting = run.settings.get(known(key).name)
+    document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
+    run.reporter.tell([] if setting.shown is None else [clean(setting.shown)], document)
+    if setting.shown is None:
+        run.reporter.say(f"{setting.key} is not set")
 
 
 @app.command(cls=Command)
-@with_options(Options)
-def unset(options: Options, key: Name) -> None:
+@command(Options)
+def unset(run: CommandContext, key: Name) -> None:
     """Remove a setting from the config, and the API key from the desktop's keyring.
 
     \b
@@ -108,69 +106,61 @@ def unset(options: Options, key: Name) -> None:
     """
     from .. import config_store, key_store
 
-    with session(options, kind="values") as run:
-        setting = known(key)
-        path, profile = settings.config_path(), run.settings.profile
-        if setting.secret:
-            removed = key_store.forget(path, profile)
-        else:
-            removed = config_store.unset_value(path, profile, setting.name)
-        what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
-        run.reporter.notice(f"{what} {_place(setting, profile)}")
-        run.reporter.tell([], {"key": setting.name, "removed": removed})
+    setting = known(key)
+    path, profile = settings.config_path(), run.settings.profile
+    if setting.secret:
+        removed = key_store.forget(path, profile)
+    else:
+        removed = config_store.unset_value(path, profile, setting.name)
+    what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
+    run.reporter.notice(f"{what} {_place(setting, profile)}")
+    run.reporter.tell([], {"key": setting.name, "removed": removed})
 
 
 @app.command("list", cls=Command)
-@with_options(Options)
-def list_(options: Options) -> None:
+@command(Options)
+def list_(run: CommandContext) -> None:
     """Print every setting and style, its value and where it comes from; secrets are masked.
 
     \b
     seedream config list
     seedream config list --json
     """
-    with session(options, kind="values") as run:
-        found = list(run.settings.list())
-        styles = list(run.settings.styles.values())
-        rows = [(one.key, one.shown or "-", one.origin) for one in found]
-        rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
-        width = max(len(key) for key, _, _ in rows)
-        lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
-        document = {
-            "settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found],
-            "styles": [{"name": one.name, "value": one.text, "origin": one.origin} for one in styles],
-        }
-        run.reporter.tell(lines, document)
+    found = list(run.settings.list())
+    styles = list(run.settings.styles.values())
+    rows = [(one.key, one.shown or "-", one.origin) for one in found]
+    rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
+    width = max(len(key) for key, _, _ in rows)
+    lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
+    document = {
+        "settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found],
+        "styles": [{"name": one.name, "value": one.text, "origin": one.origin} for one in styles],
+    }
+    run.reporter.tell(lines, document)
 
 
 @app.command(cls=Command)
-@with_options(Options)
-def path(options: Options) -> None:
+@command(Options)
+def path(run: CommandContext) -> None:
     """Print where the config is.
 
     \b
     seedream config path
     "$EDITOR" "$(seedream config path)"
     """
-    with session(options, kind="values") as run:
-        where = str(settings.config_path())
-        run.reporter.tell([where], {"path": where})
+    where = str(settings.config_path())
+    run.reporter.tell([where], {"path": where})
 
 
 @app.command(cls=Command)
-@with_options(ServiceOptions)
-def check(options: ServiceOptions) -> None:
+@command(ServiceOptions)
+def check(run: CommandContext) -> None:
     """Ask the service whether it takes the key; show where that is from, and what is said of the account.
 
     \b
     seedream config check
     seedream config check --profile print
     """
-    with session(options, kind="values") as run:
-        _check(run)
-
-
-def _check(run: Session) -> None:
     client = run.client
     run.reporter.say(f"asking {run.reporter.service}")
     account = client.account()
@@ -191,7 +181,7 @@ def _require_keyring(setting: Key) -> None:
     desktop_keyring.require()
 
 
-def _store(run: Session, setting: Key, text: str, *, keyring: bool) -> str:
+def _store(run: CommandContext, setting: Key, text: str, *, keyring: bool) -> str:
     """Put it where it belongs; the words for where that is."""
     from .. import config_store, key_store
 

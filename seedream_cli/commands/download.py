@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
-from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, with_options
-from ._session import Session, session
+from ..output.presenters import SavedImages
+from ..output.report import TaskOutcome
+from ._command import CommandResult, command
+from ._context import CommandContext
+from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout
 from ._showing import Open, Preview, show_images
 from ._target import prepare_folder, refuse_taken, wanted_output
-from ._tasks import announce, ended, known_or_foreign, unanswered
+from ._tasks import announce, known_or_foreign, unanswered
 
 if TYPE_CHECKING:
     from ..naming import Output as Target
@@ -30,9 +33,9 @@ Pending = Annotated[
 ]
 
 
-@with_options(TaskOptions)
+@command(TaskOptions, lambda values: SavedImages())
 def download(
-    options: TaskOptions,
+    run: CommandContext,
     tasks: Tasks = None,
     pending: Pending = False,
     output: Output = None,
@@ -43,7 +46,7 @@ def download(
     no_wait: NoWait = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
-) -> None:
+) -> CommandResult:
     """Save the images of tasks, waiting for their end if needed.
 
     \b
@@ -54,17 +57,15 @@ def download(
     An image goes where its generate wanted it, unless -o says otherwise. One that
     is on disk unchanged is not fetched again.
     """
-    flags = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
-    with session(options, flags=flags) as run:
-        show_images(run, preview=preview, opened=open_, moved=output, placed=True)
-        if bool(tasks) == pending:
-            raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
-        moved = wanted_output(run) if output is not None else None
-        operations = _pending(run, moved) if pending else known_or_foreign(run, tasks or [])
-        _download(run, operations, output=output, overwrite=overwrite, wait=not no_wait)
+    show_images(run, preview=preview, opened=open_, moved=output, placed=True)
+    if bool(tasks) == pending:
+        raise UsageProblem("name tasks, or ask for --pending", hint="seedream download --pending")
+    moved = wanted_output(run) if output is not None else None
+    operations = _pending(run, moved) if pending else known_or_foreign(run, tasks or [])
+    return CommandResult(_download(run, operations, output=output, overwrite=overwrite, wait=not no_wait))
 
 
-def _pending(run: Session, moved: Target | None) -> list[Operation]:
+def _pending(run: CommandContext, moved: Target | None) -> list[Operation]:
     from ..jobs.submit import KEY_LIFETIME
 
     operations = run.history.pending(run.service)
@@ -77,8 +78,8 @@ def _pending(run: Session, moved: Target | None) -> list[Operation]:
 
 
 def _download(
-    run: Session, operations: list[Operation], *, output: str | None, overwrite: bool, wait: bool
-) -> None:
+    run: CommandContext, operations: list[Operation], *, output: str | None, overwrite: bool, wait: bool
+) -> list[TaskOutcome]:
     from .. import jobs
 
     targets = [_target(run, operation, flagged=output is not None) for operation in operations]
@@ -89,17 +90,19 @@ def _download(
             refuse_taken(where, operation, overwrite=overwrite)
             prepare_folder(run, where, operation)
     operations = [_moved(run, operation, where) for operation, where in zip(operations, targets, strict=True)]
-    run.expect(operations)
+    run.tracker.expect(operations)
+    outcomes = []
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
-            run.report(ended(operation, unanswered(operation)))
+            outcomes.append(run.end(operation, unanswered(operation)))
             continue
         quality = operation.request.quality if operation.request else None
         work = run.work(output=where, overwrite=overwrite, quality=quality)
-        run.report(jobs.download(work, operation, wait=wait))
+        outcomes.append(run.report(jobs.download(work, operation, wait=wait)))
+    return outcomes
 
 
-def _moved(run: Session, operation: Operation, where: Target | None) -> Operation:
+def _moved(run: CommandContext, operation: Operation, where: Target | None) -> Operation:
     """The operation with the place that was asked for, also for whoever carries it on after this call."""
     if where is None or where.stdout or operation.task_id is None:
         return operation
@@ -108,7 +111,7 @@ def _moved(run: Session, operation: Operation, where: Target | None) -> Operatio
     return run.history.record(moved) if moved.request is not None else moved
 
 
-def _target(run: Session, operation: Operation, *, flagged: bool) -> Target | None:
+def _target(run: CommandContext, operation: Operation, *, flagged: bool) -> Target | None:
     """Where the images go: only a flag moves those that have a place of their own (None) already."""
     placeless = operation.request is None and not operation.files
     return wanted_output(run) if flagged or placeless else None

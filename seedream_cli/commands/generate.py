@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import UsageProblem
 from ..models import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
-from ..output.plain import Kind
+from ..output.presenters import Presenter, SavedImages, SubmittedTasks
+from ._command import CommandResult, command
+from ._context import CommandContext
 from ._create import MOST_TASKS, Places, create, show_requests
 from ._options import (
     MaxBytes,
@@ -21,11 +23,9 @@ from ._options import (
     TaskOptions,
     Timeout,
     described,
-    with_options,
 )
 from ._request import Asked, is_literal
 from ._resume import carry_on, refuse_with_resume
-from ._session import session
 from ._showing import Open, Preview, show_images
 from ._target import wanted_output
 
@@ -147,10 +147,14 @@ NewKey = Annotated[
 ]
 
 
-@with_options(TaskOptions)
+def _presenter(values: Mapping[str, Any]) -> Presenter:
+    return SubmittedTasks() if values["no_wait"] else SavedImages()
+
+
+@command(TaskOptions, _presenter)
 def generate(
+    run: CommandContext,
     context: typer.Context,
-    options: TaskOptions,
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
     model: Model = None,
@@ -174,7 +178,7 @@ def generate(
     dry_run: DryRun = False,
     resume: Resume = None,
     new_key: NewKey = False,
-) -> None:
+) -> CommandResult:
     """Generate an image: submit the prompt, wait for the task, save the result.
 
     \b
@@ -187,29 +191,21 @@ def generate(
 
     Prints the saved paths on stdout. Ctrl-C is safe: the message says how to get the image.
     """
-    picture = {
-        "model": model,
-        "aspect_ratio": aspect_ratio,
-        "quality": quality,
-        "callback_url": callback_url,
-    }
-    rest = {"output": output, "max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
-    kind: Kind = "ids" if no_wait else "paths"
-    with session(options, kind=kind, flags={**picture, **rest}) as run:
-        show_images(
-            run,
-            preview=preview,
-            opened=open_,
-            moved=output,
-            placed=resume is not None,
-            saves=not no_wait and not dry_run,
+    show_images(
+        run,
+        preview=preview,
+        opened=open_,
+        moved=output,
+        placed=resume is not None,
+        saves=not no_wait and not dry_run,
+    )
+    if resume is not None:
+        refuse_with_resume(
+            *(prompt, prompt_file, details, style, model, aspect_ratio, quality, callback_url, image),
+            *(flag or None for flag in (dry_run, skip_existing, count > 1)),
         )
-        if resume is not None:
-            refuse_with_resume(
-                *(prompt, prompt_file, details, style, *picture.values(), image),
-                *(flag or None for flag in (dry_run, skip_existing, count > 1)),
-            )
-            moved = wanted_output(run, wait=not no_wait) if output is not None else None
+        moved = wanted_output(run, wait=not no_wait) if output is not None else None
+        outcomes = [
             carry_on(
                 run,
                 resume,
@@ -219,7 +215,8 @@ def generate(
                 wait=not no_wait,
                 sidecar=sidecar,
             )
-            return
+        ]
+    else:
         if new_key:
             raise UsageProblem("--new-key goes with --resume")
         if overwrite and skip_existing:
@@ -228,6 +225,10 @@ def generate(
         request, parts = asked.read(run)
         if dry_run:
             show_requests(run, request, count)
-            return
+            return CommandResult()
         places = Places(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
-        create(run, request, parts, count, places)
+        outcomes = create(run, request, parts, count, places)
+    submitted = [one.operation for one in outcomes if one.operation.task_id and one.failure is None]
+    # Nobody waits for these tasks: say how to get their images.
+    later = run.failures.resume_command(*submitted) if no_wait and submitted else None
+    return CommandResult(outcomes, next_command=later)

@@ -8,10 +8,11 @@ import typer
 
 from ..errors import Stopped, UsageProblem
 from ..sandbox.faults import FAULTS
+from ._command import CommandResult, command
+from ._context import CommandContext
 from ._help import Command
-from ._options import Options, with_options
+from ._options import Options
 from ._sandbox import DIALECT, FAULT, SECONDS, made
-from ._session import session
 
 _SERVER = "Server"
 Port = Annotated[
@@ -64,10 +65,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("sandbox", cls=Command, epilog=_FAULTS)
-@with_options(Options)
+@command(Options)
 def sandbox(
-    options: Options, port: Port = 0, dialect: Dialect = "live", seconds: Seconds = 3.0, fault: Fault = None
-) -> None:
+    run: CommandContext,
+    port: Port = 0,
+    dialect: Dialect = "live",
+    seconds: Seconds = 3.0,
+    fault: Fault = None,
+) -> CommandResult:
     """Serve the documented API on this machine, for trials and tests: no key, no cost.
 
     \b
@@ -78,21 +83,16 @@ def sandbox(
 
     Any key is taken but one that ends in -invalid (401), -empty (402) or -forbidden (403).
     """
-    with session(options, kind="values") as run:
+    try:
+        server = made(port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=run.reporter.say)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+    with server:
+        run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
+        run.reporter.say("SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops.")
         try:
-            server = made(
-                port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=run.reporter.say
-            )
-        except ValueError as error:
-            raise UsageProblem(str(error)) from None
-        with server:
-            run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
-            run.reporter.say(
-                "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
-            )
-            try:
-                while True:
-                    run.stop.pause(3600)
-            except Stopped as stopped:
-                # That is how a server ends: there is no error to tell.
-                run.ends_with = stopped.exit_code
+            while True:
+                run.shutdown.pause(3600)
+        except Stopped as stopped:
+            # That is how a server ends: there is no error to report.
+            return CommandResult(exit_code=stopped.exit_code)

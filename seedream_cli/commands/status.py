@@ -10,13 +10,15 @@ import typer
 
 from ..errors import UsageProblem
 from ..models import Status
+from ..output.presenters import TaskStates
 from ..output.report import task_document
 from ..output.streams import terminal_width
 from ..settings import did_you_mean
-from ._options import PollInterval, TaskOptions, Timeout, with_options
-from ._session import Session, session
+from ._command import CommandResult, command
+from ._context import CommandContext
+from ._options import PollInterval, TaskOptions, Timeout
 from ._task_list import task_lines
-from ._tasks import ended, known_or_foreign, unanswered
+from ._tasks import known_or_foreign, unanswered
 
 Tasks = Annotated[
     list[str] | None,
@@ -40,16 +42,16 @@ State = Annotated[
 ]
 
 
-@with_options(TaskOptions)
+@command(TaskOptions, lambda values: TaskStates(watching=values["watch"]))
 def status(
-    options: TaskOptions,
+    run: CommandContext,
     tasks: Tasks = None,
     watch: Watch = False,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
     limit: Limit = 20,
     state: State = None,
-) -> None:
+) -> CommandResult:
     """Show where tasks stand: exit code 0 completed, 8 not finished, 3 failed.
 
     \b
@@ -59,31 +61,31 @@ def status(
 
     Without a task, list the recent ones of this machine; that asks nobody.
     """
-    with session(options, kind="states", flags={"timeout": timeout, "poll_interval": poll_interval}) as run:
-        if tasks:
-            _ask(run, tasks, watch=watch)
-        elif watch:
-            raise UsageProblem("--watch needs a task", hint="seedream status")
-        else:
-            _list(run, limit=limit, state=state)
+    if tasks:
+        return _ask(run, tasks, watch=watch)
+    if watch:
+        raise UsageProblem("--watch needs a task", hint="seedream status")
+    _list(run, limit=limit, state=state)
+    return CommandResult()
 
 
-def _ask(run: Session, tasks: list[str], *, watch: bool) -> None:
+def _ask(run: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult:
     from .. import jobs
 
     work = run.work()
     operations = known_or_foreign(run, tasks)
-    run.expect(operations)
-    # A wait that ended too early is told on stderr too, with the way back; a state that was asked for is not.
-    run.told_by_answer = not watch
-    for operation in operations:
-        if operation.task_id is None:
-            run.report(ended(operation, unanswered(operation)))
-        else:
-            run.report(jobs.status(work, operation, wait=watch))
+    run.tracker.expect(operations)
+    return CommandResult(
+        [
+            run.end(operation, unanswered(operation))
+            if operation.task_id is None
+            else run.report(jobs.status(work, operation, wait=watch))
+            for operation in operations
+        ]
+    )
 
 
-def _list(run: Session, *, limit: int, state: str | None) -> None:
+def _list(run: CommandContext, *, limit: int, state: str | None) -> None:
     if state == "":
         raise UsageProblem("a state is a word, such as completed", hint="seedream status")
     operations = run.history.recent(run.service, limit=limit, status=state)

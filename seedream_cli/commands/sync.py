@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,10 @@ from msgspec.structs import replace
 
 from .. import config
 from ..errors import Drift, SeedreamError, Stopped, UsageProblem
-from ._options import MaxBytes, PollInterval, TaskOptions, Timeout, with_options
-from ._session import Session, session
+from ..output.presenters import SyncedImages
+from ._command import CommandResult, command
+from ._context import CommandContext
+from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
 
 if TYPE_CHECKING:
     from ..jobs import Work
@@ -120,9 +121,9 @@ class _Choice(Struct, frozen=True):
         return [*words, "--shard", self.shard] if self.shard is not None else words
 
 
-@with_options(TaskOptions)
+@command(TaskOptions, lambda values: SyncedImages())
 def sync(
-    options: TaskOptions,
+    run: CommandContext,
     file: File = config.PROJECT_FILE,
     dry_run: DryRun = False,
     check: Check = False,
@@ -138,7 +139,7 @@ def sync(
     max_bytes: MaxBytes = None,
     timeout: Timeout = None,
     poll_interval: PollInterval = None,
-) -> None:
+) -> CommandResult:
     """Keep the images of a project in step with its manifest, seedream.toml.
 
     \b
@@ -153,32 +154,24 @@ def sync(
     The lock beside the manifest, seedream.lock, says what came. Ctrl-C is safe:
     the same command goes on.
     """
-    flags = {"max_bytes": max_bytes, "timeout": timeout, "poll_interval": poll_interval}
     choice = _Choice(
         tuple(only or ()), shard, dry_run, check, rehash, frozen, most, jobs, prune, force, accept
     )
-    with session(options, kind="images", flags=flags) as run:
-        choice.refuse_contradictions()
-        run.project = Path(file)
-        _sync(run, Path(file), choice)
+    choice.refuse_contradictions()
+    run.project = Path(file)
+    _sync(run, Path(file), choice)
+    return CommandResult(failures=run.other_failures)
 
 
-def _sync(run: Session, file: Path, choice: _Choice) -> None:
+def _sync(run: CommandContext, file: Path, choice: _Choice) -> None:
     from ..sync import manifest
     from ..sync.keeper import Keeper
     from ..sync.lock import read
     from ._sync_report import SyncReport
 
-    # Thousands of assets are many small things that stay, without a cycle among them: the collector would
-    # look at all of them again and again, for nothing.
-    gc.disable()
-    try:
-        wanted = manifest.load(file)
-        lock = read(wanted.lock_path)
-        todo = _plan(run, wanted, lock, choice)
-    finally:
-        gc.freeze()
-        gc.enable()
+    wanted = manifest.load(file)
+    lock = read(wanted.lock_path)
+    todo = _plan(run, wanted, lock, choice)
     report = SyncReport(run, wanted, todo, choice.again)
     if choice.check or choice.dry_run:
         report.show_plan()
@@ -197,7 +190,7 @@ def _sync(run: Session, file: Path, choice: _Choice) -> None:
         report.close()
 
 
-def _plan(run: Session, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
+def _plan(run: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
     from ..sync import sharding
     from ..sync.known_files import KnownFiles
     from ..sync.plan import plan
@@ -221,7 +214,7 @@ def _plan(run: Session, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
     return todo
 
 
-def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
+def _memory(run: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | None]:
     """What the history knows of an image; it is opened for the first that it is asked for."""
 
     def remembered(image: Image) -> Entry | None:
@@ -234,7 +227,7 @@ def _memory(run: Session, wanted: Manifest) -> Callable[[Image], Entry | None]:
 
 
 def _carry_out(
-    run: Session, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
+    run: CommandContext, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
     from ..jobs.crew import Brake
     from ..sync.life import Means
@@ -243,7 +236,7 @@ def _carry_out(
     from ..sync.run import REMOTE, Run
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
-    project.prepare_lock(wanted.lock_path, run.stop.shield)
+    project.prepare_lock(wanted.lock_path, run.shutdown.defer_signals)
     run.bodies.attach(image for asset in wanted.assets for image in asset.sources)
     means = Means(
         work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
@@ -261,10 +254,9 @@ def _carry_out(
         brake=brake,
         break_off=run.client.break_off if remote else lambda: None,
         jobs=choice.jobs,
-        shield=run.stop.shield,
+        shield=run.shutdown.defer_signals,
         sandbox=run.service == config.SANDBOX_SERVICE,
     )
-    run.observe = work.observe
     run.reporter.expect(len(remote))
     try:
         with closing(work.events()) as events:
@@ -282,7 +274,7 @@ def _carry_out(
     report.close(work.not_begun)
 
 
-def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
+def _works(run: CommandContext, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
     from ..jobs.gate import Gate
 

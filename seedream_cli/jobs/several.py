@@ -9,7 +9,7 @@ from contextlib import closing, nullcontext
 from msgspec.structs import replace
 
 from ..download import Shield
-from ..events import Ended, Event, Exchange, Submitted
+from ..events import Ended, Event, Submitted
 from ..models import Operation
 from .crew import Brake, Crew
 from .gate import Gate
@@ -36,7 +36,7 @@ class Several:
         shield: Shield,
     ) -> None:
         #: What happened and is not told yet; where they were stopped, what is left to be told.
-        self.untold: deque[Event | Exchange] = deque()
+        self.untold: deque[Event] = deque()
         #: Operations that have begun and not ended, as they stand.
         self.under_way: dict[str, Operation] = {}
         brake = Brake()
@@ -44,7 +44,7 @@ class Several:
         self._work = replace(work, pause=brake.pause, shield=nullcontext, gate=Gate())
         self._live = live
         self._shield = shield
-        self._crew: Crew[Operation, Event | Exchange] = Crew(
+        self._crew: Crew[Operation, Event] = Crew(
             operations,
             self._serve,
             pays=lambda _: True,
@@ -58,11 +58,7 @@ class Several:
         """Those that were never sent, because of what others met with or of a signal."""
         return self._crew.not_begun
 
-    def observe(self, exchange: Exchange) -> None:
-        """Pass a call of a worker's on to whoever listens."""
-        self._crew.say(exchange)
-
-    def events(self) -> Generator[Event | Exchange, None, None]:
+    def events(self) -> Generator[Event, None, None]:
         """All that happens, in the order in which it does."""
         try:
             self._crew.start(1)
@@ -77,7 +73,7 @@ class Several:
                 self._hear()
             raise
 
-    def _tell(self) -> Iterator[Event | Exchange]:
+    def _tell(self) -> Iterator[Event]:
         while self.untold:
             yield self.untold.popleft()
 

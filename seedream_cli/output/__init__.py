@@ -10,14 +10,15 @@ import sys
 from collections.abc import Mapping
 
 from . import github
-from .plain import Kind, PlainReporter
+from .plain import PlainReporter
+from .presenters import Presenter
 from .streams import Answer, Conversation, draws, wants_colour
 
 __all__ = ["reporter"]
 
 
 def reporter(
-    kind: Kind, *, json: bool, quiet: bool, verbose: bool, environment: Mapping[str, str]
+    presenter: Presenter, *, json: bool, quiet: bool, verbose: bool, environment: Mapping[str, str]
 ) -> PlainReporter:
     """The reporter for this call's streams and options."""
     factory = PlainReporter
@@ -27,4 +28,4 @@ def reporter(
         from .human import HumanReporter as factory
     colour = wants_colour(sys.stderr, environment)
     talk = github.Log(colour, environment) if github.is_here(environment) else Conversation(colour=colour)
-    return factory(Answer(), talk, kind, quiet=quiet, verbose=verbose)
+    return factory(Answer(), talk, presenter, quiet=quiet, verbose=verbose)

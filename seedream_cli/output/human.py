@@ -27,7 +27,8 @@ from ..events import (
     Submitted,
 )
 from ..models import Operation
-from .plain import GONE, Kind, Outcomes, PlainReporter, total_cost
+from .plain import GONE, Outcomes, PlainReporter, total_cost
+from .presenters import Presenter, SubmittedTasks
 from .report import Failure
 from .streams import Answer, Conversation, is_terminal, silence
 from .text import clean, duration, size
@@ -87,9 +88,11 @@ class _AboveBlock(Conversation):
 class HumanReporter(PlainReporter):
     """Draws the block; what is final is printed as plain lines, and the block makes room for them."""
 
-    def __init__(self, answer: Answer, talk: Conversation, kind: Kind, *, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, answer: Answer, talk: Conversation, presenter: Presenter, *, quiet: bool, verbose: bool
+    ) -> None:
         self._talk = _AboveBlock(colour=talk.colour)
-        super().__init__(answer, self._talk, kind, quiet=quiet, verbose=verbose)
+        super().__init__(answer, self._talk, presenter, quiet=quiet, verbose=verbose)
         self._console = Console(stderr=True, highlight=False, no_color=not talk.colour, soft_wrap=True)
         self._frames = _FRAMES if self._console.encoding.lower().startswith("utf") else _ASCII_FRAMES
         self._lines: dict[str, _Line] = {}
@@ -152,7 +155,7 @@ class HumanReporter(PlainReporter):
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         self._clear()
         super().finish(outcomes, failure)
-        if self.kind == "ids" and (count := len(self._submitted)):
+        if isinstance(self.presenter, SubmittedTasks) and (count := len(self._submitted)):
             # Plain lines have said it when it happened.
             cost = total_cost(one.cost for one in self._submitted if one.cost)
             self.say(f"submitted {count} task{'s' if count > 1 else ''}{f', cost {cost}' if cost else ''}")
@@ -162,7 +165,7 @@ class HumanReporter(PlainReporter):
         if path is not None:
             if is_terminal(sys.stdout):
                 self._clear()
-            self._print_path(path)
+            self._result(path)
             self._draw()
 
     def _fold(self, event: Event, key: str) -> None:

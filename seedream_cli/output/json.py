@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..models import Operation
 from .plain import Outcomes, PlainReporter
-from .report import Failure, task_document
+from .report import Failure
 
 #: Controls other than the line feeds between fields (json escapes those inside of text), and surrogates.
 #: The second of two number signs that begin a workflow command (`##[`, `##vso[`) goes with them.
@@ -29,24 +28,14 @@ class JsonReporter(PlainReporter):
         self.answer.line(dumped({**document, "error": None}))
         self._answered = True
 
-    def _print_path(self, path: str) -> None:
-        """Paths are in the document."""
-
-    def _print_state(self, operation: Operation) -> None:
-        """States and ids are in the document."""
+    def _result(self, line: str) -> None:
+        """Print nothing: every result is in the document."""
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         super().finish(outcomes, failure)
         if self._answered:
             return
-        document = dict(self._document or {})
-        if self._document is None and self.kind == "images":
-            document["images"] = []
-        elif self._document is None and self.kind != "values":
-            document["tasks"] = [
-                task_document(operation, failed, with_result=self.kind == "states")
-                for operation, failed in outcomes
-            ]
+        document = dict(self.presenter.document(outcomes) if self._document is None else self._document)
         document["error"] = failure.document() if failure else None
         self.answer.line(dumped(document))
 

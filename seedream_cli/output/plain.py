@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatchmethod
 from os.path import dirname
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Stopped
 from ..events import (
@@ -25,28 +25,28 @@ from ..events import (
     Waited,
 )
 from ..models import Operation, SavedFile
-from .report import Failure
+from .presenters import Presenter, percent
+from .report import Failure, TaskOutcome
 from .streams import Answer, Conversation
 from .text import clean, duration, shortened, size
 
 if TYPE_CHECKING:
     from .showing import Showing
 
-#: What a command prints on stdout: paths of images, ids of tasks, states of tasks, values without tasks, or
-#: paths of the images of a set.
-Kind = Literal["paths", "ids", "states", "values", "images"]
 #: What was done to an image of a set that is no more.
 GONE = ("forgotten", "removed")
-Outcomes = Sequence[tuple[Operation, Failure | None]]
+Outcomes = Sequence[TaskOutcome]
 
 
 class PlainReporter:
     """Folds events into lines. ``service`` is the API's host as it is shown."""
 
-    def __init__(self, answer: Answer, talk: Conversation, kind: Kind, *, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, answer: Answer, talk: Conversation, presenter: Presenter, *, quiet: bool, verbose: bool
+    ) -> None:
         self.answer = answer
         self.talk = talk
-        self.kind = kind
+        self.presenter = presenter
         self.quiet = quiet
         self.verbose = verbose
         self.service = ""
@@ -110,7 +110,7 @@ class PlainReporter:
         if image.note:
             self.notice(f"{image.label}: {image.note}")
         if image.done not in GONE:
-            self._print_path(shown)
+            self._result(shown)
 
     def fell(self, label: str) -> None:
         """An image of a set is not as it was wanted; its failure is told."""
@@ -163,7 +163,7 @@ class PlainReporter:
         operation = event.operation
         if self._states.get(operation.id) != operation.status:
             self._states[operation.id] = operation.status
-            self._pass(f"{operation.task_id}: {shortened(operation.status, 60)}{_percent(operation)}")
+            self._pass(f"{operation.task_id}: {shortened(operation.status, 60)}{percent(operation)}")
 
     @handle.register
     def _(self, event: Waited) -> None:
@@ -180,13 +180,13 @@ class PlainReporter:
     @handle.register
     def _(self, event: Saved) -> None:
         self._saved.append((event.operation, event.shown))
-        self._print_path(event.shown)
+        self._print(self.presenter.saved_line(event.shown))
         self._show(event.file)
 
     @handle.register
     def _(self, event: Kept) -> None:
         self.say(f"{event.shown} is there already")
-        self._print_path(event.shown)
+        self._print(self.presenter.saved_line(event.shown))
         self._show(event.file)
 
     @handle.register
@@ -196,24 +196,18 @@ class PlainReporter:
     @handle.register
     def _(self, event: Ended) -> None:
         operation = event.operation
-        if operation.task_id and (self.kind == "states" or event.error is None):
-            self._print_state(operation)
+        if operation.task_id:
+            polled = operation.id in self._states
+            self._print(self.presenter.ended_line(operation, event.error, polled=polled))
 
-    def _print_state(self, operation: Operation) -> None:
-        self.talk.arrive()
-        if self.kind == "ids":
-            self.answer.line(clean(operation.task_id or ""))
-        elif self.kind == "states" and operation.id in self._states:
-            words = operation.error_message or _percent(operation).strip()
-            fields = [operation.task_id or "", operation.status, *([words] if words else [])]
-            self.answer.line("\t".join(map(clean, fields)))
-
-    def _print_path(self, path: str) -> None:
-        if self.kind == "paths":
-            # A set has many, and a line in the log for each.
+    def _print(self, line: str | None) -> None:
+        """Print a result that ends what was in progress."""
+        if line is not None:
             self.talk.arrive()
-        if self.kind in ("paths", "images"):
-            self.answer.line(path)
+            self._result(line)
+
+    def _result(self, line: str) -> None:
+        self.answer.line(line)
 
     def _show(self, file: SavedFile) -> None:
         if self.showing is not None:
@@ -228,14 +222,15 @@ class PlainReporter:
         parts = [f"saved {len(shown)} image{'s' if len(shown) > 1 else ''}{where}"]
         if not shown:
             parts = ["wrote 1 image to stdout"]
-        short = sum(failure is not None for _, failure in outcomes)
+        short = sum(one.failure is not None for one in outcomes)
         if short and len(outcomes) > 1:
             # It was told when it happened, which may be a screenful ago.
             parts.append(f"{short} of {len(outcomes)} tasks fell short")
-        seconds = [operation.seconds for operation, _ in outcomes if operation.seconds is not None]
+        operations = [one.operation for one in outcomes]
+        seconds = [operation.seconds for operation in operations if operation.seconds is not None]
         if seconds:
             parts.append(duration(max(seconds)))
-        if cost := total_cost(operation.cost for operation, _ in outcomes if operation.cost):
+        if cost := total_cost(operation.cost for operation in operations if operation.cost):
             parts.append(f"cost {cost}")
         return ", ".join(parts)
 
@@ -250,10 +245,6 @@ def landing(image: Landed) -> str:
     if image.cost:
         facts.append(f"cost {image.cost}")
     return f"{image.done} ({', '.join(facts)})"
-
-
-def _percent(operation: Operation) -> str:
-    return f" {operation.progress}%" if operation.progress is not None and not operation.results else ""
 
 
 def total_cost(costs: Iterable[str]) -> str | None:

@@ -97,6 +97,13 @@ class Failure(Struct, frozen=True):
         return f"{self.about}: {message}" if self.about else message
 
 
+class TaskOutcome(Struct, frozen=True):
+    """An operation after the command has finished with it; ``failure`` says why it has no image, if so."""
+
+    operation: Operation
+    failure: Failure | None = None
+
+
 def task_document(
     operation: Operation, failure: Failure | None = None, *, with_result: bool = False
 ) -> dict[str, Any]:

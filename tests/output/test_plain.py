@@ -29,6 +29,7 @@ from seedream_cli.events import (
 )
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.output.plain import PlainReporter, total_cost
+from seedream_cli.output.presenters import SavedImages
 from seedream_cli.output.streams import Answer, Conversation
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
@@ -226,7 +227,9 @@ def test_exchanges_are_told_with_verbose_alone(capfd: pytest.CaptureFixture[str]
     exchange = Exchange("GET", "https://api.apipod.ai/v1/x", 429, 0.1234, "req_1", "slow\x1b down")
     unanswered = Exchange("GET", "https://api.apipod.ai/v1/x", None, 10, None, None)
     for verbose in (False, True):
-        teller = PlainReporter(Answer(), Conversation(colour=False), "paths", quiet=False, verbose=verbose)
+        teller = PlainReporter(
+            Answer(), Conversation(colour=False), SavedImages(), quiet=False, verbose=verbose
+        )
         teller.trace(exchange)
         teller.trace(unanswered)
     assert capfd.readouterr().err.splitlines() == [

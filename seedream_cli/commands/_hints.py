@@ -1,17 +1,22 @@
-"""The command to run next: each names the service that the call chose, so that it works when it is copied."""
+"""Hints: the command to run next, and where CI services keep a job's keys.
+
+Each command names the service that the call chose, so that it works when it is copied.
+"""
 
 from __future__ import annotations
 
-# Not later: where no more files can be opened, it is needed most.
+# Imported early: it is needed most where no more files can be opened.
 import shlex
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
+from ..output import github
 from ..output.text import clean
-from ..settings import may_be_key
+from ..settings import KEYS, may_be_key
 from ._options import Options, ServiceOptions, TaskOptions
 
 #: Hints that are about the service in use.
@@ -20,8 +25,8 @@ _OF_THE_SERVICE = ("seedream status", "seedream download --pending")
 _OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
-class Next(Struct, frozen=True):
-    """Commands for the call with these options; ``overwrite``: it was asked to replace files."""
+class NextCommand(Struct, frozen=True):
+    """Build commands that use the same service as this call; ``overwrite``: this call may replace files."""
 
     options: Options
     overwrite: bool = False
@@ -75,3 +80,31 @@ class Next(Struct, frozen=True):
 
     def _profile(self) -> list[str]:
         return ["--profile", self.options.profile] if self.options.profile else []
+
+
+def key_settings(environment: Mapping[str, str], origin: str) -> Sequence[str]:
+    """Return lines to copy into a CI service's settings to replace the key from ``origin`` (empty: no key).
+
+    What is stored on the machine of a CI job is gone with it. Empty outside CI, and for a key that did not
+    come from the job's environment.
+    """
+    variable = origin.removeprefix("environment: ") if origin else KEYS["api_key"].variables[0]
+    if variable == origin:
+        return ()
+    if github.is_here(environment):
+        if origin:
+            return (f"gh secret set {variable}",)
+        if variable in environment:
+            return (
+                f"# {variable} is empty: its secret is not set, or not given (as to pull requests of forks)",
+                f"gh secret set {variable}",
+            )
+        return ("env:", f"  {variable}: ${{{{ secrets.{variable} }}}}")
+    if environment.get("GITLAB_CI") == "true":
+        # https://docs.gitlab.com/ci/variables/: protected ones are given to protected branches and tags only.
+        project = environment.get("CI_PROJECT_URL")
+        return (
+            f"# add {variable} as a masked variable (a protected one reaches protected branches only):",
+            f"# {project}/-/settings/ci_cd" if project else "# Settings > CI/CD > Variables",
+        )
+    return ()

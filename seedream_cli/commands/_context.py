@@ -1,0 +1,230 @@
+"""The context of one call: its options, and what it works with, each part made when it is first used."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .. import config
+from ..addresses import is_loopback
+from ..errors import HistoryUnusable, SeedreamError, UsageProblem
+from ..events import Ended, Event, Exchange
+from ..models import Operation
+from ..output import reporter
+from ..output.presenters import Presenter
+from ..output.report import Failure, TaskOutcome
+from ._failures import FailureBuilder
+from ._hints import NextCommand
+from ._options import Options, ServiceOptions, TaskOptions
+from ._signals import Shutdown
+from ._tracker import TaskTracker
+
+if TYPE_CHECKING:
+    from ..bodies import Bodies
+    from ..client import Client
+    from ..history import History
+    from ..jobs import Work
+    from ..naming import Output
+
+#: Seconds to wait by default for a task of this quality: a 4K task may take minutes.
+_TIMEOUT_OF_QUALITY = {"4K": 300.0}
+
+
+class CommandContext:
+    """What one call works with.
+
+    ``flags`` are the settings given as options, by their names. ``overwrite``: images may replace files.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        presenter: Presenter,
+        *,
+        flags: Mapping[str, str | None],
+        overwrite: bool = False,
+    ) -> None:
+        self.options = options
+        self.sandboxed = isinstance(options, TaskOptions) and options.sandbox
+        self.reporter = reporter(
+            presenter, json=options.json, quiet=options.quiet, verbose=options.verbose, environment=os.environ
+        )
+        self.shutdown = Shutdown()
+        self.next = NextCommand(options, overwrite=overwrite)
+        self.tracker = TaskTracker()
+        self.failures = FailureBuilder(self.next, key_origin=self._key_origin, is_known=self._is_known)
+        #: Failures of this call that are not an operation's, such as those of a set's images.
+        self.other_failures: list[Failure] = []
+        #: The file whose [defaults] apply to this call; None: seedream.toml in the current folder.
+        self.project: Path | None = None
+        self._flags = flags
+        self._resources = ExitStack()
+        self._placed: set[Path] = set()
+
+    @cached_property
+    def settings(self) -> config.Settings:
+        shared = self.options.flags() if isinstance(self.options, ServiceOptions) else {}
+        flags = {**shared, **self._flags}
+        settings = config.load(profile=self.options.profile, flags=flags, project=self.project)
+        for notice in settings.notices:
+            self.reporter.notice(notice)
+        return settings
+
+    @cached_property
+    def service(self) -> str:
+        """The name of the service in use, as the history has it."""
+        if self.sandboxed:
+            if self.settings.flags.get("base_url") is not None:
+                raise UsageProblem("--sandbox and --base-url name two services: choose one")
+            return config.SANDBOX_SERVICE
+        return config.service_of(self.settings.value("base_url"))
+
+    @property
+    def service_is_local(self) -> bool:
+        """Return True if the API is on this machine."""
+        return self.sandboxed or is_loopback(urlsplit(self.settings.value("base_url")).hostname or "")
+
+    @cached_property
+    def history(self) -> History:
+        from ..history import History
+
+        history = History(config.history_path(), now=time.time)
+        self._resources.callback(history.close)
+        return history
+
+    @cached_property
+    def api_key(self) -> str:
+        return config.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
+
+    @cached_property
+    def client(self) -> Client:
+        from ..client import Client
+
+        # The service's name comes first: it refuses options that contradict each other.
+        service = self.service
+        base_url = self._start_sandbox() if self.sandboxed else self.settings.value("base_url")
+        client = Client(base_url, self.api_key, observe=self._on_exchange)
+        self._resources.callback(client.close)
+        self.reporter.service = (
+            "the sandbox" if service == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
+        )
+        return client
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        from ..bodies import Bodies
+
+        return Bodies(config.state_folder() / "bodies")
+
+    def work(
+        self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
+    ) -> Work:
+        """Return what jobs work with, from the settings."""
+        from ..jobs import Work
+
+        timeout = self.settings.get("timeout")
+        default = _TIMEOUT_OF_QUALITY.get(quality or "") if timeout.origin == "default" else None
+        return Work(
+            client=self.client,
+            history=self.history,
+            timeout=default or timeout.value,
+            poll_interval=self.settings.value("poll_interval"),
+            max_bytes=self.settings.value("max_bytes"),
+            pause=self.shutdown.pause,
+            bodies=self.bodies,
+            output=output,
+            overwrite=overwrite,
+            deliver=self.reporter.answer.file,
+            scratch=self._scratch if output is not None and output.stdout else Path(os.curdir),
+            placed=self._placed,
+            key_id=config.fingerprint(self.api_key),
+            shield=self.shutdown.defer_signals,
+        )
+
+    def report(self, events: Generator[Event, None, None]) -> TaskOutcome:
+        """Report the events of one operation as they come, and return how it ended."""
+        # Whatever ends this ends the work behind it too, with what it has open.
+        with closing(events):
+            for event in events:
+                outcome = self.handle(event)
+        assert outcome is not None, "the last event of an operation is Ended"  # noqa: S101
+        return outcome
+
+    def handle(self, event: Event) -> TaskOutcome | None:
+        """Report one event; return the outcome with which an operation ends."""
+        if not isinstance(event, Ended):
+            self.tracker.update(event.operation)
+            self.reporter.handle(event)
+            return None
+        # The report of an end is printed whole, with the command that resumes the operation.
+        with self.shutdown.defer_signals():
+            error, operation = event.error, event.operation
+            failure = self.failures.for_operation(error, operation) if error is not None else None
+            outcome = self.tracker.end(operation, failure)
+            self.reporter.handle(event)
+            if failure is not None and not self._is_result(failure):
+                self.reporter.fail(failure)
+            return outcome
+
+    def end(self, operation: Operation, error: SeedreamError) -> TaskOutcome:
+        """Report an operation that nothing can be done for."""
+        outcome = self.handle(Ended(operation, error))
+        assert outcome is not None, "Ended has an outcome"  # noqa: S101
+        return outcome
+
+    def fail_part(self, failure: Failure) -> None:
+        """Report the failure of a part of the call; the call continues."""
+        self.other_failures.append(failure)
+        self.reporter.fail(failure)
+
+    def close(self) -> None:
+        self._resources.close()
+
+    def _is_result(self, failure: Failure) -> bool:
+        return failure.task_id is not None and self.reporter.presenter.is_result(failure.error)
+
+    def _key_origin(self) -> str:
+        return (self.settings.key_place or ("", ""))[1]
+
+    def _is_known(self, operation: Operation) -> bool:
+        try:
+            return self.history.find(operation.service, operation.task_id or "") is not None
+        except HistoryUnusable:
+            return False
+
+    def _on_exchange(self, exchange: Exchange) -> None:
+        self.reporter.trace(exchange)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        """A private folder of this call: an image on its way to stdout is nobody else's to read."""
+        return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="seedream-")))
+
+    def _start_sandbox(self) -> str:
+        """Start the fake API inside this process and return its base URL."""
+        from ._sandbox import embedded
+
+        return self._resources.enter_context(embedded()).base_url
+
+
+def read_bytes_of_stdin(most: int = -1) -> bytes:
+    """Read stdin, at most ``most`` bytes. Raises UsageProblem if it is closed."""
+    if sys.stdin is None:
+        raise UsageProblem("stdin is closed")
+    return sys.stdin.buffer.read(most)
+
+
+def read_stdin() -> str:
+    """Read all of stdin as text. Raises UsageProblem if it is closed or not UTF-8."""
+    try:
+        return read_bytes_of_stdin().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageProblem("stdin is not UTF-8 text") from None
