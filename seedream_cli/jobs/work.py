@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, field
 
@@ -23,9 +22,6 @@ from ..models import Operation
 from ..naming import Output
 from ..retry import Retries, Spread
 from .gate import Gate
-
-if TYPE_CHECKING:
-    from .pace import Pace
 
 T = TypeVar("T")
 
@@ -64,9 +60,6 @@ class Work(Struct, frozen=True):
     gate: Gate | None = None
     #: Temporary files that are open.
     parts: set[Part] = field(default_factory=set)
-    #: What is known of how long tasks take, by their requests' kind.
-    paces: dict[tuple[str, str, bool], Pace] = field(default_factory=dict)
-    paces_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
