@@ -21,7 +21,7 @@ from ..history import History
 from ..models import Operation
 from ..naming import Output
 from ..retry import Retries, Spread
-from .gate import Gate
+from .rate_limiter import RateLimiter
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Work(Struct, frozen=True):
     images that this call has saved. ``deliver`` writes a verified file to stdout and tells whether anyone
     took it; ``scratch`` is a private folder for it.
     ``key_id`` is the API key's fingerprint. ``shield`` gives blocks in which no signal interrupts.
-    ``gate`` is shared with other work that calls the API at the same time.
+    ``rate_limiter`` is shared with other work that calls the API at the same time.
     """
 
     client: Client
@@ -57,7 +57,7 @@ class Work(Struct, frozen=True):
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
-    gate: Gate | None = None
+    rate_limiter: RateLimiter | None = None
     #: Temporary files that are open.
     parts: set[Part] = field(default_factory=set)
 
@@ -65,23 +65,24 @@ class Work(Struct, frozen=True):
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
 
     def call(self, make: Callable[[], T], *, patience: float, retries: Retries | None = None) -> T:
-        """One call of the API, which waits for its turn where others share the gate.
+        """Make one API call, after waiting for its turn if the calls are rate limited.
 
-        That wait is none of the budget of ``retries``. A limit that lasts longer than ``patience`` seconds
-        is as good as a refusal of this call: raises RateLimited.
+        That wait does not use up the budget of ``retries``. Raises RateLimited if the limit lets no call
+        through for more than ``patience`` seconds.
         """
-        if self.gate is None:
+        if self.rate_limiter is None:
             return make()
-        place, waited = self.gate.turn(self.pause, patience)
+        began = self.clock()
+        left_at = self.rate_limiter.acquire(self.pause, patience)
         if retries is not None:
-            retries.extend(waited)
+            retries.extend(self.clock() - began)
         try:
-            made = make()
+            result = make()
         except RateLimited as error:
-            self.gate.refused(place, error)
+            self.rate_limiter.on_rate_limited(error, left_at)
             raise
-        self.gate.let_through()
-        return made
+        self.rate_limiter.on_success()
+        return result
 
 
 def remember(work: Work, operation: Operation) -> Generator[Event, None, bool]:
