@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from .errors import HistoryUnusable
@@ -23,11 +24,11 @@ from .history_rows import (
     UPSERT,
     UPSERT_FILE,
     UnreadableRow,
+    duration_of,
     file_values_of,
     is_of_kind,
     merged,
     operation_of,
-    span_of,
     values_of,
 )
 from .models import Operation, Status
@@ -46,9 +47,9 @@ _NEWEST_OF_FEW = _NEWEST_FIRST.replace("created", "+created")
 
 #: Only the newest are looked at, however long the history is.
 _DURATIONS = f"""
-SELECT request, least_seconds, seconds FROM (
+SELECT request, seconds FROM (
     SELECT * FROM operations WHERE service = ?{_NEWEST_FIRST} LIMIT 1000
-) WHERE least_seconds IS NOT NULL AND lower(status) = ?
+) WHERE seconds IS NOT NULL AND lower(status) = ?
 """  # noqa: S608 - constants only
 
 
@@ -157,12 +158,12 @@ class History:
             db.executemany(UPSERT_FILE, file_values_of(kept))
         return kept
 
-    def durations(self, service: str, kind: tuple[str, str, bool]) -> list[tuple[float, float]]:
-        """Between which seconds from their acceptance the newest tasks of a kind ended, the newest first."""
+    def durations(self, service: str, kind: tuple[str, str, bool], *, limit: int) -> list[float]:
+        """Return how long the newest completed tasks of a kind took, in seconds, the newest first."""
         with self._read() as db:
-            rows = db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
-        spans = ((span_of(row), row) for row in rows)
-        return [span for span, row in spans if span is not None and is_of_kind(row, kind)]
+            rows = db.execute(_DURATIONS, (service, Status.COMPLETED))
+            durations = (duration_of(row) for row in rows if is_of_kind(row, kind))
+            return list(islice((seconds for seconds in durations if seconds is not None), limit))
 
     def _select(
         self, condition: str, *values: object, order: str = _NEWEST_FIRST, limit: int = -1

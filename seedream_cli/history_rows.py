@@ -61,11 +61,8 @@ _PARTS_AND_SIDECARS = """
 ALTER TABLE operations ADD COLUMN parts TEXT;
 ALTER TABLE operations ADD COLUMN sidecar INTEGER NOT NULL DEFAULT 0;
 """
-_LEAST_SECONDS = """
-ALTER TABLE operations ADD COLUMN least_seconds REAL;
-"""
 #: What each version adds to the one before: the first makes a new file.
-MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS, _LEAST_SECONDS)
+MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: The year 2514 in Unix seconds: no system's calendar ends before it.
@@ -75,7 +72,7 @@ _LONGEST_DURATION = 1e12
 #: Columns of `operations` that are kept as they are in the Operation.
 _PLAIN = (
     *("id", "service", "created", "output", "idempotency_key", "key_id", "task_id", "status", "progress"),
-    *("cost", "request_id", "accepted", "seconds", "least_seconds", "error_code", "error_message"),
+    *("cost", "request_id", "accepted", "seconds", "error_code", "error_message"),
     "delivered",
 )
 _COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled", "parts", "sidecar")
@@ -166,12 +163,10 @@ def merged(before: Operation | None, now: Operation) -> Operation:
     )
 
 
-def span_of(row: Any) -> tuple[float, float] | None:
-    """Between which seconds the task of a row ended, as far as it can be read."""
-    least, most = row["least_seconds"], row["seconds"]
-    if _duration(least) and _duration(most) and least <= most:
-        return float(least), float(most)
-    return None
+def duration_of(row: Any) -> float | None:
+    """Return how long the task of a row took, in seconds, or None if the row does not hold a duration."""
+    seconds = row["seconds"]
+    return float(seconds) if _duration(seconds) else None
 
 
 def is_of_kind(row: Any, kind: tuple[str, str, bool]) -> bool:
@@ -224,7 +219,6 @@ _OPERATION = {
     **dict.fromkeys(("id", "service", "status"), _text),
     "accepted": _optional(_time),
     "seconds": _optional(_duration),
-    "least_seconds": _optional(_duration),
     "created": _time,
     "progress": _optional(_count),
     "output": _path,

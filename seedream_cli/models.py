@@ -270,12 +270,10 @@ class SavedFile(Struct, frozen=True):
 class Operation(Struct, frozen=True):
     """One create, as this machine knows it, from before the request left to the files on disk.
 
-    ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took as seen
-    from here, and ``least_seconds`` how long it took at the least: when it was last asked for in vain,
-    0 where it never was, and None where nobody here waited from its acceptance on. ``output`` is the
-    absolute template of its files. ``key_id`` is a fingerprint of the API key, since the service scopes
-    idempotency keys to it; the key itself is never kept. A task of another machine has neither request
-    nor idempotency key.
+    ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took, as far as the
+    service and our polls tell. ``output`` is the absolute template of its files. ``key_id`` is a
+    fingerprint of the API key, since the service scopes idempotency keys to it; the key itself is never
+    kept. A task of another machine has neither request nor idempotency key.
     """
 
     id: str
@@ -293,7 +291,6 @@ class Operation(Struct, frozen=True):
     request_id: str | None = None
     accepted: float | None = None
     seconds: float | None = None
-    least_seconds: float | None = None
     error_code: str | None = None
     error_message: str | None = None
     #: Where the image went when it was not saved as a file: `-` once it was written to stdout.

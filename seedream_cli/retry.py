@@ -54,8 +54,10 @@ class Retries:
         self._left -= 1
         if not error.transient or self._left <= 0:
             raise error
-        # "0 seconds" is no pause: it must not turn the attempts into a volley.
-        pause = error.retry_after or backoff(self._failures, self._spread)
+        pause = error.retry_after or 0.0
+        if pause < FIRST_BACKOFF:
+            # A Retry-After of (nearly) nothing must not use up all attempts at once.
+            pause = max(pause, backoff(self._failures, self._spread))
         self._failures += 1
         if pause >= self.remaining:
             raise come_back_later(error)

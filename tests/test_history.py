@@ -767,58 +767,58 @@ def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, 
     history = opened()
     found = history.find(SERVICE, "op_old")
     assert found is not None
-    assert (found.parts, found.sidecar, found.least_seconds) == (None, False, None)
-    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True, least_seconds=8.0)
+    assert (found.parts, found.sidecar) == (None, False)
+    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True)
     history.record(wished)
     assert opened().find(SERVICE, "op_old") == wished
-
-
-def test_a_history_of_the_second_version_is_carried_on(opened: Open, path: Path, tmp_path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as old, old:
-        old.executescript(f"{MIGRATIONS[0]};{MIGRATIONS[1]}; PRAGMA user_version = 2")
-        old.execute(
-            "INSERT INTO operations "
-            "(id, service, created, output, endpoint, request, status, results, settled, seconds) "
-            "VALUES ('op_old', ?, 1.0, '/fox.png', 'x', ?, 'completed', '[]', 0, 12.0)",
-            (SERVICE, json.dumps(operation(tmp_path).request.body())),  # type: ignore[union-attr]
-        )
-    history = opened()
-    found = history.find(SERVICE, "op_old")
-    assert found is not None
-    assert (found.seconds, found.least_seconds) == (12.0, None)
-    # Nobody knows whether its wait began with the task.
-    assert history.durations(SERVICE, KIND) == []
-    history.record(replace(found, least_seconds=10.0))
-    assert opened().durations(SERVICE, KIND) == [(10.0, 12.0)]
 
 
 def test_the_newest_durations_come_first(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for number in (2, 3, 1):
         history.record(_lasting(tmp_path, number))
-    assert history.durations(SERVICE, KIND) == [(3.0, 5.0), (2.0, 4.0), (1.0, 3.0)]
+    assert history.durations(SERVICE, KIND, limit=9) == [3.0, 2.0, 1.0]
+    assert history.durations(SERVICE, KIND, limit=2) == [3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"service": "elsewhere.test"}, id="another service"),
+        pytest.param({"request": GenerationRequest("a fox", quality="4K")}, id="another quality"),
+        pytest.param({"request": GenerationRequest("a fox", model="seedream-5.0-lite")}, id="another model"),
+        pytest.param({"request": GenerationRequest("a fox", image_urls=("u",))}, id="edited"),
+        pytest.param({"status": "failed"}, id="failed"),
+        pytest.param({"seconds": None}, id="not known"),
+    ],
+)
+def test_only_completed_tasks_of_the_same_kind_have_a_duration(
+    opened: Open, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    history = opened()
+    history.record(replace(_lasting(tmp_path, 1), **other))
+    assert history.durations(SERVICE, KIND, limit=9) == []
 
 
 def test_a_duration_by_another_hand_is_left_out(opened: Open, path: Path, tmp_path: Path) -> None:
     history = opened()
     history.record(_lasting(tmp_path, 1))
-    for column in ("least_seconds", "seconds", "request", "status"):
+    for column in ("seconds", "request", "status"):
         history.record(_lasting(tmp_path, 2))
         for value in STRANGE:
             with closing(sqlite3.connect(path)) as other, other:
                 change = f"UPDATE operations SET {column} = ? WHERE id = 'op_00000002'"  # noqa: S608
                 with suppress(sqlite3.IntegrityError):
                     other.execute(change, (value,))
-            found = history.durations(SERVICE, KIND)
-            assert found[-1] == (1.0, 3.0)
-            assert all(0 <= low <= high < float("inf") for low, high in found)
+            found = history.durations(SERVICE, KIND, limit=9)
+            assert found[-1] == 1.0
+            assert all(0 <= seconds < float("inf") for seconds in found)
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("DELETE FROM operations WHERE id = 'op_00000002'")
 
 
 def _lasting(folder: Path, number: int) -> Operation:
-    ended = {"status": "completed", "least_seconds": float(number), "seconds": number + 2.0}
+    ended = {"status": "completed", "seconds": float(number)}
     return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
 
 

@@ -65,13 +65,22 @@ def test_time_that_the_calls_took_counts() -> None:
         budget.pause_after(ServiceFailing("slow"))
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.0, 59.9])
+@pytest.mark.parametrize("seconds", [0.6, 1.0, 59.9])
 def test_a_retry_after_within_the_budget_is_waited_for_exactly(seconds: float) -> None:
     assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds)) == seconds
 
 
-def test_a_retry_after_of_nothing_is_a_backoff() -> None:
-    assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=0.0)) == 0.5
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.3])
+def test_a_retry_after_of_nearly_nothing_is_a_backoff(seconds: float) -> None:
+    """Five attempts in a few milliseconds would be over before anything has changed."""
+    budget = retries(Clock())
+    pauses = [budget.pause_after(RateLimited("slow down", retry_after=seconds)) for _ in range(4)]
+    assert pauses == [0.5, 1.0, 2.0, 4.0]
+
+
+def test_a_backoff_does_not_undercut_a_retry_after() -> None:
+    budget = Retries(attempts=5, seconds=60.0, clock=Clock(), spread=lambda low, high: low)
+    assert budget.pause_after(RateLimited("slow down", retry_after=0.3)) == 0.3
 
 
 def test_a_retry_after_does_not_stand_still() -> None:

@@ -276,11 +276,13 @@ def _carry_out(
 
 def _works(run: CommandContext, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
-    from ..jobs.gate import Gate
+    from ..jobs.rate_limiter import RateLimiter
 
-    gate = Gate()
+    limiter = RateLimiter()
     return {
-        quality: replace(run.work(quality=quality), pause=brake.pause, shield=nullcontext, gate=gate)
+        quality: replace(
+            run.work(quality=quality), pause=brake.pause, shield=nullcontext, rate_limiter=limiter
+        )
         for quality in qualities
     }
 

@@ -12,7 +12,7 @@ from ..download import Shield
 from ..events import Ended, Event, Submitted
 from ..models import Operation
 from .crew import Brake, Crew
-from .gate import Gate
+from .rate_limiter import RateLimiter
 from .work import Work
 
 #: One operation's events.
@@ -41,7 +41,7 @@ class Several:
         self.under_way: dict[str, Operation] = {}
         brake = Brake()
         # Signals are the main thread's.
-        self._work = replace(work, pause=brake.pause, shield=nullcontext, gate=Gate())
+        self._work = replace(work, pause=brake.pause, shield=nullcontext, rate_limiter=RateLimiter())
         self._live = live
         self._shield = shield
         self._crew: Crew[Operation, Event] = Crew(

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from ..client import CALL_SECONDS
-from ..errors import NotFound, SeedreamError, StillPending, TaskFailed
+from ..errors import HistoryUnusable, NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Event, Polled, Retrying, Waited
 from ..models import Operation, Status, Task
 from ..retry import Retries, backoff, come_back_later
-from .pace import Turns
+from .poll_schedule import NEWEST, PollSchedule, estimate_duration
 from .work import Steps, Work, remember
-
-if TYPE_CHECKING:
-    from .rhythm import Span
 
 #: The budget of one status call outside a wait: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
-#: As long as it is not known how long such tasks take, the first this many seconds of a wait are polled
-#: every 1 to 1.02 intervals, and so on (API reference: every 2–3 s until 30 s, every 5–10 s until
-#: 2 minutes, every 15–30 s after that).
-SCHEDULE = ((30.0, 1.0, 1.02), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
 #: Results can be fetched for about a day (API reference); seconds.
 RESULT_LIFETIME = 86400.0
 #: A wait as long as this is worth a word.
@@ -38,59 +30,87 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
     """
     if not fresh:
         yield Asking(operation)
-    turns = Turns(work, operation, fresh=fresh)
-    try:
-        return (yield from _polled(work, operation, turns))
-    finally:
-        turns.end()
-
-
-def _polled(work: Work, operation: Operation, turns: Turns) -> Steps:
+    began = work.clock()
+    age = 0.0 if fresh else _age(work, operation)
+    known = _known_durations(work, operation) if age is not None else ()
+    schedule = PollSchedule(known, work.poll_interval, work.spread, age=age or 0.0)
+    #: When the last poll was due that found the task unfinished, in seconds since its acceptance.
+    unfinished_at = 0.0 if fresh else None
     failures = 0
-    first = turns.next_pause(0.0)
-    pause = _schedule(work, 0.0) if first is None else first
-    asked = noticed = False
-    failure: SeedreamError | None = None
+    noticed = False
+    # One try is always made, however short the wait.
+    pause = min(schedule.first_pause(), work.timeout) if fresh else 0.0
     while True:
-        if asked:
-            pause = _within(work, operation, pause, turns.began, failure)
-            if pause > 0:
-                work.pause(pause)
-        else:
-            # One try is always made, however short the wait.
-            asked = True
-            turns.wait(min(pause, work.timeout))
-        left = work.timeout - turns.waited()
+        if pause > 0:
+            work.pause(pause)
+        polled = work.clock() - began
         try:
             # An answer that takes longer than the wait may last is of no use.
-            task, departed = _task_of(operation, work, max(left, work.poll_interval))
+            task = _task_of(operation, work, max(work.timeout - polled, work.poll_interval))
         except SeedreamError as error:
             if not error.transient:
                 yield from _gone(work, operation, error)
                 raise
-            failure = error
             pause = max(error.retry_after or backoff(failures, work.spread), work.poll_interval)
             failures += 1
             yield Retrying(operation, error, pause, "polling")
+            pause = _within(work, operation, pause, began, error)
             continue
-        failure, failures = None, 0
-        span = turns.answered(task, departed)
-        elapsed = turns.waited()
-        operation = yield from _noted(work, operation, task, span)
+        failures = 0
+        answered = work.clock() - began
+        seconds = None
+        if age is not None and task.finished:
+            seconds = estimate_duration(
+                _reported(operation, task),
+                unfinished_at=unfinished_at,
+                polled_at=age + polled,
+                answered_at=age + answered,
+                interval=work.poll_interval,
+            )
+        operation = yield from _noted(work, operation, task, seconds)
         if task.finished:
             return operation
-        if elapsed >= LONG_WAIT and not noticed:
+        if age is not None:
+            unfinished_at = age + polled
+        if answered >= LONG_WAIT and not noticed:
             noticed = True
-            yield Waited(operation, elapsed)
-        planned = turns.next_pause(turns.waited())
-        pause = _schedule(work, elapsed) if planned is None else planned
+            yield Waited(operation, answered)
+        pause = _within(work, operation, schedule.next_pause(work.clock() - began), began, None)
+
+
+def _age(work: Work, operation: Operation) -> float | None:
+    """Return the seconds since the task was accepted, as far as this machine knows."""
+    return None if operation.accepted is None else max(work.now() - operation.accepted, 0.0)
+
+
+def _known_durations(work: Work, operation: Operation) -> Sequence[float]:
+    if operation.request is None:
+        return ()
+    try:
+        return work.history.durations(operation.service, operation.request.kind, limit=NEWEST)
+    except HistoryUnusable:
+        # The next write to it reports that.
+        return ()
+
+
+def _reported(operation: Operation, task: Task) -> float | None:
+    """Return the seconds from the acceptance to the completion that the service reports."""
+    if task.completed_at is None or operation.accepted is None:
+        return None
+    return task.completed_at - operation.accepted
 
 
 def inspect(work: Work, operation: Operation) -> Steps:
     """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
     yield Asking(operation)
     task = yield from ask(work, operation)
-    operation = yield from _noted(work, operation, task, None)
+    seconds = None
+    if task.finished and (age := _age(work, operation)) is not None:
+        reported = _reported(operation, task)
+        seconds = estimate_duration(
+            reported, unfinished_at=None, polled_at=age, answered_at=age, interval=work.poll_interval
+        )
+    operation = yield from _noted(work, operation, task, seconds)
     if not task.finished:
         raise StillPending(f"{operation.task_id} is not finished: {task.status}", request_id=task.request_id)
     return operation
@@ -101,7 +121,7 @@ def ask(work: Work, operation: Operation) -> Generator[Event, None, Task]:
     retries = work.retries(ATTEMPTS, SECONDS)
     while True:
         try:
-            return _task_of(operation, work, max(retries.remaining, 1.0), retries)[0]
+            return _task_of(operation, work, max(retries.remaining, 1.0), retries)
         except SeedreamError as error:
             yield from _gone(work, operation, error)
             pause = retries.pause_after(error)
@@ -121,12 +141,6 @@ def _gone(work: Work, operation: Operation, error: SeedreamError) -> Iterator[Ev
         gone = replace(operation, status=Status.GONE)
         yield from remember(work, gone)
         yield Polled(gone)
-
-
-def _schedule(work: Work, elapsed: float) -> float:
-    """Seconds until the next poll of a task that has been waited for ``elapsed`` seconds."""
-    shortest, longest = next((low, high) for until, low, high in SCHEDULE if elapsed < until)
-    return work.spread(shortest * work.poll_interval, longest * work.poll_interval)
 
 
 def _within(
@@ -150,39 +164,27 @@ def _within(
     )
 
 
-def _task_of(
-    operation: Operation, work: Work, patience: float, retries: Retries | None = None
-) -> tuple[Task, float]:
-    """The task, and when the request for it left, which may have waited for its turn."""
-    task_id, departed = operation.task_id, 0.0
+def _task_of(operation: Operation, work: Work, patience: float, retries: Retries | None = None) -> Task:
+    task_id = operation.task_id
     assert task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
-
-    def ask_once() -> Task:
-        nonlocal departed
-        departed = work.clock()
-        return work.client.task(task_id, seconds=min(CALL_SECONDS, patience))
-
-    return work.call(ask_once, patience=patience, retries=retries), departed
+    return work.call(
+        lambda: work.client.task(task_id, seconds=min(CALL_SECONDS, patience)),
+        patience=patience,
+        retries=retries,
+    )
 
 
-def _noted(work: Work, operation: Operation, task: Task, span: Span | None) -> Steps:
+def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) -> Steps:
     """The operation with the task's state; raises TaskFailed where the task ended without an image.
 
-    ``span`` is between which seconds it ended, where it was waited for from its acceptance on.
+    ``seconds`` is how long it took, if it has ended and that is known.
     """
-    least, seconds = operation.least_seconds, operation.seconds
-    if task.finished and seconds is None:
-        if span is not None:
-            least, seconds = span
-        elif task.completed_at is not None and operation.accepted is not None:
-            seconds = max(task.completed_at - operation.accepted, 0.0)
     seen = replace(
         operation,
         status=task.status,
         progress=task.progress,
         results=task.results or operation.results,
-        seconds=seconds,
-        least_seconds=least,
+        seconds=seconds if operation.seconds is None else operation.seconds,
         error_code=task.error_code,
         error_message=task.error_message,
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, field
 
@@ -22,10 +21,7 @@ from ..history import History
 from ..models import Operation
 from ..naming import Output
 from ..retry import Retries, Spread
-from .gate import Gate
-
-if TYPE_CHECKING:
-    from .pace import Pace
+from .rate_limiter import RateLimiter
 
 T = TypeVar("T")
 
@@ -41,7 +37,7 @@ class Work(Struct, frozen=True):
     images that this call has saved. ``deliver`` writes a verified file to stdout and tells whether anyone
     took it; ``scratch`` is a private folder for it.
     ``key_id`` is the API key's fingerprint. ``shield`` gives blocks in which no signal interrupts.
-    ``gate`` is shared with other work that calls the API at the same time.
+    ``rate_limiter`` is shared with other work that calls the API at the same time.
     """
 
     client: Client
@@ -61,34 +57,32 @@ class Work(Struct, frozen=True):
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
-    gate: Gate | None = None
+    rate_limiter: RateLimiter | None = None
     #: Temporary files that are open.
     parts: set[Part] = field(default_factory=set)
-    #: What is known of how long tasks take, by their requests' kind.
-    paces: dict[tuple[str, str, bool], Pace] = field(default_factory=dict)
-    paces_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
 
     def call(self, make: Callable[[], T], *, patience: float, retries: Retries | None = None) -> T:
-        """One call of the API, which waits for its turn where others share the gate.
+        """Make one API call, after waiting for its turn if the calls are rate limited.
 
-        That wait is none of the budget of ``retries``. A limit that lasts longer than ``patience`` seconds
-        is as good as a refusal of this call: raises RateLimited.
+        That wait does not use up the budget of ``retries``. Raises RateLimited if the limit lets no call
+        through for more than ``patience`` seconds.
         """
-        if self.gate is None:
+        if self.rate_limiter is None:
             return make()
-        place, waited = self.gate.turn(self.pause, patience)
+        began = self.clock()
+        left_at = self.rate_limiter.acquire(self.pause, patience)
         if retries is not None:
-            retries.extend(waited)
+            retries.extend(self.clock() - began)
         try:
-            made = make()
+            result = make()
         except RateLimited as error:
-            self.gate.refused(place, error)
+            self.rate_limiter.on_rate_limited(error, left_at)
             raise
-        self.gate.let_through()
-        return made
+        self.rate_limiter.on_success()
+        return result
 
 
 def remember(work: Work, operation: Operation) -> Generator[Event, None, bool]:

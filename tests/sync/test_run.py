@@ -33,7 +33,7 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
-from seedream_cli.jobs.gate import Gate
+from seedream_cli.jobs.rate_limiter import RateLimiter
 from seedream_cli.models import Operation
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action
@@ -209,23 +209,23 @@ def test_a_copy_that_cannot_be_saved_does_not_take_the_image_along(shop_at: Shop
 # The rate limit
 
 
-class WatchedGate(Gate):
+class WatchedLimiter(RateLimiter):
     """Tells when it has heard of a refusal."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed = threading.Event()
+        self.limited = threading.Event()
 
-    def refused(self, place: int, error: RateLimited) -> None:
-        super().refused(place, error)
-        self.closed.set()
+    def on_rate_limited(self, error: RateLimited, left_at: float) -> None:
+        super().on_rate_limited(error, left_at)
+        self.limited.set()
 
 
 @dataclass
 class Limited:
     """A service that refuses its first create once `count` of them are there; the clock of each arrival."""
 
-    gate: WatchedGate
+    limiter: WatchedLimiter
     count: int
     seconds: str
 
@@ -251,7 +251,7 @@ class Limited:
                 exchange.connection.sendall(reply)
                 return
             # Once the run has heard of it, the others go on.
-            assert self.gate.closed.wait(20)
+            assert self.limiter.limited.wait(20)
         if creates:
             exchange.connection.sendall(accepted(task))
         elif exchange.request.path.startswith("/v1/images/status/"):
@@ -263,10 +263,10 @@ class Limited:
 
 def test_one_refusal_slows_all_workers(shop_at: ShopAt, start_raw: Callable[..., RawServer]) -> None:
     """No other create and no poll arrives before the time that one of them was told to wait for."""
-    gate = WatchedGate()
-    limited = Limited(gate, count=4, seconds="0.5")
+    limiter = WatchedLimiter()
+    limited = Limited(limiter, count=4, seconds="0.5")
     shop = shop_at(start_raw(limited).base_url, assets(*(f"n{number}" for number in range(6))))
-    told = shop.told(jobs=4, work={"gate": gate})
+    told = shop.told(jobs=4, work={"rate_limiter": limiter})
     assert len(landed(told)) == 6
     later = limited.arrivals[4:]
     # Of the four that were there, one create comes again; then the last two, and a poll of each.
@@ -279,7 +279,7 @@ def test_a_limit_that_outlasts_all_patience_ends_the_run_and_keeps_what_came(
 ) -> None:
     service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
-    run = shop.run(jobs=1, work={"gate": Gate()})
+    run = shop.run(jobs=1, work={"rate_limiter": RateLimiter()})
     told = list(run.events())
     assert landed(told) == {"n0": "generated"}
     errors = fallen(told)

@@ -1,0 +1,213 @@
+"""When tasks are asked for: the real schedule, for tasks of seeded durations, in virtual time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean
+
+import pytest
+
+from seedream_cli.jobs.poll_schedule import FEWEST, NEWEST, RESOLUTION, PollSchedule, estimate_duration
+
+INTERVAL = 2.0
+#: Seconds from a poll to its answer.
+TRIP = 0.01
+
+Draw = Callable[[random.Random, int], float]
+
+
+def shortest(low: float, high: float) -> float:
+    return low
+
+
+@dataclass
+class Task:
+    seconds: float
+    polls: list[float]
+
+    @property
+    def late(self) -> float:
+        return self.polls[-1] - self.seconds
+
+    @property
+    def requests(self) -> int:
+        """All of them: one creates the task, one downloads its image."""
+        return len(self.polls) + 2
+
+    @property
+    def requests_of_the_loop(self) -> int:
+        """Of the documented loop, which asks every 2 seconds."""
+        return math.ceil(self.seconds / INTERVAL) + 2
+
+
+def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
+    """Tasks one after the other, or ``wave`` at a time, which learn from those before them.
+
+    ``reported``: the service reports when they were completed, by a clock that is ``skew`` seconds behind.
+    """
+    chance = random.Random(1)
+    known: list[float] = []
+    tasks: list[Task] = []
+    while len(tasks) < count:
+        durations = []
+        for _ in range(wave):
+            seconds = draw(chance, len(tasks)) + chance.uniform(0.0, 0.03)
+            accepted = chance.uniform(0.0, 1000.0)
+            schedule = PollSchedule(known[-NEWEST:][::-1], INTERVAL, chance.uniform)
+            polls, unfinished_at = [schedule.first_pause()], 0.0
+            while polls[-1] < seconds:
+                unfinished_at = polls[-1]
+                polls.append(polls[-1] + TRIP + schedule.next_pause(polls[-1] + TRIP))
+            told = math.floor(accepted + seconds - skew) - accepted if reported else None
+            duration = estimate_duration(
+                told,
+                unfinished_at=unfinished_at,
+                polled_at=polls[-1],
+                answered_at=polls[-1] + TRIP,
+                interval=INTERVAL,
+            )
+            assert duration is not None
+            durations.append(duration)
+            tasks.append(Task(seconds, polls))
+        known += durations
+    return tasks
+
+
+def of(low: float, high: float) -> Draw:
+    return lambda chance, _: chance.uniform(low, high)
+
+
+def lateness(tasks: list[Task]) -> float:
+    return mean(task.late for task in tasks)
+
+
+def requests(tasks: list[Task]) -> float:
+    """As a ratio to the documented loop's."""
+    return mean(task.requests for task in tasks) / mean(task.requests_of_the_loop for task in tasks)
+
+
+# What is asked for when
+
+
+def test_nothing_is_known_at_first() -> None:
+    schedule = PollSchedule([], INTERVAL, shortest)
+    assert schedule.first_pause() == 2.0
+    assert [schedule.next_pause(waited) for waited in (29.9, 30.0, 119.9, 120.0, 1e6)] == [2, 5, 5, 15, 15]
+
+
+def test_three_durations_are_needed() -> None:
+    assert PollSchedule([18.0] * (FEWEST - 1), INTERVAL, shortest).first_pause() == 2.0
+    assert PollSchedule([18.0] * FEWEST, INTERVAL, shortest).first_pause() == 18.0 + RESOLUTION
+
+
+def test_the_first_poll_is_early_enough_for_nearly_all() -> None:
+    durations = [float(seconds) for seconds in range(11, 51)]
+    assert PollSchedule(durations, INTERVAL, shortest).first_pause() == 13.0 + RESOLUTION
+
+
+def test_only_the_newest_durations_count() -> None:
+    assert PollSchedule([18.0] * NEWEST + [3.0] * 99, INTERVAL, shortest).first_pause() == 18.0 + RESOLUTION
+
+
+def test_tasks_that_take_less_than_an_interval_are_asked_for_sooner() -> None:
+    assert PollSchedule([0.3] * 3, INTERVAL, shortest).first_pause() == pytest.approx(0.8)
+
+
+def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
+    schedule = PollSchedule([10.0] * 3, INTERVAL, shortest)
+    assert [schedule.next_pause(10.5 + waited) for waited in (0.0, 29.9, 30.1, 120.1)] == [2, 2, 5, 15]
+
+
+@pytest.mark.parametrize(("age", "pause"), [(5.0, 13.5), (17.0, 2.0), (100.0, 2.0)])
+def test_an_older_task_is_waited_for_less(age: float, pause: float) -> None:
+    assert PollSchedule([18.0] * 3, INTERVAL, shortest, age=age).next_pause(0.0) == pause
+
+
+# What a duration is taken for
+
+
+@pytest.mark.parametrize(
+    ("reported", "unfinished_at", "expected"),
+    [
+        pytest.param(17.2, 16.0, 17.7, id="between the polls"),
+        pytest.param(17.9, 16.0, 18.1, id="rounded up no further than it was seen"),
+        pytest.param(15.2, 16.0, 16.0, id="rounded down before it was seen unfinished"),
+        pytest.param(14.9, 16.0, 17.0, id="by a clock that is behind"),
+        pytest.param(18.2, 16.0, 17.0, id="by a clock that is ahead"),
+        pytest.param(None, 16.0, 17.0, id="unknown"),
+        pytest.param(None, 17.5, 17.5, id="unknown, but unfinished just before"),
+        pytest.param(None, 0.0, 17.0, id="unknown, at the first poll"),
+        pytest.param(-0.4, 0.0, 0.1, id="at once"),
+        pytest.param(17.2, None, 17.7, id="asked for once"),
+        pytest.param(18.2, None, None, id="asked for once, by a clock that is ahead"),
+        pytest.param(-1.0, None, None, id="asked for once, by a clock that is behind"),
+        pytest.param(None, None, None, id="unknown, asked for once"),
+    ],
+)
+def test_a_duration_is_what_service_and_polls_agree_on(
+    reported: float | None, unfinished_at: float | None, expected: float | None
+) -> None:
+    duration = estimate_duration(
+        reported, unfinished_at=unfinished_at, polled_at=18.0, answered_at=18.1, interval=INTERVAL
+    )
+    assert duration == (None if expected is None else pytest.approx(expected))
+
+
+# What comes of it
+
+
+@pytest.mark.parametrize("reported", [True, False])
+@pytest.mark.parametrize(
+    ("draw", "most_requests", "latest"),
+    [
+        pytest.param(of(10, 30), 0.62, 1.15, id="10 to 30 s"),
+        pytest.param(of(6, 12), 0.68, 1.1, id="6 to 12 s"),
+        pytest.param(lambda chance, _: 18 * math.exp(chance.gauss(0, 0.35)), 0.64, 1.3, id="log-normal"),
+        pytest.param(of(17, 17), 0.35, 2.0, id="all the same"),
+    ],
+)
+def test_fewer_requests_find_out_the_end_about_as_soon(
+    draw: Draw, most_requests: float, latest: float, reported: bool
+) -> None:
+    tasks = run(draw, 3000, reported=reported)
+    assert requests(tasks[50:]) <= most_requests
+    # No drift: what was seen late is not asked for later and later.
+    assert lateness(tasks[50:1050]) <= latest
+    assert lateness(tasks[-1000:]) <= latest
+
+
+def test_with_an_empty_history_it_is_the_documented_loop() -> None:
+    tasks = [run(of(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
+    assert requests(tasks) <= 1.0
+    assert lateness(tasks) <= 1.05 * mean(2 * math.ceil(task.seconds / 2) - task.seconds for task in tasks)
+
+
+def test_tasks_that_all_take_equally_long_are_asked_for_once_when_they_end() -> None:
+    tasks = run(of(1, 1), 1000, reported=True, wave=64)[64:]
+    assert mean(len(task.polls) for task in tasks) <= 1.1
+    assert lateness(tasks) <= 0.3
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_service_that_has_become_faster_is_noticed(reported: bool) -> None:
+    tasks = run(lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported)
+    assert lateness(tasks[100:103]) > 5
+    assert lateness(tasks[103 if reported else 200 :]) <= 2.0
+
+
+@pytest.mark.parametrize("skew", [-20.0, -1.0, 0.3, 1.0, 5.0, 20.0])
+def test_a_clock_that_differs_does_not_matter_much(skew: float) -> None:
+    tasks = run(of(10, 30), 1000, reported=True, skew=skew)[50:]
+    assert requests(tasks) <= 0.7
+    assert lateness(tasks) <= 1.25
+
+
+def test_a_task_that_takes_minutes_where_others_took_seconds_is_not_asked_for_every_two() -> None:
+    slow = run(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
+    assert len(slow.polls) <= 65
+    assert all(after - before >= INTERVAL for before, after in pairwise(slow.polls))
+    assert min(after - before for before, after in pairwise(slow.polls) if before > 150) >= 7 * INTERVAL
