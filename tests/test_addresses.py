@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.addresses import check_image_url, is_loopback, refuse_private, without_query
+from seedream_cli.addresses import check_image_url, is_loopback, without_query
 from seedream_cli.errors import NotSaved
 
 

@@ -31,11 +31,9 @@ FLOORS = (
     ("client", "history", "download", "config", "viewer"),
     ("bodies", "config_files", "desktop_keyring"),
     ("source_images",),
-    ("transport", "wire", "settings", "history_rows", "group_commit"),
-    ("routes",),
-    ("proxies", "http1", "received", "retry", "naming", "addresses", "image_file"),
-    ("socks", "network"),
-    ("http_library", "claims", "safe_names", "private", "folders", "services", "installation"),
+    ("http", "wire", "settings", "history_rows", "group_commit"),
+    ("received", "retry", "naming", "addresses", "image_file"),
+    ("claims", "safe_names", "private", "folders", "services", "installation"),
     ("events",),
     ("models",),
     ("prompt_parts",),
@@ -47,7 +45,7 @@ FLOORS = (
 OUTSIDE = {
     "typer": {"cli", "commands"},
     "rich": {"output"},
-    "httpx": {"http_library"},
+    "httpx": {"http"},
     "platformdirs": {"folders"},
     "keyring": {"desktop_keyring"},
     "tomlkit": {"config_store"},
@@ -190,9 +188,7 @@ print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 """
 HEAVY = {
     "httpx",
-    # What httpx loads once it is asked for a transport of its own: no command needs it.
     "httpcore",
-    "h11",
     "sqlite3",
     "rich",
     "platformdirs",
@@ -228,17 +224,17 @@ PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
         ),
         pytest.param(
             ["generate", "fox", "--no-wait"],
-            {"tomllib", "sqlite3", "httpx", "ssl"},
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl"},
             id="generate in a pipe",
         ),
         pytest.param(
             ["generate", "fox", "--preview", "--open"],
-            {"tomllib", "sqlite3", "httpx", "ssl"},
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl"},
             id="generate --preview in a pipe",
         ),
         pytest.param(
             ["generate", "fox", "--json"],
-            {"tomllib", "sqlite3", "httpx", "ssl"},
+            {"tomllib", "sqlite3", "httpx", "httpcore", "ssl"},
             id="generate --json",
         ),
     ],

@@ -126,7 +126,6 @@ def _side_by_side(run: Session, work: Work, todo: Sequence[_Wanted], *, wait: bo
         work,
         [operation for operation, _ in todo],
         live,
-        break_off=run.client.break_off,
         shield=run.stop.shield,
     )
     run.observe = several.observe

@@ -95,7 +95,8 @@ class Means:
         where = self.service
         base_url = self._sandbox() if self.sandboxed else self.settings.value("base_url")
         client = Client(base_url, self.api_key, observe=lambda exchange: self.observe(exchange))
-        self._resources.callback(client.close)
+        # After a signal, worker threads may still wait at its connections, which end with the process.
+        self._resources.callback(lambda: None if self.stop.asked else client.close())
         self.reporter.service = (
             "the sandbox" if where == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
         )

@@ -27,6 +27,10 @@ class Stop:
         #: All work is done or given up, and only its answer is still to be written.
         self.answering = False
 
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
     def ask(self, exit_code: ExitCode) -> None:
         """Obey a signal; runs in the main thread, between any two of its steps."""
         if self._asked:

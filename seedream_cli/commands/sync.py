@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -258,7 +258,6 @@ def _carry_out(
         means=means,
         keeper=keeper,
         brake=brake,
-        break_off=run.client.break_off if remote else lambda: None,
         jobs=choice.jobs,
         shield=run.stop.shield,
         sandbox=run.service == config.SANDBOX_SERVICE,
@@ -287,7 +286,7 @@ def _works(run: Session, brake: Brake, qualities: set[str]) -> Mapping[str, Work
 
     gate = Gate()
     return {
-        quality: replace(run.work(quality=quality), pause=brake.pause, shield=nullcontext, gate=gate)
+        quality: replace(run.work(quality=quality), pause=brake.pause, shield=brake.shield, gate=gate)
         for quality in qualities
     }
 

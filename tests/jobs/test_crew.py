@@ -20,7 +20,6 @@ def crew(
     serve: Works,
     *,
     pays: Callable[[str], bool] = lambda _: True,
-    break_off: Callable[[], None] = lambda: None,
     parts: Iterable[Part] = (),
 ) -> Crew[str, str]:
     one: Crew[str, str] = Crew(
@@ -28,7 +27,6 @@ def crew(
         lambda what: serve(one, what),
         pays=pays,
         brake=Brake(),
-        break_off=break_off,
         parts=list(parts),
     )
     return one
