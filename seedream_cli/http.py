@@ -220,7 +220,7 @@ def _proxy_refusal(text: str) -> tuple[str, bool]:
 def _socks_trace(seconds: float) -> Callable[[str, Mapping[str, Any]], None]:
     """Return a trace function for httpcore that bounds the handshake with a SOCKS proxy.
 
-    httpcore reads the proxy's replies without a timeout, and leaves the socket open if they are not as expected.
+    httpcore reads the proxy's replies without a timeout, and leaves the socket open if they are unexpected.
     The system's own timeout for a socket applies only while Python has none.
     """
     milliseconds = max(1, int(seconds * 1000))
@@ -245,8 +245,8 @@ def _socks_trace(seconds: float) -> Callable[[str, Mapping[str, Any]], None]:
 def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
     """Return the proxy for ``url``. Variables for other schemes and hosts are not judged.
 
-    urllib reads the environment, and the system's settings on Windows and macOS. httpx itself fails on entries
-    of NO_PROXY that other programs accept.
+    urllib reads the environment, and the system's settings on Windows and macOS. httpx itself fails on
+    entries of NO_PROXY that other programs accept.
     """
     host, port = url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
     if is_loopback(host):

@@ -181,6 +181,8 @@ def test_reading_the_wire_happens_in_one_room() -> None:
 
 LOADED = """
 import json, sys
+# Where click is installed for something else, httpx loads a command of its own, and rich with it.
+sys.modules["click"] = None
 from seedream_cli.cli import run
 code = run(sys.argv[1:])
 sys.stdout.flush()

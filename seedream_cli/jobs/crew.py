@@ -10,9 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..download import Part
 from ..errors import QuotaExceeded, SeedreamError, Stopped
@@ -53,7 +53,7 @@ class Brake:
         if self._pulled.wait(seconds):
             raise Stopped
 
-    def shield(self) -> threading.RLock:
+    def shield(self) -> AbstractContextManager[Any]:
         """Return the lock under which workers make and remove temporary files."""
         return self._files
 
