@@ -1,4 +1,4 @@
-"""The thin HTTP client: four calls, httpx's errors turned into ours, no retries.
+"""The thin client of the API: four calls, no retries.
 
 The key goes to the API's base URL and nowhere else: images are fetched by a second client that
 does not have it. Source of the calls: the API's reference at docs.apipod.ai.
@@ -6,7 +6,6 @@ does not have it. Source of the calls: the API's reference at docs.apipod.ai.
 
 from __future__ import annotations
 
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,30 +15,28 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
-from . import __version__, transport
-from .addresses import check_image_url, is_loopback, refuse_private, without_query
+from . import __version__
+from .addresses import check_image_url, is_loopback, without_query
 from .bodies import encoded
 from .errors import (
     ImageRefused,
     NotSaved,
     RedirectRefused,
-    SeedreamError,
     Unreachable,
     UnreadableAnswer,
     UsageProblem,
 )
 from .events import Exchange
-from .http_library import httpx
+from .http import HttpClient, Response
 from .models import Accepted, Task
-from .network import Connections, Deadline
 from .received import Received, masked, read_request_id, read_retry_after
-from .socks import Refused
 from .wire import read_accepted, read_account, read_task
 
 #: Bytes of a JSON answer that are read at most.
 LARGEST_ANSWER = 1024 * 1024
 #: Hops that an image's URL may take.
 MOST_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
 #: Seconds that one call of the API may take, and that one image may take.
 CALL_SECONDS = 30.0
 IMAGE_SECONDS = 600.0
@@ -76,26 +73,15 @@ class Client:
         self._secret = key
         self._now = now
         self._observe = observe
-        self._connections = Connections()
-        self._deadline = Deadline(self._connections)
-        self._agent = {"User-Agent": f"seedream/{__version__}", "Accept-Encoding": "identity"}
-        self._api = transport.build(
-            deadline=self._deadline,
-            headers={**self._agent, "Authorization": f"Bearer {key}", "Accept": "application/json"},
-            loopback=parts.scheme == "http",
-        )
-        #: By whether they fetch from this machine.
-        self._images: dict[bool, httpx.Client] = {}
-        self._making = threading.Lock()
+        agent = {"User-Agent": f"seedream/{__version__}", "Accept-Encoding": "identity"}
+        self._api = HttpClient({**agent, "Authorization": f"Bearer {key}", "Accept": "application/json"})
+        self._images = HttpClient(agent)
+        # Before anything is paid for.
+        self._api.prepare(self._base)
 
     def close(self) -> None:
         self._api.close()
-        for images in self._images.values():
-            images.close()
-
-    def break_off(self) -> None:
-        """End every call that another thread waits for, and let none begin."""
-        self._connections.break_off()
+        self._images.close()
 
     def submit(
         self,
@@ -139,14 +125,13 @@ class Client:
     ) -> Received:
         url = self._base + path
         with (
-            self._deadline.within(seconds),
             self._exchange(method, url) as seen,
-            self._api.stream(method, url, content=content, headers=headers) as response,
+            self._api.stream(method, url, seconds=seconds, content=content, headers=headers) as response,
         ):
             seen(response)
             told = {name.lower(): masked(value, self._secret) for name, value in response.headers.items()}
             answer = Received(
-                status=response.status_code,
+                status=response.status,
                 headers=told,
                 body=_read_limited(response, read_request_id(told)),
                 at=self._now(),
@@ -168,54 +153,55 @@ class Client:
         Raises ImageRefused for an HTTP error, Unreachable when the connection fails or breaks, and
         NotSaved for a URL that may not be fetched. The bytes are unverified.
         """
-        with self._deadline.within(seconds):
-            for _ in range(MOST_REDIRECTS + 1):
-                check_image_url(url, local=self._local)
-                images = self._image_client(url)
-                with self._exchange("GET", url) as seen, images.stream("GET", url) as response:
-                    seen(response)
-                    if not response.has_redirect_location:
-                        yield _image(response, self._now())
-                        return
-                    try:
-                        url = urljoin(url, response.headers["location"])
-                    except ValueError:
-                        raise NotSaved("the image's address redirects to no URL") from None
-            raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
+        deadline = time.monotonic() + seconds
+        for _ in range(MOST_REDIRECTS + 1):
+            self._check_image(url)
+            left = max(deadline - time.monotonic(), 0.001)
+            with (
+                self._exchange("GET", url) as seen,
+                self._images.stream("GET", url, seconds=left) as response,
+            ):
+                seen(response)
+                location = response.headers.get("location")
+                if location is None or response.status not in _REDIRECTS:
+                    yield _image(response, self._now())
+                    return
+            try:
+                url = urljoin(url, location)
+            except ValueError:
+                raise NotSaved("the image's address redirects to no URL") from None
+        raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
 
-    def _image_client(self, url: str) -> httpx.Client:
-        parts = urlsplit(url)
-        here = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        with self._making:
-            if here not in self._images:
-                guard = None if self._local else refuse_private
-                self._images[here] = transport.build(
-                    deadline=self._deadline, headers=self._agent, loopback=here, guard=guard
-                )
-            return self._images[here]
+    def _check_image(self, url: str) -> None:
+        check_image_url(url, local=self._local)
+        try:
+            self._images.prepare(url)
+        except UsageProblem as error:
+            # The task is paid for: a proxy setting that cannot be used only keeps its image away.
+            raise NotSaved(error.message, code=error.code) from None
 
     @contextmanager
-    def _exchange(self, method: str, url: str) -> Iterator[Callable[[httpx.Response], None]]:
-        """Reports one HTTP call, and turns httpx's errors into ours."""
+    def _exchange(self, method: str, url: str) -> Iterator[Callable[[Response], None]]:
+        """Report one HTTP call."""
         started = time.monotonic()
-        response: httpx.Response | None = None
-        problem: SeedreamError | None = None
+        response: Response | None = None
+        problem: Unreachable | None = None
 
-        def seen(answered: httpx.Response) -> None:
+        def seen(answered: Response) -> None:
             nonlocal response
             response = answered
 
         try:
             yield seen
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            problem = _translated(error, url)
-            raise problem from None
+        except Unreachable as error:
+            problem = error
+            raise
         finally:
             self._observe(
                 Exchange(
                     method=method,
                     url=without_query(url),
-                    status=response.status_code if response else None,
+                    status=response.status if response else None,
                     seconds=time.monotonic() - started,
                     request_id=read_request_id(response.headers, self._secret) if response else None,
                     problem=problem.message if problem else None,
@@ -223,30 +209,31 @@ class Client:
             )
 
 
-def _image(response: httpx.Response, now: float) -> ImageStream:
-    status = response.status_code
-    if status != 200:
+def _image(response: Response, now: float) -> ImageStream:
+    if response.status != 200:
         raise ImageRefused(
-            f"the image's host answered with HTTP {status}",
-            http_status=status,
+            f"the image's host answered with HTTP {response.status}",
+            http_status=response.status,
             retry_after=read_retry_after(response.headers.get("retry-after"), now),
         )
     if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise NotSaved("the image came compressed, although that was not asked for")
     length = response.headers.get("content-length", "")
-    return ImageStream(int(length) if length.isdecimal() else None, response.iter_raw())
+    # A length beside chunks is to be ignored (RFC 9112, section 6.3).
+    known = length.isdecimal() and "transfer-encoding" not in response.headers
+    return ImageStream(int(length) if known else None, response.chunks)
 
 
-def _read_limited(response: httpx.Response, request_id: str | None) -> bytes:
+def _read_limited(response: Response, request_id: str | None) -> bytes:
     """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API).
 
     An answer that is no success says enough with its status: its body is then read as far as it goes.
     """
     encoding = response.headers.get("content-encoding", "identity").lower()
-    unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "x-gzip", "deflate") else None
     body = bytearray()
     received = 0
-    for chunk in response.iter_raw():
+    for chunk in response.chunks:
         received += len(chunk)
         problem = None
         try:
@@ -258,11 +245,11 @@ def _read_limited(response: httpx.Response, request_id: str | None) -> bytes:
         if max(len(body), received) > LARGEST_ANSWER:
             problem = "it is larger than 1 MiB"
         if problem is not None:
-            if not response.is_success:
+            if not 200 <= response.status < 300:
                 break
             raise UnreadableAnswer(
                 f"the API's answer could not be read: {problem}",
-                http_status=response.status_code,
+                http_status=response.status,
                 request_id=request_id,
             )
     return bytes(body[:LARGEST_ANSWER])
@@ -274,37 +261,3 @@ def _host_of(location: str | None, url: str) -> str:
         return (urlsplit(urljoin(url, location)).hostname if location else None) or "nowhere"
     except ValueError:
         return "nowhere"
-
-
-def _translated(error: Exception, url: str) -> SeedreamError:
-    """Our error for one of httpx's. Its text is shown only where it cannot hold a header."""
-    proxy = getattr(error, "proxy", None)
-    host = f"the proxy {proxy}" if proxy else urlsplit(url).netloc.rpartition("@")[2]
-    if isinstance(error, httpx.ConnectTimeout):
-        problem = Unreachable(f"no connection to {host} in time", code="timeout")
-        problem.unsent = True
-        return problem
-    if isinstance(error, httpx.TimeoutException):
-        return Unreachable(f"{host} did not answer in time", code="timeout")
-    if isinstance(error, Refused):
-        problem = Unreachable(
-            "the proxy does not let the call through", code="proxy_error", detail=str(error)
-        )
-        problem.transient = error.passing
-        problem.unsent = True
-        return problem
-    if isinstance(error, httpx.ConnectError):
-        problem = Unreachable(f"no connection to {host}", detail=str(error) or None)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            problem = Unreachable(
-                f"the certificate of {host} is not trusted", code="tls_error", detail=str(error)
-            )
-            # The same certificate comes again: only a setting such as SSL_CERT_FILE helps.
-            problem.transient = False
-        problem.unsent = True
-        return problem
-    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
-        return Unreachable(f"the connection to {host} broke before its answer was complete")
-    problem = Unreachable(f"the call to {host} could not be made ({type(error).__name__})")
-    problem.transient = False
-    return problem

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from support.images import png
@@ -21,8 +21,6 @@ from support.raw import RawServer, Reply, accepted, answer, success
 from support.tls import Authority, Front, authority
 
 from seedream_cli import __version__
-from seedream_cli import client as client_module
-from seedream_cli.addresses import refuse_private
 from seedream_cli.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
 from seedream_cli.errors import (
     ExitCode,
@@ -83,7 +81,9 @@ def test_a_create_is_a_post_of_utf_8_json(start_raw: StartRaw, connect: Connect)
 
 def test_every_call_carries_the_key_and_names_the_program(start_raw: StartRaw, connect: Connect) -> None:
     server = start_raw(accepted(), success({"status": "pending"}), success({}))
-    client = connect(server.base_url)
+    # A key has any form, and a slash at the end of the base URL does not matter.
+    key = "anything~!@#$%^&*()"
+    client = connect(f"{server.base_url}/", key)
     client.submit(BODY, "key-1")
     client.task("task_1")
     client.account()
@@ -93,21 +93,8 @@ def test_every_call_carries_the_key_and_names_the_program(start_raw: StartRaw, c
         "/v1/account/status",
     ]
     for request in server.requests:
-        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["authorization"] == f"Bearer {key}"
         assert request.headers["user-agent"] == f"seedream/{__version__}"
-
-
-@pytest.mark.parametrize("key", ["sk-0123456789", "apipod-0123456789", "anything~!@#$%^&*()"])
-def test_a_key_of_any_form_is_sent_as_it_is(start_raw: StartRaw, connect: Connect, key: str) -> None:
-    server = start_raw(success({}))
-    connect(server.base_url, key).account()
-    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
-
-
-def test_a_slash_at_the_end_of_the_base_url_does_not_matter(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(success({}))
-    connect(f"{server.base_url}/").account()
-    assert server.requests[0].path == "/v1/account/status"
 
 
 @pytest.mark.parametrize(
@@ -184,12 +171,6 @@ def test_a_base_url_that_would_show_the_key_is_refused_at_once(base_url: str) ->
 # Answers that an API gives
 
 
-def test_headers_of_a_create_are_read(start_raw: StartRaw, connect: Connect) -> None:
-    headers = {"X-Request-ID": "req_1", "X-Request-Cost": "0.035", "X-Idempotent-Replay": "true"}
-    made = connect(start_raw(accepted("t", headers=headers)).base_url).submit(BODY, "key-1")
-    assert (made.request_id, made.cost, made.replayed) == ("req_1", "0.035", True)
-
-
 @pytest.mark.parametrize("code", [0, 200])
 def test_both_dialects_of_success_are_understood(start_raw: StartRaw, connect: Connect, code: int) -> None:
     server = start_raw(success({"task_id": "t"}, code=code), success({"status": "running"}, code=code))
@@ -232,59 +213,47 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
     assert caught.value.retry_after == 7.0
 
 
-def test_bytes_that_are_no_utf_8_do_not_hide_the_error(start_raw: StartRaw, connect: Connect) -> None:
-    reply = answer(401, b'{"error": {"message": "\xc3\x28 key", "code": "invalid_api_key"}}')
-    with pytest.raises(KeyRefused) as caught:
-        connect(start_raw(reply).base_url).account()
-    assert caught.value.detail is not None
-    assert caught.value.detail.endswith("( key")
-
-
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
-@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("status", [300, 302, 304, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("http://localhost:{port}/v1?x=secret", "localhost"),
+        ("/v2/images/generations", "127.0.0.1"),
+        (None, "nowhere"),
+        (f"https://{KEY}.test/", r"\*\*\*"),
+    ],
+)
 def test_a_redirect_of_the_api_is_refused_by_its_host(
-    start_raw: StartRaw, connect: Connect, status: int, method: str
+    start_raw: StartRaw, connect: Connect, status: int, location: str | None, host: str
 ) -> None:
     elsewhere = start_raw(accepted())
-    location = elsewhere.origin.replace("127.0.0.1", "localhost") + "/v1/images?x=secret"
-    server = start_raw(answer(status, headers={"Location": location, "X-Request-ID": "req_1"}))
+    headers = {"X-Request-ID": "req_1"}
+    if location is not None:
+        headers["Location"] = location.format(port=elsewhere.port)
+    server = start_raw(answer(status, headers=headers))
     client = connect(server.base_url)
-    with pytest.raises(RedirectRefused, match="redirects to localhost") as caught:
-        client.submit(BODY, "key-1") if method == "POST" else client.task("t")
-    assert (caught.value.exit_code, caught.value.transient) == (ExitCode.UNAVAILABLE, False)
-    assert caught.value.request_id == "req_1"
-    assert "secret" not in caught.value.message
-    assert (len(server.requests), elsewhere.connections) == (1, 0)
-
-
-def test_a_redirect_to_the_same_host_is_refused_too(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(307, headers={"Location": "/v2/images/generations"}))
-    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1"):
-        connect(server.base_url).submit(BODY, "key-1")
-    assert len(server.requests) == 1
-
-
-def test_a_redirect_to_nowhere_says_so(start_raw: StartRaw, connect: Connect) -> None:
-    with pytest.raises(RedirectRefused, match="nowhere"):
-        connect(start_raw(answer(302)).base_url).account()
+    for call in (lambda: client.submit(BODY, "key-1"), lambda: client.task("t")):
+        with pytest.raises(RedirectRefused, match=f"redirects to {host}") as caught:
+            call()
+        assert (caught.value.exit_code, caught.value.transient) == (ExitCode.UNAVAILABLE, False)
+        assert caught.value.request_id == "req_1"
+        assert "secret" not in caught.value.message
+    assert (len(server.requests), elsewhere.connections) == (2, 0)
 
 
 # Answers that are too much
 
 
-def test_an_answer_of_exactly_a_mebibyte_is_read(start_raw: StartRaw, connect: Connect) -> None:
-    frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
-    body = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
-    assert len(body) == LARGEST_ANSWER
-    assert len(connect(start_raw(answer(200, body)).base_url).account()["x"]) > 10**6
-
-
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
 def test_an_answer_beyond_a_mebibyte_is_refused(start_raw: StartRaw, connect: Connect, length: bool) -> None:
-    body = json.dumps({"code": 0, "data": {"x": "y" * LARGEST_ANSWER}}).encode()
-    reply = answer(200, body, length=length, headers={"X-Request-ID": "req_1"})
+    frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
+    whole = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
+    headers = {"X-Request-ID": "req_1"}
+    replies = [answer(200, body, length=length, headers=headers) for body in (whole, whole + b" ")]
+    client = connect(start_raw(*replies).base_url)
+    assert len(client.account()["x"]) > 10**6
     with pytest.raises(UnreadableAnswer, match="larger than 1 MiB") as caught:
-        connect(start_raw(reply).base_url).account()
+        client.account()
     assert (caught.value.transient, caught.value.request_id) == (True, "req_1")
 
 
@@ -326,7 +295,7 @@ def test_an_error_is_told_by_its_status_whatever_its_body(
 
 @pytest.mark.parametrize(
     ("encoding", "squeeze"),
-    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
 )
 def test_a_compressed_answer_is_read_although_none_was_asked_for(
     start_raw: StartRaw, connect: Connect, encoding: str, squeeze: Callable[[bytes], bytes]
@@ -350,15 +319,6 @@ def test_an_answer_ends_with_its_compression_and_not_long_after(
     assert client.account() == {"plan": "pro"}
     with pytest.raises(UnreadableAnswer, match="larger than 1 MiB"):
         client.account()
-
-
-@pytest.mark.parametrize(
-    "body", [b"no gzip at all", gzip.compress(b'{"code": 0, "data": {}}')[:-12]], ids=["none", "half of it"]
-)
-def test_a_badly_compressed_answer_is_unreadable(start_raw: StartRaw, connect: Connect, body: bytes) -> None:
-    reply = answer(200, body, headers={"Content-Encoding": "gzip"})
-    with pytest.raises(UnreadableAnswer):
-        connect(start_raw(reply).base_url).task("task_1")
 
 
 # Answers that are no HTTP, or not all of it
@@ -392,19 +352,14 @@ BROKEN: dict[str, Reply] = {
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_ambiguous(start_raw: StartRaw, connect: Connect, reply: Reply) -> None:
     """So a create may be sent again under its key."""
-    with pytest.raises(Unavailable) as caught:
-        connect(start_raw(reply).base_url).submit(BODY, "key-1", seconds=5)
-    assert caught.value.transient
-    assert isinstance(caught.value, Unreachable)
-
-
-@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
-def test_a_broken_image_is_not_saved_and_no_crash(
-    start_raw: StartRaw, connect: Connect, reply: Reply
-) -> None:
     server = start_raw(reply)
+    client = connect(server.base_url)
+    with pytest.raises(Unavailable) as caught:
+        client.submit(BODY, "key-1", seconds=5)
+    assert isinstance(caught.value, Unreachable)
+    assert (caught.value.transient, caught.value.unsent) == (True, False)
     with pytest.raises((Unreachable, NotSaved)):
-        fetched(connect(server.base_url), f"{server.origin}/1.png", seconds=5)
+        fetched(client, f"{server.origin}/1.png", seconds=5)
 
 
 def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(start_raw: StartRaw, connect: Connect) -> None:
@@ -434,14 +389,6 @@ def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(start_raw: StartRaw, c
         except SeedreamError:
             outcomes[False] += 1
     assert min(outcomes.values()) > 5
-
-
-def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1") as caught:
-        connect(f"http://127.0.0.1:{port}/v1").submit(BODY, "key-1")
-    assert caught.value.transient
 
 
 # The key stays secret
@@ -498,13 +445,6 @@ def test_a_key_that_the_server_repeats_is_masked(start_raw: StartRaw, connect: C
     assert KEY not in repr(vars(caught.value)) + repr(seen)
 
 
-def test_a_redirect_does_not_show_the_key(start_raw: StartRaw, connect: Connect) -> None:
-    reply = answer(302, headers={"Location": f"https://{KEY}.example.com/"})
-    with pytest.raises(RedirectRefused) as caught:
-        connect(start_raw(reply).base_url).account()
-    assert KEY not in caught.value.message
-
-
 def test_a_key_that_cannot_be_a_header_is_not_shown(start_raw: StartRaw, connect: Connect) -> None:
     with pytest.raises(SeedreamError) as caught:
         connect(start_raw(success({})).base_url, f"{KEY}\n").account()
@@ -528,29 +468,28 @@ def test_an_exchange_tells_the_call_without_its_secrets(start_raw: StartRaw, con
     assert "hidden" not in repr(seen)
 
 
-def test_an_exchange_that_failed_tells_why(start_raw: StartRaw, connect: Connect) -> None:
-    seen: list[Exchange] = []
-    with pytest.raises(Unreachable):
-        connect(start_raw(None).base_url, observe=seen.append).account()
-    (exchange,) = seen
-    assert exchange.status is None
-    assert exchange.problem is not None
-
-
 # Images
 
 
-def test_an_image_comes_with_its_length(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(200, b"image"))
+@pytest.mark.parametrize(
+    ("reply", "length"),
+    [
+        pytest.param(answer(200, b"image"), 5, id="announced"),
+        pytest.param(answer(200, b"image", headers={"Content-Encoding": "Identity"}), 5, id="not compressed"),
+        pytest.param(answer(200, b"image", length=None), None, id="not announced"),
+        pytest.param(
+            answer(200, b"5\r\nimage\r\n0\r\n\r\n", length=9, headers={"Transfer-Encoding": "chunked"}),
+            None,
+            id="beside chunks, where it counts for nothing (RFC 9112, 6.3)",
+        ),
+    ],
+)
+def test_an_image_comes_with_its_length(
+    start_raw: StartRaw, connect: Connect, reply: bytes, length: int | None
+) -> None:
+    server = start_raw(reply)
     with connect(server.base_url).stream(f"{server.origin}/1.png") as image:
-        assert image.length == 5
-        assert b"".join(image.chunks) == b"image"
-
-
-def test_an_image_may_come_without_a_length(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(200, b"image", length=None))
-    with connect(server.base_url).stream(f"{server.origin}/1.png") as image:
-        assert image.length is None
+        assert image.length == length
         assert b"".join(image.chunks) == b"image"
 
 
@@ -570,14 +509,6 @@ def test_an_image_may_be_redirected_to_another_host(
     assert fetched(connect(server.base_url), f"{server.origin}/1.png") == b"image"
     assert target.requests[0].path == "/2.png?s=1"
     assert "authorization" not in target.requests[0].headers
-
-
-def test_an_image_may_be_redirected_five_times(start_raw: StartRaw, connect: Connect) -> None:
-    hops = [answer(302, headers={"Location": f"/{number}.png"}) for number in range(MOST_REDIRECTS)]
-    server = start_raw(*hops, answer(200, b"image"))
-    assert MOST_REDIRECTS == 5
-    assert fetched(connect(server.base_url), f"{server.origin}/start.png") == b"image"
-    assert len(server.requests) == 6
 
 
 def test_a_sixth_redirect_is_refused(start_raw: StartRaw, connect: Connect) -> None:
@@ -612,7 +543,7 @@ def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: st
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), "DNS:img.test", "DNS:inside.test", "IP:127.0.0.1")
+    return authority(tmp_path_factory.mktemp("authority"), "DNS:img.test", "IP:127.0.0.1")
 
 
 @pytest.fixture
@@ -627,12 +558,7 @@ def abroad(
     def look_up(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    def guard(host: str, address: str) -> None:
-        if host != "img.test":
-            refuse_private(host, address)
-
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(client_module, "refuse_private", guard)
     monkeypatch.setenv("SSL_CERT_FILE", str(certified.certificate))
     with ExitStack() as running:
 
@@ -653,9 +579,13 @@ def hop(location: str) -> Callable[[int], bytes]:
 def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
     abroad: Callable[..., tuple[RawServer, Callable[[str], bytes]]],
 ) -> None:
-    server, fetch = abroad(hop("https://img.test:{port}/2.png"), lambda port: answer(200, b"image"))
-    assert fetch("https://img.test:{port}/1.png") == b"image"
-    assert [request.path for request in server.requests] == ["/1.png", "/2.png"]
+    """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
+    hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MOST_REDIRECTS)]
+    server, fetch = abroad(*hops, lambda port: answer(200, b"image"))
+    assert MOST_REDIRECTS == 5
+    assert fetch("https://img.test:{port}/start.png") == b"image"
+    assert [request.path for request in server.requests[:2]] == ["/start.png", "/0.png"]
+    assert len(server.requests) == 6
     assert not any({"authorization", "cookie"} & set(request.headers) for request in server.requests)
 
 
@@ -667,11 +597,6 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
         ("//127.0.0.1:{port}/2.png", "private network"),
         ("https://localhost:{port}/2.png", "private network"),
         ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
-        pytest.param(
-            "https://inside.test:{port}/2.png",
-            r"private network: inside\.test",
-            id="by what a name resolves to",
-        ),
     ],
 )
 @pytest.mark.parametrize("hops", [1, MOST_REDIRECTS])
@@ -723,14 +648,6 @@ def test_an_image_that_comes_compressed_is_refused(start_raw: StartRaw, connect:
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
-def test_an_image_may_say_that_it_is_not_compressed(
-    start_raw: StartRaw, connect: Connect, encoding: str
-) -> None:
-    server = start_raw(answer(200, b"image", headers={"Content-Encoding": encoding}))
-    assert fetched(connect(server.base_url), f"{server.origin}/1.png") == b"image"
-
-
 def test_one_client_serves_many_threads(start_sandbox: Callable[..., Sandbox], connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     client = connect(sandbox.base_url)
@@ -747,16 +664,3 @@ def test_one_client_serves_many_threads(start_sandbox: Callable[..., Sandbox], c
         thread.join()
     assert images == [png()] * 16
     assert sandbox.task_count() == 16
-
-
-def test_connections_are_kept_and_dead_ones_replaced(
-    start_sandbox: Callable[..., Sandbox], connect: Connect
-) -> None:
-    sandbox = start_sandbox()
-    client = connect(sandbox.base_url)
-    assert client.account()["plan"] == "sandbox"
-    port = urlsplit(sandbox.base_url).port
-    sandbox.close()
-    again = start_sandbox(port=port)
-    assert client.account()["plan"] == "sandbox"
-    assert len(again.requests) == 1

@@ -163,16 +163,6 @@ def test_a_generate_goes_through_it_whole(
         assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
 
 
-def test_a_proxy_that_speaks_tls_may_have_the_same_authority(world: World, trust: Authority) -> None:
-    proxy = world.http()
-    with Front(trust, proxy.port) as front:
-        done = world.seedream(
-            "config", "check", env={"HTTPS_PROXY": f"https://127.0.0.1:{front.port}", **world.trusted}
-        )
-    assert done.exit_code == 0, done.stderr
-    assert proxy.asked == [f"{API}:443"]
-
-
 @pytest.mark.parametrize(
     ("variable", "value"), [("NO_PROXY", f"localhost,{API}"), ("no_proxy", ".seedream.test")]
 )
@@ -196,25 +186,7 @@ def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(worl
     assert world.left == []
 
 
-def test_a_private_address_is_not_asked_of_a_proxy(world: World) -> None:
-    world.sandbox.images = "https://127.1"
-    proxy = world.http()
-    done = world.seedream("generate", "fox", env={"HTTPS_PROXY": proxy.url(), **world.trusted})
-    assert done.exit_code == ExitCode.NOT_SAVED
-    assert "private network" in done.stderr
-    assert set(proxy.asked) == {f"{API}:443"}
-
-
 # Certificates
-
-
-def test_a_folder_of_certificates_is_trusted(world: World) -> None:
-    done = world.seedream(
-        "config",
-        "check",
-        env={"HTTPS_PROXY": world.http().url(), "SSL_CERT_DIR": str(world.authority.folder)},
-    )
-    assert done.exit_code == 0, done.stderr
 
 
 def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: World) -> None:
@@ -222,7 +194,7 @@ def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: Wor
     done = world.seedream("generate", "fox", "--json", "-q", env={"HTTPS_PROXY": proxy.url()})
     assert_one_clear_error(done, ExitCode.UNAVAILABLE)
     assert done.document["error"]["code"] == "tls_error"
-    assert f"the certificate of {API} is not trusted" in done.stderr
+    assert f"the certificate of {API} through the proxy 127.0.0.1:{proxy.port} is not trusted" in done.stderr
     assert proxy.asked == [f"{API}:443"]
     assert world.sandbox.requests == []
 
@@ -255,7 +227,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World, s
             "config", "check", "--json", "-v", env={"ALL_PROXY": f"{scheme}://{login}@{there}"}
         )
     assert done.exit_code == ExitCode.UNAVAILABLE
-    assert done.document["error"]["message"] == f"no connection to the proxy {there}"
+    assert done.document["error"]["message"] == f"no connection to {API} through the proxy {there}"
     assert_unsaid(world.seedream, done)
 
 
@@ -274,29 +246,15 @@ def test_a_crash_does_not_show_a_proxys_password(world: World) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        pytest.param("HTTPS_PROXY", "ftp://ada:pa55@127.0.0.1:1", id="an unknown scheme"),
         pytest.param("ALL_PROXY", "socks4://ada:pa55@127.0.0.1:1", id="SOCKS4"),
-        pytest.param("https_proxy", "pa55 is no URL", id="no URL"),
-        pytest.param("HTTPS_PROXY", "http://ada:pa55@", id="no host"),
         pytest.param("HTTPS_PROXY", "http://ada:pa55@127.0.0.1:port", id="a port that is no number"),
-        pytest.param("HTTP_PROXY", "http://ada:pa55@127.0.0.1:99999", id="a port beyond all ports"),
-        pytest.param("HTTPS_PROXY", " http://ada:pa55@127.0.0.1:1", id="a blank in front"),
-        pytest.param("ALL_PROXY", f"socks5://ada:pa55{'x' * 255}@127.0.0.1:1", id="too long for SOCKS"),
-        pytest.param("NO_PROXY", "[::1]", id="an IPv6 address in brackets"),
-        pytest.param("no_proxy", "localhost;pa55 {}", id="hosts that are none"),
         pytest.param("SSL_CERT_FILE", "{home}/nothing.pem", id="no such file"),
-        pytest.param("SSL_CERT_FILE", "{home}", id="a folder instead of a file"),
-        pytest.param("SSL_CERT_FILE", "{home}/bytes", id="a file without certificates"),
-        pytest.param("SSL_CERT_DIR", "{home}/nothing", id="no such folder"),
-        pytest.param("SSL_CERT_DIR", "{home}/bytes", id="a file instead of a folder"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_clear_line(world: World, variable: str, value: str) -> None:
     home = world.seedream.environment["HOME"]
-    (Path(home) / "bytes").write_bytes(bytes(range(256)))
     proxy = world.http()
-    # With another variable in order, as it might be.
-    env = {"HTTPS_PROXY" if variable != "HTTPS_PROXY" else "HTTP_PROXY": proxy.url()}
+    env = {"HTTPS_PROXY": proxy.url()} if variable == "SSL_CERT_FILE" else {}
     done = world.seedream("generate", "fox", "--json", env={**env, variable: value.replace("{home}", home)})
     assert_one_clear_error(done, ExitCode.USAGE)
     assert done.document["error"]["code"] == "invalid_environment"

@@ -393,7 +393,7 @@ BUG = """
 import seedream_cli.client
 
 def broken(self, *args, **options):
-    raise LookupError(f"{self._api.headers['authorization']!r} {dict(self._api.headers)} {vars(self)}")
+    raise LookupError(f"Bearer {self._secret!r} {vars(self)}")
 
 seedream_cli.client.Client.submit = seedream_cli.client.Client.account = broken
 """

@@ -112,7 +112,8 @@ class CommandContext:
         service = self.service
         base_url = self._start_sandbox() if self.sandboxed else self.settings.value("base_url")
         client = Client(base_url, self.api_key, observe=self._on_exchange)
-        self._resources.callback(client.close)
+        # After a signal, worker threads may still wait at its connections, which end with the process.
+        self._resources.callback(lambda: None if self.shutdown.is_requested else client.close())
         self.reporter.service = (
             "the sandbox" if service == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
         )

@@ -132,7 +132,6 @@ def _in_parallel(
         work,
         [operation for operation, _ in todo],
         live,
-        break_off=run.client.break_off,
         shield=run.shutdown.defer_signals,
     )
     run.reporter.expect(len(todo))

@@ -29,6 +29,10 @@ class Shutdown:
         #: Only the result is still to be written; a signal then exits at once.
         self.is_finishing = False
 
+    @property
+    def is_requested(self) -> bool:
+        return self._requested
+
     def request(self, exit_code: ExitCode) -> None:
         """Handle a signal. Runs in the main thread, between any two of its bytecodes."""
         if self._requested:

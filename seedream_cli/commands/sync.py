@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -252,7 +252,6 @@ def _carry_out(
         means=means,
         keeper=keeper,
         brake=brake,
-        break_off=run.client.break_off if remote else lambda: None,
         jobs=choice.jobs,
         shield=run.shutdown.defer_signals,
         sandbox=run.service == config.SANDBOX_SERVICE,
@@ -281,7 +280,7 @@ def _works(run: CommandContext, brake: Brake, qualities: set[str]) -> Mapping[st
     limiter = RateLimiter()
     return {
         quality: replace(
-            run.work(quality=quality), pause=brake.pause, shield=nullcontext, rate_limiter=limiter
+            run.work(quality=quality), pause=brake.pause, shield=brake.shield, rate_limiter=limiter
         )
         for quality in qualities
     }

@@ -1,7 +1,7 @@
 """Threads that work off a list side by side, over one client.
 
-They get no signals. Whatever they have to say goes to the one thread that listens, which can break
-their connections.
+They get no signals. Whatever they have to say goes to the one thread that listens. They are daemon threads,
+so that a signal ends the program whatever they wait for.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -24,8 +24,9 @@ T = TypeVar("T")
 #: What is said about it.
 W = TypeVar("W")
 
-#: Seconds that workers get to come to an end in, once their connections are broken.
-_PATIENCE = 0.6
+#: Seconds in which workers can finish what they do on this machine before the program ends. Those that wait
+#: for the network are not waited for.
+_PATIENCE = 0.3
 #: Seconds after which the thread that waits for workers looks up: on Windows no signal wakes it.
 _LOOK_UP = 0.5
 #: With more threads than so many at work, each word that is heard by itself would cost more than what it
@@ -35,10 +36,11 @@ _REST = 0.02
 
 
 class Brake:
-    """Ends the waits of all workers at once."""
+    """Ends the waits of all workers at once, and keeps them from making files from then on."""
 
     def __init__(self) -> None:
         self._pulled = threading.Event()
+        self._files = threading.RLock()
 
     @property
     def pulled(self) -> bool:
@@ -52,6 +54,17 @@ class Brake:
         if self._pulled.wait(seconds):
             raise Stopped
 
+    def shield(self) -> AbstractContextManager[Any]:
+        """Return the lock under which workers make and remove temporary files."""
+        return self._files
+
+    def freeze(self, seconds: float) -> None:
+        """Stop every worker at the next temporary file that it would make or remove.
+
+        The lock is never released. It is not waited for longer than ``seconds``, should a file system hang.
+        """
+        self._files.acquire(timeout=seconds)
+
 
 class _Over(Struct, frozen=True):
     """A worker has ended, in most cases without a bug."""
@@ -62,8 +75,8 @@ class _Over(Struct, frozen=True):
 class Crew(Generic[T, W]):
     """Threads that ``serve`` what is ``todo``, one after the other.
 
-    ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``break_off`` ends
-    every call that they wait for; ``parts`` are the temporary files that are open.
+    ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``parts`` are the
+    temporary files that are open, made under the brake's shield.
     """
 
     def __init__(
@@ -73,7 +86,6 @@ class Crew(Generic[T, W]):
         *,
         pays: Callable[[T], bool],
         brake: Brake,
-        break_off: Callable[[], None],
         parts: Collection[Part],
     ) -> None:
         #: What nobody has begun; what is paid for already comes first.
@@ -81,7 +93,6 @@ class Crew(Generic[T, W]):
         self._serve = serve
         self._pays = pays
         self._brake = brake
-        self._break_off = break_off
         self._parts = parts
         #: What was said and not heard, and a bell that rings for each word.
         self._words: deque[W | _Over] = deque()
@@ -146,13 +157,14 @@ class Crew(Generic[T, W]):
         return said
 
     def end(self) -> None:
-        """Stop the threads; no temporary file is left."""
+        """Stop the threads that do not wait for the network; no temporary file is left."""
         self._brake.pull()
-        self._break_off()
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        # A thread that wakes up between here and the end of the process leaves nothing behind.
+        self._brake.freeze(_PATIENCE)
         for part in list(self._parts):
             part.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 from msgspec.structs import replace
 
@@ -20,7 +20,7 @@ Life = Callable[[Work, Operation], Generator[Event, None, None]]
 
 
 class Several:
-    """``operations``, each lived as ``live`` says. ``break_off`` ends the calls of all.
+    """``operations``, each lived as ``live`` says.
 
     The first goes ahead, and once it has its task the others follow, all at once: they ask for the same,
     so that where it gets no task they would get none. They share what the rate limit allows.
@@ -32,7 +32,6 @@ class Several:
         operations: Sequence[Operation],
         live: Life,
         *,
-        break_off: Callable[[], None],
         shield: Shield,
     ) -> None:
         #: What happened and is not told yet; where they were stopped, what is left to be told.
@@ -41,7 +40,7 @@ class Several:
         self.under_way: dict[str, Operation] = {}
         brake = Brake()
         # Signals are the main thread's.
-        self._work = replace(work, pause=brake.pause, shield=nullcontext, rate_limiter=RateLimiter())
+        self._work = replace(work, pause=brake.pause, shield=brake.shield, rate_limiter=RateLimiter())
         self._live = live
         self._shield = shield
         self._crew: Crew[Operation, Event] = Crew(
@@ -49,7 +48,6 @@ class Several:
             self._serve,
             pays=lambda _: True,
             brake=brake,
-            break_off=break_off,
             parts=work.parts,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ Told = OfImage | Landed | FellShort | Exchange
 
 
 class Run:
-    """One run of ``plan``. ``break_off`` ends the calls of all workers; ``shield`` keeps signals away.
+    """One run of ``plan``. ``shield`` keeps signals away.
 
     ``sandbox`` marks the lines of the lock as those of pictures that are none.
     """
@@ -54,7 +54,6 @@ class Run:
         means: Means,
         keeper: Keeper,
         brake: Brake,
-        break_off: Callable[[], None],
         jobs: int,
         shield: Shield = nullcontext,
         sandbox: bool = False,
@@ -63,7 +62,6 @@ class Run:
         self.means = means
         self.keeper = keeper
         self.brake = brake
-        self.break_off = break_off
         self.jobs = jobs
         self.shield = shield
         self.sandbox = sandbox
@@ -71,9 +69,7 @@ class Run:
         self.under_way: dict[str, Operation] = {}
         #: What is settled and not told yet; where the run was stopped, what is left to be told.
         self.untold: deque[Told] = deque()
-        self._workers = Workers(
-            self.means, self.plan.of(*REMOTE), brake=self.brake, break_off=self.break_off, jobs=self.jobs
-        )
+        self._workers = Workers(self.means, self.plan.of(*REMOTE), brake=self.brake, jobs=self.jobs)
 
     @property
     def not_begun(self) -> int:
@@ -102,7 +98,6 @@ class Run:
             # A signal, a bug, or a lock that cannot be written.
             with self.shield():
                 self._workers.end()
-                # A bug that comes of broken connections is none.
                 self._hear()
             raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from msgspec import Struct
@@ -44,11 +44,9 @@ Group = Sequence[Item]
 
 
 class Workers(Crew[Group, Word]):
-    """At most ``jobs`` threads for these items. ``break_off`` ends every call that they wait for."""
+    """At most ``jobs`` threads for these items."""
 
-    def __init__(
-        self, means: Means, items: Iterable[Item], *, brake: Brake, break_off: Callable[[], None], jobs: int
-    ) -> None:
+    def __init__(self, means: Means, items: Iterable[Item], *, brake: Brake, jobs: int) -> None:
         self._means = means
         self._out_of_reach = 0
         self._most_out_of_reach = max(_MOST_OUT_OF_REACH, jobs)
@@ -57,7 +55,6 @@ class Workers(Crew[Group, Word]):
             self._make,
             pays=lambda group: group[0].pays,
             brake=brake,
-            break_off=break_off,
             parts=means.parts,
         )
 

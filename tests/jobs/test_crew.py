@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,6 @@ def crew(
     serve: Works,
     *,
     pays: Callable[[str], bool] = lambda _: True,
-    break_off: Callable[[], None] = lambda: None,
     parts: Iterable[Part] = (),
 ) -> Crew[str, str]:
     one: Crew[str, str] = Crew(
@@ -28,7 +28,6 @@ def crew(
         lambda what: serve(one, what),
         pays=pays,
         brake=Brake(),
-        break_off=break_off,
         parts=list(parts),
     )
     return one
@@ -156,31 +155,54 @@ def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
     assert len(heard_at_once) <= threads
 
 
-def test_the_end_ends_waits_and_calls_and_keeps_what_was_said() -> None:
-    broken, begun = threading.Event(), threading.Barrier(3, timeout=10)
-    brakes: list[Brake] = []
+def seconds_to_end(one: Crew[str, str]) -> float:
+    began = time.monotonic()
+    one.end()
+    return time.monotonic() - began
 
-    def serve(one: Crew[str, str], what: str) -> None:
+
+def test_the_end_lets_a_step_on_this_machine_finish_and_waits_for_no_call() -> None:
+    begun, never = threading.Barrier(4, timeout=10), threading.Event()
+    brake = Brake()
+
+    def serve(what: str) -> None:
         begun.wait()
         if what == "waits":
-            brakes[0].pause(60)
+            brake.pause(60)
+        elif what == "calls":
+            never.wait(60)
         else:
-            broken.wait(60)
-            one.say("broken off")
+            time.sleep(0.1)
+            one.say("finished")
 
-    brake = Brake()
-    brakes.append(brake)
-    one: Crew[str, str] = Crew(
-        ["waits", "calls", "never begun"],
-        lambda what: serve(one, what),
-        pays=lambda _: True,
-        brake=brake,
-        break_off=broken.set,
-        parts=[],
-    )
-    one.start(2)
+    todo = ["waits", "calls", "writes", "never begun"]
+    one: Crew[str, str] = Crew(todo, serve, pays=lambda _: True, brake=brake, parts=[])
+    one.start(3)
     begun.wait()
-    one.end()
-    assert one.said() == ["broken off"]
-    assert not one.is_busy
+    assert seconds_to_end(one) < 1
+    assert one.said() == ["finished"]
     assert one.not_begun == ["never begun"]
+    never.set()
+
+
+def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> None:
+    """Neither the file that was open nor one that would be made now."""
+    is_open, answered, made = threading.Event(), threading.Event(), threading.Event()
+    brake = Brake()
+    first, second = Part(tmp_path / "a", brake.shield), Part(tmp_path / "b", brake.shield)
+
+    def serve(what: str) -> None:
+        with first:
+            is_open.set()
+            answered.wait(60)
+        with second:
+            made.set()
+
+    one: Crew[str, str] = Crew(["image"], serve, pays=lambda _: True, brake=brake, parts=[first, second])
+    one.start(1)
+    assert is_open.wait(10)
+    assert seconds_to_end(one) < 1
+    assert list(tmp_path.iterdir()) == []
+    answered.set()
+    assert not made.wait(0.2)
+    assert list(tmp_path.iterdir()) == []

@@ -23,17 +23,20 @@ def pack_requirements(folder: Path, *names: str) -> None:
 
 
 def _with_requirements(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:
-    seen: set[str] = set()
-    wanted = [Requirement(name) for name in names]
+    seen: set[tuple[str, str]] = set()
+    wanted = [(Requirement(name), "") for name in names]
     while wanted:
-        requirement = wanted.pop()
-        name = re.sub("[-_.]+", "-", requirement.name).lower()
-        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        requirement, of_extra = wanted.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": of_extra}):
             continue
-        seen.add(name)
+        name = re.sub("[-_.]+", "-", requirement.name).lower()
         distribution = importlib.metadata.distribution(name)
-        wanted += map(Requirement, distribution.requires or ())
-        yield distribution
+        if (name, "") not in seen:
+            yield distribution
+        for extra in {"", *requirement.extras}:
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                wanted += [(Requirement(text), extra) for text in distribution.requires or ()]
 
 
 def _pack(distribution: importlib.metadata.Distribution, folder: Path) -> None:

@@ -63,11 +63,9 @@ def _load() -> None:
 
 
 def _give_patience(seconds: float) -> None:
-    import httpx
+    from seedream_cli import history, http
 
-    from seedream_cli import history, transport
-
-    transport.TIMEOUT = httpx.Timeout(seconds)
+    http.CONNECT_SECONDS = http.READ_SECONDS = seconds
     history._PATIENCE = seconds
 
 

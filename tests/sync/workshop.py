@@ -137,10 +137,9 @@ class Workshop:
     ) -> Run:
         """A run of the plan. Keywords as for Run; ``work`` and ``means`` have those of Work and Means."""
         brake = Brake()
-        shared = self.work(**{"pause": brake.pause, **(work or {})})
+        shared = self.work(**{"pause": brake.pause, "shield": brake.shield, **(work or {})})
         made = made if made is not None else self.plan()
         keeper = Keeper(lock.read(self.lock_file), made.entries)
-        options = {"break_off": shared.client.break_off, **options}
         return Run(
             plan=made,
             means=self.means(shared, **(means or {})),
