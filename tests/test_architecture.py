@@ -31,7 +31,7 @@ FLOORS = (
     ("client", "history", "download", "config", "viewer"),
     ("bodies", "config_files", "desktop_keyring"),
     ("source_images",),
-    ("transport", "wire", "settings", "history_rows", "group_commit"),
+    ("transport", "wire", "settings", "history_rows"),
     ("routes",),
     ("proxies", "http1", "received", "retry", "naming", "addresses", "image_file"),
     ("socks", "network"),
