@@ -415,7 +415,7 @@ def test_nothing_is_sent_when_the_intent_cannot_be_kept(
 
 @pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
 def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
 ) -> None:
     monkeypatch.setattr("seedream_cli.history._supports_wal", lambda folder: is_wal)
     history = opened()
@@ -438,6 +438,8 @@ def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
     assert flushes[3:] == [not is_wal] * 2
     history.record(operation(tmp_path, id="op_2"))
     assert flushes[5:] == [True]
+    # DELETE would not have flushed that the journal is over.
+    assert Path(f"{path}-journal").exists() is not is_wal
 
 
 # A crowd
