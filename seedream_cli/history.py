@@ -1,7 +1,7 @@
-"""Every operation of this machine, on disk before its request leaves.
+"""The history: every operation of this machine, on disk before its request leaves.
 
-One SQLite file, readable by its owner alone. WAL and ``BEGIN IMMEDIATE`` let programs run side by
-side: with deferred transactions a quarter of concurrent writes failed as "locked" when measured.
+One SQLite file that only its owner can read. WAL and ``BEGIN IMMEDIATE`` let several programs use it
+at once: with deferred transactions a quarter of concurrent writes failed as "locked" when measured.
 The API key is never in it.
 """
 
@@ -13,14 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
 from .errors import HistoryUnusable
-from .group_commit import GroupCommit
 from .history_rows import (
-    MIGRATIONS,
+    SCHEMA,
     UPSERT,
     UPSERT_FILE,
     UnreadableRow,
@@ -34,18 +33,20 @@ from .history_rows import (
 from .models import Operation, Status
 from .private import make_folder, open_file
 
-#: Raised by one with every migration. A file of a later version is refused, never changed.
-VERSION = len(MIGRATIONS)
+#: The version of SCHEMA. A file of a later version is refused, never changed.
+VERSION = 1
 
-#: Seconds for which another program's writing is waited for.
+#: Seconds to wait for another program that holds the file.
 _PATIENCE = 10.0
+#: The same for a thread that has spent its patience waiting for other threads of this program. Without the
+#: limit, 64 threads would each wait 10 s in turn.
+_LAST_PATIENCE = 0.1
 
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
-#: The same for what is looked up by its name: SQLite would otherwise go through the whole history in the
-#: order of its times. The plus keeps it from that.
+#: For lookups by a name. The plus keeps SQLite from scanning the history through the index on `created`.
 _NEWEST_OF_FEW = _NEWEST_FIRST.replace("created", "+created")
 
-#: Only the newest are looked at, however long the history is.
+#: Reads the newest rows only, however long the history is.
 _DURATIONS = f"""
 SELECT request, seconds FROM (
     SELECT * FROM operations WHERE service = ?{_NEWEST_FIRST} LIMIT 1000
@@ -54,48 +55,47 @@ SELECT request, seconds FROM (
 
 
 class History:
-    """The history at ``path``. ``now`` is in Unix seconds. Safe to share between threads."""
+    """The history at ``path``: one connection behind one lock. ``now`` returns Unix seconds.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
         self.path = path
         self._now = now
-        # Reentrant: a signal can end a method of the main thread between its work and the release of the
-        # lock, and what is told then is read from here.
+        # RLock: the signal handler may raise inside a locked section, and the error report then reads the
+        # history from the same thread.
         self._lock = threading.RLock()
-        #: What is read from while a thread writes; opened when that comes to pass.
-        self._reader: sqlite3.Connection | None = None
-        self._reading = threading.RLock()
-        self._commits = GroupCommit(self._held, self._write, _is_general)
         with self._problems():
             make_folder(path.parent)
-            # SQLite would create the file readable by others: it is created here first, and those that
-            # SQLite puts beside it have its mode.
-            file = open_file(path, os.O_RDWR)
-            self._file = os.fstat(file)
-            os.close(file)
+            # SQLite would create the file readable by others. Its journal files get the mode of this one.
+            os.close(open_file(path, os.O_RDWR))
             self._db = _connected(path)
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
-        # A worker that a signal left behind may be writing: the system closes the file then.
+        # A worker that a signal left behind may be writing: the system then closes the file at exit.
         if self._lock.acquire(timeout=0.2):
             self._db.close()
             self._lock.release()
-        if self._reader is not None and self._reading.acquire(timeout=0.2):
-            self._reader.close()
-            self._reading.release()
 
     def record(self, operation: Operation) -> Operation:
-        """Write the operation as it stands, and return it as it is kept.
+        """Write the operation as it is now, and return it as it is kept.
 
-        Another program may have carried it further meanwhile: what it learnt (a task, files) stays.
-        Raises HistoryUnusable when the operation cannot be kept.
+        Keep what another program has learnt about it meanwhile (a task, files). What money depends on, the
+        intent and the answer with the task id, survives a power cut. Later updates survive a killed program;
+        after a power cut they can be asked for again. Raises HistoryUnusable.
         """
-        return self._commits.record(operation)
+        with self._exclusive() as db:
+            # An operation without a task id never matches: NULL equals nothing.
+            known = "SELECT 1 FROM operations WHERE id = ? AND task_id = ?"
+            is_update = db.execute(known, (operation.id, operation.task_id)).fetchall()
+            with self._transaction(db, durable=not is_update):
+                return self._put(db, operation)
 
     def find(self, service: str, name: str) -> Operation | None:
         """The operation with this id or task id, of this service."""
@@ -137,15 +137,11 @@ class History:
 
     def states(self, operation: Operation) -> list[tuple[float, str]]:
         """Every state that was seen, with its time in Unix seconds."""
-        with self._read() as db:
+        with self._exclusive() as db:
             rows = db.execute(
                 "SELECT at, status FROM states WHERE operation = ? ORDER BY at, rowid", (operation.id,)
             ).fetchall()
             return [(row["at"], row["status"]) for row in rows]
-
-    def _write(self, operations: Sequence[Operation]) -> Sequence[Operation]:
-        with self._transaction() as db:
-            return [self._put(db, operation) for operation in operations]
 
     def _put(self, db: sqlite3.Connection, operation: Operation) -> Operation:
         rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
@@ -160,43 +156,59 @@ class History:
 
     def durations(self, service: str, kind: tuple[str, str, bool], *, limit: int) -> list[float]:
         """Return how long the newest completed tasks of a kind took, in seconds, the newest first."""
-        with self._read() as db:
-            rows = db.execute(_DURATIONS, (service, Status.COMPLETED))
-            durations = (duration_of(row) for row in rows if is_of_kind(row, kind))
-            return list(islice((seconds for seconds in durations if seconds is not None), limit))
+        with self._exclusive() as db:
+            rows = db.execute(_DURATIONS, (service, Status.COMPLETED)).fetchall()
+        durations = (duration_of(row) for row in rows if is_of_kind(row, kind))
+        return list(islice((seconds for seconds in durations if seconds is not None), limit))
 
     def _select(
         self, condition: str, *values: object, order: str = _NEWEST_FIRST, limit: int = -1
     ) -> list[Operation]:
         query = f"SELECT * FROM operations WHERE {condition}{order} LIMIT ?"  # noqa: S608 - constants only
-        with self._read() as db:
+        with self._exclusive() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
             return [operation_of(row, _files(db, row["id"])) for row in rows]
 
     def _prepare(self) -> None:
-        # Before the journal's mode: that would change a file of a later version.
-        with self._problems():
-            self._version(self._db)
-            self._use_wal()
-            # FULL: an intent that a power cut forgets would protect no payment.
+        """Choose the journal and create the tables; a file of a later version stays as it is."""
+        has_shared_memory = self._reach()
+        is_new = self._version() == 0
+        if not has_shared_memory:
+            _execute_when_free(self._db, "PRAGMA journal_mode = TRUNCATE")
+            self._db.execute("PRAGMA locking_mode = NORMAL")
+            # Only the next access releases the file.
+            self._version()
+        elif is_new and _supports_wal(self.path.parent):
+            _execute_when_free(self._db, "PRAGMA journal_mode = WAL")
+        self._is_wal = self._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        if not self._is_wal:
+            # TRUNCATE flushes the end of a journal to disk, which DELETE does not: a journal that came back
+            # after a power cut would undo the last transaction.
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute("PRAGMA synchronous = FULL")
-        self._migrate()
+        if is_new:
+            self._create_tables()
 
-    def _use_wal(self) -> None:
-        # Whatever its timeout, SQLite does not wait here: programs that begin on a new file at the same
-        # time would find it locked.
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.02)
+    def _reach(self) -> bool:
+        """Make the file readable; return False if that took exclusive access.
 
-    def _version(self, db: sqlite3.Connection) -> int:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        A file in WAL mode may have come to a place without shared memory (a network home folder). SQLite then
+        reads it only while no other program has it open.
+        """
+        try:
+            self._version()
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                raise
+            self._db.close()
+            self._db = _connected(self.path)
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            _execute_when_free(self._db, "PRAGMA user_version")
+            return False
+        return True
+
+    def _version(self) -> int:
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version > VERSION:
             from .installation import command_for_upgrade
 
@@ -206,64 +218,40 @@ class History:
             )
         return version
 
-    def _migrate(self) -> None:
-        if self._version(self._db) == VERSION:
-            # Reading must not wait for another program's writing.
-            return
-        with self._transaction() as db:
-            for migration in MIGRATIONS[self._version(db) :]:
-                for statement in migration.split(";"):
+    def _create_tables(self) -> None:
+        with self._exclusive() as db, self._transaction(db, durable=True):
+            # Another program may have been faster.
+            if self._version() == 0:
+                for statement in SCHEMA.split(";"):
                     db.execute(statement)
-            db.execute(f"PRAGMA user_version = {VERSION}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._held():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # Also for a signal: a transaction left open would lock other programs out.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+    def _transaction(self, db: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
+        """Commit what the block writes; a ``durable`` commit waits for the disk."""
+        if self._is_wal:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            # Also for a signal: a transaction left open would lock other programs out.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[sqlite3.Connection]:
+        """Keep other threads out of the connection."""
+        began = time.monotonic()
         with self._problems(), self._lock:
             if self._db.in_transaction:
-                # A signal left it open: whether it is kept was never told.
+                # A signal left it open. No caller was told that it was kept.
                 self._db.execute("ROLLBACK")
-            yield
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        """What is on disk; where a thread is writing, beside it."""
-        if self._lock.acquire(blocking=False):
-            try:
-                with self._held():
-                    yield self._db
-            finally:
-                self._lock.release()
-            return
-        with self._problems(), self._reading:
-            if self._reader is None:
-                self._reader = self._connected_again()
-            if self._reader is not None:
-                yield self._reader
-                return
-        with self._held():
+            patience = max(_PATIENCE - (time.monotonic() - began), min(_PATIENCE, _LAST_PATIENCE))
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
             yield self._db
-
-    def _connected_again(self) -> sqlite3.Connection | None:
-        """None where that cannot be, or would be another file: it may have been moved away, and made anew."""
-        try:
-            if os.path.samestat(os.stat(self.path), self._file):
-                return _connected(f"{self.path.absolute().as_uri()}?mode=rw")
-        except (OSError, sqlite3.Error):
-            pass
-        return None
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
@@ -274,7 +262,7 @@ class History:
                 f"the history keeps only Unicode text: {self.path}", detail=str(error)
             ) from error
         except (sqlite3.Error, OSError, UnreadableRow) as error:
-            busy = " (another program holds it)" if "locked" in str(error) else ""
+            busy = " (another program holds it)" if _is_busy(error) else ""
             raise HistoryUnusable(
                 f"the history cannot be used: {self.path}{busy}",
                 detail=str(error),
@@ -282,39 +270,64 @@ class History:
             ) from error
 
     def _way_out(self) -> str:
-        """The command that puts a corrupt history aside, with the files in which its last writes are."""
-        names = [f"{self.path}{ending}" for ending in ("", "-wal", "-shm")]
-        aside = [f"{self.path}.broken{ending}" for ending in ("", "-wal", "-shm")]
-        moves = [
-            shlex.join(["mv", name, to])
-            for name, to in zip(names, aside, strict=True)
-            if os.path.exists(name)
-        ]
-        return " && ".join(moves)
+        """Return the command that moves the file aside, with its journals: a new file must not meet them."""
+        endings = [end for end in ("", "-wal", "-shm", "-journal") if os.path.exists(f"{self.path}{end}")]
+        return " && ".join(
+            shlex.join(["mv", f"{self.path}{end}", f"{self.path}.broken{end}"]) for end in endings
+        )
 
 
-def _connected(file: Path | str) -> sqlite3.Connection:
-    # Autocommit: every transaction begins in so many words.
-    db = sqlite3.connect(
-        file, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=isinstance(file, str)
-    )
+def _connected(path: Path) -> sqlite3.Connection:
+    # Autocommit: every transaction begins explicitly.
+    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     return db
+
+
+def _supports_wal(folder: Path) -> bool:
+    """Return True if SQLite can use WAL in this folder, which takes shared memory.
+
+    Tried on another file: SQLite marks a file as WAL before it finds out that nobody can read it any more.
+    """
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix=".wal-", dir=folder) as trial, closing(_connected(Path(trial, "x"))) as db:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("CREATE TABLE x (x)")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
+def _execute_when_free(db: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement that needs the file for itself. SQLite's own timeout does not cover those."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute(statement).fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _files(db: sqlite3.Connection, operation_id: str) -> Sequence[sqlite3.Row]:
     return db.execute("SELECT * FROM files WHERE operation = ? ORDER BY number", (operation_id,)).fetchall()
 
 
-def _is_general(error: Exception) -> bool:
-    """Another program holds the file: every write would wait for it as long. Other errors take no time."""
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _is_busy(error: Exception) -> bool:
+    """Return True if another program holds the file."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _is_corrupt(error: Exception) -> bool:
-    """Only a file that is no history can be put aside: a full disk or a missing permission passes."""
-    if isinstance(error, UnreadableRow):
-        return True
+    """Return True if only moving the file away helps: a full disk or a missing permission passes."""
+    return isinstance(error, UnreadableRow) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: Exception) -> int | None:
+    """Return SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return None if code is None else code & 0xFF

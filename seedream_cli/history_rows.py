@@ -13,7 +13,7 @@ from msgspec.structs import asdict, replace
 from .models import GenerationRequest, Operation, SavedFile
 from .prompt_parts import PromptParts
 
-_TABLES = """
+SCHEMA = """
 CREATE TABLE operations (
     id TEXT PRIMARY KEY,
     service TEXT NOT NULL,
@@ -34,7 +34,9 @@ CREATE TABLE operations (
     error_code TEXT,
     error_message TEXT,
     delivered TEXT,
-    settled INTEGER NOT NULL
+    settled INTEGER NOT NULL,
+    parts TEXT,
+    sidecar INTEGER NOT NULL
 );
 CREATE INDEX operations_by_time ON operations (service, created);
 CREATE INDEX operations_by_task ON operations (service, task_id);
@@ -57,12 +59,6 @@ CREATE TABLE states (
 );
 CREATE INDEX states_by_operation ON states (operation, at);
 """
-_PARTS_AND_SIDECARS = """
-ALTER TABLE operations ADD COLUMN parts TEXT;
-ALTER TABLE operations ADD COLUMN sidecar INTEGER NOT NULL DEFAULT 0;
-"""
-#: What each version adds to the one before: the first makes a new file.
-MIGRATIONS = (_TABLES, _PARTS_AND_SIDECARS)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: The year 2514 in Unix seconds: no system's calendar ends before it.

@@ -31,7 +31,7 @@ FLOORS = (
     ("client", "history", "download", "config", "viewer"),
     ("bodies", "config_files", "desktop_keyring"),
     ("source_images",),
-    ("http", "wire", "settings", "history_rows", "group_commit"),
+    ("http", "wire", "settings", "history_rows"),
     ("received", "retry", "naming", "addresses", "image_file"),
     ("claims", "safe_names", "private", "folders", "services", "installation"),
     ("events",),

@@ -19,18 +19,19 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from support import needs
 from support.clock import Clock
 from support.program import Program
 from support.raw import Exchange, RawServer, accepted
 from support.tasks import SERVICE, operation, played
 
-from seedream_cli import group_commit, jobs
+from seedream_cli import jobs
 from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.commands._task_list import row_of
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
-from seedream_cli.history_rows import _OPERATION, MIGRATIONS
+from seedream_cli.history_rows import _OPERATION, SCHEMA
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
 from seedream_cli.naming import Output, fields_of, part_path
 from seedream_cli.output.json import dumped
@@ -38,6 +39,7 @@ from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
 from seedream_cli.prompt_parts import PromptParts
+from seedream_cli.sandbox.server import Sandbox
 
 KEY = "sk-test-0123456789"
 KIND = GenerationRequest("p").kind
@@ -67,6 +69,19 @@ def saved(folder: Path, number: int = 1) -> SavedFile:
     return SavedFile(number, str(folder / f"fox-{number}.png"), "0" * 64, 7, "image/png", 4, 3)
 
 
+@contextmanager
+def another_program(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that waits for nobody, and whose transactions begin when it says so."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        yield db
+
+
+@contextmanager
+def written_to(history: History) -> Iterator[sqlite3.Connection]:
+    with history._exclusive() as db, history._transaction(db, durable=False):
+        yield db
+
+
 # What is kept
 
 
@@ -93,17 +108,18 @@ def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None
         error_message="words",
         delivered="-",
         files=(saved(tmp_path, 1), saved(tmp_path, 2)),
+        parts=PromptParts("fox", "light", None, None),
+        sidecar=True,
     )
     history = opened()
     history.record(whole)
     assert history.find(SERVICE, whole.id) == whole
     assert opened().find(SERVICE, "task/1?") == whole
-
-
-def test_a_task_of_another_machine_has_no_request(opened: Open, tmp_path: Path) -> None:
-    foreign = operation(tmp_path, request=None, idempotency_key=None, key_id=None, task_id="task_1")
-    opened().record(foreign)
-    assert opened().find(SERVICE, "task_1") == foreign
+    foreign = operation(
+        tmp_path, id="op_2", request=None, idempotency_key=None, key_id=None, task_id="task_2"
+    )
+    history.record(foreign)
+    assert opened().find(SERVICE, "task_2") == foreign
 
 
 def test_recording_again_replaces_what_was_known(opened: Open, tmp_path: Path) -> None:
@@ -177,20 +193,6 @@ def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_
     assert history.with_key(SERVICE, "key-3") == []
 
 
-def test_what_is_found_by_its_key_has_its_files_and_its_end(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    done = operation(
-        tmp_path,
-        task_id="task_1",
-        status=Status.GONE,
-        error_code="image_refused",
-        error_message="the image's host answered with HTTP 404",
-        files=(saved(tmp_path),),
-    )
-    history.record(done)
-    assert history.with_key(SERVICE, "key-1") == [done]
-
-
 def test_one_state_may_be_asked_for_in_any_case(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for number, word in enumerate(("completed", "failed", "Completed")):
@@ -251,6 +253,59 @@ def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
     last = history.last_unsettled(SERVICE)
     assert last is not None
     assert last.id == "op_unanswer"
+    assert [each.id for each in history.unanswered(SERVICE, since=5.0)] == ["op_unanswer"]
+    # Its key does not hold any more.
+    assert history.unanswered(SERVICE, since=5.5) == []
+    last = history.last_unsettled(SERVICE, since=5.5)
+    assert last is not None
+    assert last.task_id == "task_2"
+
+
+class TestWhatAnotherRunLearntMeanwhile:
+    """Two programs carry one operation: the slower one must not write over what the faster one found."""
+
+    def test_a_task_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history, stale = opened(), operation(tmp_path)
+        answered = replace(stale, task_id="task_9", status="pending", cost="1")
+        history.record(answered)
+        for late in (stale, replace(stale, status=Status.REFUSED)):
+            assert history.record(late) == answered
+        assert history.find(SERVICE, "task_9") == answered
+
+    def test_files_are_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history = opened()
+        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
+        file = SavedFile(1, str(tmp_path / "fox.png"), "00", 1, "image/png", 1, 1)
+        history.record(replace(asked, files=(file,)))
+        kept = history.record(asked)
+        assert kept.files == (file,)
+        assert history.pending(SERVICE) == []
+
+    def test_a_delivery_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
+        history = opened()
+        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
+        history.record(replace(asked, delivered="-"))
+        history.record(asked)
+        assert history.pending(SERVICE) == []
+
+
+def test_what_is_kept_already_is_not_written_again(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    whole = operation(tmp_path, task_id="img_1", status=Status.COMPLETED, files=(saved(tmp_path),))
+    history.record(whole)
+    before = history._db.total_changes
+    history.record(whole)
+    assert history._db.total_changes == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_folder_whose_name_is_no_unicode_is_kept_byte_by_byte(opened: Open, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
+    odd: Operation = operation(folder, files=(file,))
+    history = opened()
+    history.record(odd)
+    assert history.recent(SERVICE, limit=9) == [odd]
 
 
 # Who may read it
@@ -276,11 +331,17 @@ def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, 
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
 
 
-def test_a_folder_that_was_there_keeps_its_mode(opened: Open, path: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(
+    opened: Open, path: Path
+) -> None:
     path.parent.parent.mkdir(mode=0o755)
+    path.parent.mkdir()
+    path.touch()
+    path.chmod(0o644)
     opened()
     assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o755
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_the_key_is_never_in_the_files_bytes(
@@ -348,20 +409,54 @@ def test_nothing_is_sent_when_the_intent_cannot_be_kept(
     client.close()
 
 
-# A crowd
+# What survives a power cut
 
+
+@pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
+def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
+) -> None:
+    monkeypatch.setattr("seedream_cli.history._supports_wal", lambda folder: is_wal)
+    history = opened()
+    flushes: list[bool] = []
+
+    def see(statement: str) -> None:
+        if statement == "COMMIT":
+            # FULL, as SQLite numbers it.
+            flushes.append(history._db.execute("PRAGMA synchronous").fetchone()[0] == 2)
+
+    history._db.set_trace_callback(see)
+    intent = operation(tmp_path)
+    history.record(intent)
+    history.record(replace(intent, idempotency_key="key-2"))
+    answered = history.record(replace(intent, task_id="task_1", status=Status.PENDING))
+    assert flushes == [True, True, True]
+    # The service can be asked for these again.
+    for later in ({"status": "processing"}, {"status": "completed", "results": ("u",)}):
+        answered = history.record(replace(answered, **later))
+    assert flushes[3:] == [not is_wal] * 2
+    history.record(operation(tmp_path, id="op_2"))
+    assert flushes[5:] == [True]
+    # DELETE would not have flushed that the journal is over.
+    assert Path(f"{path}-journal").exists() is not is_wal
+
+
+# A crowd
 WRITER = """
 import sys, time
 from pathlib import Path
 from support.tasks import operation
 from msgspec.structs import replace
+from seedream_cli import history
 from seedream_cli.history import History
 
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+if sys.argv[4] == "False":
+    history._supports_wal = lambda folder: False
 # All at once: the file is made and migrated by whoever is first.
 time.sleep(max(0, start - time.time()))
 history = History(path, now=time.time)
-for number in range(20):
+for number in range(10):
     current = operation(path.parent, id=f"op_{who}{number:04}")
     history.record(current)
     history.record(replace(current, task_id=f"task_{who}_{number}", status="pending"))
@@ -370,12 +465,13 @@ history.close()
 """
 
 
-def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Path) -> None:
+@pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
+def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Path, is_wal: bool) -> None:
     start = str(time.time() + 1.0)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), f"{number:04}", start],
+            [sys.executable, "-c", WRITER, str(path), f"{number:04}", start, str(is_wal)],
             env=environment,
             stderr=subprocess.PIPE,
         )
@@ -384,7 +480,7 @@ def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Pa
     problems = [writer.communicate(timeout=60)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 6, problems
     history = opened()
-    assert len(history.pending(SERVICE)) == 120
+    assert len(history.pending(SERVICE)) == 60
     assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
 
 
@@ -409,204 +505,6 @@ def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None
     assert len(history.recent(SERVICE, limit=999)) == 120
 
 
-def commits_of(history: History) -> list[str]:
-    """Grows by one for every write that the disk is waited for."""
-    commits: list[str] = []
-    history._db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
-    return commits
-
-
-def recorded_together(history: History, *operations: Operation) -> list[HistoryUnusable]:
-    """Have all of them recorded by threads that wait for each other's writing; the errors that they meet."""
-    errors: list[HistoryUnusable] = []
-
-    def record(one: Operation) -> None:
-        try:
-            assert history.record(one) == one
-        except HistoryUnusable as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=record, args=(one,), daemon=True) for one in operations]
-    with history._held():
-        for thread in threads:
-            thread.start()
-        while len(history._commits.waiting) < len(operations):
-            time.sleep(0.001)
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive(), "nobody told it that its operation was written"
-    return errors
-
-
-def test_what_threads_wait_to_have_written_goes_to_the_disk_at_once(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    commits = commits_of(history)
-    many = [operation(tmp_path, id=f"op_{number:08}") for number in range(32)]
-    assert recorded_together(history, *many) == []
-    assert len(commits) == 1
-    # Another program sees them all.
-    assert len(opened().recent(SERVICE, limit=99)) == 32
-
-
-def test_what_is_wrong_with_one_write_falls_on_no_other(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    bad = operation(tmp_path, id="op_bad", key_id="\ud800")
-    good = [operation(tmp_path, id=f"op_{number:08}") for number in range(8)]
-    errors = recorded_together(history, *good[:4], bad, *good[4:])
-    assert ["only Unicode text" in error.message for error in errors] == [True]
-    assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in good}
-
-
-def test_of_threads_that_wait_for_a_write_one_takes_the_lock(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If each took it in turn to see that it was written, a write would take as long as waking them all."""
-    monkeypatch.setattr(group_commit, "_TRUST", 3600.0)
-    history = opened()
-    taken: list[str] = []
-    held = history._held
-
-    @contextmanager
-    def counted() -> Iterator[None]:
-        taken.append("")
-        with held():
-            yield
-
-    history._commits._held = counted
-    many = [operation(tmp_path, id=f"op_{number:08}") for number in range(16)]
-    assert recorded_together(history, *many) == []
-    assert len(taken) == 1
-
-
-def test_what_is_in_the_way_of_all_is_waited_for_once(opened: Open, path: Path, tmp_path: Path) -> None:
-    history = opened()
-    # Not the ten seconds that people wait.
-    history._db.execute("PRAGMA busy_timeout = 50")
-    tries: list[str] = []
-    history._db.set_trace_callback(lambda text: tries.append(text) if text.startswith("BEGIN") else None)
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        errors = recorded_together(history, *(operation(tmp_path, id=f"op_{n:08}") for n in range(8)))
-    assert ["another program holds it" in error.message for error in errors] == [True] * 8
-    assert len(tries) == 1
-
-
-def test_what_a_signal_kept_from_being_written_is_in_nobody_s_way(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_TRUST", 0.01)
-    history = opened()
-    history._commits.waiting.append(group_commit.Writing(operation(tmp_path, id="op_left")))
-    history.record(operation(tmp_path, id="op_next"))
-    assert opened().find(SERVICE, "op_next") is not None
-    assert not history._commits.waiting
-
-
-def test_whoever_relied_on_one_that_was_stopped_writes_by_itself(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_TRUST", 3600.0)
-    history = opened()
-    waiting, held = history._commits.waiting, history._held
-
-    @contextmanager
-    def stopped() -> Iterator[None]:
-        if threading.current_thread() is threading.main_thread():
-            while len(waiting) < 2:
-                time.sleep(0.001)
-            raise KeyboardInterrupt
-        with held():
-            yield
-
-    def follow() -> None:
-        while not waiting:
-            time.sleep(0.001)
-        history.record(operation(tmp_path, id="op_other"))
-
-    history._commits._held = stopped
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
-    with pytest.raises(KeyboardInterrupt):
-        history.record(operation(tmp_path, id="op_stopped"))
-    follower.join(30)
-    assert [each.id for each in opened().recent(SERVICE, limit=9)] == ["op_other"]
-
-
-def test_a_disk_that_has_no_room_for_one_write_has_it_for_others(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
-    history._db.execute(f"PRAGMA max_page_count = {pages + 6}")
-    big = operation(tmp_path, id="op_big", request=GenerationRequest("x" * 60_000))
-    small = [operation(tmp_path, id=f"op_{number:08}") for number in range(4)]
-    errors = recorded_together(history, *small[:2], big, *small[2:])
-    assert ["full" in str(error.detail) for error in errors] == [True]
-    assert {each.id for each in opened().recent(SERVICE, limit=99)} == {each.id for each in small}
-
-
-def test_whoever_is_stopped_takes_back_what_it_wanted_to_have_written(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-
-    @contextmanager
-    def stopped() -> Iterator[None]:
-        raise KeyboardInterrupt
-        yield
-
-    history._commits._held = stopped
-    with pytest.raises(KeyboardInterrupt):
-        history.record(operation(tmp_path, id="op_stopped"))
-    assert not history._commits.waiting
-
-
-def test_a_lookup_does_not_wait_for_the_thread_that_writes(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    one = history.record(operation(tmp_path, task_id="img_1"))
-    found: list[object] = []
-
-    def look_up() -> None:
-        found.extend((history.find(SERVICE, "img_1"), len(history.states(one)), history.pending(SERVICE)))
-
-    with history._transaction() as db:
-        history._put(db, replace(one, status=Status.COMPLETED))
-        thread = threading.Thread(target=look_up, daemon=True)
-        thread.start()
-        thread.join(5)
-        # As it is on disk, not as it is to be.
-        assert found == [one, 1, [one]]
-    assert history.find(SERVICE, "img_1") == replace(one, status=Status.COMPLETED)
-    history.close()
-    assert not Path(f"{history.path}-wal").exists(), "a connection is open still"
-
-
-@pytest.mark.parametrize("harm", ["moved away", "made anew", "no more files"])
-def test_a_lookup_that_cannot_be_made_beside_a_write_waits_for_it(
-    opened: Open, path: Path, tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another file at its path is another history, and the first one goes on where it is."""
-    history = opened()
-    one = history.record(operation(tmp_path, task_id="img_1"))
-    if harm == "no more files":
-        # As SQLite has it then.
-        monkeypatch.setattr("seedream_cli.history._connected", unable_to_open)
-    else:
-        path.rename(path.with_name("aside"))
-    if harm == "made anew":
-        path.touch()
-    there = sorted(path.parent.iterdir())
-    found: list[object] = []
-    thread = threading.Thread(target=lambda: found.append(history.find(SERVICE, "img_1")), daemon=True)
-    with history._held():
-        thread.start()
-        thread.join(0.05)
-        assert found == []
-    thread.join(30)
-    assert found == [one]
-    assert sorted(path.parent.iterdir()) == there
-
-
-def unable_to_open(file: object) -> None:
-    raise sqlite3.OperationalError("unable to open database file")
-
-
 @pytest.mark.parametrize(
     "look_up",
     [
@@ -621,7 +519,7 @@ def test_one_is_looked_up_without_going_through_all(
 ) -> None:
     """A run of a thousand looks up each, in a history of years."""
     history = opened()
-    with history._transaction() as db:
+    with written_to(history) as db:
         for n in range(1200):
             name = f"{n:08}"
             history._put(
@@ -633,43 +531,61 @@ def test_one_is_looked_up_without_going_through_all(
     assert len(hundreds_of_steps) <= 10
 
 
-def test_what_is_kept_already_is_not_written_again(opened: Open, tmp_path: Path) -> None:
+def test_a_history_that_another_program_holds_says_so(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = opened()
-    whole = operation(tmp_path, task_id="img_1", status=Status.COMPLETED, files=(saved(tmp_path),))
-    history.record(whole)
-    before = history._db.total_changes
-    history.record(whole)
-    assert history._db.total_changes == before
-
-
-def test_a_history_that_another_program_holds_says_so(opened: Open, path: Path, tmp_path: Path) -> None:
-    history = opened()
-    # Not the ten seconds that people wait.
-    history._db.execute("PRAGMA busy_timeout = 50")
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+    with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
             history.record(operation(tmp_path))
-        assert caught.value.hint is None
-        other.execute("ROLLBACK")
+        assert (caught.value.exit_code, caught.value.hint) == (ExitCode.NOT_SAVED, None)
+        assert history.find(SERVICE, "op_abcd1234") is None
     history.record(operation(tmp_path))
     assert history.find(SERVICE, "op_abcd1234") is not None
 
 
-def test_a_write_that_was_interrupted_leaves_no_lock(opened: Open, tmp_path: Path) -> None:
+def test_threads_wait_together_for_another_program(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If each waited in turn, a run of 64 would not end for ten minutes."""
+    history = opened()
+    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.5)
+    monkeypatch.setattr("seedream_cli.history._LAST_PATIENCE", 0.01)
+    problems: list[HistoryUnusable] = []
+
+    def write(who: int) -> None:
+        try:
+            history.record(operation(tmp_path, id=f"op_{who:08}"))
+        except HistoryUnusable as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
+    with another_program(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 8 * 0.5
+    assert len(problems) == 16
+
+
+def test_a_write_that_was_interrupted_leaves_no_lock(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Interrupted(BaseException):
         pass
 
     history = opened()
-    with pytest.raises(Interrupted), history._transaction():
+    with suppress(Interrupted), written_to(history) as db:
+        history._put(db, operation(tmp_path, id="op_half"))
         raise Interrupted
-    other = opened()
-    other._db.execute("PRAGMA busy_timeout = 50")
-    other.record(operation(tmp_path))
-    assert history.find(SERVICE, "op_abcd1234") is not None
-
-
-# Files that cannot be used
+    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+    opened().record(operation(tmp_path))
+    assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
 
 def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_another_waiting(
@@ -678,7 +594,7 @@ def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_anoth
     history = opened()
     history.record(operation(tmp_path, id="op_1"))
     # What a signal leaves behind that comes when a block is done and its end has not begun.
-    abandoned = [history._held(), history._transaction()]
+    abandoned = [history._exclusive(), history._transaction(history._db, durable=True)]
     for block in abandoned:
         block.__enter__()
     assert history.find(SERVICE, "op_1") is not None
@@ -686,6 +602,142 @@ def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_anoth
     history.record(operation(tmp_path, id="op_3"))
     assert len(history.recent(SERVICE, limit=9)) == 3
     del abandoned, block
+
+
+# Where SQLite has no shared memory, which WAL takes
+
+
+@pytest.fixture(scope="session")
+def no_shared_memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a program for whom SQLite's shared memory cannot be mapped, as on network drives."""
+    if sys.platform != "linux":
+        pytest.skip("it is preloaded the way Linux does that")
+    library = tmp_path_factory.mktemp("preloaded") / "no_shared_memory.so"
+    compiler = [needs.program("cc"), "-shared", "-fPIC", "-x", "c", "-", "-o", str(library), "-ldl"]
+    subprocess.run(compiler, input=NO_SHARED_MEMORY, text=True, check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+NO_SHARED_MEMORY = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAP(name) \\
+void *name(void *at, size_t length, int protection, int flags, int file, off_t from) { \\
+    void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, #name); \\
+    char link[64], path[512]; \\
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file); \\
+    ssize_t n = file < 0 ? -1 : readlink(link, path, sizeof path); \\
+    if (n > 4 && !memcmp(path + n - 4, "-shm", 4)) { errno = ENODEV; return MAP_FAILED; } \\
+    return real(at, length, protection, flags, file, from); \\
+}
+MAP(mmap) MAP(mmap64)
+"""
+
+
+def journal_of(path: Path) -> str:
+    """What a program finds that opens the file."""
+    with closing(sqlite3.connect(path)) as db:
+        return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@pytest.mark.started
+@pytest.mark.parametrize("before", ["nothing", "a history in WAL"])
+def test_the_program_works_without_shared_memory(
+    seedream: Program, sandbox: Sandbox, no_shared_memory: dict[str, str], before: str
+) -> None:
+    file, count = seedream.state / "history.sqlite3", 2
+    if before == "a history in WAL":
+        assert seedream("generate", "an owl").exit_code == ExitCode.OK
+        assert journal_of(file) == "wal"
+        count = 3
+    for prompt in ("a fox", "a hare"):
+        done = seedream("generate", prompt, env=no_shared_memory)
+        assert done.exit_code == ExitCode.OK, done.stderr
+    listed = seedream("status", "--json", env=no_shared_memory).document["tasks"]
+    assert len(listed) == sandbox.task_count() == count
+    assert journal_of(file) == "delete"
+    assert not list(seedream.state.glob(".*"))
+    # Programs for whom it can be mapped take the file as it is: they may run beside the others.
+    assert seedream("generate", "a toad").exit_code == ExitCode.OK
+    assert journal_of(file) == "delete"
+
+
+@pytest.mark.started
+def test_the_sandbox_works_without_shared_memory(seedream: Program, no_shared_memory: dict[str, str]) -> None:
+    done = seedream("generate", "a fox", "--sandbox", env=no_shared_memory)
+    assert (done.exit_code, len(done.paths)) == (ExitCode.OK, 1), done.stderr
+
+
+def without_shared_memory(path: Path) -> None:
+    """Let the file come to a place where its shared memory cannot be opened."""
+    # SQLite follows no link to it.
+    Path(f"{path}-shm").symlink_to("elsewhere")
+
+
+def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
+    opened: Open, path: Path, tmp_path: Path
+) -> None:
+    first = opened()
+    first.record(operation(tmp_path, id="op_1"))
+    first.close()
+    without_shared_memory(path)
+    # Side by side: neither keeps the file for itself.
+    one, other = opened(), opened()
+    one.record(operation(tmp_path, id="op_2"))
+    other.record(operation(tmp_path, id="op_3"))
+    assert {each.id for each in one.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
+    assert journal_of(path) == "delete"
+
+
+def test_a_file_of_a_later_version_is_not_changed_there_either(opened: Open, path: Path) -> None:
+    opened().close()
+    with another_program(path) as later:
+        later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    without_shared_memory(path)
+    with pytest.raises(HistoryUnusable, match="later version"):
+        opened()
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEPER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        shared = Path(f"{path}-shm")
+        shared.rename(shared.with_name("aside"))
+        without_shared_memory(path)
+        monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+        with pytest.raises(HistoryUnusable, match="another program holds it"):
+            opened()
+        other.stdin.close()
+    assert other.returncode == 0
+
+
+KEEPER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("CREATE TABLE x (x)")
+print("open", flush=True)
+sys.stdin.read()
+db.execute("INSERT INTO x VALUES (1)")
+"""
+
+
+# Files that cannot be used
 
 
 def test_a_file_of_a_later_version_is_refused_and_left_alone(opened: Open, path: Path) -> None:
@@ -719,6 +771,34 @@ def test_a_corrupt_file_is_refused_and_left_alone(opened: Open, path: Path, cont
     assert path.read_bytes() == content
 
 
+def test_the_way_out_moves_what_belongs_together_and_can_be_copied(opened: Open, tmp_path: Path) -> None:
+    where = tmp_path / "my state" / "it's.sqlite3"
+    where.parent.mkdir()
+    where.write_bytes(b"broken" * 1000)
+    for end in ("-wal", "-journal"):
+        Path(f"{where}{end}").write_bytes(b"")
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    moves = [shlex.split(move) for move in (caught.value.hint or "").split(" && ")]
+    assert moves == [["mv", f"{where}{end}", f"{where}.broken{end}"] for end in ("", "-wal", "-journal")]
+
+
+@pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
+def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "the folder is a file":
+        place.write_text("here")
+        where = place / "history.sqlite3"
+    else:
+        place.mkdir()
+        where = place
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    assert str(where) in caught.value.message
+    # Moving a history away forgets idempotency keys: that is for one that cannot be read at all.
+    assert caught.value.hint is None
+
+
 def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_path: Path) -> None:
     history = opened()
     for number in range(200):
@@ -744,8 +824,8 @@ STRANGE: list[object] = [
     '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "callback_url": 1}',
 ]
 COLUMNS = re.findall(
-    r"^(?:    |ALTER TABLE \w+ ADD COLUMN )(\w+) (?:TEXT|REAL|INTEGER)",
-    "".join(re.sub(r"CREATE TABLE states \(.*?\);", "", each, flags=re.DOTALL) for each in MIGRATIONS),
+    r"^    (\w+) (?:TEXT|REAL|INTEGER)",
+    re.sub(r"CREATE TABLE states \(.*?\);", "", SCHEMA, flags=re.DOTALL),
     re.MULTILINE,
 )
 
@@ -754,23 +834,56 @@ def test_every_column_is_known_to_the_test_below() -> None:
     assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
 
 
-def test_a_history_of_the_first_version_is_carried_on(opened: Open, path: Path, tmp_path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as old, old:
-        old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
-        old.execute(
-            "INSERT INTO operations "
-            "(id, service, created, output, endpoint, request, status, results, settled) "
-            "VALUES ('op_old', ?, 1.0, '/fox.png', 'x', ?, 'unanswered', '[]', 0)",
-            (SERVICE, '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}'),
-        )
+@pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
+def test_a_row_by_another_hand_is_an_operation_or_no_history(
+    opened: Open, path: Path, tmp_path: Path, column: str
+) -> None:
     history = opened()
-    found = history.find(SERVICE, "op_old")
-    assert found is not None
-    assert (found.parts, found.sidecar) == (None, False)
-    wished = replace(found, parts=PromptParts("fox", "light", None, None), sidecar=True)
-    history.record(wished)
-    assert opened().find(SERVICE, "op_old") == wished
+    history.record(operation(tmp_path, task_id="task_1", results=("u",), files=(saved(tmp_path),)))
+    for value in STRANGE:
+        for name in ("operations", "files"):
+            # A column that this table lacks, and a value that it refuses, are no affair of this test.
+            with closing(sqlite3.connect(path)) as other, suppress(sqlite3.Error), other:
+                other.execute(f"UPDATE {name} SET {column} = ?", (value,))  # noqa: S608 - a name of the schema
+        try:
+            # Of whatever service it is by now.
+            found = history._select("1 = 1")
+        except HistoryUnusable as error:
+            assert str(path) in error.message
+            assert (error.hint or "").startswith("mv ")
+            continue
+        for each in found:
+            _shown(each)
+            history.record(each)
+
+
+def _shown(one: Operation) -> None:
+    """What every command does with an operation: name its files, list it, and print it."""
+    target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")
+    assert target.is_absolute()
+    part_path(target, one.id, 1)
+    assert table([row_of(one)], width=None)
+    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
+    if one.seconds is not None:
+        duration(one.seconds)
+    if one.request is not None:
+        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
+
+
+def test_one_bad_row_is_told_by_the_program(seedream: Program) -> None:
+    seedream.use("http://127.0.0.1:1/v1")
+    row = operation(seedream.cwd, service="http://127.0.0.1:1/v1")
+    with closing(History(seedream.state / "history.sqlite3", now=time.time)) as history:
+        history.record(row)
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as other, other:
+        other.execute("UPDATE operations SET request = '{}'")
+    done = seedream("status")
+    assert (done.exit_code, done.stdout) == (ExitCode.NOT_SAVED, "")
+    assert "an entry of it cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# How long tasks take
 
 
 def test_the_newest_durations_come_first(opened: Open, tmp_path: Path) -> None:
@@ -822,29 +935,6 @@ def _lasting(folder: Path, number: int) -> Operation:
     return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
 
 
-@pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
-def test_a_row_by_another_hand_is_an_operation_or_no_history(
-    opened: Open, path: Path, tmp_path: Path, column: str
-) -> None:
-    history = opened()
-    history.record(operation(tmp_path, task_id="task_1", results=("u",), files=(saved(tmp_path),)))
-    for value in STRANGE:
-        for name in ("operations", "files"):
-            # A column that this table lacks, and a value that it refuses, are no affair of this test.
-            with closing(sqlite3.connect(path)) as other, suppress(sqlite3.Error), other:
-                other.execute(f"UPDATE {name} SET {column} = ?", (value,))  # noqa: S608 - a name of the schema
-        try:
-            # Of whatever service it is by now.
-            found = history._select("1 = 1")
-        except HistoryUnusable as error:
-            assert str(path) in error.message
-            assert (error.hint or "").startswith("mv ")
-            continue
-        for each in found:
-            _shown(each)
-            history.record(each)
-
-
 @pytest.mark.parametrize("completed_at", [0, 1_800_000_010, 99_999_999_999, 253_402_300_799])
 def test_whatever_time_an_answer_has_the_row_can_be_read(
     opened: Open, tmp_path: Path, completed_at: int
@@ -854,125 +944,3 @@ def test_whatever_time_an_answer_has_the_row_can_be_read(
     one = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
     opened().record(one)
     assert opened().find(SERVICE, one.id) == one
-
-
-def _shown(one: Operation) -> None:
-    """What every command does with an operation: name its files, list it, and print it."""
-    target = Output(one.output).target(fields_of(one), number=1, several=False, extension="png")
-    assert target.is_absolute()
-    part_path(target, one.id, 1)
-    assert table([row_of(one)], width=None)
-    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
-    if one.seconds is not None:
-        duration(one.seconds)
-    if one.request is not None:
-        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
-
-
-def test_one_bad_row_is_told_by_the_program(seedream: Program) -> None:
-    seedream.use("http://127.0.0.1:1/v1")
-    row = operation(seedream.cwd, service="http://127.0.0.1:1/v1")
-    with closing(History(seedream.state / "history.sqlite3", now=time.time)) as history:
-        history.record(row)
-    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as other, other:
-        other.execute("UPDATE operations SET request = '{}'")
-    done = seedream("status")
-    assert (done.exit_code, done.stdout) == (ExitCode.NOT_SAVED, "")
-    assert "an entry of it cannot be read" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
-def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind: str) -> None:
-    place = tmp_path / "place"
-    if kind == "the folder is a file":
-        place.write_text("here")
-        where = place / "history.sqlite3"
-    else:
-        place.mkdir()
-        where = place
-    with pytest.raises(HistoryUnusable) as caught:
-        opened(where)
-    assert str(where) in caught.value.message
-
-
-def test_a_path_with_blanks_gives_a_hint_that_can_be_copied(opened: Open, tmp_path: Path) -> None:
-    where = tmp_path / "my state" / "it's.sqlite3"
-    where.parent.mkdir()
-    where.write_bytes(b"broken" * 1000)
-    with pytest.raises(HistoryUnusable) as caught:
-        opened(where)
-    assert shlex.split(caught.value.hint or "") == ["mv", str(where), f"{where}.broken"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
-def test_a_folder_whose_name_is_no_unicode_is_kept_byte_by_byte(opened: Open, tmp_path: Path) -> None:
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
-    odd: Operation = operation(folder, files=(file,))
-    history = opened()
-    history.record(odd)
-    assert history.recent(SERVICE, limit=9) == [odd]
-
-
-class TestWhatAnotherRunLearntMeanwhile:
-    """Two programs carry one operation: the slower one must not write over what the faster one found."""
-
-    def test_a_task_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history, stale = opened(), operation(tmp_path)
-        answered = replace(stale, task_id="task_9", status="pending", cost="1")
-        history.record(answered)
-        for late in (stale, replace(stale, status=Status.REFUSED)):
-            assert history.record(late) == answered
-        assert history.find(SERVICE, "task_9") == answered
-
-    def test_files_are_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history = opened()
-        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
-        file = SavedFile(1, str(tmp_path / "fox.png"), "00", 1, "image/png", 1, 1)
-        history.record(replace(asked, files=(file,)))
-        kept = history.record(asked)
-        assert kept.files == (file,)
-        assert history.pending(SERVICE) == []
-
-    def test_a_delivery_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history = opened()
-        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
-        history.record(replace(asked, delivered="-"))
-        history.record(asked)
-        assert history.pending(SERVICE) == []
-
-
-def test_no_way_out_is_named_where_the_file_is_no_broken_history(opened: Open, tmp_path: Path) -> None:
-    """Moving a history aside forgets idempotency keys: only one that cannot be read at all is moved."""
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(HistoryUnusable) as caught:
-        opened(tmp_path / "folder")
-    assert caught.value.hint is None
-
-
-def test_the_way_out_moves_what_belongs_together(opened: Open, tmp_path: Path) -> None:
-    where = tmp_path / "history.sqlite3"
-    where.write_bytes(b"broken" * 1000)
-    (tmp_path / "history.sqlite3-wal").write_bytes(b"")
-    with pytest.raises(HistoryUnusable) as caught:
-        opened(where)
-    moved = [f"mv {where} {where}.broken", f"mv {where}-wal {where}.broken-wal"]
-    assert caught.value.hint == " && ".join(moved)
-
-
-def test_an_unanswered_operation_from_before_is_not_the_last(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    old = operation(tmp_path)
-    history.record(old)
-    assert history.last_unsettled(SERVICE, since=old.created - 1) == old
-    assert history.last_unsettled(SERVICE, since=old.created + 1) is None
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
-def test_a_history_that_others_can_read_is_closed_to_them(opened: Open, tmp_path: Path) -> None:
-    where = tmp_path / "history.sqlite3"
-    where.touch(mode=0o644)
-    where.chmod(0o644)
-    opened(where)
-    assert where.stat().st_mode & 0o777 == 0o600

@@ -1,7 +1,7 @@
 """The sandbox's tasks on disk, so that they outlive a server and several servers can share them.
 
-SQLite in WAL mode; every write is one ``BEGIN IMMEDIATE`` transaction, which makes a create atomic
-between threads and between processes. API keys are kept as fingerprints only.
+SQLite with a rollback journal; every write is one ``BEGIN IMMEDIATE`` transaction, which makes a create
+atomic between threads and between processes. API keys are kept as fingerprints only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -80,14 +79,16 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite would create the file readable by others; its -wal and -shm files copy this mode.
+        # SQLite would create the file readable by others; its -journal file copies this mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(
             path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
-            self._use_wal()
+            # Not WAL: it needs shared memory, which some network file systems lack.
+            self._connection.execute("PRAGMA journal_mode = TRUNCATE")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             with self._writing() as connection:
                 for statement in _SCHEMA:
                     connection.execute(statement)
@@ -102,32 +103,18 @@ class Store:
             raise
         self.secret: bytes = self._connection.execute("SELECT value FROM secret").fetchone()[0]
 
-    def _use_wal(self) -> None:
-        # Switching the mode does not always wait for the lock of another process that opens the
-        # new file at the same moment, so the waiting is done here.
-        deadline = time.monotonic() + _TIMEOUT
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
-                return
-            except sqlite3.OperationalError as problem:
-                if "locked" not in str(problem) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
                 # The first problem is the one to report, not that nothing was left to undo.
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def create(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,6 @@ from seedream_cli.errors import (
     KeyBusy,
     RateLimited,
     RedirectRefused,
-    RequestRefused,
     SeedreamError,
     ServiceFailing,
     Stopped,
@@ -26,7 +27,7 @@ from seedream_cli.errors import (
     UnreadableAnswer,
     UsageProblem,
 )
-from seedream_cli.events import Ended, Refused, Retrying, Sending, Submitted
+from seedream_cli.events import Ended, Noticed, Refused, Retrying, Sending, Submitted
 from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Operation, Status
 from seedream_cli.sandbox.server import Sandbox
@@ -40,6 +41,14 @@ WorkOn = Callable[..., jobs.Work]
 def error_of(end: Ended) -> SeedreamError:
     assert end.error is not None
     return end.error
+
+
+@contextmanager
+def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def _without(whole: Operation, field: str) -> Operation:
@@ -89,7 +98,12 @@ def test_one_that_another_run_saw_answered_meanwhile_is_not_called_lost_with_its
 
 @pytest.mark.parametrize("known", [False, True], ids=["new", "sent before"])
 def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_recorded(
-    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, known: bool
+    start_raw: StartRaw,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    known: bool,
 ) -> None:
     (tmp_path / "a.png").write_bytes(png())
     image = read_file(tmp_path / "a.png", "a.png")
@@ -100,8 +114,8 @@ def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_record
     asked = operation(tmp_path, request=request)
     if known:
         work.bodies.of(history.record(asked))
-    history._db.execute("PRAGMA query_only = ON")
-    _, end = played(jobs.generate(work, replace(asked, idempotency_key="key-2"), wait=False))
+    with held_by_another_program(history, monkeypatch):
+        _, end = played(jobs.generate(work, replace(asked, idempotency_key="key-2"), wait=False))
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert server.requests == []
     assert len(list((tmp_path / "bodies").iterdir())) == known
@@ -352,7 +366,9 @@ def test_a_create_is_over_once_it_is_refused_with(
 
 
 @pytest.mark.parametrize("refusal", [401, 402, 403, 409])
-@pytest.mark.parametrize("earlier", [None, answer(503), answer(200, b"<html>")], ids=["drop", "503", "html"])
+@pytest.mark.parametrize(
+    "earlier", [None, answer(500), answer(503), answer(200, b"<html>")], ids=["drop", "500", "503", "html"]
+)
 def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
     start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, earlier: Reply, refusal: int
 ) -> None:
@@ -386,13 +402,30 @@ def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
     assert history.last_unsettled(SERVICE) is not None
 
 
-def test_a_refusal_behind_a_rate_limit_is_a_refusal(
-    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path
+@pytest.mark.parametrize("refusal", [400, 401, 402, 403])
+@pytest.mark.parametrize("earlier", ["429", "no connection", "429 and no connection"])
+def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
+    start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path, earlier: str, refusal: int
 ) -> None:
-    server = start_raw(answer(429, headers={"Retry-After": "1"}), answer(400))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
-    assert isinstance(end.error, RequestRefused)
+    """Otherwise it would be listed as unanswered for a week, and be sent again in vain."""
+    limited = answer(429, headers={"Retry-After": "1"})
+    server = start_raw(*([limited] if "429" in earlier else []), answer(refusal))
+    if earlier == "no connection":
+        server.down()
+
+    def pause(seconds: float) -> None:
+        clock.pause(seconds)
+        if earlier.startswith("429 and") and len(clock.pauses) == 1:
+            server.down()
+        elif "no connection" in earlier:
+            server.up()
+
+    work = work_on(server.base_url, pause=pause)
+    events, end = played(jobs.generate(work, operation(tmp_path)))
+    assert error_of(end).http_status == refusal
     assert end.operation.status == Status.REFUSED
+    assert len(of_kind(events, Retrying)) == 1 + earlier.startswith("429 and")
+    assert work.history.last_unsettled(SERVICE) is None
 
 
 def test_an_operation_that_another_run_carried_further_is_not_sent(
@@ -459,8 +492,7 @@ def test_a_history_that_fails_after_the_payment_does_not_lose_the_image(
     assert isinstance(end, Ended)
     assert end.error is None
     assert (tmp_path / "fox.png").exists()
-    notices = [event for event in events if type(event).__name__ == "Noticed"]
-    assert notices
+    assert of_kind(events, Noticed)
     assert sandbox.task_count() == 1
 
 
@@ -476,3 +508,49 @@ def test_the_history_is_asked_before_the_server(
 
     played(jobs.generate(work_on(start_raw(look).base_url), operation(tmp_path), wait=False))
     assert seen == ["key-1"]
+
+
+@pytest.mark.parametrize("harm", ["held by another program", "closed"])
+def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
+    start_sandbox: StartSandbox,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    """It is paid for: only the same key with the same body leads to its task."""
+    (tmp_path / "photo.png").write_bytes(png())
+    image = read_file(tmp_path / "photo.png", "photo.png")
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
+    sandbox = start_sandbox(seconds=0)
+    work = work_on(sandbox.base_url)
+    work.bodies.attach([image])
+    events = []
+    with ExitStack() as harmed:
+        for event in jobs.generate(work, operation(tmp_path, request=request), wait=False):
+            events.append(event)
+            if not isinstance(event, Sending):
+                continue
+            if harm == "closed":
+                history.close()
+            else:
+                harmed.enter_context(held_by_another_program(history, monkeypatch))
+    [submitted] = of_kind(events, Submitted)
+    assert not submitted.replayed
+    assert of_kind(events, Noticed)
+
+    # Another run, for which the image is not at hand any more.
+    (tmp_path / "photo.png").unlink()
+    with closing(History(history.path, now=work.now)) as later:
+        left = later.last_unsettled(SERVICE)
+        assert left is not None
+        assert (left.id, left.task_id) == (submitted.operation.id, None)
+        events, end = played(jobs.generate(work_on(sandbox.base_url, history=later), left))
+    assert end.error is None
+    assert end.operation.task_id == submitted.operation.task_id
+    assert [event.replayed for event in of_kind(events, Submitted)] == [True]
+    assert sandbox.task_count() == 1
+    assert (tmp_path / "fox.png").exists()
+    # Now it is answered, and nobody needs its body.
+    assert list((tmp_path / "bodies").iterdir()) == []

@@ -52,7 +52,7 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     finally:
         os.umask(previous)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
-    assert set(modes) >= {"tasks.db", "tasks.db-wal"}
+    assert set(modes) >= {"tasks.db", "tasks.db-journal"}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     store.close()

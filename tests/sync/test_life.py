@@ -591,7 +591,7 @@ class TestAHistoryThatFailsDuringTheRun:
     """What is paid for is saved all the same."""
 
     def test_is_told_and_the_image_is_in_its_place(
-        self, tmp_path: Path, start: Start, machine: Machine
+        self, start: Start, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         locked: list[sqlite3.Connection] = []
 
@@ -605,7 +605,7 @@ class TestAHistoryThatFailsDuringTheRun:
         sandbox = start(draw=drawn)
         shop = machine(sandbox)
         # Not the ten seconds that people wait.
-        shop.history._db.execute("PRAGMA busy_timeout = 20")
+        monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
         lived = shop.live()
         for other in locked:
             other.close()

@@ -396,10 +396,10 @@ def test_a_history_that_fails_stops_what_could_not_be_remembered(shop_at: ShopAt
 
 
 def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
-    shop_at: ShopAt, service: Service
+    shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = shop_at(service.base_url, assets("a", "b"))
-    shop.history._db.execute("PRAGMA busy_timeout = 20")
+    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
     with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
 
         def held(service: Service, exchange: AtServer, honest: Honest) -> None:
