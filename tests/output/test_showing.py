@@ -39,7 +39,8 @@ echo "exit $?"
 IFS= read -r -s -t 0.1 -n 99 left
 echo "left: $left"
 """
-IN_THE_BACKGROUND = f'set -m; "{sys.executable}" -m seedream_cli "$@" & wait; echo "exit $?"'
+IN_THE_BACKGROUND = f'set -m; "{sys.executable}" -m seedream_cli "$@" & wait'
+WITH_OTHER_INPUT = f'"{sys.executable}" -m seedream_cli "$@" < /dev/null'
 
 
 @pytest.fixture
@@ -102,16 +103,17 @@ def test_a_terminal_is_asked_and_left_as_it_was(
 
 
 @pytest.mark.usefixtures("service")
-def test_ctrl_c_while_the_terminal_owes_an_answer_leaves_it_as_it_was(seedream: Program) -> None:
-    with Terminal(seedream, *GENERATE) as terminal:
-        before = terminal.modes()
+def test_ctrl_c_waits_for_the_answer_and_leaves_the_terminal_as_it_was(seedream: Program) -> None:
+    with Terminal(seedream, *GENERATE, command=(needs.program("bash"), "-c", AROUND, "bash")) as terminal:
         terminal.raw_until(QUERY)
-        assert terminal.modes() != before
         terminal.send(b"\x03")
-        assert terminal.process.wait(timeout=20) == 130
-        assert terminal.modes() == before
+        # Time for the program to end too early, which would leave the answer to the shell.
+        time.sleep(0.5)
+        assert b"exit" not in terminal.raw
+        terminal.send(SIXEL)
         done = terminal.result()
-    assert "▀" not in done.text
+    assert done.lines[-3:] == ["exit 130", "as it was", "left:"]
+    assert b"\x1bP" not in done.raw
     assert (seedream.cwd / "fox.png").read_bytes() == PICTURE
 
 
@@ -154,11 +156,10 @@ def test_a_picture_for_kitty_is_no_part_of_what_stdout_is(seedream: Program, tmp
 
 
 @pytest.mark.usefixtures("service")
-def test_in_the_background_the_terminal_is_not_asked(seedream: Program) -> None:
-    """The program would be stopped for changing its modes, and the shell would get the answer."""
-    with Terminal(
-        seedream, *GENERATE, command=(needs.program("bash"), "-c", IN_THE_BACKGROUND, "bash")
-    ) as terminal:
+@pytest.mark.parametrize("script", [IN_THE_BACKGROUND, WITH_OTHER_INPUT], ids=["background", "other stdin"])
+def test_a_terminal_whose_answer_would_go_elsewhere_is_not_asked(seedream: Program, script: str) -> None:
+    """A background job would be stopped for changing its modes, and the shell would get the answer."""
+    with Terminal(seedream, *GENERATE, command=(needs.program("bash"), "-c", script, "bash")) as terminal:
         done = terminal.result()
     assert "▀" * 30 in done.lines
     assert b"\x1b[c" not in done.raw
