@@ -10,7 +10,7 @@ import shlex
 import sys
 
 _NAME = "apipod-seedream"
-_LIBRARIES = {"keyring": "keyring", "preview": "pillow", "sandbox": "pillow"}
+_LIBRARIES = {"keyring": "keyring", "preview": "textual-image", "sandbox": "pillow"}
 
 
 def command_for(extra: str) -> str:

@@ -48,8 +48,9 @@ OUTSIDE = {
     "platformdirs": {"folders"},
     "keyring": {"desktop_keyring"},
     "tomlkit": {"config_store"},
-    # The sandbox draws pictures; a preview is scaled for the terminals that cannot do that.
+    # The sandbox draws pictures; a preview is scaled for the terminal.
     "PIL": {"output", "sandbox"},
+    "textual_image": {"output"},
     "sqlite3": {"history", "sandbox", "candidates"},
 }
 #: What else a room stays away from.
@@ -197,6 +198,7 @@ HEAVY = {
     "tomlkit",
     "keyring",
     "PIL",
+    "textual_image",
     "ssl",
     "asyncio",
 }

@@ -1,179 +1,261 @@
-"""Pictures on a terminal, at its width and half of its height at most, in the way that it has."""
+"""Draw images on the terminal with textual-image, at most as wide as it is and half as high."""
 
 from __future__ import annotations
 
 import os
+import re
+import select
+import sys
+import time
 import warnings
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..errors import SeedreamError
-from ..image_file import DamagedImage, ImageInfo, inspect
 from ..installation import command_for
-from .blocks import blocks
-from .sixel import LARGEST, sixels
-from .terminals import Protocol, Screen, Size, protocol, true_colours
+
+try:
+    import fcntl
+    import struct
+    import termios
+except ImportError:
+    # Windows: nothing can be asked, and half blocks need no answer.
+    termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Bytes of a file that are 4096 characters of base64: kitty takes no more at once.
-_CHUNK = 3072
-#: Whatever was cut: the sequence is given up (CAN) or ended (ST), so is what kitty has of a picture.
-_CUT = b"\x18\x1b\\"
-_CUT_KITTY = _CUT + b"\x1b_Gm=0,q=2;\x1b\\"
-_PLAIN = b"\x1b[0m"
+#: textual-image draws with the Unicode placeholders of kitty's graphics protocol, which only these have.
+#: Other terminals say that they know the protocol, and show the placeholders instead of the picture.
+_KITTY_TERMS = ("xterm-kitty", "xterm-ghostty")
+#: They keep kitty's protocol from the terminal around them. zellij leaves that terminal's TERM as it is.
+_MULTIPLEXERS = ("TMUX", "STY", "ZELLIJ")
+
+#: The size of a cell, and then the Primary Device Attributes, which every terminal answers.
+#: https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
+_QUERY = b"\x1b[16t\x1b[c"
+_CELL_SIZE = re.compile(rb"\x1b\[6;([1-9]\d{0,2});([1-9]\d{0,2})t")
+_ATTRIBUTES = re.compile(rb"\x1b\[\?([0-9;]*)c")
+_SIXEL = b"4"
+#: Seconds to wait for the answer. The shell would read a later one as if it had been typed.
+PATIENCE = 2.0
+
+#: Where the terminal's answer is read: stdin.
+_KEYS = 0
+
+#: Width and height in pixels, unless the terminal says otherwise: those of the VT340, which had sixel.
+_DEFAULT_CELL = (10, 20)
+#: xterm shows no larger sixel picture: pixels of each side.
+_LARGEST_SIXEL = 1000
+#: The placeholders can number no more columns or rows.
+_MOST_PLACEHOLDERS = 297
+
+#: Whatever was interrupted: the sequence is given up (CAN) or ended (ST), and colours are reset.
+_END = b"\x18\x1b\\\x1b[0m"
+#: kitty waits for the last piece of a picture.
+_END_KITTY = b"\x1b_Gm=0,q=2;\x1b\\"
+#: textual-image moves the cursor up for a sixel picture, and saves where it was.
+_SAVE_CURSOR, _RESTORE_CURSOR = b"\x1b7", b"\x1b8"
 
 
 class NotShown(Exception):
-    """The picture cannot be shown here; the text says why."""
+    """The image cannot be drawn here; the text says why."""
 
 
 class Preview:
-    """Shows pictures on one terminal."""
+    """Draws on the terminal behind ``stream``. ``shield`` gives a block that no signal interrupts."""
 
-    def __init__(self, screen: Screen, environment: Mapping[str, str], *, encoding: str = "utf-8") -> None:
-        self._screen = screen
+    def __init__(
+        self,
+        stream: TextIO,
+        environment: Mapping[str, str],
+        *,
+        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._encoding = stream.encoding
+        self._terminal = stream.fileno()
         self._environment = environment
-        self._encoding = encoding
-        self._protocol: Protocol | None = None
+        self._shield = shield
+        self._kitty = environment.get("TERM") in _KITTY_TERMS and not any(map(environment.get, _MULTIPLEXERS))
+        #: What the terminal has answered, once it has been asked.
+        self._answer: bytes | None = None
 
     def show(self, file: Path) -> None:
-        """Draw the picture, and leave the cursor at the beginning of a line.
+        """Draw the image, and leave the cursor at the beginning of a line.
 
-        Raises NotShown, and OSError where the terminal is gone.
+        Raises NotShown, and OSError if the terminal is gone.
         """
-        if self._protocol is None:
-            self._protocol = protocol(self._environment, self._screen.attributes)
-        size = self._screen.size()
-        under_way = False
         try:
-            for piece in self._pieces(file, self._protocol, size):
-                under_way = True
-                self._screen.write(piece)
-            under_way = False
-        finally:
-            if under_way:
-                # Where the terminal is gone, that is no reason to forget what came before.
-                with self._screen.shield(), suppress(OSError):
-                    self._screen.write((_CUT_KITTY if self._protocol == "kitty" else _CUT) + _PLAIN)
-
-    def _pieces(self, file: Path, how: Protocol, size: Size) -> Iterator[bytes]:
-        with _opened(file) as stream:
-            image = _looked_at(stream)
-            if how == "kitty":
-                yield from _kitty(stream, image, size)
-            elif how == "iterm2":
-                yield from _iterm2(stream, image, size)
-            elif how == "sixel":
-                width, height = size.columns * size.cell_width, _lines(size) * size.cell_height
-                yield from sixels(scaled(stream, min(width, LARGEST), min(height, LARGEST)))
-                yield b"\n"
-            elif self._environment.get("NO_COLOR"):
-                raise NotShown("this terminal shows pictures in colours only, and NO_COLOR is set")
-            else:
-                yield from self._blocks(stream, size)
-
-    def _blocks(self, stream: BinaryIO, size: Size) -> Iterator[bytes]:
-        image = scaled(stream, size.columns, 2 * _lines(size))
-        try:
-            yield from blocks(image, true_colours=true_colours(self._environment), encoding=self._encoding)
+            # Its import asks the terminal, too.
+            with _captured():
+                import textual_image.renderable  # noqa: F401
+            if self._answer is None:
+                self._answer = b"" if self._kitty else self._ask()
+            data = self._rendered(file).encode(self._encoding)
+        except ImportError:
+            raise NotShown(f"textual-image is not installed: {command_for('preview')}") from None
         except UnicodeEncodeError:
             raise NotShown(f"there are no half blocks in {self._encoding}") from None
+        except (NotShown, SeedreamError):
+            # The latter is a signal, which is raised wherever the program is.
+            raise
+        except Exception as error:
+            # Files have errors of their own, and decoders have errors of all kinds for what they do not like.
+            raise NotShown(f"the image cannot be drawn: {error}") from None
+        self._write(data)
+
+    def _rendered(self, file: Path) -> str:
+        from rich.console import Console
+        from textual_image.renderable import HalfcellImage, SixelImage, TGPImage
+
+        columns, lines = os.get_terminal_size(self._terminal)
+        # A terminal that does not know is 0 by 0.
+        columns, lines = columns or 80, lines or 24
+        cell_width, cell_height = cell = self._cell_size(columns, lines)
+        lines = max(lines // 2, 1)
+        renderable: type[TGPImage | SixelImage | HalfcellImage]
+        if self._kitty:
+            renderable, most = TGPImage, (_MOST_PLACEHOLDERS, _MOST_PLACEHOLDERS)
+        elif self._has_sixel():
+            renderable, most = SixelImage, (_LARGEST_SIXEL // cell_width, _LARGEST_SIXEL // cell_height)
+        elif self._environment.get("NO_COLOR"):
+            raise NotShown("this terminal shows pictures in colours only, and NO_COLOR is set")
+        else:
+            renderable, most = HalfcellImage, (columns, lines)
+        columns, lines = min(columns, most[0]), min(lines, most[1])
+        image = _scaled(file, columns * cell_width, lines * cell_height)
+        width, height = max(round(image.width / cell_width), 1), max(round(image.height / cell_height), 1)
+        with _captured(cell) as output, warnings.catch_warnings():
+            # textual-image 0.12 calls what Pillow 14 removes.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            console = Console(
+                file=output,
+                force_terminal=True,
+                # The colour of a placeholder is the picture's number.
+                color_system="truecolor" if self._kitty else "auto",
+                no_color=False,
+                legacy_windows=False,
+                width=columns,
+                _environ=self._environment,
+            )
+            console.print(renderable(image, width, height), end="", crop=False)
+        return output.getvalue()
+
+    def _has_sixel(self) -> bool:
+        found = _ATTRIBUTES.search(self._answer or b"")
+        # The first number is the terminal's class.
+        return found is not None and _SIXEL in found[1].split(b";")[1:]
+
+    def _cell_size(self, columns: int, lines: int) -> tuple[int, int]:
+        if termios is not None:
+            packed = fcntl.ioctl(self._terminal, termios.TIOCGWINSZ, bytes(8))
+            _, _, width, height = struct.unpack("HHHH", packed)
+            if width >= columns and height >= lines:
+                return width // columns, height // lines
+        if found := _CELL_SIZE.search(self._answer or b""):
+            return int(found[2]), int(found[1])
+        return _DEFAULT_CELL
+
+    def _write(self, data: bytes) -> None:
+        """Write past Python's buffers, which would write the rest of an interrupted picture at exit."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    rest = rest[os.write(self._terminal, rest[:16384]) :]
+                except BlockingIOError:
+                    # Another program left the terminal in this mode.
+                    select.select([], [self._terminal], [])
+        finally:
+            if rest:
+                end = _END + (_END_KITTY if self._kitty else b"")
+                if _SAVE_CURSOR in data[: len(data) - len(rest)]:
+                    end += _RESTORE_CURSOR
+                # If the terminal is gone, the signal is still the reason for the end.
+                with self._shield(), suppress(OSError):
+                    os.write(self._terminal, end)
+
+    def _ask(self) -> bytes:
+        """Return the terminal's answer to the query, or nothing if it could go to another program.
+
+        textual-image would wait for a tenth of a second, and leave an answer that is late, or that comes
+        after a key, to the shell.
+        """
+        if termios is None or not self._is_in_front():
+            return b""
+        # A signal waits for the answer: the terminal has to be given back as it was.
+        with self._shield():
+            before = termios.tcgetattr(_KEYS)
+            try:
+                modes = termios.tcgetattr(_KEYS)
+                modes[3] &= ~(termios.ICANON | termios.ECHO)
+                modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
+                termios.tcsetattr(_KEYS, termios.TCSANOW, modes)
+                if self._comes_within(0):
+                    # What has been typed already is for the next program.
+                    return b""
+                self._write(_QUERY)
+                answer = b""
+                deadline = time.monotonic() + PATIENCE
+                while not _ATTRIBUTES.search(answer) and self._comes_within(deadline - time.monotonic()):
+                    # Byte by byte: what follows the answer is not ours.
+                    if not (byte := os.read(_KEYS, 1)):
+                        break
+                    answer += byte
+                return answer
+            finally:
+                termios.tcsetattr(_KEYS, termios.TCSANOW, before)
+
+    def _comes_within(self, seconds: float) -> bool:
+        return bool(select.select([_KEYS], [], [], max(seconds, 0))[0])
+
+    def _is_in_front(self) -> bool:
+        """Return True if the terminal's answer comes to this program, which may change its modes."""
+        try:
+            same = os.fstat(_KEYS).st_rdev == os.fstat(self._terminal).st_rdev
+            # Fails for what is not the controlling terminal.
+            return same and os.isatty(_KEYS) and os.tcgetpgrp(_KEYS) == os.getpgrp()
+        except OSError:
+            return False
 
 
-def _kitty(stream: BinaryIO, image: ImageInfo, size: Size) -> Iterator[bytes]:
-    """https://sw.kovidgoyal.net/kitty/graphics-protocol/: it decodes PNG, and answers nothing (q=2)."""
-    if image.kind == "png":
-        yield from _kitty_png(stream, _cells(image.width, image.height, size, ("c", "r")))
-        return
-    smaller = scaled(stream, size.columns * size.cell_width, _lines(size) * size.cell_height)
-    converted = BytesIO()
-    smaller.save(converted, "PNG", compress_level=1)
-    converted.seek(0)
-    yield from _kitty_png(converted, _cells(*smaller.size, size, ("c", "r")))
+@contextmanager
+def _captured(cell: tuple[int, int] = _DEFAULT_CELL) -> Iterator[StringIO]:
+    """Capture what textual-image writes to stdout, and keep it from asking the terminal.
 
-
-def _kitty_png(stream: BinaryIO, cells: str) -> Iterator[bytes]:
-    keys = f"a=T,f=100,{cells}q=2".encode()
-    chunk = stream.read(_CHUNK)
-    while chunk:
-        following = stream.read(_CHUNK)
-        yield b"\x1b_G%b,m=%d;%b\x1b\\" % (keys, bool(following), b64encode(chunk))
-        keys, chunk = b"q=2", following
-    yield b"\n"
-
-
-def _iterm2(stream: BinaryIO, image: ImageInfo, size: Size) -> Iterator[bytes]:
-    """https://iterm2.com/documentation-images.html: it decodes whatever it is given."""
-    cells = _cells(image.width, image.height, size, ("width", "height")).replace(",", ";")
-    length = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    yield f"\x1b]1337;File=inline=1;size={length};{cells}preserveAspectRatio=1:".encode()
-    while chunk := stream.read(_CHUNK):
-        yield b64encode(chunk)
-    yield b"\x07\n"
-
-
-def _cells(width: int | None, height: int | None, size: Size, names: tuple[str, str]) -> str:
-    """What bounds the picture, in cells; the terminal finds the other side. Nothing where it fits."""
-    if width is None or height is None:
-        # A JPEG may leave its height open.
-        return f"{names[1]}={_lines(size)},"
-    across = width / (size.columns * size.cell_width)
-    down = height / (_lines(size) * size.cell_height)
-    if max(across, down) <= 1:
-        return ""
-    return f"{names[0]}={size.columns}," if across >= down else f"{names[1]}={_lines(size)},"
-
-
-def _lines(size: Size) -> int:
-    return max(size.lines // 2, 1)
-
-
-def _opened(file: Path) -> BinaryIO:
+    It writes kitty's graphics to ``sys.__stdout__``, which may be a pipe, and asks the terminal there for its
+    protocol when it is imported and for the size of a cell when it draws. If that is not a terminal, it takes
+    the size from the environment.
+    """
+    output = StringIO()
+    stdout = sys.__stdout__
+    size = {"TEXTUAL_CELL_WIDTH": str(cell[0]), "TEXTUAL_CELL_HEIGHT": str(cell[1])}
     try:
-        return file.open("rb")
-    except OSError as error:
-        raise NotShown(f"the image cannot be read: {error.strerror}") from None
+        sys.__stdout__ = output  # type: ignore[misc, assignment]
+        os.environ.update(size)
+        yield output
+    finally:
+        sys.__stdout__ = stdout  # type: ignore[misc]
+        for name in size:
+            os.environ.pop(name, None)
 
 
-def _looked_at(stream: BinaryIO) -> ImageInfo:
-    """What the image is; it is rewound."""
-    try:
-        info = inspect(stream)
-    except DamagedImage as error:
-        raise NotShown(f"the image is damaged: {error}") from None
-    stream.seek(0)
-    return info
+def _scaled(file: Path, width: int, height: int) -> Image:
+    """Return the image in RGB and in its proportions, at most that large."""
+    from PIL import Image
 
-
-def scaled(stream: BinaryIO, width: int, height: int) -> Image:
-    """The picture in RGB, in its proportions, at most that large. Raises NotShown."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise NotShown(f"this terminal needs Pillow for it: {command_for('preview')}") from None
-    try:
-        with warnings.catch_warnings():
-            # Beyond any picture of ours; it would take a gigabyte.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream, formats=("PNG", "JPEG", "WEBP")) as opened:
-                as_it_is = opened.mode in ("RGB", "RGBA", "L")
-                image: Image.Image = opened if as_it_is else opened.convert("RGBA")
-                image.thumbnail((width, height), reducing_gap=2.0)
-                if image.mode != "RGBA":
-                    return image.convert("RGB")
-                ground = Image.new("RGB", image.size)
-                ground.paste(image, mask=image)
-                return ground
-    except SeedreamError:
-        # A signal, which is raised wherever the program is.
-        raise
-    except Exception as error:
-        # Decoders have errors of all kinds for what they do not like.
-        raise NotShown(f"the image cannot be decoded: {error}") from None
+    with warnings.catch_warnings():
+        # Beyond any picture of ours; it would take a gigabyte.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as opened:
+            as_it_is = opened.mode in ("RGB", "RGBA", "L")
+            image: Image.Image = opened if as_it_is else opened.convert("RGBA")
+            image.thumbnail((width, height), reducing_gap=2.0)
+            if image.mode != "RGBA":
+                return image.convert("RGB")
+            ground = Image.new("RGB", image.size)
+            ground.paste(image, mask=image)
+            return ground

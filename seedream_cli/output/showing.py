@@ -12,10 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from ..viewer import Desktop, NoViewer
+from ..viewer import NoViewer, open_image
 from .preview import NotShown, Preview
 from .streams import draws, is_terminal, silence
-from .terminals import Screen
 
 
 class Showing(Struct):
@@ -41,12 +40,11 @@ class Showing(Struct):
 
     def _draw(self, file: Path) -> str | None:
         if not draws(sys.stderr, self.environment):
-            return "no preview: stderr is no terminal to draw on" if self.verbose else None
+            return "no preview: stderr is not a terminal to draw on" if self.verbose else None
         try:
             sys.stderr.flush()
             if self._drawing is None:
-                screen = Screen(sys.stderr.fileno(), shield=self.shield)
-                self._drawing = Preview(screen, self.environment, encoding=sys.stderr.encoding)
+                self._drawing = Preview(sys.stderr, self.environment, shield=self.shield)
             self._drawing.show(file)
         except NotShown as error:
             return f"no preview: {error}"
@@ -59,7 +57,7 @@ class Showing(Struct):
         if self.environment.get("CI") or not is_terminal(sys.stderr):
             return "--open is for a person: nothing is opened in CI or without a terminal"
         try:
-            Desktop(environment=self.environment).show(file)
+            open_image(file, self.environment)
         except NoViewer as error:
             return f"the image is not opened: {error}"
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyte
 from support.images import png
-from support.program import Program, Result
+from support.program import Program
 from support.raw import Exchange, RawServer, answer, success
 from support.terminal import Terminal
 
@@ -24,14 +24,21 @@ from support.terminal import Terminal
 TASK = "img_563d1f90c1535bfac57a354e"
 #: The command that most moments begin with.
 PROMPT = "a red fox in snow"
+MANIFEST = """
+[assets.fox]
+prompt = "a red fox in snow"
+
+[assets.owl]
+prompt = "a snowy owl"
+aspect_ratio = "16:9"
+"""
 #: Homes are of one length: a terminal wraps their paths at the same place in every run.
 _HOME = re.compile(r"/tmp/home-\w{8}(?=/)")  # noqa: S108 - a name, not a file
 _STEADY: tuple[tuple[re.Pattern[str], str], ...] = (
     (_HOME, "/tmp/home-########"),  # noqa: S108
     (re.compile(r"\bop_[0-9a-z]{8}\b"), "op_########"),
     # Less than two minutes; behind what it is the duration of.
-    (re.compile(r"(?<=[·,] )\d{1,3}\.\d s(?=$|[\s,·])|(?<=not finished after )\d{1,3}\.\d s(?=:)"), "#.# s"),
-    (re.compile(r"\b\d s ago\b"), "# s ago"),
+    (re.compile(r"(?<=[·,;] )\d{1,3}\.\d s(?=$|[\s,·])|(?<=not finished after )\d{1,3}\.\d s(?=:)"), "#.# s"),
     # Which of several tasks comes first is open.
     (re.compile(r"(?<=hero-)\d(?=\.png)"), "#"),
     # A frame of the spinner, in front of what goes on.
@@ -81,8 +88,6 @@ class Service:
             {"status": "completed"},
         ]
     )
-    images: int = 1
-    picture: bytes = field(default_factory=png)
     #: What the first task comes to instead.
     first_ends: dict[str, object] | None = None
     #: Until it is set, only the first task comes to its end.
@@ -114,11 +119,11 @@ class Service:
             states = self._tasks[task]
             more = len(states) > (2 if self._waits(task) else 1)
             state = states.pop(0) if more else states[0]
-            links = [f"{self._origin}/results/{number}.png" for number in range(1, self.images + 1)]
+            links = [f"{self._origin}/results/1.png"]
             result = {"result": links} if state["status"] == "completed" else {}
             reply = success({"task_id": task, **state, **result}, headers=_request_id(2))
         else:
-            reply = answer(200, self.picture, headers={"Content-Type": "image/png"})
+            reply = answer(200, png(), headers={"Content-Type": "image/png"})
         exchange.connection.sendall(reply)
 
     def _waits(self, task: str) -> bool:
@@ -148,7 +153,7 @@ class Screen:
         self._typed = typed
         self._where = where
 
-    def until(self, words: str, times: int = 1) -> bytes:
+    def until(self, words: str) -> bytes:
         """Wait until these words stand on the screen; all bytes that came by then."""
         raw = b""
 
@@ -156,7 +161,7 @@ class Screen:
             nonlocal raw
             # Not a screen that has gone already, nor a line that is only half drawn.
             raw = self._terminal.raw
-            return screen.count(words) >= times and screen is self._terminal.screen
+            return words in screen and screen is self._terminal.screen
 
         self._terminal.screen_until(shown)
         return raw
@@ -164,9 +169,9 @@ class Screen:
     def type(self, keys: str) -> None:
         self._terminal.send(keys.encode())
 
-    def now(self, words: str, times: int = 1) -> Seen:
+    def now(self, words: str) -> Seen:
         """What is seen once these words stand there."""
-        return self._seen(self.until(words, times), None)
+        return self._seen(self.until(words), None)
 
     def end(self, *earlier: bytes) -> Seen:
         """What is left at the end, with the shell’s next prompt; before it, what was seen ``earlier``."""
@@ -242,38 +247,27 @@ class Stage:
         """The service is up, and there is a key for it."""
         self.program.use(self._running.enter_context(self.service.serving()))
 
+    def with_a_manifest(self) -> None:
+        """A project that wants two images."""
+        (self.program.cwd / "seedream.toml").write_text(MANIFEST)
+
     @contextmanager
-    def terminal(
-        self, *words: str, columns: int = 80, stdout: Path | None = None, **environment: str
-    ) -> Iterator[Screen]:
+    def terminal(self, *words: str, columns: int = 80, **environment: str) -> Iterator[Screen]:
         """`seedream` with these words typed at a terminal."""
-        typed = _typed(words, environment) + (f" > {stdout.name}" if stdout else "")
-        where = f"a terminal of {columns} columns"
-        with Terminal(self.program, *words, columns=columns, env=environment, stdout=stdout) as terminal:
-            yield Screen(terminal, typed, where)
+        with Terminal(self.program, *words, columns=columns, env=environment) as terminal:
+            yield Screen(terminal, _typed(words, environment), f"a terminal of {columns} columns")
 
-    def pipe(self, *words: str, stdin: bytes = b"", typed: str | None = None, **environment: str) -> Seen:
+    def pipe(self, *words: str) -> Seen:
         """`seedream` with these words where nobody sits: all three streams are pipes."""
-        done = self.program(*words, stdin=stdin, env=environment)
-        return _streams(typed or _typed(words, environment), done)
-
-    def shell(self, script: str) -> Seen:
-        """A line for bash, in which `seedream` is the program; its exit code is the one to show."""
-        return _streams(script, self.program.shell(f"{script}; exit ${{PIPESTATUS[0]}}"))
+        done = self.program(*words)
+        parts = [("stdout", _steady(done.stdout)), ("stderr", _steady(done.stderr))]
+        return Seen(_typed(words, {}), "pipes", done.exit_code, parts)
 
 
 def _typed(words: tuple[str, ...], environment: Mapping[str, str]) -> str:
     return " ".join(
         [*(f"{name}={value}" for name, value in environment.items()), shlex.join(["seedream", *words])]
     )
-
-
-def _streams(typed: str, done: Result) -> Seen:
-    stdout = _steady(done.stdout)
-    if done.raw == png():
-        stdout = f"(the image’s {len(done.raw)} bytes and nothing else)"
-    parts = [("stdout", stdout or "(nothing)"), ("stderr", _steady(done.stderr) or "(nothing)")]
-    return Seen(typed, "pipes", done.exit_code, parts)
 
 
 @contextmanager

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,17 +32,3 @@ def test_each_golden_file_belongs_to_a_moment_that_says_what_must_be_seen(accept
             (SCREENS / f"{orphan}.txt").unlink()
     assert sorted(path.name for path in SCREENS.iterdir()) == sorted(f"{name}.txt" for name in MOMENTS)
     assert [name for name, played in MOMENTS.items() if not played.__doc__] == []
-
-
-def test_nothing_is_accepted_where_nobody_looks() -> None:
-    lean = ("-o", "addopts=", "-p", "no:hypothesispytest", "-p", "no:xdist", f"--confcutdir={SCREENS.parent}")
-    done = subprocess.run(
-        [sys.executable, *ACCEPT.split()[1:], *lean],
-        env={"PATH": os.environ["PATH"], "CI": "true"},
-        cwd=SCREENS.parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--accept-screens is for a person" in done.stderr
