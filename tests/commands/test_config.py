@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 from support.program import Program, Result
-from support.raw import RawServer, answer
+from support.raw import answer
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
@@ -480,7 +481,7 @@ def test_every_flag_of_generate_has_its_variable_and_its_name_in_the_config(
 
 @pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])
 def test_a_checkouts_file_cannot_send_the_key_elsewhere(
-    seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer], name: str
+    seedream: Program, sandbox: Sandbox, start_raw: StartRaw, name: str
 ) -> None:
     elsewhere = start_raw(answer(500))
     (seedream.cwd / "seedream.toml").write_text(f'[defaults]\n{name} = "{elsewhere.base_url}"\n')
@@ -491,9 +492,7 @@ def test_a_checkouts_file_cannot_send_the_key_elsewhere(
     assert elsewhere.requests == []
 
 
-def test_no_key_is_told_with_every_way_to_give_one(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_no_key_is_told_with_every_way_to_give_one(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(500))
     done = seedream("generate", "a fox", env={"SEEDREAM_BASE_URL": server.base_url})
     assert done.exit_code == 4
@@ -515,7 +514,7 @@ def test_no_key_is_told_with_every_way_to_give_one(
 )
 def test_a_key_from_any_place_reaches_the_service_and_no_output(
     seedream: Program,
-    start_sandbox: Callable[..., Sandbox],
+    start_sandbox: StartSandbox,
     arguments: tuple[str, ...],
     environment: dict[str, str],
 ) -> None:
@@ -580,9 +579,7 @@ def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program, 
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"[]", b'{"balance": 5}', b'{"code": 200, "data": null}'])
-def test_check_judges_by_the_status_alone(
-    seedream: Program, start_raw: Callable[..., RawServer], body: bytes
-) -> None:
+def test_check_judges_by_the_status_alone(seedream: Program, start_raw: StartRaw, body: bytes) -> None:
     """The answer's body is not documented."""
     seedream.use(start_raw(answer(200, body)).base_url)
     assert seedream("config", "check").exit_code == 0
@@ -594,9 +591,7 @@ def test_config_alone_shows_its_help(seedream: Program) -> None:
     assert "list" in done.stdout
 
 
-def test_the_remedy_for_a_key_is_where_the_key_comes_from(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_the_remedy_for_a_key_is_where_the_key_comes_from(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(401))
     seedream.use(server.base_url)
     assert "unset SEEDREAM_API_KEY && seedream config set api_key" in seedream("config", "check").stderr

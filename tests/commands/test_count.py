@@ -6,12 +6,12 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from support.images import png
 from support.program import Program
 from support.raw import Exchange, RawServer, accepted, answer
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.errors import ExitCode
@@ -81,7 +81,7 @@ def test_does_not_go_with_resume(seedream: Program, sandbox: Sandbox) -> None:
     assert seedream("generate", "--resume", "last", "-n", "2").exit_code == 2
 
 
-def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1"]).base_url)
     done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--json")
     assert done.exit_code == 3
@@ -91,9 +91,7 @@ def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: Callabl
     assert document["error"]["task_id"] == failed["task_id"]
 
 
-def test_the_worst_that_occurred_is_the_exit_code(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1", "never-completes=1"]).base_url)
     done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "2", "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
@@ -115,7 +113,7 @@ class TestTheFirstGoesAhead:
     def test_and_where_it_is_refused_no_other_is_sent(
         self,
         seedream: Program,
-        start_raw: Callable[..., RawServer],
+        start_raw: StartRaw,
         status: int,
         code: str,
         exit_code: ExitCode,
@@ -131,7 +129,7 @@ class TestTheFirstGoesAhead:
         assert len(seedream("status").stdout.splitlines()) == 1
 
     def test_and_where_it_gets_no_answer_it_is_all_that_there_is_to_resume(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
         seedream.use(server.base_url)
@@ -141,7 +139,7 @@ class TestTheFirstGoesAhead:
         assert done.stderr.count("--resume op_") == len(server.requests) == 1
 
     def test_and_a_balance_that_ends_later_takes_nothing_from_those_that_have_a_task(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))
         seedream.use(server.base_url)
@@ -155,7 +153,7 @@ def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
     assert all(one["json"]["prompt"] == "fox" for one in requests)
 
 
-def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: StartRaw) -> None:
     recorded: list[int] = []
 
     def count(exchange: Exchange) -> None:
@@ -171,9 +169,7 @@ def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callabl
 
 
 class TestCtrlC:
-    def test_ends_all_at_once_and_names_them(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_ends_all_at_once_and_names_them(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["never-completes"])
         seedream.use(sandbox.base_url)
         running = seedream.start("generate", "fox", "-n", "50", "-o", "fox.png", "--poll-interval", "30")
@@ -188,9 +184,7 @@ class TestCtrlC:
         assert len({*words[2:]}) == sandbox.task_count() == 50
         assert "Traceback" not in stopped.stderr
 
-    def test_leaves_nothing_of_those_that_were_not_sent(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_leaves_nothing_of_those_that_were_not_sent(self, seedream: Program, start_raw: StartRaw) -> None:
         server = start_raw(lambda exchange: exchange.closed.wait(30))
         seedream.use(server.base_url)
         running = seedream.start("generate", "fox", "-n", "50")
@@ -201,9 +195,7 @@ class TestCtrlC:
         assert stopped.stderr.count("generate --resume op_") == 1
         assert len(seedream("status").stdout.splitlines()) == 1
 
-    def test_names_those_without_an_answer_too(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_names_those_without_an_answer_too(self, seedream: Program, start_raw: StartRaw) -> None:
         asked = threading.Event()
 
         def never(exchange: Exchange) -> None:
@@ -225,7 +217,7 @@ class TestCtrlC:
         assert len({*keys(server)}) == 2
 
 
-def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(seconds=1, faults=["task-failed=1"]).base_url)
     with Terminal(seedream, "generate", "fox", "-n", "3", "-o", "fox.png", columns=100) as terminal:
         terminal.screen_until(lambda screen: "0 of 3 · 3 under way" in screen)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 from support.images import png
 from support.program import Program, hint
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -83,7 +83,7 @@ class TestATask:
         assert seedream("download", task, "-o", "-").raw == png()
 
     def test_that_is_not_finished_exits_8_with_no_wait(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -95,7 +95,7 @@ class TestATask:
         assert seedream("download", "task_nope").exit_code == 6
 
     def test_with_an_id_that_looks_like_a_path_stays_in_its_folder(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         image = start_raw(answer(200, png()))
         api = start_raw(success({"status": "completed", "result": [f"{image.origin}/x"]}))
@@ -118,9 +118,7 @@ class TestPending:
         assert seedream("download", "--pending").paths == []
         assert sandbox.task_count() == 3
 
-    def test_leaves_failed_tasks_alone(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_leaves_failed_tasks_alone(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["task-failed"]).base_url)
         assert seedream("generate", "fox").exit_code == 3
         assert seedream("download", "--pending").exit_code == 0
@@ -134,7 +132,7 @@ class TestPending:
         assert seedream("download", *arguments).exit_code == 2
 
     def test_keeps_a_young_task_that_the_service_does_not_know_everywhere_yet(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404), success({"status": "queued"})).base_url)
         done = seedream("generate", "fox")
@@ -142,7 +140,7 @@ class TestPending:
         assert seedream("download", "--pending", "--no-wait").exit_code == 8
 
     def test_leaves_a_task_alone_that_the_service_has_no_longer(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
         seedream("generate", "fox", "--no-wait")
@@ -169,9 +167,7 @@ class TestOneNameForTwo:
 
 
 class TestStopped:
-    def test_names_every_task_that_is_left(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_names_every_task_that_is_left(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         tasks = [seedream("generate", word, "--no-wait").stdout.strip() for word in ("one", "two")]
         running = seedream.start("download", *tasks, "--poll-interval", "30", "--json")

@@ -5,14 +5,14 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from support.images import JPEG, png
 from support.program import Program, hint
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -312,7 +312,7 @@ def test_a_folder_whose_name_is_no_text_takes_images(seedream: Program, sandbox:
     assert os.fsencode(again.paths[0]) == os.fsencode(folder / "fox.png")
 
 
-def test_the_next_command_keeps_overwrite(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_the_next_command_keeps_overwrite(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     (seedream.cwd / "fox.png").write_text("old")
     done = seedream(
@@ -328,7 +328,7 @@ def test_the_next_command_allows_the_size_that_was_announced(seedream: Program, 
 
 
 def test_an_image_is_at_most_200_mb_where_nothing_else_is_said(
-    seedream: Program, start_raw: Callable[..., RawServer]
+    seedream: Program, start_raw: StartRaw
 ) -> None:
     image = start_raw(answer(200, b"", length=200 * 1024 * 1024 + 1))
     done = success({"task_id": "task_1", "status": "completed", "result": [f"{image.origin}/1.png"]})
@@ -339,9 +339,7 @@ def test_an_image_is_at_most_200_mb_where_nothing_else_is_said(
     assert hint(refused)[:3] == ["download", "--max-bytes", "209715201"]
 
 
-def test_an_absurd_cost_is_shown_and_does_no_harm(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_an_absurd_cost_is_shown_and_does_no_harm(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(200, png()))
     absurd = accepted("task_1", headers={"X-Request-Cost": "9e999999"})
     seedream.use(start_raw(absurd, success({"status": "completed", "result": [image.origin]})).base_url)
@@ -354,7 +352,7 @@ class TestTheWait:
     """A first poll that is put off by 250 s tells how long the program is ready to wait."""
 
     @pytest.fixture(autouse=True)
-    def put_off(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    def put_off(self, seedream: Program, start_raw: StartRaw) -> None:
         later = answer(429, {}, headers={"Retry-After": "250"})
         seedream.use(start_raw(accepted(), later).base_url)
 
@@ -416,9 +414,7 @@ class TestFiles:
         assert (task["files"][0]["width"], task["files"][0]["height"]) == (7, 5)
         assert sandbox.requests == []
 
-    def test_the_ending_follows_the_bytes(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_the_ending_follows_the_bytes(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, JPEG))
         done_task = {"status": "completed", "result": [f"{image.origin}/x.png?signature=secret"]}
         seedream.use(start_raw(accepted(), success(done_task)).base_url)
@@ -427,7 +423,7 @@ class TestFiles:
         assert "secret" not in done.stderr
 
     def test_an_explicit_name_keeps_its_ending_with_a_notice(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         image = start_raw(answer(200, JPEG))
         done_task = {"status": "completed", "result": [f"{image.origin}/x.png"]}
@@ -436,17 +432,13 @@ class TestFiles:
         assert done.paths == ["fox.png"]
         assert "fox.png holds a JPEG image" in done.stderr
 
-    def test_several_images_of_a_task_are_numbered(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_several_images_of_a_task_are_numbered(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, png(shade=1)), answer(200, png(shade=2)))
         done_task = {"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]}
         seedream.use(start_raw(accepted(), success(done_task)).base_url)
         assert seedream("generate", "fox", "-o", "fox.png").paths == ["fox-1.png", "fox-2.png"]
 
-    def test_stdout_takes_one_image_of_one_task(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_stdout_takes_one_image_of_one_task(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, png()))
         done_task = {"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]}
         seedream.use(start_raw(accepted(), success(done_task)).base_url)

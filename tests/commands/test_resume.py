@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 from support.images import png
 from support.program import Program, hint
-from support.raw import RawServer, accepted, answer
+from support.raw import accepted, answer
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -17,7 +17,7 @@ EIGHT_DAYS = 8 * 86400
 
 
 @pytest.fixture
-def unanswered(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> tuple[str, Sandbox]:
+def unanswered(seedream: Program, start_sandbox: StartSandbox) -> tuple[str, Sandbox]:
     """An operation whose create was put off for an hour, at a sandbox that takes it the next time."""
     sandbox = start_sandbox(faults=["submit-429-long=1"])
     seedream.use(sandbox.base_url)
@@ -49,9 +49,7 @@ def test_sends_the_same_key_and_body(seedream: Program, unanswered: tuple[str, S
     assert sandbox.task_count() == 1
 
 
-def test_of_a_create_that_arrived_gets_the_same_task(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_of_a_create_that_arrived_gets_the_same_task(seedream: Program, start_sandbox: StartSandbox) -> None:
     """Every answer is lost, so that the budget ends; the task has been there since the first attempt."""
     sandbox = start_sandbox(faults=["submit-drop=5"])
     seedream.use(sandbox.base_url)
@@ -97,9 +95,7 @@ class TestWhatCouldPayAgainIsRefused:
         assert len(keys(sandbox)) == 1
         assert seedream(*hint(done), env=other).exit_code == 0
 
-    def test_a_request_that_the_api_refused(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_a_request_that_the_api_refused(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["submit-400=1"])
         seedream.use(sandbox.base_url)
         assert seedream("generate", "fox").exit_code == 2
@@ -123,7 +119,7 @@ class TestWhatCouldPayAgainIsRefused:
 
 
 def test_of_another_services_operation_is_unknown_here(
-    seedream: Program, unanswered: tuple[str, Sandbox], start_raw: Callable[..., RawServer]
+    seedream: Program, unanswered: tuple[str, Sandbox], start_raw: StartRaw
 ) -> None:
     operation, _ = unanswered
     other = start_raw(accepted())
@@ -132,7 +128,7 @@ def test_of_another_services_operation_is_unknown_here(
     assert other.requests == []
 
 
-def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: StartRaw) -> None:
     later = answer(503, {}, headers={"Retry-After": "3600"})
     server = start_raw(later)
     seedream.use(server.base_url)
@@ -152,7 +148,7 @@ def test_is_not_sent_with_what_asks_for_nothing_to_be_sent(
 
 
 def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, start_sandbox: StartSandbox
 ) -> None:
     """Refused, sent again under a new key, and that answer lost: the new key is what is resumed."""
     sandbox = start_sandbox(faults=["submit-402=1", "submit-drop=5"])
@@ -205,7 +201,7 @@ def test_of_a_clock_set_back_is_refused(seedream: Program, unanswered: tuple[str
     assert len(keys(sandbox)) == 1
 
 
-def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     task = seedream("generate", "fox", "-o", "old.png", "--no-wait").stdout.strip()
     waiting = seedream(
@@ -221,18 +217,14 @@ def test_to_stdout_without_waiting_is_refused(seedream: Program, sandbox: Sandbo
     assert (done.exit_code, done.stdout) == (2, "")
 
 
-def test_keeps_overwrite_before_there_is_a_task(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_keeps_overwrite_before_there_is_a_task(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
     (seedream.cwd / "fox.png").write_text("old")
     done = seedream("generate", "fox", "-o", "fox.png", "--overwrite")
     assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 
-def test_behind_a_refused_key_comes_after_the_key(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_behind_a_refused_key_comes_after_the_key(seedream: Program, start_raw: StartRaw) -> None:
     """A create that may have arrived; what another key of the same account may do is not known here."""
     later = answer(503, {}, headers={"Retry-After": "3600"})
     server = start_raw(later, answer(401))
@@ -250,7 +242,7 @@ def test_behind_a_refused_key_comes_after_the_key(
 
 
 def test_into_a_folder_that_cannot_be_used_says_how_to_take_another(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, start_sandbox: StartSandbox
 ) -> None:
     """The key of a create grows old: it need not wait for the folder."""
     sandbox = start_sandbox(faults=["submit-429-long=1"])

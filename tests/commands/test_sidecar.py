@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -13,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from support.images import png
 from support.program import Program, hint
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw
 
 import seedream_cli
 from seedream_cli.sandbox.server import Sandbox
@@ -145,7 +145,7 @@ class TestAFileThatIsNotOurs:
 
 
 def test_one_that_cannot_be_written_leaves_the_image_and_says_how_to_go_on(
-    seedream: Program, start_raw: Callable[..., RawServer]
+    seedream: Program, start_raw: StartRaw
 ) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1"]})

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from support.program import Program
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -17,9 +17,7 @@ class TestAskingForATask:
         done = seedream("status", task)
         assert (done.exit_code, done.stdout) == (0, f"{task}\tcompleted\n")
 
-    def test_that_is_not_finished_exits_8(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_that_is_not_finished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
         done = seedream("status", task)
@@ -29,7 +27,7 @@ class TestAskingForATask:
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
     def test_that_ended_without_an_image_exits_3(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox], status: str
+        self, seedream: Program, start_sandbox: StartSandbox, status: str
     ) -> None:
         seedream.use(start_sandbox(faults=[f"task-{status}"], seconds=0).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -55,7 +53,7 @@ class TestAskingForATask:
         assert entry["prompt"] == "fox"
 
     def test_carries_several_tasks_as_far_as_they_go(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox(faults=["task-failed=1"], seconds=0).base_url)
         failed, fine = (seedream("generate", "fox", "--no-wait").stdout.strip() for _ in range(2))
@@ -66,22 +64,20 @@ class TestAskingForATask:
         assert [task["error"] and task["error"]["exit_code"] for task in document["tasks"]] == [3, 6, None]
         assert document["error"]["task_id"] == failed
 
-    def test_shows_an_unknown_state_as_it_came(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_shows_an_unknown_state_as_it_came(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(success({"status": "Warming-Up"})).base_url)
         done = seedream("status", "t/1 x")
         assert (done.exit_code, done.stdout) == (8, "t/1 x\tWarming-Up\n")
 
     def test_says_something_before_the_first_request_leaves(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(success({"status": "queued"}))
         seedream.use(server.base_url)
         assert seedream("status", "t1").stderr.startswith("asking 127.0.0.1:")
 
     def test_is_answered_for_an_operation_without_a_task(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(answer(429, {}, headers={"Retry-After": "3600"})).base_url)
         seedream("generate", "fox")
@@ -92,7 +88,7 @@ class TestAskingForATask:
         assert f"seedream generate --resume {operation}" in done.stderr
 
     def test_with_watch_that_ends_too_early_says_how_to_go_on(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -105,7 +101,7 @@ class TestAskingForATask:
         assert task["status"] == "unknown"
 
     def test_with_an_id_that_cannot_be_shown_is_resumed_by_its_operation(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("t\x1b[31m\n1"), success({"status": "queued"})).base_url)
         done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5")
@@ -151,15 +147,13 @@ class TestTheList:
         assert [task["prompt"] for task in document["tasks"]] == ["fox"]
         assert document["error"] is None
 
-    def test_keeps_services_apart(
-        self, seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_keeps_services_apart(self, seedream: Program, sandbox: Sandbox, start_raw: StartRaw) -> None:
         seedream("generate", "here")
         other = start_raw(accepted("task_2"))
         assert seedream("status", env={"SEEDREAM_BASE_URL": other.base_url}).stdout == ""
 
     def test_takes_every_sandbox_for_one_service(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox().base_url)
         seedream("generate", "here", "--no-wait")

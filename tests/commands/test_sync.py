@@ -41,9 +41,8 @@ Start = Callable[..., Sandbox]
 
 
 @pytest.fixture
-def project(forked: Callable[..., Result], seedream: Program) -> Project:
-    seedream.environment["SEEDREAM_POLL_INTERVAL"] = "0.01"
-    return Project(forked, seedream.cwd)
+def project(seedream: Program) -> Project:
+    return Project(seedream, seedream.cwd)
 
 
 @pytest.fixture
@@ -749,8 +748,10 @@ class TestFailures:
         assert project("--check").exit_code == 0
 
     def test_of_a_lock_that_cannot_be_written_come_before_anything_is_sent(
-        self, project: Project, sandbox: Sandbox
+        self, project: Project, sandbox: Sandbox, forked: Callable[..., Result]
     ) -> None:
+        # Whose root may not write anywhere, as root of this process may.
+        project = Project(forked, project.folder)
         project.write(TWO.replace("[assets.fox]", "[defaults]\ndir = 'art'\n[assets.fox]"))
         (project.folder / "art").mkdir()
         project.folder.chmod(0o555)
@@ -938,8 +939,8 @@ class TestSettings:
         assert project("--max-bytes", "none").exit_code == 2
 
     def test_dir_is_also_where_generate_puts_its_images(
-        self, project: Project, sandbox: Sandbox, forked: Callable[..., Result]
+        self, project: Project, sandbox: Sandbox, seedream: Program
     ) -> None:
         project.write('[defaults]\ndir = "assets"\n' + TWO)
-        [path] = forked("generate", "a fox").paths
+        [path] = seedream("generate", "a fox").paths
         assert re.fullmatch(r"assets/a-fox-img_\w+\.png", path)

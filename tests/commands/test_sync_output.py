@@ -38,9 +38,8 @@ Start = Callable[..., Sandbox]
 
 
 @pytest.fixture
-def project(forked: Callable[..., Result], seedream: Program) -> Project:
-    seedream.environment["SEEDREAM_POLL_INTERVAL"] = "0.01"
-    return Project(forked, seedream.cwd)
+def project(seedream: Program) -> Project:
+    return Project(seedream, seedream.cwd)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.program import Program, Result, hint
-from support.raw import RawServer, accepted, answer, success
+from support.program import Program, hint
+from support.raw import accepted, answer, success
+from support.starting import StartRaw
 from support.tasks import operation
 from support.terminal import Terminal
 
@@ -21,8 +21,6 @@ from seedream_cli.output.table import columns
 from seedream_cli.output.text import ago
 from seedream_cli.records import replace
 from seedream_cli.sandbox.server import Sandbox
-
-Forked = Callable[..., Result]
 
 NOW = 1_800_000_000.0
 UUID = "7e1d5c0a-5d0e-4a26-9c3c-0d0f6b1a2c3d"
@@ -140,7 +138,7 @@ class TestWhatIsCarriedOnIsShownBefore:
         assert re.fullmatch(rf"{two} · \d+ s ago · two · to two-{two}\.{{ext}}", third)
         assert seedream("download", "--pending", "-q").stderr == ""
 
-    def test_by_resuming_the_last(self, seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+    def test_by_resuming_the_last(self, seedream: Program, start_raw: StartRaw) -> None:
         busy = answer(503, {}, headers={"Retry-After": "3600"})
         server = start_raw(busy, accepted("task_1"), success({"status": "queued"}))
         seedream.use(server.base_url)
@@ -151,35 +149,31 @@ class TestWhatIsCarriedOnIsShownBefore:
         assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
         assert "left" not in done.stderr
 
-    def test_by_resuming_the_last_of_several(
-        self, seedream: Program, forked: Forked, sandbox: Sandbox
-    ) -> None:
-        forked("generate", "a fox", "--no-wait", "-n", "3")
-        said = forked("generate", "--resume", "last").stderr.splitlines()
+    def test_by_resuming_the_last_of_several(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "a fox", "--no-wait", "-n", "3")
+        said = seedream("generate", "--resume", "last").stderr.splitlines()
         assert said[1] == "2 more are left: seedream download --pending"
-        said = forked("generate", "--resume", "last").stderr.splitlines()
+        said = seedream("generate", "--resume", "last").stderr.splitlines()
         assert said[1] == "1 more is left: seedream download --pending"
-        assert " left: " not in forked("generate", "--resume", "last").stderr
+        assert " left: " not in seedream("generate", "--resume", "last").stderr
 
-    def test_with_the_place_that_the_call_names(
-        self, seedream: Program, forked: Forked, sandbox: Sandbox
-    ) -> None:
-        forked("generate", "a fox", "--no-wait", "-o", "fox.png")
-        done = forked("download", "--pending", "-o", "art/{slug}.{ext}")
+    def test_with_the_place_that_the_call_names(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "a fox", "--no-wait", "-o", "fox.png")
+        done = seedream("download", "--pending", "-o", "art/{slug}.{ext}")
         assert done.stderr.splitlines()[1].endswith("to art/a-fox.{ext}")
-        forked("generate", "a fox", "--no-wait", "-o", "fox.png")
-        done = forked("generate", "--resume", "last", "-o", "other.png")
+        seedream("generate", "a fox", "--no-wait", "-o", "fox.png")
+        done = seedream("generate", "--resume", "last", "-o", "other.png")
         assert done.stderr.splitlines()[0].endswith("to other.png")
 
     def test_with_what_has_had_no_answer_and_may_be_paid_for(
-        self, seedream: Program, forked: Forked, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "3600"}))
         seedream.use(server.base_url)
-        lost = hint(forked("generate", "a fox", "-o", "fox.png"))
-        first, second = forked("download", "--pending").stderr.splitlines()
+        lost = hint(seedream("generate", "a fox", "-o", "fox.png"))
+        first, second = seedream("download", "--pending").stderr.splitlines()
         assert first == "0 tasks with images to save"
         assert second == f"{lost[-1]} has had no answer yet: {' '.join(['seedream', *lost])}"
         with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
             database.execute("UPDATE operations SET created = created - 8 * 86400")
-        assert "no answer" not in forked("download", "--pending").stderr
+        assert "no answer" not in seedream("download", "--pending").stderr

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support.images import png
 from support.program import Program
-from support.raw import Exchange, RawServer, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
@@ -20,7 +21,7 @@ BLOCK = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (processing|pending) · \
 
 
 @pytest.fixture
-def service(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> Callable[..., None]:
+def service(seedream: Program, start_sandbox: StartSandbox) -> Callable[..., None]:
     """Makes a sandbox whose tasks take a moment the service."""
 
     def use(seconds: float = 0.6, **options: object) -> None:
@@ -60,9 +61,7 @@ def test_state_elapsed_time_and_progress_are_seen_and_only_the_answer_stays(
     assert done.raw.count(b"\x1b[?25h") == done.raw.count(b"\x1b[?25l"), "the cursor is shown again"
 
 
-def test_a_long_reason_for_waiting_is_cut_and_not_wrapped(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_a_long_reason_for_waiting_is_cut_and_not_wrapped(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(429, {"message": "slow down " * 30}, headers={"Retry-After": "30"}))
     seedream.use(server.base_url)
     with Terminal(seedream, "generate", "a fox", columns=40) as terminal:
@@ -186,7 +185,7 @@ EVIL = "[bold]x[/bold]\x1b[2J\x1b[31m\x1b]0;owned\x07\u202e\x9b7mend"
 
 
 def test_what_a_server_says_is_text_in_the_block_and_in_an_error(
-    seedream: Program, start_raw: Callable[..., RawServer]
+    seedream: Program, start_raw: StartRaw
 ) -> None:
     server = start_raw(
         accepted("img_[red]1"),
@@ -207,9 +206,7 @@ def test_what_a_server_says_is_text_in_the_block_and_in_an_error(
         assert sequence not in done.raw
 
 
-def test_bytes_and_speed_are_seen_while_an_image_comes(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_raw: StartRaw) -> None:
     image = png(200, 200)
     rest = threading.Event()
 

@@ -2,7 +2,8 @@
 
 Each run is a process of its own, with its own streams, environment, folder, signals and limits. What
 differs from a start by hand: modules are loaded already, `time` is a clock that jumps over every pause
-instead of waiting, sockets give up after a moment, and no name but this machine's can be looked up. A run can be stopped where it enters a function, until it is told to go on.
+instead of waiting, sockets give up after a moment, and no name but this machine's can be looked up. A run
+can be stopped where it enters a function, until it is told to go on.
 
 This file is what runs; `forked.py` is how tests talk to it, over a socket of the file system.
 """

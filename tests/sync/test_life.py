@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from support.clock import Clock
 from support.images import png
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
@@ -36,7 +37,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def start(start_sandbox: Callable[..., Sandbox], clock: Clock) -> Callable[..., Sandbox]:
+def start(start_sandbox: StartSandbox, clock: Clock) -> StartSandbox:
     """A service on the clock of the test; keywords as for Sandbox."""
 
     def start(**options: Any) -> Sandbox:
@@ -62,7 +63,6 @@ def machine(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Workshop]]:
         yield machine
 
 
-Start = Callable[..., Sandbox]
 Machine = Callable[..., Workshop]
 
 
@@ -96,7 +96,7 @@ def line_of(shop: Workshop, lived: Played) -> Entry:
     )
 
 
-def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, machine: Machine) -> None:
+def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: StartSandbox, machine: Machine) -> None:
     sandbox = start()
     shop = machine(sandbox)
     lived = shop.live()
@@ -109,9 +109,7 @@ def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, mach
     assert (operation.settled, operation.key_id) == (True, KEY_ID)
 
 
-def test_one_image_is_taken_of_a_task_that_gives_several(
-    start_raw: Callable[..., RawServer], tmp_path: Path
-) -> None:
+def test_one_image_is_taken_of_a_task_that_gives_several(start_raw: StartRaw, tmp_path: Path) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]})
     with Workshop(tmp_path / "machine", start_raw(accepted(), done).base_url, clock=None) as shop:
@@ -125,7 +123,7 @@ def test_one_image_is_taken_of_a_task_that_gives_several(
 class TestATaskOfAnEarlierRun:
     """Whoever comes later takes the task that is there."""
 
-    def test_is_taken_up_where_this_machine_knows_it(self, start: Start, machine: Machine) -> None:
+    def test_is_taken_up_where_this_machine_knows_it(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start()
         shop = machine(sandbox)
         # The run before was killed behind the answer.
@@ -140,7 +138,7 @@ class TestATaskOfAnEarlierRun:
         assert sandbox.task_count() == 1
 
     def test_is_given_back_by_the_service_where_this_machine_does_not_know_it(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         """As in a CI job that is run again after a crash."""
         sandbox = start()
@@ -152,7 +150,7 @@ class TestATaskOfAnEarlierRun:
         assert second.given.operation.task_id == first.given.operation.task_id
         assert sandbox.task_count() == 1
 
-    def test_that_was_given_back_uses_up_no_allowance(self, start: Start, machine: Machine) -> None:
+    def test_that_was_given_back_uses_up_no_allowance(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start()
         machine(sandbox).live()
         shop = machine(sandbox)
@@ -164,7 +162,7 @@ class TestATaskOfAnEarlierRun:
         assert sandbox.task_count() == 2
 
     def test_whose_answer_never_came_is_asked_for_with_the_same_key(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start(faults=["submit-drop=5"], url_seconds=30 * DAY)
         shop = machine(sandbox)
@@ -177,7 +175,7 @@ class TestATaskOfAnEarlierRun:
         assert statuses(shop) == {"completed": 1}
 
     def test_is_taken_up_whatever_else_was_tried_with_its_key(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         """As by another run, at the same time, that never heard of the answer."""
         sandbox = start()
@@ -196,7 +194,7 @@ class TestATaskOfAnEarlierRun:
 
 
 class TestAFailedTask:
-    def test_is_not_replaced_in_the_run_that_paid_for_it(self, start: Start, machine: Machine) -> None:
+    def test_is_not_replaced_in_the_run_that_paid_for_it(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start(faults=["task-failed=1"])
         shop = machine(sandbox)
         lived = shop.live()
@@ -205,7 +203,7 @@ class TestAFailedTask:
         assert sandbox.task_count() == 1
 
     @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
-    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, word: str) -> None:
+    def test_is_replaced_by_the_next_run(self, start: StartSandbox, machine: Machine, word: str) -> None:
         sandbox = start(faults=[f"task-{word}=1"])
         shop = machine(sandbox)
         shop.live()
@@ -220,7 +218,7 @@ class TestAFailedTask:
         assert left_behind.error_message
         assert statuses(shop) == {word: 1, "completed": 1}
 
-    def test_of_another_machine_is_replaced_at_once(self, start: Start, machine: Machine) -> None:
+    def test_of_another_machine_is_replaced_at_once(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start(faults=["task-failed=1"])
         machine(sandbox).live()
         shop = machine(sandbox)
@@ -231,7 +229,7 @@ class TestAFailedTask:
         assert any("with the next idempotency key" in text for text in notices(lived))
         assert sandbox.task_count() == 2
 
-    def test_after_another_has_its_turn_run_by_run(self, start: Start, machine: Machine) -> None:
+    def test_after_another_has_its_turn_run_by_run(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start(faults=["task-failed=3"])
         shop = machine(sandbox)
         for tasks in (1, 2, 3):
@@ -245,7 +243,7 @@ class TestATaskWhoseImageIsGone:
     """Its URLs are dead: nothing that is asked of it brings the image back."""
 
     @pytest.mark.parametrize("status", [404, 410])
-    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, status: int) -> None:
+    def test_is_replaced_by_the_next_run(self, start: StartSandbox, machine: Machine, status: int) -> None:
         sandbox = start(faults=[f"image-{status}=2"])
         shop = machine(sandbox)
         # Twice: the URL was asked for anew. The task is this run's own.
@@ -256,7 +254,9 @@ class TestATaskWhoseImageIsGone:
         assert sandbox.task_count() == 1, "what was a passing trouble costs nothing"
 
     @pytest.mark.parametrize("status", [404, 410])
-    def test_is_replaced_where_it_stays_gone(self, start: Start, machine: Machine, status: int) -> None:
+    def test_is_replaced_where_it_stays_gone(
+        self, start: StartSandbox, machine: Machine, status: int
+    ) -> None:
         sandbox = start(faults=[f"image-{status}=4"])
         shop = machine(sandbox)
         shop.live()
@@ -273,7 +273,9 @@ class TestATaskWhoseImageIsGone:
             == f"{left_behind.error_message}: only a task with the next idempotency key can give the image"
         )
 
-    def test_is_not_asked_for_again_once_it_was_left_behind(self, start: Start, machine: Machine) -> None:
+    def test_is_not_asked_for_again_once_it_was_left_behind(
+        self, start: StartSandbox, machine: Machine
+    ) -> None:
         sandbox = start(faults=["image-404=4"])
         shop = machine(sandbox)
         shop.live()
@@ -287,7 +289,7 @@ class TestATaskWhoseImageIsGone:
         assert sandbox.task_count() == 2
 
     def test_is_not_replaced_where_a_403_of_a_day_may_mean_anything(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         """Something may stand between this machine and the image: paying again would not help."""
         sandbox = start(faults=["image-403"])
@@ -302,7 +304,7 @@ class TestATaskWhoseImageIsGone:
         assert statuses(shop) == {"completed": 1}
 
     def test_is_replaced_where_a_403_is_that_of_a_link_that_has_expired(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start(faults=["image-403=2"])
         shop = machine(sandbox)
@@ -315,7 +317,7 @@ class TestATaskWhoseImageIsGone:
 
     @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
     def test_of_another_machine_is_not_replaced_for_a_403_of_a_day(
-        self, start: Start, machine: Machine, clock: Clock, days: float, tasks: int
+        self, start: StartSandbox, machine: Machine, clock: Clock, days: float, tasks: int
     ) -> None:
         """As in a CI job that is run again behind a proxy: the service says how old the task is."""
         sandbox = start(faults=["image-403=4"])
@@ -326,7 +328,7 @@ class TestATaskWhoseImageIsGone:
         assert sandbox.task_count() == tasks
 
     def test_of_another_machine_is_replaced_at_once(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start()
         machine(sandbox).live()
@@ -338,7 +340,7 @@ class TestATaskWhoseImageIsGone:
         assert statuses(shop) == {"gone": 1, "completed": 1}
 
     def test_is_not_replaced_where_nothing_may_be_paid_for(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start()
         shop = machine(sandbox)
@@ -351,7 +353,7 @@ class TestATaskWhoseImageIsGone:
         assert sandbox.task_count() == 1
 
     def test_is_replaced_where_the_host_is_out_of_reach_only_once_it_is_reached(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         """A server that stumbles says nothing about the image."""
         sandbox = start(faults=["image-503"])
@@ -363,7 +365,9 @@ class TestATaskWhoseImageIsGone:
 
 class TestTheTaskOfTheLock:
     @pytest.fixture
-    def missing(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop, Entry]]:
+    def missing(
+        self, start: StartSandbox, machine: Machine
+    ) -> Callable[..., tuple[Sandbox, Workshop, Entry]]:
         """A checkout that has the lock's line and not its file, by default on another machine.
 
         Keywords are those of the service from then on.
@@ -466,7 +470,7 @@ class TestTheTaskOfTheLock:
 
 class TestACreateThatWasNeverAnswered:
     @pytest.fixture
-    def unanswered(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop]]:
+    def unanswered(self, start: StartSandbox, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop]]:
         """Its answer got lost at the first try; values are the operation's."""
 
         def unanswered(**values: Any) -> tuple[Sandbox, Workshop]:
@@ -514,7 +518,7 @@ class TestACreateThatWasNeverAnswered:
         assert keys(sandbox) == [image_of(shop).idempotency_key(1)]
 
     def test_is_sent_again_with_another_key_where_it_was_refused(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         """What made no task leaves its key free."""
         refusing = start(faults=["submit-402"])
@@ -531,7 +535,7 @@ class TestACreateThatWasNeverAnswered:
 class TestWhatARunWasKilledBefore:
     """The history knows the bytes on disk, and the line that the lock lacks."""
 
-    def test_is_the_line_of_the_lock(self, start: Start, machine: Machine) -> None:
+    def test_is_the_line_of_the_lock(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         lived = shop.live()
         [item] = shop.plan().items
@@ -544,14 +548,16 @@ class TestWhatARunWasKilledBefore:
             lived.given.operation.task_id,
         )
 
-    def test_is_not_that_of_other_bytes(self, start: Start, machine: Machine) -> None:
+    def test_is_not_that_of_other_bytes(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         shop.live()
         (shop.folder / "hero.png").write_bytes(png(shade=9))
         [item] = shop.plan().items
         assert (item.state, item.action) == ("edited", Action.NOTHING)
 
-    def test_is_that_of_the_last_task_where_there_were_several(self, start: Start, machine: Machine) -> None:
+    def test_is_that_of_the_last_task_where_there_were_several(
+        self, start: StartSandbox, machine: Machine
+    ) -> None:
         sandbox = start(faults=["task-failed=1"])
         shop = machine(sandbox)
         shop.live()
@@ -562,7 +568,7 @@ class TestWhatARunWasKilledBefore:
         assert item.entry is not None
         assert item.entry.task_id == lived.given.operation.task_id
 
-    def test_is_known_of_a_copy_too(self, start: Start, machine: Machine) -> None:
+    def test_is_known_of_a_copy_too(self, start: StartSandbox, machine: Machine) -> None:
         """Of two images that one request gave, the history has the file of the first."""
         shop = machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
         first, _ = shop.plan().of(Action.GENERATE)
@@ -573,12 +579,12 @@ class TestWhatARunWasKilledBefore:
         assert [item.action for item in items] == [Action.RECORD, Action.RECORD]
         assert [item.entry.path for item in items if item.entry] == ["a.png", "b.png"]
 
-    def test_is_nothing_where_the_request_was_never_sent(self, start: Start, machine: Machine) -> None:
+    def test_is_nothing_where_the_request_was_never_sent(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         memory = remembered(shop.history, SERVICE, shop.folder, sandbox=False)
         assert memory(image_of(shop)) is None
 
-    def test_is_marked_where_it_is_the_sandboxs(self, start: Start, machine: Machine) -> None:
+    def test_is_marked_where_it_is_the_sandboxs(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         shop.live()
         memory = remembered(shop.history, SERVICE, shop.folder, sandbox=True)
@@ -591,7 +597,7 @@ class TestAHistoryThatFailsDuringTheRun:
     """What is paid for is saved all the same."""
 
     def test_is_told_and_the_image_is_in_its_place(
-        self, tmp_path: Path, start: Start, machine: Machine
+        self, tmp_path: Path, start: StartSandbox, machine: Machine
     ) -> None:
         locked: list[sqlite3.Connection] = []
 
@@ -618,7 +624,7 @@ class TestAHistoryThatFailsDuringTheRun:
         assert (again.given.how, sandbox.task_count()) == (RESUMED, 1)
 
     def test_keeps_anything_from_being_sent_that_it_could_not_remember(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         sandbox = start()
         shop = machine(sandbox)

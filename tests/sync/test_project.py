@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from support.forked import Zygote
 from support.images import JPEG, png
+from support.starting import StartSandbox
 from sync.checkout import Checkout
 
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
 from seedream_cli.records import replace
-from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action, Item, State
 from seedream_cli.sync.lock import Entry
 from seedream_cli.sync.manifest import load
@@ -260,7 +260,7 @@ def test_a_folder_that_is_asked_for_again_is_tried_again_if_it_was_refused(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root may write anywhere but where this is taken from it")
 def test_folders_that_take_no_image_are_told_before_anything_is_paid_and_the_others_go_on(
-    zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+    zygote: Zygote, tmp_path: Path, start_sandbox: StartSandbox
 ) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)

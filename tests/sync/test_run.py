@@ -18,6 +18,7 @@ from support.images import png
 from support.raw import Exchange as AtServer
 from support.raw import RawServer, accepted, answer, success
 from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.starting import StartRaw, StartSandbox
 from sync.workshop import Workshop
 
 from seedream_cli.errors import (
@@ -35,7 +36,6 @@ from seedream_cli.history import History
 from seedream_cli.jobs.gate import Gate
 from seedream_cli.models import Operation
 from seedream_cli.records import replace
-from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action
 from seedream_cli.sync.run import Told
 
@@ -96,7 +96,7 @@ def alive() -> list[str]:
 # Each image by itself
 
 
-def test_every_image_comes_and_has_its_line(shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_every_image_comes_and_has_its_line(shop_at: ShopAt, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
     shop = shop_at(sandbox.base_url, assets(*names))
@@ -109,9 +109,7 @@ def test_every_image_comes_and_has_its_line(shop_at: ShopAt, start_sandbox: Call
     assert not shop.plan().drift
 
 
-def test_a_line_is_in_the_lock_before_its_image_is_told(
-    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_a_line_is_in_the_lock_before_its_image_is_told(shop_at: ShopAt, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     shop = shop_at(sandbox.base_url, assets("a", "b", "c"))
     for one in shop.run(jobs=2).events():
@@ -158,7 +156,7 @@ def test_what_an_image_paid_for_is_known_when_it_falls_short(shop_at: ShopAt, se
 
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_no_more_tasks_are_in_flight_than_jobs(
-    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox], jobs: int
+    shop_at: ShopAt, start_sandbox: StartSandbox, jobs: int
 ) -> None:
     sandbox = start_sandbox(seconds=0.02, rate=0)
     shop = shop_at(sandbox.base_url, assets(*(f"n{number}" for number in range(8))))
@@ -261,7 +259,7 @@ class Limited:
             exchange.connection.sendall(answer(200, png()))
 
 
-def test_one_refusal_slows_all_workers(shop_at: ShopAt, start_raw: Callable[..., RawServer]) -> None:
+def test_one_refusal_slows_all_workers(shop_at: ShopAt, start_raw: StartRaw) -> None:
     """No other create and no poll arrives before the time that one of them was told to wait for."""
     gate = WatchedGate()
     limited = Limited(gate, count=4, seconds="0.5")
@@ -445,7 +443,7 @@ def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service)
 
 
 def test_the_end_of_the_run_ends_every_wait_of_its_workers(
-    shop_at: ShopAt, start_sandbox: Callable[..., Sandbox]
+    shop_at: ShopAt, start_sandbox: StartSandbox
 ) -> None:
     sandbox = start_sandbox(faults=["never-completes"], rate=0)
     shop = shop_at(sandbox.base_url, assets("a", "b"))
