@@ -7,7 +7,7 @@ import re
 from typing import ClassVar
 
 import pytest
-from support.program import Program
+from support.program import Program, hint
 
 from scripts.tree import Command, program
 from seedream_cli.settings import KEYS
@@ -31,21 +31,21 @@ def test_it_prints_what_the_command_itself_does(seedream: Program, command: tupl
 
 
 @pytest.mark.parametrize(
-    ("words", "message", "next_command"),
+    ("words", "meant", "next_command"),
     [
-        (["genrate"], "Did you mean 'generate'?", "seedream --help"),
-        (["config", "sett"], "Did you mean 'set'", "seedream config --help"),
-        (["generate", "fox"], "seedream generate has no command 'fox'", "seedream generate --help"),
-        (["--", "--version"], "seedream has no command '--version'", "seedream --help"),
+        (["genrate"], "'generate'", ["--help"]),
+        (["config", "sett"], "'set'", ["config", "--help"]),
+        (["generate", "fox"], "'fox'", ["generate", "--help"]),
+        (["--", "--version"], "'--version'", ["--help"]),
     ],
 )
 def test_a_command_that_is_none_gets_a_suggestion(
-    seedream: Program, words: list[str], message: str, next_command: str
+    seedream: Program, words: list[str], meant: str, next_command: list[str]
 ) -> None:
     done = seedream("help", *words)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert done.stderr.splitlines()[-1].strip() == next_command
+    assert meant in done.stderr
+    assert hint(done) == next_command
 
 
 @pytest.mark.parametrize("words", [["--", "status", "--"], ["--", "config", "path", "--json"]])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.program import Program
+from support.program import Program, hint
 from support.raw import accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 
@@ -24,6 +24,9 @@ class TestAskingForATask:
         assert done.exit_code == 8
         assert done.stdout.startswith(f"{task}\t")
         assert "error:" not in done.stderr
+        # Nor with --watch, which says how to go on.
+        done = seedream("status", task, "--watch", "--timeout", "0", "--poll-interval", "5")
+        assert (done.exit_code, hint(done)) == (8, ["download", task])
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
     def test_that_ended_without_an_image_exits_3(
@@ -36,9 +39,11 @@ class TestAskingForATask:
         assert done.stdout.startswith(f"{task}\t{status}")
 
     def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("status", "task_nope")
+        done = seedream("status", "task_nope", "--json")
         assert done.exit_code == 6
-        assert "task_nope" in done.stderr
+        assert [(one["task_id"], one["status"]) for one in done.document["tasks"]] == [
+            ("task_nope", "unknown")
+        ]
 
     def test_with_watch_waits_for_its_end(self, seedream: Program, sandbox: Sandbox) -> None:
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -74,7 +79,7 @@ class TestAskingForATask:
     ) -> None:
         server = start_raw(success({"status": "queued"}))
         seedream.use(server.base_url)
-        assert seedream("status", "t1").stderr.startswith("asking 127.0.0.1:")
+        assert "127.0.0.1:" in seedream("status", "t1").stderr
 
     def test_is_answered_for_an_operation_without_a_task(
         self, seedream: Program, start_raw: StartRaw
@@ -86,19 +91,6 @@ class TestAskingForATask:
         done = seedream("status", operation)
         assert done.exit_code == 8
         assert f"seedream generate --resume {operation}" in done.stderr
-
-    def test_with_watch_that_ends_too_early_says_how_to_go_on(
-        self, seedream: Program, start_sandbox: StartSandbox
-    ) -> None:
-        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
-        task = seedream("generate", "fox", "--no-wait").stdout.strip()
-        done = seedream("status", task, "--watch", "--timeout", "0", "--poll-interval", "5")
-        assert done.exit_code == 8
-        assert f"seedream download {task}" in done.stderr
-
-    def test_that_does_not_exist_is_not_said_to_be_pending(self, seedream: Program, sandbox: Sandbox) -> None:
-        [task] = seedream("status", "nope", "--json").document["tasks"]
-        assert task["status"] == "unknown"
 
     def test_with_an_id_that_cannot_be_shown_is_resumed_by_its_operation(
         self, seedream: Program, start_raw: StartRaw
@@ -113,7 +105,7 @@ class TestTheList:
     def test_is_empty_at_first(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("status")
         assert (done.exit_code, done.stdout) == (0, "")
-        assert "no tasks yet" in done.stderr
+        assert done.stderr
 
     def test_needs_neither_key_nor_network(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "A red fox", "-o", "fox.png")
@@ -137,15 +129,10 @@ class TestTheList:
 
     def test_says_which_state_was_probably_meant(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("status", "--state", "COMPLETE")
-        assert (done.exit_code, done.stderr) == (0, "no task is COMPLETE; did you mean 'completed'?\n")
-        assert seedream("status", "--state", "Failed").stderr == "no task is Failed\n"
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "'completed'" in done.stderr
+        assert "'" not in seedream("status", "--state", "Failed").stderr
         assert seedream("status", "--state", "").exit_code == 2
-
-    def test_is_a_document_with_json(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "fox")
-        document = seedream("status", "--json").document
-        assert [task["prompt"] for task in document["tasks"]] == ["fox"]
-        assert document["error"] is None
 
     def test_keeps_services_apart(self, seedream: Program, sandbox: Sandbox, start_raw: StartRaw) -> None:
         seedream("generate", "here")

@@ -106,14 +106,11 @@ def test_an_age_has_one_unit(seconds: float, words: str) -> None:
 
 
 def test_several_files_are_counted(tmp_path: Path) -> None:
+    assert lines() == []
     one = made(path="/home/ada/art/fox-1.png")
     two = SavedFile(2, "/home/ada/art/fox-2.png", "0" * 64, 1, None, None, None)
     [line] = lines(operation(tmp_path, created=NOW, files=(*one.files, two), task_id="t"), width=120)
     assert line.endswith("fox-1.png and 1 more")
-
-
-def test_nothing_is_no_lines() -> None:
-    assert lines() == []
 
 
 def test_status_fits_80_columns_of_a_terminal(seedream: Program, sandbox: Sandbox) -> None:
@@ -133,7 +130,7 @@ class TestWhatIsCarriedOnIsShownBefore:
         two = seedream("generate", "two", "--no-wait").stdout.strip()
         done = seedream("download", "--pending")
         first, second, third, *_ = done.stderr.splitlines()
-        assert first == "2 tasks with images to save"
+        assert first.startswith("2 ")
         assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to one\.png", second)
         assert re.fullmatch(rf"{two} · \d+ s ago · two · to two-{two}\.{{ext}}", third)
         assert seedream("download", "--pending", "-q").stderr == ""
@@ -147,15 +144,16 @@ class TestWhatIsCarriedOnIsShownBefore:
         assert done.exit_code == 0
         first = done.stderr.splitlines()[0]
         assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
-        assert "left" not in done.stderr
+        assert "--pending" not in done.stderr
 
     def test_by_resuming_the_last_of_several(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "a fox", "--no-wait", "-n", "3")
         said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1] == "2 more are left: seedream download --pending"
+        assert said[1].startswith("2 ")
+        assert said[1].endswith(" seedream download --pending")
         said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1] == "1 more is left: seedream download --pending"
-        assert " left: " not in seedream("generate", "--resume", "last").stderr
+        assert said[1].startswith("1 ")
+        assert "--pending" not in seedream("generate", "--resume", "last").stderr
 
     def test_with_the_place_that_the_call_names(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "a fox", "--no-wait", "-o", "fox.png")
@@ -172,8 +170,9 @@ class TestWhatIsCarriedOnIsShownBefore:
         seedream.use(server.base_url)
         lost = hint(seedream("generate", "a fox", "-o", "fox.png"))
         first, second = seedream("download", "--pending").stderr.splitlines()
-        assert first == "0 tasks with images to save"
-        assert second == f"{lost[-1]} has had no answer yet: {' '.join(['seedream', *lost])}"
+        assert first.startswith("0 ")
+        assert second.startswith(lost[-1])
+        assert second.endswith(" ".join([" seedream", *lost]))
         with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
             database.execute("UPDATE operations SET created = created - 8 * 86400")
-        assert "no answer" not in seedream("download", "--pending").stderr
+        assert lost[-1] not in seedream("download", "--pending").stderr
