@@ -644,9 +644,7 @@ class TestFailures:
         # What is edited counts least.
         assert "error: elk.png" in done.stderr
 
-    def test_of_the_key_end_the_run_before_all_knock(
-        self, project: Project, start: StartSandbox
-    ) -> None:
+    def test_of_the_key_end_the_run_before_all_knock(self, project: Project, start: StartSandbox) -> None:
         sandbox = start(faults=["submit-401"])
         project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
         done = project("--jobs", "3")

@@ -19,7 +19,6 @@ from support.service import SUBMIT, Honest, Service, Strike
 from support.starting import StartSandbox
 from support.terminal import Terminal
 
-from seedream_cli.output import github
 from seedream_cli.sandbox.server import Sandbox
 
 THREE = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in ("fox", "owl", "hen"))
@@ -445,15 +444,6 @@ class TestGitHubActions:
         project.write(THREE)
         project.settle()
         assert project().exit_code == 0
-
-    def test_shows_so_many_rows_and_counts_the_rest(self) -> None:
-        rows = [(f"a{number}", "generated", "", "") for number in range(1234)]
-        text = github.table(("asset", "state", "size", "cost"), rows, "1234 generated")
-        lines = text.splitlines()
-        assert len([line for line in lines if line.startswith("| a") and "generated" in line]) == 1000
-        assert "and 234 more" in lines
-        # As many as were asked about are told at the end.
-        assert lines[-1] == "1234 generated"
 
 
 SPINNER = set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")

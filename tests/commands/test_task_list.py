@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from contextlib import closing
@@ -13,7 +12,6 @@ from support.program import Program, hint
 from support.raw import accepted, answer, success
 from support.starting import StartRaw
 from support.tasks import operation
-from support.terminal import Terminal
 
 from seedream_cli.commands._task_list import task_lines
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
@@ -111,17 +109,6 @@ def test_several_files_are_counted(tmp_path: Path) -> None:
     two = SavedFile(2, "/home/ada/art/fox-2.png", "0" * 64, 1, None, None, None)
     [line] = lines(operation(tmp_path, created=NOW, files=(*one.files, two), task_id="t"), width=120)
     assert line.endswith("fox-1.png and 1 more")
-
-
-def test_status_fits_80_columns_of_a_terminal(seedream: Program, sandbox: Sandbox) -> None:
-    [path] = seedream("generate", "a red fox in snow, soft morning light", "-o", "art/").paths
-    with Terminal(seedream, "status", columns=80) as terminal:
-        shown = terminal.result()
-    first, second = shown.lines
-    assert re.match(r"\d+ s ago  completed  a red fox in snow, soft morning light", first)
-    task = seedream("status").stdout.split("\t")[1]
-    assert second.split()[0] == task
-    assert second.endswith(os.path.basename(path)[-20:])
 
 
 class TestWhatIsCarriedOnIsShownBefore:
