@@ -542,12 +542,6 @@ class TestUnknownBytes:
         assert "seedream sync --accept" in done.stderr
         assert asked(sandbox).creates == 0
 
-    def test_are_left_alone_where_the_prompt_was_edited_too(self, project: Project, sandbox: Sandbox) -> None:
-        project.replace("a fox", "two foxes")
-        done = project()
-        assert (done.exit_code, done.stdout, asked(sandbox)) == (10, "", NOTHING)
-        assert (project.folder / "fox.png").read_text() == "mine"
-
     def test_of_a_new_image_are_left_alone(self, project: Project, sandbox: Sandbox) -> None:
         # Of whatever kind the image will be: it could become this file.
         (project.folder / "elk.webp").write_text("mine")
@@ -644,11 +638,14 @@ class TestFailures:
         # What is edited counts least.
         assert "error: elk.png" in done.stderr
 
-    def test_of_the_key_end_the_run_before_all_knock(self, project: Project, start: StartSandbox) -> None:
-        sandbox = start(faults=["submit-401"])
+    @pytest.mark.parametrize(("fault", "exit_code"), [("submit-401", 4), ("submit-402", 5)])
+    def test_of_the_account_end_the_run_before_all_knock(
+        self, project: Project, start: StartSandbox, fault: str, exit_code: int
+    ) -> None:
+        sandbox = start(faults=[fault])
         project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
         done = project("--jobs", "3")
-        assert (done.exit_code, done.stdout) == (4, "")
+        assert (done.exit_code, done.stdout) == (exit_code, "")
         assert 1 <= asked(sandbox).creates <= 3
         assert re.search(r"\b(17|18|19) not begun", done.stderr)
 
@@ -846,17 +843,6 @@ class TestSettings:
         assert done.exit_code == 8
         assert asked(sandbox) == Asked(creates=1, statuses=1)
         assert "  seedream sync --only fox sub/seedream.toml\n" in done.stderr
-
-    def test_of_polling_are_those_of_the_manifests_own_folder(
-        self, project: Project, service: Service, seedream: Program
-    ) -> None:
-        """Its tasks take three polls, of which the default interval would allow one."""
-        del seedream.environment["SEEDREAM_POLL_INTERVAL"]
-        (project.folder / "sub").mkdir()
-        limits = "[defaults]\ntimeout = 1.9\npoll_interval = 0.01\n"
-        (project.folder / "sub" / "seedream.toml").write_text(limits + TWO)
-        project.write("[defaults]\ntimeout = 0\n")
-        assert project("sub/seedream.toml", "--only", "fox").exit_code == 0
 
     @pytest.mark.parametrize("file", ["sub/seedream.toml", "seedream.toml"])
     def test_of_size_are_those_of_the_manifests_own_folder(

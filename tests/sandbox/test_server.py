@@ -19,8 +19,15 @@ from seedream_cli.sandbox.server import Sandbox
 Start = Callable[..., Sandbox]
 
 
+def connected(sandbox: Sandbox) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5)
+
+
 def test_from_create_to_image(start: Start, as_caller: Any, get: Any, clock: Any, tiny_image: bytes) -> None:
     sandbox = start(seconds=3.0)
+    api, images = urlsplit(sandbox.base_url), urlsplit(sandbox.image_origin)
+    assert (api.hostname, images.hostname, api.path) == ("127.0.0.1", "127.0.0.1", "/sandbox/v1")
+    assert api.port != images.port
     caller = as_caller(sandbox)
     name = caller.task_id(prompt="一只红狐狸")
     assert caller.status(name).json["data"]["status"] == "pending"
@@ -30,14 +37,6 @@ def test_from_create_to_image(start: Start, as_caller: Any, get: Any, clock: Any
     assert (image.status, image.raw) == (200, tiny_image)
     assert image.headers["content-type"] == "image/png"
     assert image.headers["content-length"] == str(len(tiny_image))
-
-
-def test_the_two_origins_are_on_this_machine_alone(start: Start) -> None:
-    sandbox = start()
-    api, images = urlsplit(sandbox.base_url), urlsplit(sandbox.image_origin)
-    assert (api.hostname, images.hostname) == ("127.0.0.1", "127.0.0.1")
-    assert api.path == "/sandbox/v1"
-    assert api.port != images.port
 
 
 def test_a_request_is_recorded_as_it_arrived(start: Start, as_caller: Any, get: Any) -> None:
@@ -160,7 +159,7 @@ def test_a_connection_is_kept_and_quick(start: Start, as_caller: Any) -> None:
 
 def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(start: Start) -> None:
     sandbox = start()
-    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+    with connected(sandbox) as raw:
         body = b'{"prompt": "a fox"}'
         raw.sendall(
             b"POST /sandbox/v1/images/generations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n"
@@ -177,7 +176,7 @@ def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(start: Sta
 )
 def test_a_body_that_cannot_be_read_ends_the_connection(start: Start, header: str, status: int) -> None:
     sandbox = start()
-    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+    with connected(sandbox) as raw:
         raw.sendall(f"POST /sandbox/v1/images/generations HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
         assert b"".join(iter(lambda: raw.recv(4096), b"")).startswith(f"HTTP/1.1 {status} ".encode())
     assert sandbox.requests == []
@@ -290,7 +289,7 @@ def test_the_log_has_neither_query_nor_key(start: Start, as_caller: Any, get: An
 def test_the_log_shows_no_control_characters(start: Start) -> None:
     lines: list[str] = []
     sandbox = start(log=lines.append)
-    with socket.create_connection(("127.0.0.1", int(urlsplit(sandbox.base_url).port or 0)), timeout=5) as raw:
+    with connected(sandbox) as raw:
         raw.sendall(b"GET /\x1b[31mred HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         while raw.recv(4096):
             pass

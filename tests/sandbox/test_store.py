@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from seedream_cli.sandbox.store import Creation, Idempotency, Store, StoredTask, Verdict
+from seedream_cli.sandbox.store import Idempotency, Store, StoredTask, Verdict
 
 TASK = StoredTask("task_1", 100.0, 3.0, "completed", {"prompt": "狐狸"}, "key-a", "idem-1")
 SCOPE = Idempotency("idem-1", "key-a", "POST /images/generations", "digest-1")
@@ -20,18 +20,6 @@ SCOPE = Idempotency("idem-1", "key-a", "POST /images/generations", "digest-1")
 
 def maker(task_id: str) -> Callable[[], tuple[StoredTask, dict[str, Any]]]:
     return lambda: (replace(TASK, task_id=task_id), {"task_id": task_id})
-
-
-def test_a_task_is_kept_for_the_next_process(tmp_path: Path) -> None:
-    first = Store(tmp_path / "tasks.db")
-    first.create(lambda: (TASK, {}), now=100.0)
-    first.close()
-    second = Store(tmp_path / "tasks.db")
-    assert second.find("task_1") == TASK
-    assert second.find("task_2") is None
-    assert second.count() == 1
-    assert second.secret == first.secret
-    second.close()
 
 
 def test_secrets_differ_between_stores(tmp_path: Path) -> None:
@@ -61,27 +49,6 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
     with pytest.raises(OSError, match="is unusable: file is not a database"):
         Store(tmp_path / "notes.txt")
-
-
-def test_an_idempotency_key_is_replayed_and_nothing_is_made(tmp_path: Path) -> None:
-    store = Store(tmp_path / "tasks.db")
-    assert store.create(maker("a"), now=100.0, idempotency=SCOPE) == Creation(
-        Verdict.CREATED, {"task_id": "a"}
-    )
-    assert store.create(maker("b"), now=101.0, idempotency=SCOPE) == Creation(
-        Verdict.REPLAYED, {"task_id": "a"}
-    )
-    assert store.count() == 1
-    store.close()
-
-
-@pytest.mark.parametrize("change", [{"key_id": "key-b"}, {"route": "POST /other"}, {"key": "idem-2"}])
-def test_an_idempotency_key_is_scoped(tmp_path: Path, change: dict[str, str]) -> None:
-    store = Store(tmp_path / "tasks.db")
-    store.create(maker("a"), now=100.0, idempotency=SCOPE)
-    other = replace(SCOPE, **change)
-    assert store.create(maker("b"), now=101.0, idempotency=other).verdict is Verdict.CREATED
-    store.close()
 
 
 def test_a_create_that_fails_leaves_nothing_and_blocks_nobody(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -22,10 +21,7 @@ from support.starting import StartRaw, StartSandbox
 from sync.workshop import Workshop
 
 from seedream_cli.errors import (
-    AuthenticationProblem,
-    ExitCode,
     HistoryUnusable,
-    QuotaExceeded,
     RateLimited,
     SeedreamError,
     TaskFailed,
@@ -36,7 +32,6 @@ from seedream_cli.history import History
 from seedream_cli.jobs.gate import Gate
 from seedream_cli.models import Operation
 from seedream_cli.records import replace
-from seedream_cli.sync.items import Action
 from seedream_cli.sync.run import Told
 
 
@@ -138,37 +133,7 @@ def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way(
     assert len(shop.entries()) == 2
 
 
-@pytest.mark.parametrize("jobs", [1, 4])
-def test_no_more_tasks_are_in_flight_than_jobs(
-    shop_at: ShopAt, start_sandbox: StartSandbox, jobs: int
-) -> None:
-    sandbox = start_sandbox(seconds=0.02, rate=0)
-    shop = shop_at(sandbox.base_url, assets(*(f"n{number}" for number in range(8))))
-    in_flight: set[str] = set()
-    most = 0
-    for one in shop.run(jobs=jobs).events():
-        if isinstance(one, OfImage) and isinstance(one.event, Submitted):
-            in_flight.add(one.label)
-            most = max(most, len(in_flight))
-        elif isinstance(one, Landed):
-            in_flight.discard(one.label)
-    assert 1 <= most <= jobs
-
-
 # Equal requests
-
-
-def test_equal_requests_share_one_task(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, EQUAL)
-    told = shop.told()
-    assert Counter(landed(told).values()) == {"generated": 1, "copied": 2}
-    assert len(service.tasks) == 1
-    assert service.counts[IMAGE] == 1
-    assert len({entry.sha256 for entry in shop.entries()}) == 1
-    assert len({entry.task_id for entry in shop.entries()}) == 1
-    assert agrees(shop)
-    # What was copied costs nothing.
-    assert [one.cost for one in told if isinstance(one, Landed) and one.done == "copied"] == [None, None]
 
 
 def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, service: Service) -> None:
@@ -303,35 +268,6 @@ def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service
     assert len(landed(told)) == len(fallen(told)) == 4
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [(401, "invalid_api_key", AuthenticationProblem), (402, "insufficient_quota", QuotaExceeded)],
-)
-def test_what_is_wrong_with_the_account_is_not_asked_for_every_image(
-    shop_at: ShopAt, service: Service, status: int, code: str, kind: type[SeedreamError]
-) -> None:
-    service.strikes.append(Strike(SUBMIT, line.refused(status, code)))
-    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
-    run = shop.run(jobs=1)
-    errors = fallen(list(run.events()))
-    assert all(isinstance(error, kind) for error in errors.values())
-    assert (len(errors), run.not_begun, service.counts[SUBMIT]) == (1, 8, 1)
-
-
-def test_without_a_balance_what_is_paid_for_is_fetched(shop_at: ShopAt, service: Service) -> None:
-    names = [f"n{number}" for number in range(4)]
-    shop = shop_at(service.base_url, assets(*names))
-    shop.told()
-    for name in ("n1", "n3"):
-        (shop.folder / f"{name}.png").unlink()
-    shop.write(assets(*names).replace("a n0", "another").replace("a n2", "another still"))
-    service.strikes.append(Strike(SUBMIT, line.refused(402, "insufficient_quota")))
-    run = shop.run(jobs=1)
-    told = list(run.events())
-    assert landed(told) == {"n1": "fetched", "n3": "fetched"}
-    assert len(fallen(told)) + run.not_begun == 2
-
-
 # What breaks within
 
 
@@ -365,54 +301,6 @@ def test_a_history_that_fails_stops_what_could_not_be_remembered(shop_at: ShopAt
     assert [type(error) for error in errors.values()] == [HistoryUnusable]
     assert run.not_begun == 2
     assert service.creates == []
-
-
-def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
-    shop_at: ShopAt, service: Service
-) -> None:
-    shop = shop_at(service.base_url, assets("a", "b"))
-    shop.history._db.execute("PRAGMA busy_timeout = 20")
-    with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
-
-        def held(service: Service, exchange: AtServer, honest: Honest) -> None:
-            if not other.in_transaction:
-                other.execute("BEGIN IMMEDIATE")
-            exchange.connection.sendall(honest())
-
-        service.strikes.append(Strike(IMAGE, held))
-        run = shop.run(jobs=1)
-        told = list(run.events())
-    assert landed(told) == {"a": "generated"}
-    # What could not be remembered is not paid for.
-    assert [type(error) for error in fallen(told).values()] == [HistoryUnusable]
-    assert len(service.tasks) == 1
-    assert [entry.name for entry in shop.entries()] == ["a"]
-    assert agrees(shop)
-
-
-def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
-    shop_at: ShopAt, service: Service
-) -> None:
-    """As by a merge in another window. Once that is put right, the next run writes the lines."""
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
-    in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
-
-    def spoiled(service: Service, exchange: AtServer, honest: Honest) -> None:
-        shop.lock_file.write_bytes(in_conflict)
-        exchange.connection.sendall(honest())
-
-    service.strikes.append(Strike(IMAGE, spoiled, times=1))
-    with pytest.raises(SeedreamError) as caught:
-        shop.told(jobs=1)
-    assert caught.value.exit_code == ExitCode.USAGE
-    assert alive() == []
-    assert shop.lock_file.read_bytes() == in_conflict
-    shop.lock_file.unlink()
-    told = shop.told(jobs=1)
-    assert landed(told)["a"] == "recorded"
-    assert len(service.tasks) == 3
-    assert [entry.name for entry in shop.entries()] == ["a", "b", "c"]
-    assert agrees(shop)
 
 
 def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service) -> None:
@@ -484,20 +372,6 @@ def test_an_old_file_stays_that_another_line_of_the_lock_has(shop_at: ShopAt, se
     assert {path.name for path in shop.folder.glob("*.png")} == {"one.png", "two.png"}
     assert agrees(shop)
     assert len(service.tasks) == 2
-
-
-def test_files_are_moved_and_lines_go_without_a_service(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, assets("a", "b"))
-    shop.told()
-    asked = service.counts.total()
-    shop.write(assets("a", more='path = "art/a.png"'))
-    made = shop.plan(prune=True)
-    assert {item.action for item in made.items} == {Action.MOVE, Action.REMOVE}
-    assert landed(list(shop.run(made).events())) == {"a": "moved", "b": "removed"}
-    assert service.counts.total() == asked
-    assert [entry.path for entry in shop.entries()] == ["art/a.png"]
-    assert not (shop.folder / "b.png").exists()
-    assert agrees(shop)
 
 
 def test_a_file_that_cannot_be_moved_does_not_stop_the_others(shop_at: ShopAt, service: Service) -> None:
