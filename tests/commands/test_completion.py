@@ -27,15 +27,13 @@ def test_it_prints_the_script(seedream: Program, shell: str) -> None:
 def test_a_shell_that_there_is_no_script_for_gets_a_suggestion(seedream: Program) -> None:
     done = seedream("completion", "zhs")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "did you mean 'zsh'?" in done.stderr
+    assert "'zsh'" in done.stderr
     assert seedream("completion", "tcsh", "--json").document["error"]["code"] == "unknown_shell"
 
 
-def test_without_a_shell_it_says_what_is_missing(seedream: Program) -> None:
+def test_without_a_shell_it_is_refused(seedream: Program) -> None:
     done = seedream("completion", "--json")
-    assert done.exit_code == 2
-    assert "SHELL" in done.document["error"]["message"]
-    assert "tasks" not in done.document
+    assert (done.exit_code, list(done.document)) == (2, ["error"])
 
 
 def test_a_config_that_cannot_be_read_is_no_obstacle(seedream: Program) -> None:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 from support.program import Program, Result
-from support.raw import RawServer, answer
+from support.raw import answer
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
@@ -34,11 +35,16 @@ def config(seedream: Program) -> Callable[..., Result]:
 Config = Callable[..., Result]
 
 
+def write(seedream: Program, text: str) -> None:
+    """Make this the config."""
+    seedream.config.parent.mkdir(parents=True, exist_ok=True)
+    seedream.config.write_text(text)
+
+
 @contextmanager
 def unchanged(seedream: Program) -> Iterator[None]:
     """The config is the same afterwards, to the byte."""
-    seedream.config.parent.mkdir(parents=True, exist_ok=True)
-    seedream.config.write_text('[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
+    write(seedream, '[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
     before = seedream.config.read_bytes()
     yield
     assert seedream.config.read_bytes() == before
@@ -46,8 +52,7 @@ def unchanged(seedream: Program) -> Iterator[None]:
 
 def store(seedream: Program, profile: str) -> None:
     """Put the key into the config."""
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text(f'[profiles.{profile}]\napi_key = "{KEY}"\n')
+    write(seedream, f'[profiles.{profile}]\napi_key = "{KEY}"\n')
 
 
 def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedream: Program) -> None:
@@ -91,13 +96,10 @@ def test_list_as_json_is_one_document(config: Config) -> None:
     document = config("list", "--json", SEEDREAM_API_KEY=KEY).document
     assert list(document) == ["settings", "styles", "error"]
     assert document["error"] is None
-    assert [list(one) for one in document["settings"]] == [["key", "value", "origin"]] * len(ALL_KEYS)
-    assert document["settings"][1] == {
-        "key": "api_key",
-        "value": "…6789",
-        "origin": "environment: SEEDREAM_API_KEY",
-    }
-    assert {"key": "callback_url", "value": None, "origin": "default"} in document["settings"]
+    found = {one.pop("key"): one for one in document["settings"]}
+    assert list(found) == list(ALL_KEYS)
+    assert found["api_key"] == {"value": "…6789", "origin": "environment: SEEDREAM_API_KEY"}
+    assert found["callback_url"] == {"value": None, "origin": "default"}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,8 @@ def test_get_prints_what_counts_now(config: Config) -> None:
 
 def test_get_of_what_is_not_set_prints_nothing(config: Config) -> None:
     done = config("get", "callback_url")
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "callback_url is not set\n")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "callback_url" in done.stderr
     assert config("get", "callback_url", "--json").document["value"] is None
 
 
@@ -144,7 +147,7 @@ def test_path_prints_the_path_alone(config: Config, seedream: Program) -> None:
 def test_set_stores_for_its_owner_alone_and_tells_where(config: Config, seedream: Program) -> None:
     done = config("set", "quality", "4K")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == f"note: quality is stored in {seedream.config}\n"
+    assert str(seedream.config) in done.stderr
     assert stat.S_IMODE(seedream.config.stat().st_mode) == 0o600
     assert stat.S_IMODE(seedream.config.parent.stat().st_mode) == 0o700
     assert seedream.config.read_text() == '[profiles.default]\nquality = "4K"\n'
@@ -173,37 +176,31 @@ def test_what_is_set_is_found_again(
     assert config("set", name, value).exit_code == 0
     assert f" = {stored}\n" in seedream.config.read_text(encoding="utf-8")
     assert config("get", name).stdout == f"{value}\n"
-
-
-def test_a_value_may_come_from_stdin(config: Config) -> None:
-    assert config("set", "model", "-", stdin="from-stdin\n").exit_code == 0
-    assert config("get", "model").stdout == "from-stdin\n"
+    assert config("set", name, "-", stdin=f"{value}\n").exit_code == 0
+    assert config("get", name).stdout == f"{value}\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value"),
     [
-        ("aspect_ratio", "5:4", "aspect_ratio: '5:4' is not one of 1:1"),
-        ("quality", "8K", "quality: '8K' is not one of 2K"),
-        ("timeout", "2m", "timeout: '2m' is not a number of seconds"),
-        ("poll_interval", "0", "poll_interval: '0' is not a number of seconds above 0"),
-        ("max_bytes", "1.5", "max_bytes: '1.5' is not a whole number"),
-        ("base_url", "http://api.apipod.ai", "base_url: plain http would show the key"),
-        ("base_url", "https://u:p@api.apipod.ai", "base_url: it has a user name"),
-        ("output", "{slgu}.png", "unknown field"),
-        ("model", "", "model: it is empty"),
-        ("model", "a\udcffb", "not valid Unicode"),
-        ("modle", "x", "no setting is called 'modle'; did you mean 'model'?"),
+        *(("aspect_ratio", "5:4"), ("quality", "8K"), ("timeout", "2m"), ("poll_interval", "0")),
+        *(("max_bytes", "1.5"), ("output", "{slgu}.png"), ("model", ""), ("model", "a\udcffb")),
+        *(("base_url", "http://api.apipod.ai"), ("base_url", "https://u:p@api.apipod.ai")),
     ],
 )
 def test_set_refuses_bad_values_and_changes_nothing(
-    config: Config, seedream: Program, name: str, value: str, words: str
+    config: Config, seedream: Program, name: str, value: str
 ) -> None:
     with unchanged(seedream):
-        done = config("set", name, value)
-    assert done.exit_code == 2
-    assert "error: " in done.stderr
-    assert words in done.stderr
+        done = config("set", name, value, "--json")
+    assert (done.exit_code, list(done.document)) == (2, ["error"])
+
+
+def test_set_refuses_a_name_that_is_none_with_what_was_meant(config: Config, seedream: Program) -> None:
+    with unchanged(seedream):
+        error = config("set", "modle", "x", "--json").document["error"]
+    assert (error["code"], error["exit_code"]) == ("unknown_setting", 2)
+    assert "'model'" in error["message"]
 
 
 def test_a_keys_file_is_found_again_from_every_folder(config: Config, seedream: Program) -> None:
@@ -222,19 +219,11 @@ def test_a_key_in_the_place_of_its_file_is_not_stored_and_not_repeated(
     assert KEY not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("get", "styles.film"), ("set", "styles.film", "grainy")])
-def test_of_a_style_it_is_told_where_it_is_written(config: Config, arguments: tuple[str, ...]) -> None:
-    done = config(*arguments)
-    assert done.exit_code == 2
-    assert "[styles] of the config" in done.stderr
-
-
-def test_set_without_a_value_is_refused(config: Config) -> None:
-    done = config("set", "model")
-    assert (done.exit_code, done.stderr) == (
-        2,
-        "error: no value for model was given\n  seedream config set --help\n",
-    )
+@pytest.mark.parametrize(
+    "arguments", [("get", "styles.film"), ("set", "styles.film", "grainy"), ("set", "model")]
+)
+def test_a_style_and_no_value_at_all_are_refused(config: Config, arguments: tuple[str, ...]) -> None:
+    assert config(*arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -261,65 +250,54 @@ def test_a_malformed_key_is_not_stored_and_not_repeated(
 ) -> None:
     with unchanged(seedream):
         done = config("set", "api_key", "-", stdin=stdin)
-    assert (done.exit_code, done.stderr) == (2, "error: api_key: a key is printable ASCII without blanks\n")
+    assert done.exit_code == 2
+    assert not [word for word in ("two", "hunter", "ключ") if word in done.stderr]
 
 
 def test_without_a_terminal_a_key_is_not_asked_for(config: Config, seedream: Program) -> None:
     with unchanged(seedream):
         done = config("set", "api_key", stdin=f"{KEY}\n")
     assert done.exit_code == 2
-    assert done.stderr == (
-        "error: api_key is asked for only on a terminal\n  seedream config set api_key - < key.txt\n"
-    )
+    assert "seedream config set api_key -" in done.stderr
 
 
 def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream: Program) -> None:
     with Terminal(seedream, "config", "set", "api_key", columns=200) as terminal:
-        terminal.screen_until(lambda screen: "API key (not shown):" in screen)
+        terminal.screen_until(lambda screen: "API key" in screen)
         terminal.send(f"{KEY}\n".encode())
         done = terminal.result()
     assert done.exit_code == 0
     assert b"hunter22" not in done.raw
-    assert done.lines == ["API key (not shown):", f"note: api_key is stored in {seedream.config}"]
+    assert str(seedream.config) in done.lines[-1]
     assert config("get", "api_key").stdout == "…6789\n"
 
 
-@pytest.mark.parametrize(
-    ("typed", "exit_code", "words"),
-    [(b"\n", 2, "a key is printable"), (b"\x04", 2, "no api_key was typed"), (b"\x03", 130, "stopped")],
-)
-def test_a_question_for_a_key_can_be_left_unanswered(
-    seedream: Program, typed: bytes, exit_code: int, words: str
-) -> None:
+@pytest.mark.parametrize(("typed", "exit_code"), [(b"\n", 2), (b"\x04", 2), (b"\x03", 130)])
+def test_a_question_for_a_key_can_be_left_unanswered(seedream: Program, typed: bytes, exit_code: int) -> None:
     with unchanged(seedream), Terminal(seedream, "config", "set", "api_key") as terminal:
-        terminal.screen_until(lambda screen: "API key (not shown):" in screen)
+        terminal.screen_until(lambda screen: "API key" in screen)
         terminal.send(typed)
         done = terminal.result()
     assert done.exit_code == exit_code
-    assert words in done.text
 
 
 def test_unset_takes_a_setting_out_and_says_so(config: Config, seedream: Program) -> None:
     config("set", "quality", "4K")
     done = config("unset", "quality")
-    assert (done.exit_code, done.stderr) == (0, f"note: quality is removed from {seedream.config}\n")
+    assert done.exit_code == 0
+    assert str(seedream.config) in done.stderr
     assert config("get", "quality").stdout == "2K\n"
-
-
-def test_unset_of_what_is_not_set_is_no_failure(config: Config, seedream: Program) -> None:
-    done = config("unset", "quality")
-    assert (done.exit_code, done.stderr) == (0, f"note: quality was not set in {seedream.config}\n")
-    assert not seedream.config.exists()
+    # What is not set is no failure.
     assert config("unset", "quality", "--json").document == {
         "key": "quality",
         "removed": False,
         "error": None,
     }
+    assert not (seedream.config.exists() and "quality" in seedream.config.read_text())
 
 
 def test_a_bad_value_in_the_config_can_be_taken_out(config: Config, seedream: Program) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text('[profiles.default]\ntimeout = "2m"\n')
+    write(seedream, '[profiles.default]\ntimeout = "2m"\n')
     assert config("list").exit_code == 2
     assert config("unset", "timeout").exit_code == 0
     assert config("list").exit_code == 0
@@ -343,13 +321,13 @@ def test_a_profile_is_made_the_one_in_use(config: Config, seedream: Program) -> 
         "error": None,
     }
     config("set", "model", "theirs", "--profile", "work")
-    assert config("set", "profile", "work").stderr == f"note: profile is stored in {seedream.config}\n"
+    assert config("set", "profile", "work").exit_code == 0
     assert config("get", "model").stdout == "theirs\n"
     assert config("list").stdout.splitlines()[0].split() == ["profile", "work", f"({seedream.config})"]
     named = config("get", "profile", "--json", SEEDREAM_PROFILE="default").document
     assert named["origin"] == "environment: SEEDREAM_PROFILE"
     assert config("get", "profile", "--profile", "default", "--json").document["origin"] == "flag"
-    assert config("unset", "profile").stderr == f"note: profile is removed from {seedream.config}\n"
+    assert config("unset", "profile").exit_code == 0
     assert config("get", "profile").stdout == "default\n"
     assert config("unset", "profile").exit_code == 0
 
@@ -362,14 +340,13 @@ def test_a_profile_that_is_not_there_is_not_made_the_one_in_use(
     before = seedream.config.read_bytes()
     done = config("set", "profile", name)
     assert done.exit_code == 2
-    assert ("did you mean 'work'?" in done.stderr) is (name == "wrok")
+    assert ("'work'" in done.stderr) is (name == "wrok")
     assert seedream.config.read_bytes() == before
 
 
 def test_a_profile_in_use_that_is_gone_can_be_given_up(config: Config, seedream: Program) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text('profile = "gone"\n[profiles.work]\n')
-    assert "no profile 'gone'" in config("list").stderr
+    write(seedream, 'profile = "gone"\n[profiles.work]\n')
+    assert "'gone'" in config("list").stderr
     assert config("set", "profile", "work").exit_code == 0
     assert config("list").exit_code == 0
 
@@ -381,15 +358,13 @@ def test_a_checkouts_file_does_not_choose_the_profile(config: Config, seedream: 
 
 def test_another_profiles_place_is_told(config: Config, seedream: Program) -> None:
     there = f"{seedream.config} [profiles.work]"
-    assert config("set", "model", "x", "--profile", "work").stderr == f"note: model is stored in {there}\n"
-    assert config("unset", "model", "--profile", "work").stderr == f"note: model is removed from {there}\n"
+    assert there in config("set", "model", "x", "--profile", "work").stderr
+    assert there in config("unset", "model", "--profile", "work").stderr
 
 
 def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
     done = config("set", "model", "x", SEEDREAM_MODEL="y")
-    assert done.stderr.splitlines()[1:] == [
-        "note: SEEDREAM_MODEL is set in the environment, and comes before it"
-    ]
+    assert "SEEDREAM_MODEL" in done.stderr.splitlines()[-1]
     assert config("set", "profile", "default", SEEDREAM_PROFILE="default").exit_code == 0
 
 
@@ -397,10 +372,8 @@ def test_a_config_that_is_read_only_is_refused_with_what_to_do(config: Config, s
     config("set", "model", "x")
     seedream.config.chmod(0o400)
     done = config("set", "model", "y")
-    assert (done.exit_code, done.stderr) == (
-        2,
-        f"error: {seedream.config} is read-only\n  chmod u+w {seedream.config}\n",
-    )
+    assert done.exit_code == 2
+    assert f"chmod u+w {seedream.config}\n" in done.stderr
     assert config("get", "model").stdout == "x\n"
 
 
@@ -408,41 +381,31 @@ def test_an_unknown_profile_is_refused(config: Config) -> None:
     config("set", "model", "x", "--profile", "work")
     done = config("list", "--profile", "wrok")
     assert done.exit_code == 2
-    assert "no profile 'wrok' in" in done.stderr
-    assert "did you mean 'work'?" in done.stderr
+    assert "'wrok'" in done.stderr
+    assert "'work'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [('[profiles.default]\nmodel = "x"\ntimeout = = 3\n', "line 3"), ("x = " + "[" * 100_000, "")],
+)
 @pytest.mark.parametrize("command", [("list",), ("set", "model", "x"), ("unset", "model")])
 def test_a_broken_config_names_file_and_line_and_is_left_alone(
-    config: Config, seedream: Program, command: tuple[str, ...]
+    config: Config, seedream: Program, command: tuple[str, ...], text: str, place: str
 ) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text('[profiles.default]\nmodel = "x"\ntimeout = = 3\n')
-    done = config(*command, "--profile", "work")
-    assert done.exit_code == 2
-    assert f"{seedream.config} is not valid TOML" in done.stderr
-    assert "line 3" in done.stderr
-    assert seedream.config.read_text() == '[profiles.default]\nmodel = "x"\ntimeout = = 3\n'
-
-
-@pytest.mark.parametrize("command", [("list",), ("set", "model", "x")])
-def test_a_config_that_is_nested_too_deep_is_one_line(
-    config: Config, seedream: Program, command: tuple[str, ...]
-) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text("x = " + "[" * 100_000)
+    write(seedream, text)
     seedream.config.chmod(0o600)
-    done = config(*command, "--verbose")
+    done = config(*command, "--profile", "work", "--verbose")
     assert (done.exit_code, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"error: {seedream.config} is not valid TOML")
+    assert str(seedream.config) in line
+    assert place in line
+    assert seedream.config.read_text() == text
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("set", "modle", "x"), "unknown_setting"),
-        (("set", "timeout", "2m"), "invalid_setting"),
         (("get", "modle"), "unknown_setting"),
         (("list", "--profile", "nope"), "unknown_profile"),
         (("set",), "usage"),
@@ -480,26 +443,15 @@ def test_every_flag_of_generate_has_its_variable_and_its_name_in_the_config(
 
 @pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])
 def test_a_checkouts_file_cannot_send_the_key_elsewhere(
-    seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer], name: str
+    seedream: Program, sandbox: Sandbox, start_raw: StartRaw, name: str
 ) -> None:
     elsewhere = start_raw(answer(500))
     (seedream.cwd / "seedream.toml").write_text(f'[defaults]\n{name} = "{elsewhere.base_url}"\n')
     done = seedream("generate", "a fox")
     assert done.exit_code == 2
-    assert f"seedream.toml [defaults]: {name} is not read from a project's file" in done.stderr
+    assert name in done.stderr
     assert sandbox.requests == []
     assert elsewhere.requests == []
-
-
-def test_no_key_is_told_with_every_way_to_give_one(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
-    server = start_raw(answer(500))
-    done = seedream("generate", "a fox", env={"SEEDREAM_BASE_URL": server.base_url})
-    assert done.exit_code == 4
-    for words in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox", "seedream config set api_key"):
-        assert words in done.stderr
-    assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -515,7 +467,7 @@ def test_no_key_is_told_with_every_way_to_give_one(
 )
 def test_a_key_from_any_place_reaches_the_service_and_no_output(
     seedream: Program,
-    start_sandbox: Callable[..., Sandbox],
+    start_sandbox: StartSandbox,
     arguments: tuple[str, ...],
     environment: dict[str, str],
 ) -> None:
@@ -539,7 +491,7 @@ def test_a_key_from_any_place_reaches_the_service_and_no_output(
 def test_a_malformed_key_is_refused_before_anything_is_sent(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "a fox", "--verbose", env={"SEEDREAM_API_KEY": "sk-hunter22\n"})
     assert done.exit_code == 4
-    assert "the API key from environment: SEEDREAM_API_KEY is malformed" in done.stderr
+    assert "SEEDREAM_API_KEY" in done.stderr
     assert "hunter22" not in done.stdout + done.stderr
     assert sandbox.requests == []
 
@@ -549,9 +501,10 @@ def test_check_says_that_the_key_is_taken_and_what_the_account_has(
 ) -> None:
     done = seedream("config", "check")
     assert done.exit_code == 0
-    assert done.stdout.splitlines()[0] == f"{sandbox.base_url} takes the key"
-    assert done.stdout.splitlines()[1] == "api_key is from environment: SEEDREAM_API_KEY"
-    assert len(done.stdout.splitlines()) > 2
+    service, key, *account = done.stdout.splitlines()
+    assert sandbox.base_url in service
+    assert "SEEDREAM_API_KEY" in key
+    assert account
     document = seedream("config", "check", "--json").document
     assert document["check"]["base_url"] == sandbox.base_url
     assert document["check"]["key"] == {"setting": "api_key", "origin": "environment: SEEDREAM_API_KEY"}
@@ -576,13 +529,11 @@ def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program, 
     seedream.config.chmod(0o644)
     done = seedream("config", "check")
     assert done.exit_code == 0
-    assert f"note: {seedream.config} is readable by others: chmod 600 {seedream.config}\n" in done.stderr
+    assert f"chmod 600 {seedream.config}\n" in done.stderr
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"[]", b'{"balance": 5}', b'{"code": 200, "data": null}'])
-def test_check_judges_by_the_status_alone(
-    seedream: Program, start_raw: Callable[..., RawServer], body: bytes
-) -> None:
+def test_check_judges_by_the_status_alone(seedream: Program, start_raw: StartRaw, body: bytes) -> None:
     """The answer's body is not documented."""
     seedream.use(start_raw(answer(200, body)).base_url)
     assert seedream("config", "check").exit_code == 0
@@ -594,9 +545,7 @@ def test_config_alone_shows_its_help(seedream: Program) -> None:
     assert "list" in done.stdout
 
 
-def test_the_remedy_for_a_key_is_where_the_key_comes_from(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_the_remedy_for_a_key_is_where_the_key_comes_from(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(401))
     seedream.use(server.base_url)
     assert "unset SEEDREAM_API_KEY && seedream config set api_key" in seedream("config", "check").stderr

@@ -6,12 +6,12 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from support.images import png
-from support.program import Program
+from support.program import Program, hint
 from support.raw import Exchange, RawServer, accepted, answer
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.errors import ExitCode
@@ -27,7 +27,6 @@ class TestTheNames:
         done = seedream("generate", "fox", "-n", "3", "-o", "art/fox.png")
         assert done.exit_code == 0, done.stderr
         assert sorted(done.paths) == ["art/fox-1.png", "art/fox-2.png", "art/fox-3.png"]
-        assert done.stderr.splitlines()[-1].startswith("saved 3 images to art/")
         assert len(set(keys(sandbox))) == sandbox.task_count() == 3
 
     def test_are_the_tasks_by_default(self, seedream: Program, sandbox: Sandbox) -> None:
@@ -50,7 +49,7 @@ class TestTheNames:
         (seedream.cwd / "fox-2.png").write_text("mine")
         done = seedream("generate", "fox", "-n", "3", "-o", "fox.png")
         assert done.exit_code == 2
-        assert "fox-2.png exists" in done.stderr
+        assert "fox-2.png" in done.stderr
         assert sandbox.requests == []
 
     def test_that_are_there_are_skipped_where_that_is_asked_for(
@@ -65,23 +64,17 @@ class TestTheNames:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["-n", "0"],
-        ["-n", "51"],
-        ["-n", "x"],
-        ["-n", "2", "-o", "-"],
-        ["-n", "2", "-o", "fox-{nope}.png"],
+        *(["fox", "-n", number] for number in ("0", "51", "x")),
+        *(["fox", "-n", "2", "-o", output] for output in ("-", "fox-{nope}.png")),
+        ["--resume", "last", "-n", "2"],
     ],
 )
 def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]) -> None:
-    assert seedream("generate", "fox", *arguments).exit_code == 2
+    assert seedream("generate", *arguments).exit_code == 2
     assert sandbox.requests == []
 
 
-def test_does_not_go_with_resume(seedream: Program, sandbox: Sandbox) -> None:
-    assert seedream("generate", "--resume", "last", "-n", "2").exit_code == 2
-
-
-def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1"]).base_url)
     done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--json")
     assert done.exit_code == 3
@@ -91,11 +84,9 @@ def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: Callabl
     assert document["error"]["task_id"] == failed["task_id"]
 
 
-def test_the_worst_that_occurred_is_the_exit_code(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1", "never-completes=1"]).base_url)
-    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "2", "--json")
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "0.2", "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 
@@ -115,7 +106,7 @@ class TestTheFirstGoesAhead:
     def test_and_where_it_is_refused_no_other_is_sent(
         self,
         seedream: Program,
-        start_raw: Callable[..., RawServer],
+        start_raw: StartRaw,
         status: int,
         code: str,
         exit_code: ExitCode,
@@ -125,23 +116,22 @@ class TestTheFirstGoesAhead:
         done = seedream("generate", "fox", "-n", "50", "--json")
         assert done.exit_code == exit_code
         assert len(server.requests) == 1
-        assert "49 of 50 were not sent" in done.stderr
+        assert "49 of 50" in done.stderr
         [task] = done.document["tasks"]
         assert (task["status"], task["error"]["exit_code"]) == ("refused", exit_code)
         assert len(seedream("status").stdout.splitlines()) == 1
 
     def test_and_where_it_gets_no_answer_it_is_all_that_there_is_to_resume(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
         seedream.use(server.base_url)
         done = seedream("generate", "fox", "-n", "2")
         assert done.exit_code == ExitCode.UNAVAILABLE
-        assert "1 of 2 was not sent" in done.stderr
         assert done.stderr.count("--resume op_") == len(server.requests) == 1
 
     def test_and_a_balance_that_ends_later_takes_nothing_from_those_that_have_a_task(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))
         seedream.use(server.base_url)
@@ -155,7 +145,7 @@ def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
     assert all(one["json"]["prompt"] == "fox" for one in requests)
 
 
-def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: StartRaw) -> None:
     recorded: list[int] = []
 
     def count(exchange: Exchange) -> None:
@@ -171,9 +161,7 @@ def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: Callabl
 
 
 class TestCtrlC:
-    def test_ends_all_at_once_and_names_them(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_ends_all_at_once_and_names_them(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["never-completes"])
         seedream.use(sandbox.base_url)
         running = seedream.start("generate", "fox", "-n", "50", "-o", "fox.png", "--poll-interval", "30")
@@ -182,28 +170,22 @@ class TestCtrlC:
         stopped = running.stop(signal.SIGINT)
         assert time.monotonic() - began < 5
         assert stopped.exit_code == 130
-        assert "stopped; 50 tasks go on at the service, nothing is lost" in stopped.stderr
-        words = shlex.split(stopped.stderr.splitlines()[-1])
-        assert words[:2] == ["seedream", "download"]
-        assert len({*words[2:]}) == sandbox.task_count() == 50
+        command, *tasks = hint(stopped)
+        assert command == "download"
+        assert len({*tasks}) == sandbox.task_count() == 50
         assert "Traceback" not in stopped.stderr
 
-    def test_leaves_nothing_of_those_that_were_not_sent(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_leaves_nothing_of_those_that_were_not_sent(self, seedream: Program, start_raw: StartRaw) -> None:
         server = start_raw(lambda exchange: exchange.closed.wait(30))
         seedream.use(server.base_url)
         running = seedream.start("generate", "fox", "-n", "50")
         running.wait_for(lambda: bool(server.requests))
         stopped = running.stop(signal.SIGINT)
         assert stopped.exit_code == 130
-        assert "49 of 50 were not sent" in stopped.stderr
         assert stopped.stderr.count("generate --resume op_") == 1
         assert len(seedream("status").stdout.splitlines()) == 1
 
-    def test_names_those_without_an_answer_too(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_names_those_without_an_answer_too(self, seedream: Program, start_raw: StartRaw) -> None:
         asked = threading.Event()
 
         def never(exchange: Exchange) -> None:
@@ -225,7 +207,7 @@ class TestCtrlC:
         assert len({*keys(server)}) == 2
 
 
-def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(seconds=1, faults=["task-failed=1"]).base_url)
     with Terminal(seedream, "generate", "fox", "-n", "3", "-o", "fox.png", columns=100) as terminal:
         terminal.screen_until(lambda screen: "0 of 3 · 3 under way" in screen)

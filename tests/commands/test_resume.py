@@ -8,8 +8,9 @@ from contextlib import closing
 
 import pytest
 from support.images import png
-from support.program import Program, hint
-from support.raw import RawServer, accepted, answer
+from support.program import Program, Result, hint
+from support.raw import accepted, answer
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -17,7 +18,7 @@ EIGHT_DAYS = 8 * 86400
 
 
 @pytest.fixture
-def unanswered(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> tuple[str, Sandbox]:
+def unanswered(seedream: Program, start_sandbox: StartSandbox) -> tuple[str, Sandbox]:
     """An operation whose create was put off for an hour, at a sandbox that takes it the next time."""
     sandbox = start_sandbox(faults=["submit-429-long=1"])
     seedream.use(sandbox.base_url)
@@ -26,6 +27,9 @@ def unanswered(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> tupl
     command, option, operation = hint(done)
     assert (command, option) == ("generate", "--resume")
     return operation, sandbox
+
+
+Lost = tuple[str, Sandbox]
 
 
 def make_older(seedream: Program, seconds: float) -> None:
@@ -38,9 +42,11 @@ def keys(sandbox: Sandbox) -> list[str]:
 
 
 @pytest.mark.parametrize("by", ["its id", "last"])
-def test_sends_the_same_key_and_body(seedream: Program, unanswered: tuple[str, Sandbox], by: str) -> None:
+def test_sends_the_same_key_and_body(seedream: Program, unanswered: Lost, by: str) -> None:
     operation, sandbox = unanswered
-    done = seedream("generate", "--resume", operation if by == "its id" else "last")
+    # A setting moves nothing.
+    env = {"SEEDREAM_OUTPUT": "elsewhere/"}
+    done = seedream("generate", "--resume", operation if by == "its id" else "last", env=env)
     assert (done.exit_code, done.paths) == (0, [str(seedream.cwd / "fox.png")])
     assert (seedream.cwd / "fox.png").read_bytes() == png()
     first, second = [one for one in sandbox.requests if one.method == "POST"]
@@ -50,17 +56,15 @@ def test_sends_the_same_key_and_body(seedream: Program, unanswered: tuple[str, S
 
 
 def test_of_a_create_that_arrived_gets_the_same_task(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, forked: Callable[..., Result], start_sandbox: StartSandbox
 ) -> None:
     """Every answer is lost, so that the budget ends; the task has been there since the first attempt."""
     sandbox = start_sandbox(faults=["submit-drop=5"])
     seedream.use(sandbox.base_url)
-    lost = seedream("generate", "fox", "-o", "fox.png")
+    lost = forked("generate", "fox", "-o", "fox.png")
     assert lost.exit_code == 7
     assert sandbox.task_count() == 1
-    done = seedream(*hint(lost))
-    assert done.exit_code == 0
-    assert "nothing is paid twice" in done.stderr
+    assert seedream(*hint(lost)).exit_code == 0
     assert sandbox.task_count() == 1
 
 
@@ -70,52 +74,52 @@ def test_of_a_task_that_goes_on_waits_for_it_and_sends_nothing(seedream: Program
     assert len(keys(sandbox)) == 1
 
 
-def test_without_waiting_prints_the_task(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+def test_without_waiting_prints_the_task(seedream: Program, unanswered: Lost) -> None:
     assert seedream("generate", "--resume", "last", "--no-wait").stdout.startswith("img_")
     assert not (seedream.cwd / "fox.png").exists()
 
 
 class TestWhatCouldPayAgainIsRefused:
-    def test_a_request_older_than_the_service_keeps_keys(
-        self, seedream: Program, unanswered: tuple[str, Sandbox]
-    ) -> None:
+    def test_a_request_older_than_the_service_keeps_keys(self, seedream: Program, unanswered: Lost) -> None:
         operation, sandbox = unanswered
         make_older(seedream, EIGHT_DAYS)
         done = seedream("generate", "--resume", operation)
         assert done.exit_code == 2
-        assert "7 days" in done.stderr
+        # `last` passes over what the service has forgotten, and a clock may have been set back.
+        assert seedream("generate", "--resume", "last").exit_code == 2
+        make_older(seedream, -2 * EIGHT_DAYS)
+        assert seedream("generate", "--resume", operation).exit_code == 2
         assert len(keys(sandbox)) == 1
         assert seedream(*hint(done)).exit_code == 0
         assert len(set(keys(sandbox))) == 2
 
-    def test_a_request_of_another_key(self, seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+    def test_a_request_of_another_key(self, seedream: Program, unanswered: Lost) -> None:
         operation, sandbox = unanswered
         other = {"SEEDREAM_API_KEY": "sk-another-0123456789"}
         done = seedream("generate", "--resume", operation, env=other)
         assert done.exit_code == 2
-        assert "another API key" in done.stderr
         assert len(keys(sandbox)) == 1
         assert seedream(*hint(done), env=other).exit_code == 0
 
-    def test_a_request_that_the_api_refused(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_a_request_that_the_api_refused(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["submit-400=1"])
         seedream.use(sandbox.base_url)
         assert seedream("generate", "fox").exit_code == 2
         operation = seedream("status").stdout.split("\t")[1]
         done = seedream("generate", "--resume", operation)
         assert done.exit_code == 2
-        assert "refused" in done.stderr
         assert len(keys(sandbox)) == 1
         assert seedream("generate", "--resume", "last").exit_code == 2
 
     @pytest.mark.parametrize(
         "arguments",
-        [["fox"], ["-a", "1:1"], ["-m", "seedream-v4.5"], ["--quality", "2K"], ["--prompt-file", "x"]],
+        [
+            *(["fox"], ["-a", "1:1"], ["-m", "seedream-v4.5"], ["--quality", "2K"], ["--prompt-file", "x"]),
+            *(["--details", "x"], ["--style", "x"], ["-i", "a.png"], ["--dry-run"], ["--skip-existing"]),
+        ],
     )
     def test_another_picture_under_the_same_key(
-        self, seedream: Program, unanswered: tuple[str, Sandbox], arguments: list[str]
+        self, seedream: Program, unanswered: Lost, arguments: list[str]
     ) -> None:
         operation, sandbox = unanswered
         assert seedream("generate", "--resume", operation, *arguments).exit_code == 2
@@ -123,7 +127,7 @@ class TestWhatCouldPayAgainIsRefused:
 
 
 def test_of_another_services_operation_is_unknown_here(
-    seedream: Program, unanswered: tuple[str, Sandbox], start_raw: Callable[..., RawServer]
+    seedream: Program, unanswered: Lost, start_raw: StartRaw
 ) -> None:
     operation, _ = unanswered
     other = start_raw(accepted())
@@ -132,7 +136,7 @@ def test_of_another_services_operation_is_unknown_here(
     assert other.requests == []
 
 
-def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: StartRaw) -> None:
     later = answer(503, {}, headers={"Retry-After": "3600"})
     server = start_raw(later)
     seedream.use(server.base_url)
@@ -142,43 +146,33 @@ def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: Callable[
     assert len({one.headers["idempotency-key"] for one in server.requests}) == 1
 
 
-@pytest.mark.parametrize("flag", ["--dry-run", "--skip-existing"])
-def test_is_not_sent_with_what_asks_for_nothing_to_be_sent(
-    seedream: Program, unanswered: tuple[str, Sandbox], flag: str
-) -> None:
-    operation, sandbox = unanswered
-    assert seedream("generate", "--resume", operation, flag).exit_code == 2
-    assert len(keys(sandbox)) == 1
-
-
 def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, forked: Callable[..., Result], start_sandbox: StartSandbox
 ) -> None:
     """Refused, sent again under a new key, and that answer lost: the new key is what is resumed."""
     sandbox = start_sandbox(faults=["submit-402=1", "submit-drop=5"])
     seedream.use(sandbox.base_url)
     assert seedream("generate", "fox", "-o", "fox.png").exit_code == 5
     operation = seedream("status").stdout.split("\t")[1]
-    lost = seedream("generate", "--resume", operation, "--new-key")
+    lost = forked("generate", "--resume", operation, "--new-key")
     assert lost.exit_code == 7
     assert hint(lost) == ["generate", "--resume", operation]
     assert seedream("generate", "--resume", "last").exit_code == 0
     assert sandbox.task_count() == 1
 
 
-def test_of_a_known_task_without_waiting_names_it(seedream: Program, sandbox: Sandbox) -> None:
+def test_of_a_known_task_names_it_without_waiting(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "--no-wait").stdout
     done = seedream("generate", "--resume", "last", "--no-wait")
     assert (done.exit_code, done.stdout) == (0, task)
-
-
-def test_with_a_new_key_of_a_known_task_is_refused(seedream: Program, sandbox: Sandbox) -> None:
-    task = seedream("generate", "fox", "--no-wait").stdout.strip()
-    assert seedream("generate", "--resume", task, "--new-key").exit_code == 2
+    # Another key would pay for it again.
+    assert seedream("generate", "--resume", task.strip(), "--new-key").exit_code == 2
+    done = seedream("generate", "--resume", "last", "-o", "-", "--no-wait")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert sandbox.task_count() == 1
 
 
-def test_checks_its_output_before_it_sends(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
+def test_checks_its_output_before_it_sends(seedream: Program, unanswered: Lost) -> None:
     operation, sandbox = unanswered
     (seedream.cwd / "mine.png").write_text("mine")
     assert seedream("generate", "--resume", operation, "-o", "mine.png").exit_code == 2
@@ -186,26 +180,7 @@ def test_checks_its_output_before_it_sends(seedream: Program, unanswered: tuple[
     assert len(keys(sandbox)) == 1
 
 
-def test_is_not_moved_by_a_setting(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
-    done = seedream("generate", "--resume", "last", env={"SEEDREAM_OUTPUT": "elsewhere/"})
-    assert done.paths == [str(seedream.cwd / "fox.png")]
-
-
-def test_last_passes_over_what_the_service_has_forgotten(
-    seedream: Program, unanswered: tuple[str, Sandbox]
-) -> None:
-    make_older(seedream, EIGHT_DAYS)
-    assert seedream("generate", "--resume", "last").exit_code == 2
-
-
-def test_of_a_clock_set_back_is_refused(seedream: Program, unanswered: tuple[str, Sandbox]) -> None:
-    operation, sandbox = unanswered
-    make_older(seedream, -EIGHT_DAYS)
-    assert seedream("generate", "--resume", operation).exit_code == 2
-    assert len(keys(sandbox)) == 1
-
-
-def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     task = seedream("generate", "fox", "-o", "old.png", "--no-wait").stdout.strip()
     waiting = seedream(
@@ -215,24 +190,14 @@ def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: Callab
     assert seedream(*hint(waiting)).paths == [str(seedream.cwd / "new.png")]
 
 
-def test_to_stdout_without_waiting_is_refused(seedream: Program, sandbox: Sandbox) -> None:
-    seedream("generate", "fox", "--no-wait")
-    done = seedream("generate", "--resume", "last", "-o", "-", "--no-wait")
-    assert (done.exit_code, done.stdout) == (2, "")
-
-
-def test_keeps_overwrite_before_there_is_a_task(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_keeps_overwrite_before_there_is_a_task(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
     (seedream.cwd / "fox.png").write_text("old")
     done = seedream("generate", "fox", "-o", "fox.png", "--overwrite")
     assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 
-def test_behind_a_refused_key_comes_after_the_key(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_behind_a_refused_key_comes_after_the_key(seedream: Program, start_raw: StartRaw) -> None:
     """A create that may have arrived; what another key of the same account may do is not known here."""
     later = answer(503, {}, headers={"Retry-After": "3600"})
     server = start_raw(later, answer(401))
@@ -245,12 +210,11 @@ def test_behind_a_refused_key_comes_after_the_key(
     assert resume.startswith("--resume op_")
     with_another = seedream("generate", *resume.split(), env={"SEEDREAM_API_KEY": "sk-another-0123456789"})
     assert with_another.exit_code == 2
-    assert "could pay again" in with_another.stderr
     assert len(server.requests) == 2
 
 
 def test_into_a_folder_that_cannot_be_used_says_how_to_take_another(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, start_sandbox: StartSandbox
 ) -> None:
     """The key of a create grows old: it need not wait for the folder."""
     sandbox = start_sandbox(faults=["submit-429-long=1"])

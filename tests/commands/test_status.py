@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
-from support.program import Program
-from support.raw import RawServer, accepted, answer, success
+from support.program import Program, hint
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -17,19 +17,20 @@ class TestAskingForATask:
         done = seedream("status", task)
         assert (done.exit_code, done.stdout) == (0, f"{task}\tcompleted\n")
 
-    def test_that_is_not_finished_exits_8(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
+    def test_that_is_not_finished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
         done = seedream("status", task)
         assert done.exit_code == 8
         assert done.stdout.startswith(f"{task}\t")
         assert "error:" not in done.stderr
+        # Nor with --watch, which says how to go on.
+        done = seedream("status", task, "--watch", "--timeout", "0", "--poll-interval", "5")
+        assert (done.exit_code, hint(done)) == (8, ["download", task])
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
     def test_that_ended_without_an_image_exits_3(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox], status: str
+        self, seedream: Program, start_sandbox: StartSandbox, status: str
     ) -> None:
         seedream.use(start_sandbox(faults=[f"task-{status}"], seconds=0).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -38,9 +39,11 @@ class TestAskingForATask:
         assert done.stdout.startswith(f"{task}\t{status}")
 
     def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("status", "task_nope")
+        done = seedream("status", "task_nope", "--json")
         assert done.exit_code == 6
-        assert "task_nope" in done.stderr
+        assert [(one["task_id"], one["status"]) for one in done.document["tasks"]] == [
+            ("task_nope", "unknown")
+        ]
 
     def test_with_watch_waits_for_its_end(self, seedream: Program, sandbox: Sandbox) -> None:
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
@@ -55,7 +58,7 @@ class TestAskingForATask:
         assert entry["prompt"] == "fox"
 
     def test_carries_several_tasks_as_far_as_they_go(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox(faults=["task-failed=1"], seconds=0).base_url)
         failed, fine = (seedream("generate", "fox", "--no-wait").stdout.strip() for _ in range(2))
@@ -66,22 +69,20 @@ class TestAskingForATask:
         assert [task["error"] and task["error"]["exit_code"] for task in document["tasks"]] == [3, 6, None]
         assert document["error"]["task_id"] == failed
 
-    def test_shows_an_unknown_state_as_it_came(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_shows_an_unknown_state_as_it_came(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(success({"status": "Warming-Up"})).base_url)
         done = seedream("status", "t/1 x")
         assert (done.exit_code, done.stdout) == (8, "t/1 x\tWarming-Up\n")
 
     def test_says_something_before_the_first_request_leaves(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(success({"status": "queued"}))
         seedream.use(server.base_url)
-        assert seedream("status", "t1").stderr.startswith("asking 127.0.0.1:")
+        assert "127.0.0.1:" in seedream("status", "t1").stderr
 
     def test_is_answered_for_an_operation_without_a_task(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(answer(429, {}, headers={"Retry-After": "3600"})).base_url)
         seedream("generate", "fox")
@@ -91,21 +92,8 @@ class TestAskingForATask:
         assert done.exit_code == 8
         assert f"seedream generate --resume {operation}" in done.stderr
 
-    def test_with_watch_that_ends_too_early_says_how_to_go_on(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
-    ) -> None:
-        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
-        task = seedream("generate", "fox", "--no-wait").stdout.strip()
-        done = seedream("status", task, "--watch", "--timeout", "0", "--poll-interval", "5")
-        assert done.exit_code == 8
-        assert f"seedream download {task}" in done.stderr
-
-    def test_that_does_not_exist_is_not_said_to_be_pending(self, seedream: Program, sandbox: Sandbox) -> None:
-        [task] = seedream("status", "nope", "--json").document["tasks"]
-        assert task["status"] == "unknown"
-
     def test_with_an_id_that_cannot_be_shown_is_resumed_by_its_operation(
-        self, seedream: Program, start_raw: Callable[..., RawServer]
+        self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("t\x1b[31m\n1"), success({"status": "queued"})).base_url)
         done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5")
@@ -117,7 +105,7 @@ class TestTheList:
     def test_is_empty_at_first(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("status")
         assert (done.exit_code, done.stdout) == (0, "")
-        assert "no tasks yet" in done.stderr
+        assert done.stderr
 
     def test_needs_neither_key_nor_network(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "A red fox", "-o", "fox.png")
@@ -141,25 +129,18 @@ class TestTheList:
 
     def test_says_which_state_was_probably_meant(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("status", "--state", "COMPLETE")
-        assert (done.exit_code, done.stderr) == (0, "no task is COMPLETE; did you mean 'completed'?\n")
-        assert seedream("status", "--state", "Failed").stderr == "no task is Failed\n"
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "'completed'" in done.stderr
+        assert "'" not in seedream("status", "--state", "Failed").stderr
         assert seedream("status", "--state", "").exit_code == 2
 
-    def test_is_a_document_with_json(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "fox")
-        document = seedream("status", "--json").document
-        assert [task["prompt"] for task in document["tasks"]] == ["fox"]
-        assert document["error"] is None
-
-    def test_keeps_services_apart(
-        self, seedream: Program, sandbox: Sandbox, start_raw: Callable[..., RawServer]
-    ) -> None:
+    def test_keeps_services_apart(self, seedream: Program, sandbox: Sandbox, start_raw: StartRaw) -> None:
         seedream("generate", "here")
         other = start_raw(accepted("task_2"))
         assert seedream("status", env={"SEEDREAM_BASE_URL": other.base_url}).stdout == ""
 
     def test_takes_every_sandbox_for_one_service(
-        self, seedream: Program, start_sandbox: Callable[..., Sandbox]
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox().base_url)
         seedream("generate", "here", "--no-wait")

@@ -17,6 +17,7 @@ from support.program import Program, Result, hint
 from support.project import NOTHING, Asked, Project, asked, states
 from support.raw import Exchange
 from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.starting import StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -35,33 +36,12 @@ path = "icons/badge-{n}.{ext}"
 count = 2
 take = 2
 """
-TWO = '[assets.fox]\nprompt = "a fox"\n[assets.owl]\nprompt = "an owl"\n'
-
-Start = Callable[..., Sandbox]
-
-
-@pytest.fixture
-def project(forked: Callable[..., Result], seedream: Program) -> Project:
-    seedream.environment["SEEDREAM_POLL_INTERVAL"] = "0.01"
-    return Project(forked, seedream.cwd)
+FOX = '[assets.fox]\nprompt = "a fox"\n'
+TWO = FOX + '[assets.owl]\nprompt = "an owl"\n'
 
 
 @pytest.fixture
-def start(seedream: Program, start_sandbox: Start) -> Start:
-    """Makes a sandbox the service whose tasks are done at once, each with a picture of its own."""
-    shades = itertools.count(100)
-
-    def use(**options: object) -> Sandbox:
-        options = {"seconds": 0, "rate": 0, "draw": lambda body: png(shade=next(shades)), **options}
-        sandbox = start_sandbox(**options)
-        seedream.use(sandbox.base_url)
-        return sandbox
-
-    return use
-
-
-@pytest.fixture
-def sandbox(start: Start) -> Sandbox:
+def sandbox(start: StartSandbox) -> Sandbox:
     return start()
 
 
@@ -71,6 +51,11 @@ def service(seedream: Program) -> Iterator[Service]:
     with (running := Service()).server:
         seedream.use(running.base_url)
         yield running
+
+
+def configure(seedream: Program, text: str) -> None:
+    seedream.config.parent.mkdir(parents=True)
+    seedream.config.write_text(text)
 
 
 def bodies(sandbox: Sandbox) -> dict[str, dict[str, object]]:
@@ -222,15 +207,14 @@ class TestDryRun:
             ["missing", "fetch", "owl", "owl.png"],
         ]
         # Elk and moose are one to the service.
-        assert done.stderr == "2 new, 1 changed, 1 missing; 2 tasks would be paid for\n"
+        assert project("--dry-run", "--json").document["to_pay"] == 2
         assert (project.files, project.lock) == (["fox.png"], before)
 
     def test_needs_neither_key_nor_service(self, project: Project, seedream: Program) -> None:
         project.write(TWO)
         assert "SEEDREAM_API_KEY" not in seedream.environment
-        done = project("--dry-run", env={"SEEDREAM_BASE_URL": "http://127.0.0.1:1/v1"})
-        assert done.exit_code == 0
-        assert "2 tasks would be paid for" in done.stderr
+        done = project("--dry-run", "--json", env={"SEEDREAM_BASE_URL": "http://127.0.0.1:1/v1"})
+        assert (done.exit_code, done.document["to_pay"]) == (0, 2)
 
     def test_shows_what_options_would_do(self, project: Project) -> None:
         project.write(TWO)
@@ -292,7 +276,6 @@ class TestCheck:
     def test_is_content_where_all_is_in_step(self, project: Project, seedream: Program) -> None:
         done = project("--check")
         assert (done.exit_code, done.stdout) == (0, "")
-        assert done.stderr == "2 ok; 0 tasks would be paid for\n"
         assert not (seedream.state / "history.sqlite3").exists()
 
     @pytest.mark.parametrize("drift", DRIFTS)
@@ -312,10 +295,7 @@ class TestCheck:
         (project.folder / "fox.png").unlink()
         done = project("--check")
         assert done.stdout == "missing\tfetch\tfox\tfox.png\n"
-        assert done.stderr.splitlines()[-2:] == [
-            "error: 1 of 2 images are not in step with seedream.toml: 1 missing, 1 ok",
-            "  seedream sync",
-        ]
+        assert hint(done) == ["sync"]
 
     @pytest.mark.parametrize("option", ["--force", "--accept", "--prune", "--dry-run", "--frozen"])
     def test_goes_with_nothing_that_acts(self, project: Project, option: str) -> None:
@@ -364,7 +344,7 @@ class TestFrozen:
         (project.folder / "owl.png").unlink()
         done = project("--frozen")
         assert (done.exit_code, done.stdout, asked(sandbox)) == (10, "", NOTHING)
-        assert "1 task would have to be paid for: fox" in done.stderr
+        assert "fox" in done.stderr
         assert hint(done) == ["sync"]
 
     def test_fetches_what_is_missing(self, project: Project, sandbox: Sandbox) -> None:
@@ -383,7 +363,7 @@ class TestFrozen:
         done = project("--frozen")
         assert (done.exit_code, done.stdout) == (10, "")
         assert asked(sandbox).creates == 0
-        assert "error: owl: task_owl_1: its task gives no image any more" in done.stderr
+        assert "task_owl_1" in done.stderr
         # Without it, another task takes its place.
         assert project().paths == ["owl.png"]
 
@@ -453,9 +433,9 @@ class TestTheChoice:
         project.replace("a logo", "old")
         (project.folder / "icon-a.png").write_text("mine")
         (project.folder / "page.png").write_text("mine too")
-        *_, notice, _, command, _ = project("--only", "icon-*", "--only", "logo").stderr.splitlines()
-        assert notice.endswith("(seedream sync --prune --only 'icon-*' --only logo)")
-        assert command == "  seedream sync --accept --only 'icon-*' --only logo"
+        talk = project("--only", "icon-*", "--only", "logo").stderr
+        assert "seedream sync --prune --only 'icon-*' --only logo" in talk
+        assert "\n  seedream sync --accept --only 'icon-*' --only logo\n" in talk
 
 
 class TestTheSpendingCap:
@@ -466,7 +446,6 @@ class TestTheSpendingCap:
     def test_refuses_before_the_first_request(self, project: Project, sandbox: Sandbox) -> None:
         done = project("--max", "1")
         assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
-        assert "2 tasks would be paid for, and --max allows 1" in done.stderr
         assert hint(done) == ["sync", "--dry-run"]
         assert project.lock == {}
 
@@ -484,10 +463,7 @@ class TestTheSpendingCap:
         assert done.exit_code == 2
         assert asked(sandbox).creates == 1
         assert done.paths == ["fox.png"]
-        assert "error: owl: task_owl_1: --max 1 tasks are paid for already" in done.stderr
-
-    def test_is_a_number(self, project: Project) -> None:
-        assert project("--max", "-1").exit_code == 2
+        assert "task_owl_1" in done.stderr
 
 
 class TestJobs:
@@ -513,10 +489,12 @@ class TestJobs:
         assert project("-j", "3").exit_code == 0
         assert len(service.tasks) == 4
 
-    @pytest.mark.parametrize("number", ["0", "257", "many"])
-    def test_are_a_number(self, project: Project, number: str) -> None:
+    @pytest.mark.parametrize(
+        "options", [("--jobs", "0"), ("--jobs", "257"), ("--jobs", "many"), ("--max", "-1")]
+    )
+    def test_are_a_number(self, project: Project, options: tuple[str, str]) -> None:
         project.write(self.FOUR)
-        assert project("--dry-run", "--jobs", number).exit_code == 2
+        assert project("--dry-run", *options).exit_code == 2
 
 
 class TestOrphans:
@@ -533,22 +511,17 @@ class TestOrphans:
         done = project()
         assert (done.exit_code, done.stdout) == (0, "")
         assert (project.lock, project.files) == before
-        assert "fox, set[2], set[3]: in the lock and not in the manifest" in done.stderr
+        assert "fox, set[2], set[3]" in done.stderr
         assert "seedream sync --prune" in done.stderr
 
-    def test_are_pruned_with_their_files(self, project: Project) -> None:
+    def test_are_pruned_with_their_files_but_for_other_bytes(self, project: Project) -> None:
+        (project.folder / "fox.png").write_text("mine")
         done = project("--prune")
         assert (done.exit_code, done.stdout) == (0, "")
         assert list(project.lock) == ["owl", "set"]
-        assert project.files == ["owl.png", "set-1.png"]
-        assert "3 removed" in done.stderr
-        assert project("--check").exit_code == 0
-
-    def test_leave_a_file_that_has_other_bytes(self, project: Project) -> None:
-        (project.folder / "fox.png").write_text("mine")
-        assert project("--prune").exit_code == 0
-        assert list(project.lock) == ["owl", "set"]
+        assert project.files == ["fox.png", "owl.png", "set-1.png"]
         assert (project.folder / "fox.png").read_text() == "mine"
+        assert project("--check").exit_code == 0
 
 
 class TestUnknownBytes:
@@ -566,15 +539,8 @@ class TestUnknownBytes:
         assert (done.exit_code, done.paths) == (10, ["owl.png"])
         assert (project.folder / "fox.png").read_text() == "mine"
         assert project.lock["fox"] == self.before["fox"]
-        assert done.stderr.splitlines()[-3].startswith("error: fox.png is not what the lock says: --accept")
         assert "seedream sync --accept" in done.stderr
         assert asked(sandbox).creates == 0
-
-    def test_are_left_alone_where_the_prompt_was_edited_too(self, project: Project, sandbox: Sandbox) -> None:
-        project.replace("a fox", "two foxes")
-        done = project()
-        assert (done.exit_code, done.stdout, asked(sandbox)) == (10, "", NOTHING)
-        assert (project.folder / "fox.png").read_text() == "mine"
 
     def test_of_a_new_image_are_left_alone(self, project: Project, sandbox: Sandbox) -> None:
         # Of whatever kind the image will be: it could become this file.
@@ -587,18 +553,17 @@ class TestUnknownBytes:
         assert "fox.png" in done.stderr
         assert "elk.webp" in done.stderr
 
-    def test_are_replaced_with_force(self, project: Project, sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize(("prompt", "creates"), [("a fox", 0), ("two foxes", 1)])
+    def test_are_replaced_with_force(
+        self, project: Project, sandbox: Sandbox, prompt: str, creates: int
+    ) -> None:
+        project.replace("a fox", prompt)
         done = project("--force")
         assert (done.exit_code, done.paths) == (0, ["fox.png"])
-        assert asked(sandbox) == Asked(creates=0, statuses=1, images=1)
-        assert project.sha256("fox.png") == self.before["fox"]["sha256"]
+        assert asked(sandbox) == Asked(creates=creates, statuses=1, images=1)
+        assert project.sha256("fox.png") == project.lock["fox"]["sha256"]
+        assert (project.sha256("fox.png") == self.before["fox"]["sha256"]) is (creates == 0)
         assert project("--check").exit_code == 0
-
-    def test_are_replaced_by_another_image_with_force(self, project: Project, sandbox: Sandbox) -> None:
-        project.replace("a fox", "two foxes")
-        assert project("--force").exit_code == 0
-        assert asked(sandbox) == Asked(creates=1, statuses=1, images=1)
-        assert project.sha256("fox.png") == project.lock["fox"]["sha256"] != self.before["fox"]["sha256"]
 
     def test_are_taken_for_the_image_with_accept(self, project: Project, sandbox: Sandbox) -> None:
         project.replace("a fox", "two foxes")
@@ -622,13 +587,12 @@ def test_bytes_that_appear_during_the_run_are_left_alone(
         exchange.connection.sendall(honest())
 
     service.strikes.append(Strike(IMAGE, meanwhile, times=1))
-    project.write('[assets.fox]\nprompt = "a fox"\n')
+    project.write(FOX)
     done = project()
     assert (done.exit_code, done.stdout) == (9, "")
     assert project.files == ["fox.png"]
     assert (project.folder / "fox.png").read_text() == "mine"
     assert project.lock == {}
-    assert "error: fox: task_1: fox.png has bytes that the lock does not know" in done.stderr
     command = "sync --only fox --force"
     assert f"  seedream {command}\n" in done.stderr
     # What was paid for is had with the command that was told.
@@ -638,16 +602,14 @@ def test_bytes_that_appear_during_the_run_are_left_alone(
 
 
 class TestFailures:
-    def test_of_one_image_leave_the_others_alone(self, project: Project, start: Start) -> None:
+    def test_of_one_image_leave_the_others_alone(self, project: Project, start: StartSandbox) -> None:
         sandbox = start(faults=["task-failed=1"])
         project.write(TWO + '[assets.hen]\nprompt = "a hen"\n')
         done = project("--jobs", "1")
         assert (done.exit_code, done.paths) == (3, ["hen.png", "owl.png"])
         assert list(project.lock) == ["hen", "owl"]
-        failure = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
-        assert re.fullmatch(r"error: fox: img_\w+ failed", failure)
-        assert "  seedream sync --only fox\n" in done.stderr
-        assert "2 generated, 1 failed" in done.stderr
+        assert re.search(r"^error: fox: img_\w+ ", done.stderr, re.MULTILINE)
+        assert "\n  seedream sync --only fox\n" in done.stderr
         # A task that failed is no task: the next run asks for another.
         asked(sandbox)
         assert project().paths == ["fox.png"]
@@ -663,7 +625,7 @@ class TestFailures:
         ],
     )
     def test_in_sum_exit_as_the_contract_orders_them(
-        self, project: Project, start: Start, faults: list[str], options: list[str], exit_code: int
+        self, project: Project, start: StartSandbox, faults: list[str], options: list[str], exit_code: int
     ) -> None:
         start(faults=faults)
         project.write(TWO)
@@ -674,34 +636,21 @@ class TestFailures:
         assert done.exit_code == exit_code
         assert done.document["error"]["exit_code"] == exit_code
         # What is edited counts least.
-        assert "error: elk.png is not what the lock says" in done.stderr
+        assert "error: elk.png" in done.stderr
 
-    def test_of_the_key_end_the_run_before_all_have_knocked(self, project: Project, start: Start) -> None:
-        sandbox = start(faults=["submit-401"])
+    @pytest.mark.parametrize(("fault", "exit_code"), [("submit-401", 4), ("submit-402", 5)])
+    def test_of_the_account_end_the_run_before_all_knock(
+        self, project: Project, start: StartSandbox, fault: str, exit_code: int
+    ) -> None:
+        sandbox = start(faults=[fault])
         project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
         done = project("--jobs", "3")
-        assert (done.exit_code, done.stdout) == (4, "")
+        assert (done.exit_code, done.stdout) == (exit_code, "")
         assert 1 <= asked(sandbox).creates <= 3
-        assert re.search(r"[123] failed, (17|18|19) not begun", done.stderr)
-        assert "error: a0: the API refused the key" in done.stderr
-
-    def test_of_the_balance_leave_alone_what_is_paid_for(self, project: Project, start: Start) -> None:
-        project.write("".join(f'[assets.z{number}]\nprompt = "z{number}"\n' for number in range(6)))
-        start()
-        project()
-        for number in range(6):
-            (project.folder / f"z{number}.png").unlink()
-        sandbox = start(faults=["submit-402"])
-        with project.manifest.open("a") as file:
-            file.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(20)))
-        done = project("--jobs", "2")
-        assert (done.exit_code, sorted(done.paths)) == (5, [f"z{number}.png" for number in range(6)])
-        assert 1 <= asked(sandbox).creates <= 2
-        assert "6 fetched" in done.stderr
-        assert re.search(r"[12] failed, (18|19) not begun", done.stderr)
+        assert re.search(r"\b(17|18|19) not begun", done.stderr)
 
     def test_of_a_quota_keep_nothing_paid_for_from_being_fetched(
-        self, project: Project, start: Callable[..., Sandbox]
+        self, project: Project, start: StartSandbox
     ) -> None:
         """Also where it is a fetch that meets it: its task is gone, and another one is refused."""
         project.write("".join(f'[assets.z{number}]\nprompt = "{number}"\n' for number in range(4)))
@@ -731,7 +680,7 @@ class TestFailures:
         assert "error: fox: " in done.stderr
 
     def test_of_the_whole_run_keep_what_was_done_by_then_in_the_document(
-        self, project: Project, start: Callable[..., Sandbox]
+        self, project: Project, start: StartSandbox
     ) -> None:
         def spoil(body: Mapping[str, Any]) -> bytes:
             if body["prompt"] != "a fox":
@@ -749,8 +698,10 @@ class TestFailures:
         assert project("--check").exit_code == 0
 
     def test_of_a_lock_that_cannot_be_written_come_before_anything_is_sent(
-        self, project: Project, sandbox: Sandbox
+        self, project: Project, sandbox: Sandbox, forked: Callable[..., Result]
     ) -> None:
+        # Whose root may not write anywhere, as root of this process may.
+        project = Project(forked, project.folder)
         project.write(TWO.replace("[assets.fox]", "[defaults]\ndir = 'art'\n[assets.fox]"))
         (project.folder / "art").mkdir()
         project.folder.chmod(0o555)
@@ -796,26 +747,20 @@ path = "X.png"
         project.write(self.FAULTY)
         done = project(*options)
         assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
-        head, *lines = done.stderr.splitlines()
-        assert head == "error: seedream.toml has 8 problems"
+        _, *lines = done.stderr.splitlines()
         places = [tuple(line.strip().split(": ")[:2]) for line in lines]
         assert places == [(f"seedream.toml:{line}", key) for line, key in self.PROBLEMS]
         assert "sk-secret" not in done.stderr
-
-    def test_with_faults_has_all_of_them_in_the_document(self, project: Project) -> None:
-        project.write(self.FAULTY)
-        done = project("--json")
-        assert done.document["images"] == []
-        assert done.document["error"]["exit_code"] == 2
-        found = done.document["error"]["problems"]
+        document = project(*options, "--json").document
+        assert (document["images"], document["error"]["exit_code"]) == ([], 2)
+        found = document["error"]["problems"]
         assert [(one["line"], one["key"]) for one in found] == list(self.PROBLEMS)
         assert {one["file"] for one in found} == {"seedream.toml"}
-        assert all(one["what"] for one in found)
 
     def test_that_is_not_there_is_named(self, project: Project) -> None:
         done = project()
         assert (done.exit_code, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: there is no manifest seedream.toml")
+        assert "seedream.toml" in done.stderr
 
     def test_beside_a_faulty_lock_has_its_faults_told(self, project: Project, sandbox: Sandbox) -> None:
         project.write(TWO)
@@ -823,25 +768,24 @@ path = "X.png"
         before = project.lock_file.read_bytes()
         done = project()
         assert (done.exit_code, done.stdout, asked(sandbox)) == (2, "", NOTHING)
-        assert "seedream.lock:1: begins a conflict that git could not merge" in done.stderr
+        assert "seedream.lock:1: " in done.stderr
         assert project.lock_file.read_bytes() == before
 
 
 class TestASandboxsPictures:
     def test_are_marked_and_do_not_count_for_the_service(self, project: Project, seedream: Program) -> None:
-        project.write('[assets.fox]\nprompt = "a fox"\n')
-        env = {"SEEDREAM_SANDBOX_SECONDS": "0"}
-        done = project("--sandbox", env=env)
+        project.write(FOX)
+        done = project("--sandbox")
         assert (done.exit_code, done.paths) == (0, ["fox.png"])
         assert project.lock["fox"]["sandbox"] is True
-        again = project("--sandbox", env=env)
+        again = project("--sandbox")
         assert (again.exit_code, again.stdout) == (0, "")
         assert project("--check", "--sandbox").exit_code == 0
         check = project("--check", "--json")
         assert (check.exit_code, states(check)) == (10, {"fox": "changed"})
 
     def test_give_way_to_the_services(self, project: Project, service: Service) -> None:
-        project.write('[assets.fox]\nprompt = "a fox"\n')
+        project.write(FOX)
         project.settle(more={"sandbox": True})
         assert project().paths == ["fox.png"]
         assert "sandbox" not in project.lock["fox"]
@@ -854,23 +798,16 @@ class TestSettings:
     def test_that_shape_the_picture_are_the_manifests_alone(
         self, project: Project, sandbox: Sandbox, seedream: Program
     ) -> None:
-        seedream.config.parent.mkdir(parents=True)
-        seedream.config.write_text('[profiles.default]\nquality = "4K"\naspect_ratio = "9:16"\n')
-        seedream.config.chmod(0o600)
+        configure(seedream, '[profiles.default]\nquality = "4K"\naspect_ratio = "9:16"\n')
         project.write(TWO)
         env = {
             "SEEDREAM_ASPECT_RATIO": "21:9",
             "SEEDREAM_MODEL": "seedream-5.0-lite",
-            "SEEDREAM_OUTPUT": "elsewhere/",
+            "SEEDREAM_OUTPUT": "x/",
         }
         assert sorted(project(env=env).paths) == ["fox.png", "owl.png"]
-        for body in bodies(sandbox).values():
-            assert {**body, "prompt": ""} == {
-                "model": "seedream-v4.5",
-                "prompt": "",
-                "aspect_ratio": "1:1",
-                "quality": "2K",
-            }
+        shape = {"model": "seedream-v4.5", "aspect_ratio": "1:1", "quality": "2K"}
+        assert bodies(sandbox) == {prompt: {"prompt": prompt, **shape} for prompt in ("a fox", "an owl")}
         with_environment = project.lock_file.read_bytes()
         asked(sandbox)
         assert (project().exit_code, asked(sandbox)) == (0, NOTHING)
@@ -882,9 +819,7 @@ class TestSettings:
         assert project(option, "x").exit_code == 2
 
     def test_have_no_callback(self, project: Project, sandbox: Sandbox, seedream: Program) -> None:
-        seedream.config.parent.mkdir(parents=True)
-        seedream.config.write_text('[profiles.default]\ncallback_url = "https://example.com/1"\n')
-        seedream.config.chmod(0o600)
+        configure(seedream, '[profiles.default]\ncallback_url = "https://example.com/1"\n')
         project.write('[defaults]\ncallback_url = "https://example.com/2"\n' + TWO)
         assert project(env={"SEEDREAM_CALLBACK_URL": "https://example.com/3"}).exit_code == 0
         assert len(bodies(sandbox)) == 2
@@ -895,7 +830,7 @@ class TestSettings:
         assert (project().exit_code, asked(sandbox)) == (0, NOTHING)
 
     def test_of_waiting_are_those_of_the_manifests_own_folder(
-        self, project: Project, start: Start, seedream: Program
+        self, project: Project, start: StartSandbox, seedream: Program
     ) -> None:
         sandbox = start(faults=["never-completes"])
         del seedream.environment["SEEDREAM_POLL_INTERVAL"]
@@ -909,17 +844,6 @@ class TestSettings:
         assert asked(sandbox) == Asked(creates=1, statuses=1)
         assert "  seedream sync --only fox sub/seedream.toml\n" in done.stderr
 
-    def test_of_polling_are_those_of_the_manifests_own_folder(
-        self, project: Project, service: Service, seedream: Program
-    ) -> None:
-        """Its tasks take three polls, of which the default interval would allow one."""
-        del seedream.environment["SEEDREAM_POLL_INTERVAL"]
-        (project.folder / "sub").mkdir()
-        limits = "[defaults]\ntimeout = 1.9\npoll_interval = 0.01\n"
-        (project.folder / "sub" / "seedream.toml").write_text(limits + TWO)
-        project.write("[defaults]\ntimeout = 0\n")
-        assert project("sub/seedream.toml", "--only", "fox").exit_code == 0
-
     @pytest.mark.parametrize("file", ["sub/seedream.toml", "seedream.toml"])
     def test_of_size_are_those_of_the_manifests_own_folder(
         self, project: Project, sandbox: Sandbox, file: str
@@ -930,16 +854,16 @@ class TestSettings:
             (project.folder / name).write_text(limit + TWO)
         assert project("sub/seedream.toml").exit_code == (9 if file.startswith("sub") else 0)
 
-    def test_of_waiting_can_be_flags(self, project: Project, start: Start) -> None:
+    def test_of_waiting_can_be_flags(self, project: Project, start: StartSandbox) -> None:
         sandbox = start(faults=["never-completes"])
-        project.write('[assets.fox]\nprompt = "a fox"\n')
+        project.write(FOX)
         assert project("--timeout", "0", "--poll-interval", "2").exit_code == 8
         assert asked(sandbox) == Asked(creates=1, statuses=1)
         assert project("--max-bytes", "none").exit_code == 2
 
     def test_dir_is_also_where_generate_puts_its_images(
-        self, project: Project, sandbox: Sandbox, forked: Callable[..., Result]
+        self, project: Project, sandbox: Sandbox, seedream: Program
     ) -> None:
         project.write('[defaults]\ndir = "assets"\n' + TWO)
-        [path] = forked("generate", "a fox").paths
+        [path] = seedream("generate", "a fox").paths
         assert re.fullmatch(r"assets/a-fox-img_\w+\.png", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import pytest
@@ -56,15 +57,12 @@ def test_each_change_of_state_is_one_line(tell: Tell) -> None:
     stdout, stderr = tell(LIFE)
     assert stdout == "red-fox.png\n"
     *lines, summary = stderr.splitlines()
-    assert lines == [
-        "submitting to api.apipod.ai: seedream-v4.5, 1:1, 2K (op_12345678)",
-        "img_1: accepted, cost 0.035",
-        "img_1: pending",
-        "img_1: processing 10%",
-        "img_1: completed",
-    ]
-    assert summary.startswith("saved 1 image to ")
-    assert summary.endswith(", 12.3 s, cost 0.035")
+    sending, accepted, *states = lines
+    for fact in ("api.apipod.ai", "seedream-v4.5", "1:1", "2K", "op_12345678"):
+        assert fact in sending
+    assert re.fullmatch(r"img_1: .*\b0\.035", accepted)
+    assert states == ["img_1: pending", "img_1: processing 10%", "img_1: completed"]
+    assert re.search(r"\b12\.3 s\b.*\b0\.035", summary)
 
 
 def test_quiet_leaves_paths_and_errors(tell: Tell) -> None:
@@ -99,11 +97,6 @@ def test_with_no_wait_the_answer_is_the_id(tell: Tell) -> None:
     assert "saved" not in stderr
 
 
-def test_a_replayed_create_says_that_nothing_is_paid_twice(tell: Tell) -> None:
-    _, stderr = tell([Submitted(operation(), replayed=True)])
-    assert "nothing is paid twice" in stderr
-
-
 @pytest.mark.parametrize(
     ("task", "error", "line"),
     [
@@ -130,20 +123,19 @@ def test_a_state_that_nobody_told_is_not_made_up(tell: Tell) -> None:
 
 def test_a_file_that_is_there_already_is_an_answer_too(tell: Tell) -> None:
     stdout, stderr = tell([Kept(DONE, FILE, "red-fox.png"), Ended(DONE)])
-    assert (stdout, stderr) == ("red-fox.png\n", "red-fox.png is there already\n")
+    assert stdout == "red-fox.png\n"
+    assert stderr.startswith("red-fox.png ")
 
 
 def test_waits_are_told_with_verbose_alone(tell: Tell) -> None:
     event = Retrying(SENT, RateLimited("the API asks to slow down"), 2.5, "submitting")
     assert tell([event])[1] == ""
-    assert tell([event], verbose=True)[1] == "submitting: the API asks to slow down; again in 2.5 s\n"
+    assert re.search(r"the API asks to slow down.* 2\.5 s\n", tell([event], verbose=True)[1])
 
 
 def test_a_long_wait_gets_a_word(tell: Tell) -> None:
     _, stderr = tell([Waited(operation(), 120)])
-    assert stderr == (
-        "note: img_1 has taken 2 min 00 s so far; waiting can be stopped with Ctrl-C, nothing is lost\n"
-    )
+    assert re.fullmatch(r"note: img_1 .* 2 min 00 s .*\n", stderr)
 
 
 EVIL = "[bold]red[/bold]\x1b[31m\x1b]0;owned\x07\u202egnp.exe\n\x9b2Jimg"
@@ -172,9 +164,9 @@ def test_what_a_server_says_is_text_on_one_line(tell: Tell, events: list[Event],
 
 
 def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
-    assert summary(tell, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(", 12.3 s, cost 0.3")
+    assert summary(tell, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(" 0.3")
     words = summary(tell, "out/1.png", "out/2.png", costs=["1 credit", "2 credits"])
-    assert words.endswith("cost 1 credit + 2 credits")
+    assert words.endswith(" 1 credit + 2 credits")
 
 
 @given(
@@ -193,16 +185,18 @@ def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("paths", "words"),
+    ("paths", "count", "place"),
     [
-        (["fox.png"], "saved 1 image to ./,"),
-        (["/fox.png"], "saved 1 image to /,"),
-        (["out/1.png", "out/2.png"], "saved 2 images to out/,"),
-        (["a/1.png", "b/2.png"], "saved 2 images,"),
+        (["fox.png"], "1", " ./,"),
+        (["/fox.png"], "1", " /,"),
+        (["out/1.png", "out/2.png"], "2", " out/,"),
+        (["a/1.png", "b/2.png"], "2", ""),
     ],
 )
-def test_the_summary_tells_how_many_and_where(tell: Tell, paths: list[str], words: str) -> None:
-    assert summary(tell, *paths, costs=["0.1"] * len(paths)).startswith(words)
+def test_the_summary_tells_how_many_and_where(tell: Tell, paths: list[str], count: str, place: str) -> None:
+    told = summary(tell, *paths, costs=["0.1"] * len(paths))
+    assert re.search(rf"\b{count}\b", told)
+    assert place in told if place else "/" not in told
 
 
 @pytest.mark.parametrize("error", [NotSaved("no room"), Stopped()], ids=["not saved", "stopped"])
@@ -211,7 +205,7 @@ def test_the_way_back_to_what_is_left_is_the_last_line(tell: Tell, error: Seedre
     fell = Ended(DONE, error)
     assert tell([Saved(DONE, FILE, "fox.png"), fell])[1].splitlines()[-1] == "  seedream download img_1"
     both = tell([Saved(DONE, FILE, "fox.png"), fell, Ended(replace(DONE, id="op_2"))])[1].splitlines()[-1]
-    assert both.startswith("saved 1 image to ") == isinstance(error, NotSaved)
+    assert both.startswith("  ") == isinstance(error, Stopped)
 
 
 def summary(tell: Tell, *paths: str, costs: list[str]) -> str:
@@ -232,7 +226,7 @@ def test_exchanges_are_told_with_verbose_alone(capfd: pytest.CaptureFixture[str]
         )
         teller.trace(exchange)
         teller.trace(unanswered)
-    assert capfd.readouterr().err.splitlines() == [
-        "GET https://api.apipod.ai/v1/x → HTTP 429 in 0.12 s, request req_1: slow  down",
-        "GET https://api.apipod.ai/v1/x → no answer in 10.00 s",
-    ]
+    answered, not_answered = capfd.readouterr().err.splitlines()
+    for fact in ("GET https://api.apipod.ai/v1/x", "429", "0.12 s", "req_1", "slow  down"):
+        assert fact in answered
+    assert "10.00 s" in not_answered

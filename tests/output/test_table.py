@@ -31,6 +31,7 @@ def test_in_a_pipe_values_are_whole_with_tabs_between() -> None:
 
 def test_a_tab_or_a_line_feed_in_a_value_makes_no_column_and_no_row() -> None:
     assert table([["a\tb", "c\nd"]], width=None) == ["a b\tc d"]
+    assert table([], width=80) == table([], width=None) == []
 
 
 def test_on_a_screen_columns_stand_below_each_other_with_chinese_as_two() -> None:
@@ -64,10 +65,6 @@ def test_prompts_of_the_greatest_length_take_no_time() -> None:
     begun = time.process_time()
     table(rows, width=80)
     assert time.process_time() - begun < 1
-
-
-def test_no_rows_are_no_lines() -> None:
-    assert table([], width=80) == table([], width=None) == []
 
 
 def test_the_list_of_tasks_fits_a_narrow_terminal_and_is_whole_in_a_pipe(

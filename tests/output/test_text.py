@@ -65,33 +65,16 @@ def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("made", "shown"),
     [
-        (0, "0.0 s"),
-        (1.25, "1.2 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 00 s"),
-        (119.6, "2 min 00 s"),
-        (3661, "61 min 01 s"),
+        *((duration(0), "0.0 s"), (duration(1.25), "1.2 s"), (duration(59.94), "59.9 s")),
+        *((duration(59.96), "1 min 00 s"), (duration(119.6), "2 min 00 s"), (duration(3661), "61 min 01 s")),
+        *((size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 kB"), (size(999_949), "999.9 kB")),
+        *((size(999_950), "1.0 MB"), (size(2_500_000_000), "2.5 GB")),
     ],
 )
-def test_a_duration_is_read_by_people(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (2_500_000_000, "2.5 GB"),
-    ],
-)
-def test_a_size_is_read_by_people(count: int, shown: str) -> None:
-    assert size(count) == shown
+def test_durations_and_sizes_are_read_by_people(made: str, shown: str) -> None:
+    assert made == shown
 
 
 @pytest.mark.parametrize(

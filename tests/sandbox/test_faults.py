@@ -12,10 +12,10 @@ def test_every_fault_has_one_line_for_people() -> None:
     assert all(what and "\n" not in what for what in FAULTS.values())
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
-def test_a_fault_without_a_count_strikes_every_time(name: str) -> None:
-    faults = Faults([name])
-    assert [faults.strikes(name) for _ in range(3)] == [True, True, True]
+def test_a_fault_without_a_count_strikes_every_time() -> None:
+    for name in FAULTS:
+        faults = Faults([name])
+        assert [faults.strikes(name) for _ in range(3)] == [True, True, True]
 
 
 def test_a_count_is_used_up() -> None:
@@ -32,13 +32,8 @@ def test_what_was_not_asked_for_does_not_strike() -> None:
 def test_faults_of_one_stage_are_served_in_the_order_given() -> None:
     faults = Faults(["submit-500=2", "image-404", "submit-429=1", "submit-500=1"])
     taken = [faults.take(SUBMIT) for _ in range(5)]
-    assert [fault and fault.name for fault in taken] == [
-        "submit-500",
-        "submit-500",
-        "submit-429",
-        "submit-500",
-        None,
-    ]
+    names = ["submit-500", "submit-500", "submit-429", "submit-500", None]
+    assert [fault and fault.name for fault in taken] == names
 
 
 def test_a_fault_behind_another_does_not_strike_by_name() -> None:

@@ -47,8 +47,10 @@ def test_another_body_under_the_same_key_conflicts(make: Make) -> None:
     answer = create(service, idempotent("a"), quality="4K")
     assert answer.status == 409
     assert answer.body["data"] == {"type": "idempotency_error", "error_code": "idempotency_conflict"}
+    # It is scoped to its caller, and to its name.
     other_caller = {"authorization": "Bearer sk-other", "idempotency-key": "a"}
     assert create(service, other_caller, quality="4K").status == 200
+    assert create(service, idempotent("b"), quality="4K").status == 200
 
 
 def test_an_idempotency_key_is_forgotten_after_seven_days(make: Make, clock: Any) -> None:

@@ -178,13 +178,6 @@ def test_too_many_requests_have_to_wait(make: Make, clock: Any) -> None:
     assert service.account(KEY).status == 200
 
 
-def test_a_slow_rate_allows_one_request_at_a_time(make: Make, clock: Any) -> None:
-    service = make("live", rate=0.1)
-    assert [service.account(KEY).status for _ in range(2)] == [200, 429]
-    clock.now += 10
-    assert service.account(KEY).status == 200
-
-
 def test_the_account_is_active(make: Make) -> None:
     for dialect, code in (("seed", 0), ("live", 200)):
         body = make(dialect).account(KEY).body
@@ -238,17 +231,6 @@ def test_every_refusal_comes_in_the_dialects_envelope_and_then_no_more(
         assert answer.body == {"code": 400, "message": row.refusal.message, "data": None}
     else:
         assert answer.body["data"]["error_code"] == row.refusal.code
-
-
-def test_the_faults_that_the_client_waits_for_say_how_long() -> None:
-    waits = {row.name: row.refusal.retry_after for row in REFUSALS if row.refusal and row.refusal.retry_after}
-    assert waits == {
-        "submit-in-progress": 1,
-        "submit-429": 1,
-        "submit-429-long": 3600,
-        "status-429": 1,
-        "status-429-long": 3600,
-    }
 
 
 def test_a_completed_task_may_have_no_result_yet(make: Make, clock: Any) -> None:

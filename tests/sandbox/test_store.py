@@ -5,7 +5,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from seedream_cli.sandbox.store import IDEMPOTENCY_SECONDS, Creation, Idempotency, Store, StoredTask, Verdict
+from seedream_cli.sandbox.store import Idempotency, Store, StoredTask, Verdict
 
 TASK = StoredTask("task_1", 100.0, 3.0, "completed", {"prompt": "狐狸"}, "key-a", "idem-1")
 SCOPE = Idempotency("idem-1", "key-a", "POST /images/generations", "digest-1")
@@ -21,18 +20,6 @@ SCOPE = Idempotency("idem-1", "key-a", "POST /images/generations", "digest-1")
 
 def maker(task_id: str) -> Callable[[], tuple[StoredTask, dict[str, Any]]]:
     return lambda: (replace(TASK, task_id=task_id), {"task_id": task_id})
-
-
-def test_a_task_is_kept_for_the_next_process(tmp_path: Path) -> None:
-    first = Store(tmp_path / "tasks.db")
-    first.create(lambda: (TASK, {}), now=100.0)
-    first.close()
-    second = Store(tmp_path / "tasks.db")
-    assert second.find("task_1") == TASK
-    assert second.find("task_2") is None
-    assert second.count() == 1
-    assert second.secret == first.secret
-    second.close()
 
 
 def test_secrets_differ_between_stores(tmp_path: Path) -> None:
@@ -64,46 +51,6 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "notes.txt")
 
 
-def test_an_idempotency_key_is_replayed_and_nothing_is_made(tmp_path: Path) -> None:
-    store = Store(tmp_path / "tasks.db")
-    assert store.create(maker("a"), now=100.0, idempotency=SCOPE) == Creation(
-        Verdict.CREATED, {"task_id": "a"}
-    )
-    assert store.create(maker("b"), now=101.0, idempotency=SCOPE) == Creation(
-        Verdict.REPLAYED, {"task_id": "a"}
-    )
-    assert store.count() == 1
-    store.close()
-
-
-def test_another_body_conflicts(tmp_path: Path) -> None:
-    store = Store(tmp_path / "tasks.db")
-    store.create(maker("a"), now=100.0, idempotency=SCOPE)
-    other = replace(SCOPE, digest="digest-2")
-    assert store.create(maker("b"), now=101.0, idempotency=other).verdict is Verdict.CONFLICT
-    assert store.count() == 1
-    store.close()
-
-
-@pytest.mark.parametrize("change", [{"key_id": "key-b"}, {"route": "POST /other"}, {"key": "idem-2"}])
-def test_an_idempotency_key_is_scoped(tmp_path: Path, change: dict[str, str]) -> None:
-    store = Store(tmp_path / "tasks.db")
-    store.create(maker("a"), now=100.0, idempotency=SCOPE)
-    other = replace(SCOPE, **change)
-    assert store.create(maker("b"), now=101.0, idempotency=other).verdict is Verdict.CREATED
-    store.close()
-
-
-@pytest.mark.parametrize(("later", "verdict"), [(-1.0, Verdict.REPLAYED), (1.0, Verdict.CREATED)])
-def test_an_idempotency_key_is_kept_for_seven_days(tmp_path: Path, later: float, verdict: Verdict) -> None:
-    assert IDEMPOTENCY_SECONDS == 604800
-    store = Store(tmp_path / "tasks.db")
-    store.create(maker("a"), now=100.0, idempotency=SCOPE)
-    again = store.create(maker("b"), now=100.0 + IDEMPOTENCY_SECONDS + later, idempotency=SCOPE)
-    assert again.verdict is verdict
-    store.close()
-
-
 def test_a_create_that_fails_leaves_nothing_and_blocks_nobody(tmp_path: Path) -> None:
     store = Store(tmp_path / "tasks.db")
     store.create(maker("a"), now=100.0)
@@ -111,28 +58,6 @@ def test_a_create_that_fails_leaves_nothing_and_blocks_nobody(tmp_path: Path) ->
         store.create(maker("a"), now=100.0, idempotency=SCOPE)
     assert store.create(maker("b"), now=100.0, idempotency=SCOPE).verdict is Verdict.CREATED
     store.close()
-
-
-def test_threads_on_two_stores_create_one_task_for_one_key(tmp_path: Path) -> None:
-    stores = [Store(tmp_path / "tasks.db") for _ in range(2)]
-    barrier = threading.Barrier(8)
-    creations: list[Creation] = []
-
-    def create(number: int) -> None:
-        barrier.wait()
-        creations.append(stores[number % 2].create(maker(f"task_{number}"), now=100.0, idempotency=SCOPE))
-
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    verdicts = [creation.verdict for creation in creations]
-    assert (verdicts.count(Verdict.CREATED), verdicts.count(Verdict.REPLAYED)) == (1, 7)
-    assert len({creation.answer["task_id"] for creation in creations}) == 1
-    assert stores[0].count() == 1
-    for store in stores:
-        store.close()
 
 
 _OPEN_AND_CREATE = """

@@ -39,6 +39,9 @@ def write(path: Path) -> Callable[..., None]:
     return write
 
 
+Write = Callable[..., None]
+
+
 def keeper_of(path: Path) -> Keeper:
     found = lock.read(path)
     return Keeper(found, found.resolved(lambda path: None))
@@ -53,27 +56,13 @@ def test_a_first_line_makes_the_lock(path: Path) -> None:
     assert path.read_text() == f"{HERO.line}\n"
 
 
-def test_lines_are_put_in_their_order_and_taken_out(path: Path, write: Callable[..., None]) -> None:
-    write(BADGE, HERO)
-    keeper = keeper_of(path)
-    keeper.change({DOG.key: DOG, CAT.key: CAT}, [BADGE.key])
-    assert entries_in(path) == [CAT, DOG, HERO]
-
-
-def test_a_line_replaces_that_of_the_same_image(path: Path, write: Callable[..., None]) -> None:
-    write(HERO)
-    newer = replace(HERO, take=2, task_id="img_9")
-    keeper_of(path).change({HERO.key: newer})
-    assert entries_in(path) == [newer]
-
-
 def test_an_image_that_takes_over_the_line_of_another_may_have_its_very_name(path: Path) -> None:
     """What is put counts, where the same name is to go too."""
     keeper_of(path).change({HERO.key: HERO}, [HERO.key])
     assert entries_in(path) == [HERO]
 
 
-def test_a_line_that_another_run_wrote_meanwhile_stays(path: Path, write: Callable[..., None]) -> None:
+def test_a_line_that_another_run_wrote_meanwhile_stays(path: Path, write: Write) -> None:
     write(HERO)
     keeper = keeper_of(path)
     write(BADGE, HERO)
@@ -83,7 +72,7 @@ def test_a_line_that_another_run_wrote_meanwhile_stays(path: Path, write: Callab
     assert entries_in(path) == [BADGE, CAT, DOG, HERO]
 
 
-def test_a_line_that_another_run_took_out_meanwhile_stays_out(path: Path, write: Callable[..., None]) -> None:
+def test_a_line_that_another_run_took_out_meanwhile_stays_out(path: Path, write: Write) -> None:
     write(BADGE, HERO)
     keeper = keeper_of(path)
     write(HERO)
@@ -91,21 +80,20 @@ def test_a_line_that_another_run_took_out_meanwhile_stays_out(path: Path, write:
     assert entries_in(path) == [CAT, HERO]
 
 
-def test_of_its_own_images_a_run_s_word_counts(path: Path, write: Callable[..., None]) -> None:
+def test_of_its_own_images_a_run_s_word_counts(path: Path, write: Write) -> None:
     """Also where something brings the old lock back, such as a checkout."""
     write(BADGE, HERO)
     before = path.read_bytes()
     keeper = keeper_of(path)
     newer = replace(HERO, take=2)
     keeper.change({HERO.key: newer}, [BADGE.key])
+    assert entries_in(path) == [newer]
     path.write_bytes(before)
     keeper.change({CAT.key: CAT})
     assert entries_in(path) == [CAT, newer]
 
 
-def test_two_lines_of_a_merge_meanwhile_are_left_for_a_plan_to_choose(
-    path: Path, write: Callable[..., None]
-) -> None:
+def test_two_lines_of_a_merge_meanwhile_are_left_for_a_plan_to_choose(path: Path, write: Write) -> None:
     write(BADGE)
     keeper = keeper_of(path)
     others = (replace(HERO, sha256="b" * 64), HERO)
@@ -133,7 +121,7 @@ def test_a_line_that_comes_right_behind_a_run_s_own_writing_stays(
 
 
 def test_no_line_is_made_into_text_more_than_once_however_often_the_lock_is_written(
-    path: Path, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of thousands writes the whole lock for each that lands."""
     known = [replace(HERO, name=f"known-{number:03}") for number in range(100)]
@@ -180,7 +168,7 @@ def test_runs_that_write_at_once_lose_nothing(path: Path) -> None:
 
 @pytest.mark.parametrize("spoiled", [b"<<<<<<< ours\n", b"{\n", b"\xff\n"])
 def test_a_lock_that_is_spoiled_meanwhile_is_told_and_left_alone(
-    path: Path, write: Callable[..., None], spoiled: bytes
+    path: Path, write: Write, spoiled: bytes
 ) -> None:
     write(HERO)
     keeper = keeper_of(path)
@@ -193,9 +181,7 @@ def test_a_lock_that_is_spoiled_meanwhile_is_told_and_left_alone(
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_spoiled_lock_did_not_take_is_written_once_it_is_well_again(
-    path: Path, write: Callable[..., None]
-) -> None:
+def test_what_a_spoiled_lock_did_not_take_is_written_once_it_is_well_again(path: Path, write: Write) -> None:
     write(HERO)
     keeper = keeper_of(path)
     path.write_bytes(path.read_bytes() + b"<<<<<<< ours\n")
@@ -206,7 +192,7 @@ def test_what_a_spoiled_lock_did_not_take_is_written_once_it_is_well_again(
     assert entries_in(path) == [BADGE, CAT, DOG]
 
 
-def test_what_a_merge_left_twice_is_tidied(path: Path, write: Callable[..., None]) -> None:
+def test_what_a_merge_left_twice_is_tidied(path: Path, write: Write) -> None:
     on_disk = replace(HERO, sha256="b" * 64, time="2025-01-01T00:00:00Z")
     write(BADGE, HERO, on_disk)
     found = lock.read(path)
@@ -214,7 +200,7 @@ def test_what_a_merge_left_twice_is_tidied(path: Path, write: Callable[..., None
     assert entries_in(path) == [BADGE, on_disk]
 
 
-def test_what_is_in_order_is_not_written(path: Path, write: Callable[..., None]) -> None:
+def test_what_is_in_order_is_not_written(path: Path, write: Write) -> None:
     write(HERO, BADGE)
     # A merge may leave another order, which no line's fate hangs on.
     path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
@@ -223,9 +209,7 @@ def test_what_is_in_order_is_not_written(path: Path, write: Callable[..., None])
     assert lock.signs_of(path) == before
 
 
-def test_whose_file_a_path_is_comes_from_the_lock_as_it_is_now(
-    path: Path, write: Callable[..., None]
-) -> None:
+def test_whose_file_a_path_is_comes_from_the_lock_as_it_is_now(path: Path, write: Write) -> None:
     write(HERO)
     keeper = keeper_of(path)
     assert keeper.has("hero.png")
@@ -250,5 +234,5 @@ def test_the_lock_keeps_its_mode_and_stays_a_link(path: Path, tmp_path: Path) ->
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
-    with pytest.raises(NotSaved, match="cannot write in"):
+    with pytest.raises(NotSaved):
         Keeper(lock.Lock(tmp_path / "folder" / "seedream.lock"), {}).change({HERO.key: HERO})

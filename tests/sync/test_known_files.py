@@ -43,6 +43,12 @@ def look(project: Path, tmp_path: Path) -> Look:
     return look
 
 
+def remember(known: KnownFiles, *paths: str) -> None:
+    for path in paths:
+        known.sha256(path)
+    known.save()
+
+
 def put(file: Path, data: bytes, *, modified: int = BEFORE) -> str:
     """Write the file with a time of its last change, and tell its digest."""
     file.parent.mkdir(exist_ok=True)
@@ -66,14 +72,9 @@ def reads(look: KnownFiles, path: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     return bool(calls)
 
 
-def test_the_digest_of_a_file(look: Look, project: Path) -> None:
-    digest = put(project / "art/fox.png", b"fox")
-    assert look().sha256("art/fox.png") == digest
-    assert look().exists("art/fox.png")
-
-
 def test_where_nothing_is(look: Look, project: Path) -> None:
     put(project / "file", b"x")
+    assert look().exists("file")
     for path in ("fox.png", "art/fox.png", "file/fox.png"):
         assert look().sha256(path) is None
         assert not look().exists(path)
@@ -105,9 +106,7 @@ def test_without_trust_every_file_is_read(look: Look, project: Path, monkeypatch
 def test_a_file_that_changed_is_read_again(look: Look, project: Path, change: str) -> None:
     file = project / "fox.png"
     put(file, b"fox")
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     if change == "size":
         digest = put(file, b"foxes")
     elif change == "time":
@@ -128,8 +127,7 @@ def test_a_file_that_was_changed_just_before_is_not_trusted(
     put(project / "fox.png", b"fox")
     changed = (project / "fox.png").stat().st_ctime_ns
     known = look(now=changed + ago * SECOND)
-    known.sha256("fox.png")
-    known.save()
+    remember(known, "fox.png")
     later = look(now=changed + 60 * SECOND)
     assert reads(later, "fox.png", monkeypatch) is not trusted
     later.save()
@@ -140,9 +138,7 @@ def test_a_file_of_the_future_is_not_trusted(
     look: Look, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(project / "fox.png", b"fox", modified=NOW + 10 * SECOND)
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     assert reads(look(), "fox.png", monkeypatch)
 
 
@@ -216,30 +212,22 @@ def kept(tmp_path: Path) -> Path:
 
 def test_nothing_to_keep_is_no_file(look: Look, tmp_path: Path) -> None:
     look().save()
-    known = look()
-    known.sha256("nothing.png")
-    known.save()
+    remember(look(), "nothing.png")
     assert not (tmp_path / "state").exists()
 
 
 @posix_only
 def test_it_is_its_owners_alone(look: Look, project: Path, tmp_path: Path) -> None:
     put(project / "fox.png", b"fox")
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
 def test_it_is_not_written_for_nothing(look: Look, project: Path, tmp_path: Path) -> None:
     put(project / "fox.png", b"fox")
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     before = kept(tmp_path).stat().st_ino
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     assert kept(tmp_path).stat().st_ino == before
 
 
@@ -247,22 +235,16 @@ def test_each_manifest_has_its_own(project: Path, tmp_path: Path) -> None:
     put(project / "fox.png", b"fox")
     for name in ("a.toml", "b.toml"):
         known = KnownFiles(project / name, tmp_path / "state", now=lambda: NOW)
-        known.sha256("fox.png")
-        known.save()
+        remember(known, "fox.png")
     assert len(list((tmp_path / "state").iterdir())) == 2
 
 
 def test_files_that_are_gone_are_forgotten_and_others_kept(look: Look, project: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         put(project / name, b"x")
-    known = look()
-    for name in ("a", "b", "c"):
-        known.sha256(name)
-    known.save()
+    remember(look(), "a", "b", "c")
     (project / "a").unlink()
-    later = look()
-    later.sha256("b")
-    later.save()
+    remember(look(), "b")
     assert set(json.loads(kept(tmp_path).read_text())["files"]) == {"b", "c"}
 
 
@@ -288,9 +270,7 @@ def test_a_broken_file_is_ignored_and_written_anew(
     look: Look, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     digest = put(project / "fox.png", b"fox")
-    known = look()
-    known.sha256("fox.png")
-    known.save()
+    remember(look(), "fox.png")
     kept(tmp_path).write_text(text, encoding="latin-1")
     broken = look()
     assert broken.sha256("fox.png") == digest

@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 from support.clock import Clock
 from support.images import png
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageProblem
@@ -36,7 +37,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def start(start_sandbox: Callable[..., Sandbox], clock: Clock) -> Callable[..., Sandbox]:
+def start(start_sandbox: StartSandbox, clock: Clock) -> StartSandbox:
     """A service on the clock of the test; keywords as for Sandbox."""
 
     def start(**options: Any) -> Sandbox:
@@ -62,8 +63,9 @@ def machine(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Workshop]]:
         yield machine
 
 
-Start = Callable[..., Sandbox]
 Machine = Callable[..., Workshop]
+Missing = Callable[..., tuple[Sandbox, Workshop, Entry]]
+Unanswered = Callable[..., tuple[Sandbox, Workshop]]
 
 
 def image_of(shop: Workshop) -> Image:
@@ -96,7 +98,7 @@ def line_of(shop: Workshop, lived: Played) -> Entry:
     )
 
 
-def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, machine: Machine) -> None:
+def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: StartSandbox, machine: Machine) -> None:
     sandbox = start()
     shop = machine(sandbox)
     lived = shop.live()
@@ -109,23 +111,21 @@ def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, mach
     assert (operation.settled, operation.key_id) == (True, KEY_ID)
 
 
-def test_one_image_is_taken_of_a_task_that_gives_several(
-    start_raw: Callable[..., RawServer], tmp_path: Path
-) -> None:
+def test_one_image_is_taken_of_a_task_that_gives_several(start_raw: StartRaw, tmp_path: Path) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]})
     with Workshop(tmp_path / "machine", start_raw(accepted(), done).base_url, clock=None) as shop:
         shop.write(ONE)
         lived = shop.live()
     assert lived.given is not None
-    assert notices(lived) == ["task_1 has 2 images: one is taken"]
+    assert "task_1" in notices(lived)[0]
     assert (shop.folder / "hero.png").read_bytes() == png()
 
 
 class TestATaskOfAnEarlierRun:
     """Whoever comes later takes the task that is there."""
 
-    def test_is_taken_up_where_this_machine_knows_it(self, start: Start, machine: Machine) -> None:
+    def test_is_taken_up_where_this_machine_knows_it(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start()
         shop = machine(sandbox)
         # The run before was killed behind the answer.
@@ -140,31 +140,26 @@ class TestATaskOfAnEarlierRun:
         assert sandbox.task_count() == 1
 
     def test_is_given_back_by_the_service_where_this_machine_does_not_know_it(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
-        """As in a CI job that is run again after a crash."""
+        """As in a CI job that is run again after a crash; it uses up no allowance."""
         sandbox = start()
         first = machine(sandbox).live()
-        second = machine(sandbox).live(most=1)
+        shop = machine(sandbox)
+        means = shop.means(most=1)
+        second = shop.live(means=means)
         assert first.given is not None
         assert second.given is not None
         assert (second.given.how, second.given.cost) == (RESUMED, None)
         assert second.given.operation.task_id == first.given.operation.task_id
         assert sandbox.task_count() == 1
-
-    def test_that_was_given_back_uses_up_no_allowance(self, start: Start, machine: Machine) -> None:
-        sandbox = start()
-        machine(sandbox).live()
-        shop = machine(sandbox)
-        means = shop.means(most=1)
-        assert shop.live(means=means).error is None
         shop.write('[assets.hero]\nprompt = "another"\n')
         (shop.folder / "hero.png").unlink()
         assert shop.live(means=means).error is None
         assert sandbox.task_count() == 2
 
     def test_whose_answer_never_came_is_asked_for_with_the_same_key(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start(faults=["submit-drop=5"], url_seconds=30 * DAY)
         shop = machine(sandbox)
@@ -177,7 +172,7 @@ class TestATaskOfAnEarlierRun:
         assert statuses(shop) == {"completed": 1}
 
     def test_is_taken_up_whatever_else_was_tried_with_its_key(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         """As by another run, at the same time, that never heard of the answer."""
         sandbox = start()
@@ -196,19 +191,13 @@ class TestATaskOfAnEarlierRun:
 
 
 class TestAFailedTask:
-    def test_is_not_replaced_in_the_run_that_paid_for_it(self, start: Start, machine: Machine) -> None:
-        sandbox = start(faults=["task-failed=1"])
-        shop = machine(sandbox)
-        lived = shop.live()
-        assert isinstance(lived.error, TaskFailed)
-        assert lived.error.exit_code == ExitCode.TASK_FAILED
-        assert sandbox.task_count() == 1
-
     @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
-    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, word: str) -> None:
+    def test_is_replaced_by_the_next_run(self, start: StartSandbox, machine: Machine, word: str) -> None:
         sandbox = start(faults=[f"task-{word}=1"])
         shop = machine(sandbox)
-        shop.live()
+        # The run that paid for it does not pay again.
+        assert isinstance(shop.live().error, TaskFailed)
+        assert sandbox.task_count() == 1
         lived = shop.live()
         assert lived.given is not None
         assert lived.given.how == GENERATED
@@ -220,7 +209,7 @@ class TestAFailedTask:
         assert left_behind.error_message
         assert statuses(shop) == {word: 1, "completed": 1}
 
-    def test_of_another_machine_is_replaced_at_once(self, start: Start, machine: Machine) -> None:
+    def test_of_another_machine_is_replaced_at_once(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start(faults=["task-failed=1"])
         machine(sandbox).live()
         shop = machine(sandbox)
@@ -228,10 +217,10 @@ class TestAFailedTask:
         assert lived.given is not None
         assert lived.given.how == GENERATED
         assert statuses(shop) == {"failed": 1, "completed": 1}
-        assert any("with the next idempotency key" in text for text in notices(lived))
+        assert notices(lived)
         assert sandbox.task_count() == 2
 
-    def test_after_another_has_its_turn_run_by_run(self, start: Start, machine: Machine) -> None:
+    def test_after_another_has_its_turn_run_by_run(self, start: StartSandbox, machine: Machine) -> None:
         sandbox = start(faults=["task-failed=3"])
         shop = machine(sandbox)
         for tasks in (1, 2, 3):
@@ -245,77 +234,57 @@ class TestATaskWhoseImageIsGone:
     """Its URLs are dead: nothing that is asked of it brings the image back."""
 
     @pytest.mark.parametrize("status", [404, 410])
-    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, status: int) -> None:
-        sandbox = start(faults=[f"image-{status}=2"])
-        shop = machine(sandbox)
-        # Twice: the URL was asked for anew. The task is this run's own.
-        assert isinstance(shop.live().error, ImageRefused)
-        assert sandbox.task_count() == 1
-        lived = shop.live()
-        assert lived.error is None
-        assert sandbox.task_count() == 1, "what was a passing trouble costs nothing"
-
-    @pytest.mark.parametrize("status", [404, 410])
-    def test_is_replaced_where_it_stays_gone(self, start: Start, machine: Machine, status: int) -> None:
+    def test_is_replaced_by_the_next_run_if_it_stays_gone(
+        self, start: StartSandbox, machine: Machine, status: int
+    ) -> None:
+        # Each run asks twice: the URL is asked for anew.
         sandbox = start(faults=[f"image-{status}=4"])
         shop = machine(sandbox)
-        shop.live()
+        assert isinstance(shop.live().error, ImageRefused)
+        assert sandbox.task_count() == 1, "the task is this run's own"
         lived = shop.live()
         assert lived.given is not None
         assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
         [left_behind] = shop.history.with_key(SERVICE, image_of(shop).idempotency_key(0))
-        assert left_behind.status == Status.GONE
-        assert left_behind.error_code == "image_refused"
-        assert left_behind.error_message == f"the image's host answered with HTTP {status}"
-        [text] = notices(lived)
-        assert (
-            text
-            == f"{left_behind.error_message}: only a task with the next idempotency key can give the image"
-        )
-
-    def test_is_not_asked_for_again_once_it_was_left_behind(self, start: Start, machine: Machine) -> None:
-        sandbox = start(faults=["image-404=4"])
-        shop = machine(sandbox)
-        shop.live()
-        shop.live()
+        assert (left_behind.status, left_behind.error_code) == (Status.GONE, "image_refused")
+        assert str(status) in (left_behind.error_message or "")
+        assert len(notices(lived)) == 1
+        # It is not asked for again.
         (shop.folder / "hero.png").unlink()
         sandbox.requests.clear()
-        lived = shop.live()
-        assert lived.given is not None
-        assert lived.given.how == RESUMED
-        assert keys(sandbox) == []
-        assert sandbox.task_count() == 2
+        again = shop.live()
+        assert again.given is not None
+        assert (again.given.how, keys(sandbox), sandbox.task_count()) == (RESUMED, [], 2)
 
-    def test_is_not_replaced_where_a_403_of_a_day_may_mean_anything(
-        self, start: Start, machine: Machine, clock: Clock
+    @pytest.mark.parametrize(("fault", "runs"), [("image-404=2", 1), ("image-410=2", 1), ("image-503=10", 2)])
+    def test_is_not_replaced_for_a_passing_trouble(
+        self, start: StartSandbox, machine: Machine, fault: str, runs: int
+    ) -> None:
+        """A server that stumbles says nothing about the image."""
+        sandbox = start(faults=[fault])
+        shop = machine(sandbox)
+        for _ in range(runs):
+            assert isinstance(shop.live().error, ImageRefused)
+        assert shop.live().error is None
+        assert sandbox.task_count() == 1
+
+    @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
+    def test_is_replaced_for_a_403_only_once_its_link_has_expired(
+        self, start: StartSandbox, machine: Machine, clock: Clock, days: float, tasks: int
     ) -> None:
         """Something may stand between this machine and the image: paying again would not help."""
-        sandbox = start(faults=["image-403"])
+        sandbox = start(faults=["image-403=2" if tasks == 2 else "image-403"])
         shop = machine(sandbox)
         shop.live()
-        clock.time += 0.9 * DAY
-        for _ in range(2):
-            lived = shop.live()
-            assert isinstance(lived.error, ImageRefused)
-            assert lived.error.exit_code == ExitCode.NOT_SAVED
-        assert sandbox.task_count() == 1
-        assert statuses(shop) == {"completed": 1}
-
-    def test_is_replaced_where_a_403_is_that_of_a_link_that_has_expired(
-        self, start: Start, machine: Machine, clock: Clock
-    ) -> None:
-        sandbox = start(faults=["image-403=2"])
-        shop = machine(sandbox)
-        shop.live()
-        clock.time += 2 * DAY
+        clock.time += days * DAY
         lived = shop.live()
-        assert lived.given is not None
-        assert (lived.given.how, sandbox.task_count()) == (GENERATED, 2)
-        assert statuses(shop) == {"gone": 1, "completed": 1}
+        assert isinstance(lived.error, ImageRefused) is (tasks == 1)
+        assert sandbox.task_count() == tasks
+        assert statuses(shop) == {"completed": 1, **({"gone": 1} if tasks == 2 else {})}
 
     @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
     def test_of_another_machine_is_not_replaced_for_a_403_of_a_day(
-        self, start: Start, machine: Machine, clock: Clock, days: float, tasks: int
+        self, start: StartSandbox, machine: Machine, clock: Clock, days: float, tasks: int
     ) -> None:
         """As in a CI job that is run again behind a proxy: the service says how old the task is."""
         sandbox = start(faults=["image-403=4"])
@@ -326,7 +295,7 @@ class TestATaskWhoseImageIsGone:
         assert sandbox.task_count() == tasks
 
     def test_of_another_machine_is_replaced_at_once(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start()
         machine(sandbox).live()
@@ -338,7 +307,7 @@ class TestATaskWhoseImageIsGone:
         assert statuses(shop) == {"gone": 1, "completed": 1}
 
     def test_is_not_replaced_where_nothing_may_be_paid_for(
-        self, start: Start, machine: Machine, clock: Clock
+        self, start: StartSandbox, machine: Machine, clock: Clock
     ) -> None:
         sandbox = start()
         shop = machine(sandbox)
@@ -350,20 +319,10 @@ class TestATaskWhoseImageIsGone:
         assert lived.error.code == "spending_cap"
         assert sandbox.task_count() == 1
 
-    def test_is_replaced_where_the_host_is_out_of_reach_only_once_it_is_reached(
-        self, start: Start, machine: Machine
-    ) -> None:
-        """A server that stumbles says nothing about the image."""
-        sandbox = start(faults=["image-503"])
-        shop = machine(sandbox)
-        for _ in range(2):
-            assert isinstance(shop.live().error, ImageRefused)
-        assert sandbox.task_count() == 1
-
 
 class TestTheTaskOfTheLock:
     @pytest.fixture
-    def missing(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop, Entry]]:
+    def missing(self, start: StartSandbox, machine: Machine) -> Missing:
         """A checkout that has the lock's line and not its file, by default on another machine.
 
         Keywords are those of the service from then on.
@@ -385,9 +344,7 @@ class TestTheTaskOfTheLock:
 
         return missing
 
-    def test_gives_its_image_again_for_nothing(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
-    ) -> None:
+    def test_gives_its_image_again_for_nothing(self, missing: Missing) -> None:
         sandbox, shop, line = missing()
         lived = shop.live(most=0)
         assert lived.given is not None
@@ -395,21 +352,13 @@ class TestTheTaskOfTheLock:
         assert lived.given.operation.task_id == line.task_id
         assert keys(sandbox) == []
         assert line_of(shop, lived).sha256 == line.sha256
-
-    def test_is_in_this_machines_history_from_then_on(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
-    ) -> None:
-        _, shop, line = missing()
-        shop.live()
         found = shop.history.find(SERVICE, line.task_id or "")
         assert found is not None
         assert [file.path for file in found.files] == [str(shop.folder / "hero.png")]
 
     @pytest.mark.parametrize("elsewhere", [True, False])
     @pytest.mark.parametrize("gone", ["status-404=1", "image-404=2", "image-410=2"])
-    def test_that_gives_none_any_more_is_replaced(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]], gone: str, elsewhere: bool
-    ) -> None:
+    def test_that_gives_none_any_more_is_replaced(self, missing: Missing, gone: str, elsewhere: bool) -> None:
         sandbox, shop, line = missing(elsewhere=elsewhere, faults=[gone])
         lived = shop.live(most=1)
         assert lived.given is not None
@@ -424,26 +373,23 @@ class TestTheTaskOfTheLock:
         assert shop.history.pending(SERVICE) == []
         assert len(notices(lived)) == 1
 
-    def test_is_not_replaced_where_nothing_may_be_paid_for(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
-    ) -> None:
-        sandbox, shop, _ = missing(faults=["status-404"])
-        lived = shop.live(most=0)
-        assert isinstance(lived.error, UsageProblem)
-        assert keys(sandbox) == []
-
-    def test_is_not_replaced_where_it_is_another_keys(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]]
-    ) -> None:
-        """Whoever is not let in cannot tell whether the image is gone."""
-        sandbox, shop, _ = missing(faults=["status-401"])
-        assert shop.live().error is not None
+    @pytest.mark.parametrize(
+        ("fault", "most"),
+        [
+            pytest.param("status-404", 0, id="nothing may be paid for"),
+            # Whoever is not let in cannot tell whether the image is gone.
+            pytest.param("status-401", None, id="it is another key's"),
+        ],
+    )
+    def test_is_not_replaced_where(self, missing: Missing, fault: str, most: int | None) -> None:
+        sandbox, shop, _ = missing(faults=[fault])
+        assert shop.live(most=most).error is not None
         assert keys(sandbox) == []
 
     @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
     def test_is_not_replaced_for_a_403_before_its_links_can_have_expired(
         self,
-        missing: Callable[..., tuple[Sandbox, Workshop, Entry]],
+        missing: Missing,
         clock: Clock,
         days: float,
         tasks: int,
@@ -454,7 +400,7 @@ class TestTheTaskOfTheLock:
         assert sandbox.task_count() == tasks
 
     def test_is_replaced_by_one_of_the_first_key_where_the_service_has_forgotten_that(
-        self, missing: Callable[..., tuple[Sandbox, Workshop, Entry]], clock: Clock
+        self, missing: Missing, clock: Clock
     ) -> None:
         """Keys are kept for 7 days, and links for one: weeks later, nothing is left of the first task."""
         sandbox, shop, _ = missing()
@@ -466,7 +412,7 @@ class TestTheTaskOfTheLock:
 
 class TestACreateThatWasNeverAnswered:
     @pytest.fixture
-    def unanswered(self, start: Start, machine: Machine) -> Callable[..., tuple[Sandbox, Workshop]]:
+    def unanswered(self, start: StartSandbox, machine: Machine) -> Unanswered:
         """Its answer got lost at the first try; values are the operation's."""
 
         def unanswered(**values: Any) -> tuple[Sandbox, Workshop]:
@@ -484,19 +430,16 @@ class TestACreateThatWasNeverAnswered:
 
     @pytest.mark.parametrize("days", [7.0, 400.0, -1.0])
     def test_within_the_time_that_keys_are_kept_is_not_sent_again(
-        self, unanswered: Callable[..., tuple[Sandbox, Workshop]], clock: Clock, days: float
+        self, unanswered: Unanswered, clock: Clock, days: float
     ) -> None:
         sandbox, shop = unanswered()
         clock.time += days * DAY
         lived = shop.live()
         assert isinstance(lived.error, UsageProblem)
         assert lived.error.code == "idempotency_expired"
-        assert "could pay again" in lived.error.message
         assert keys(sandbox) == []
 
-    def test_and_was_another_keys_is_not_sent_again(
-        self, unanswered: Callable[..., tuple[Sandbox, Workshop]]
-    ) -> None:
+    def test_and_was_another_keys_is_not_sent_again(self, unanswered: Unanswered) -> None:
         sandbox, shop = unanswered(key_id="another")
         lived = shop.live()
         assert isinstance(lived.error, UsageProblem)
@@ -504,9 +447,7 @@ class TestACreateThatWasNeverAnswered:
         assert keys(sandbox) == []
 
     @pytest.mark.parametrize("values", [{"created": 0.0}, {"key_id": "another"}])
-    def test_may_be_paid_for_again_with_force(
-        self, unanswered: Callable[..., tuple[Sandbox, Workshop]], values: dict[str, Any]
-    ) -> None:
+    def test_may_be_paid_for_again_with_force(self, unanswered: Unanswered, values: dict[str, Any]) -> None:
         sandbox, shop = unanswered(**values)
         lived = shop.live(force=True)
         assert lived.given is not None
@@ -514,7 +455,7 @@ class TestACreateThatWasNeverAnswered:
         assert keys(sandbox) == [image_of(shop).idempotency_key(1)]
 
     def test_is_sent_again_with_another_key_where_it_was_refused(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         """What made no task leaves its key free."""
         refusing = start(faults=["submit-402"])
@@ -531,7 +472,7 @@ class TestACreateThatWasNeverAnswered:
 class TestWhatARunWasKilledBefore:
     """The history knows the bytes on disk, and the line that the lock lacks."""
 
-    def test_is_the_line_of_the_lock(self, start: Start, machine: Machine) -> None:
+    def test_is_the_line_of_the_lock(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         lived = shop.live()
         [item] = shop.plan().items
@@ -544,14 +485,16 @@ class TestWhatARunWasKilledBefore:
             lived.given.operation.task_id,
         )
 
-    def test_is_not_that_of_other_bytes(self, start: Start, machine: Machine) -> None:
+    def test_is_not_that_of_other_bytes(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
         shop.live()
         (shop.folder / "hero.png").write_bytes(png(shade=9))
         [item] = shop.plan().items
         assert (item.state, item.action) == ("edited", Action.NOTHING)
 
-    def test_is_that_of_the_last_task_where_there_were_several(self, start: Start, machine: Machine) -> None:
+    def test_is_that_of_the_last_task_where_there_were_several(
+        self, start: StartSandbox, machine: Machine
+    ) -> None:
         sandbox = start(faults=["task-failed=1"])
         shop = machine(sandbox)
         shop.live()
@@ -562,7 +505,7 @@ class TestWhatARunWasKilledBefore:
         assert item.entry is not None
         assert item.entry.task_id == lived.given.operation.task_id
 
-    def test_is_known_of_a_copy_too(self, start: Start, machine: Machine) -> None:
+    def test_is_known_of_a_copy_too(self, start: StartSandbox, machine: Machine) -> None:
         """Of two images that one request gave, the history has the file of the first."""
         shop = machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
         first, _ = shop.plan().of(Action.GENERATE)
@@ -573,15 +516,11 @@ class TestWhatARunWasKilledBefore:
         assert [item.action for item in items] == [Action.RECORD, Action.RECORD]
         assert [item.entry.path for item in items if item.entry] == ["a.png", "b.png"]
 
-    def test_is_nothing_where_the_request_was_never_sent(self, start: Start, machine: Machine) -> None:
+    def test_is_marked_where_it_is_the_sandboxs(self, start: StartSandbox, machine: Machine) -> None:
         shop = machine(start())
-        memory = remembered(shop.history, SERVICE, shop.folder, sandbox=False)
-        assert memory(image_of(shop)) is None
-
-    def test_is_marked_where_it_is_the_sandboxs(self, start: Start, machine: Machine) -> None:
-        shop = machine(start())
-        shop.live()
         memory = remembered(shop.history, SERVICE, shop.folder, sandbox=True)
+        assert memory(image_of(shop)) is None, "the request was never sent"
+        shop.live()
         line = memory(image_of(shop))
         assert line is not None
         assert line.is_trial
@@ -591,7 +530,7 @@ class TestAHistoryThatFailsDuringTheRun:
     """What is paid for is saved all the same."""
 
     def test_is_told_and_the_image_is_in_its_place(
-        self, start: Start, machine: Machine, monkeypatch: pytest.MonkeyPatch
+        self, start: StartSandbox, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         locked: list[sqlite3.Connection] = []
 
@@ -611,14 +550,14 @@ class TestAHistoryThatFailsDuringTheRun:
             other.close()
         assert lived.given is not None, lived.error
         assert (shop.folder / "hero.png").read_bytes() == png()
-        assert "another program holds it" in notices(lived)[0]
+        assert notices(lived)
         # And the task is known, since the run wrote that down before.
         again = shop.live(shop.plan(force=True).items[0])
         assert again.given is not None
         assert (again.given.how, sandbox.task_count()) == (RESUMED, 1)
 
     def test_keeps_anything_from_being_sent_that_it_could_not_remember(
-        self, start: Start, machine: Machine
+        self, start: StartSandbox, machine: Machine
     ) -> None:
         sandbox = start()
         shop = machine(sandbox)

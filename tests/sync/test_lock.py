@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -47,13 +48,14 @@ Refuse = Callable[[str | bytes], list[str]]
 
 @pytest.fixture
 def refuse(file: Path) -> Refuse:
-    """The problems of a lock, each as `line: key: what`."""
+    """The problems of a lock, each as `line: key`."""
 
     def refuse(data: str | bytes) -> list[str]:
         file.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
         with pytest.raises(InvalidLock) as caught:
             read(file)
-        return [f"{one.line}: {one.key}: {one.what}" for one in caught.value.problems]
+        assert all(one.what for one in caught.value.problems)
+        return [f"{one.line}: {one.key}" for one in caught.value.problems]
 
     return refuse
 
@@ -155,88 +157,56 @@ def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(more="\ud800")]
+)
+def test_lines_that_are_no_object(refuse: Refuse, line: str) -> None:
+    assert refuse(f"{LINE}\n{line}\n") == ["2: "]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
     [
-        ("{", "2: : is not JSON"),
-        ("[1]", "2: : is not a JSON object"),
-        ("7", "2: : is not a JSON object"),
-        ("[" * 100_000, "2: : is not JSON"),
-        ('{"number": ' + "1" * 5000 + "}", "2: : is not JSON"),
-        (with_(more="\ud800"), "2: : is not valid Unicode text"),
-        (with_(name=""), "2: name: is not the name of an asset"),
-        (with_(name="../x"), "2: name: is not the name of an asset"),
-        (with_(name="\u001b[2J"), "2: name: is not the name of an asset"),
-        (with_(name=7), "2: name: is not the name of an asset"),
-        (with_(number=0), "2: number: is not a whole number above 0"),
-        (with_(number=True), "2: number: is not a whole number above 0"),
-        (with_(number=1.0), "2: number: is not a whole number above 0"),
-        (with_(number="1"), "2: number: is not a whole number above 0"),
-        (with_(take=-1), "2: take: is not a whole number above 0"),
-        (with_(take=2**80), "2: take: is not a whole number above 0"),
-        (with_(digest="D" * 64), "2: digest: is not a SHA-256 in hexadecimal"),
-        (with_(digest="d" * 64 + "\n"), "2: digest: is not a SHA-256 in hexadecimal"),
-        (with_(sha256="a" * 63), "2: sha256: is not a SHA-256 in hexadecimal"),
-        (with_(sha256=None), "2: sha256: is not a SHA-256 in hexadecimal"),
-        (with_(task_id=7), "2: task_id: is neither null nor text"),
-        (with_(task_id=""), "2: task_id: is neither null nor text"),
-        (with_(time="2026-11-22"), "2: time: is not a time such as 2026-11-22T17:45:01Z"),
-        (with_(time=1795371309.84), "2: time: is not a time such as 2026-11-22T17:45:01Z"),
-        (with_(time=...), "2: time: is missing"),
-        (with_(path="../x.png"), "2: path: leaves the project"),
-        (with_(path="a/../../x.png"), "2: path: leaves the project"),
-        (with_(path="/etc/x.png"), "2: path: is absolute: paths are relative to the manifest's folder"),
-        (with_(path="a\\b.png"), "2: path: has a backslash: write / between folders"),
-        (with_(path="a/./b.png"), "2: path: is not as this program writes it"),
-        (with_(path="a//b.png"), "2: path: is not as this program writes it"),
-        (with_(path="a/"), "2: path: is not as this program writes it"),
-        (with_(path="."), "2: path: names no file"),
-        (with_(path=""), "2: path: is not text"),
-        (with_(path=None), "2: path: is not text"),
-        (with_(path="a\nb"), "2: path: has what a terminal or a CI service's log would obey"),
+        *(("name", value) for value in ("", "../x", "\u001b[2J", 7)),
+        *(("number", value) for value in (0, True, 1.0, "1")),
+        *(("take", value) for value in (-1, 2**80)),
+        *(("digest", value) for value in ("D" * 64, "d" * 64 + "\n")),
+        *(("sha256", value) for value in ("a" * 63, None)),
+        *(("task_id", value) for value in (7, "")),
+        *(("time", value) for value in ("2026-11-22", 1795371309.84, ...)),
+        *(("path", value) for value in ("../x.png", "a/../../x.png", "/etc/x.png", "a\\b.png", "a/./b.png")),
+        *(("path", value) for value in ("a//b.png", "a/", ".", "", None, "a\nb")),
     ],
 )
-def test_lines_that_are_refused(refuse: Refuse, line: str, problem: str) -> None:
-    assert refuse(f"{LINE}\n{line}\n") == [problem]
+def test_values_that_are_refused(refuse: Refuse, key: str, value: Any) -> None:
+    assert refuse(f"{LINE}\n{with_(**{key: value})}\n") == [f"2: {key}"]
 
 
 def test_what_is_no_text(refuse: Refuse) -> None:
-    assert refuse(LINE.encode() + b"\n\xff\xfe\n" + "雪".encode("utf-16-be") + b"\n") == [
-        "2: : is not valid Unicode text",
-        "3: : is not valid Unicode text",
-    ]
+    assert refuse(LINE.encode() + b"\n\xff\xfe\n" + "雪".encode("utf-16-be") + b"\n") == ["2: ", "3: "]
     assert refuse(LINE.encode("utf-16-le")) != []
 
 
 def test_everything_wrong_is_told_at_once(refuse: Refuse) -> None:
     found = refuse(f"no\n{LINE}\n{with_(take=0, path='..', sha256=...)}\n{{}}")
-    assert found == [
-        "1: : is not JSON",
-        "3: take: is not a whole number above 0",
-        "3: path: names no file",
-        "3: sha256: is missing",
-        *(f"4: {key}: is missing" for key in json.loads(LINE)),
-    ]
+    every_key = [f"4: {key}" for key in json.loads(LINE)]
+    assert found == ["1: ", "3: take", "3: path", "3: sha256", *every_key]
 
 
 def test_a_conflict_that_git_left_is_told_once(refuse: Refuse) -> None:
     conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{with_(take=2)}\n>>>>>>> branch\n"
-    found = refuse(f"{with_(name='a')}\n{conflict}{conflict}")
-    assert found == [
-        "2: : begins a conflict that git could not merge: keep the lines of both sides",
-        "8: : begins a conflict that git could not merge: keep the lines of both sides",
-    ]
+    assert refuse(f"{with_(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
 
 
 def test_problems_are_a_usage_error(file: Path) -> None:
     file.write_text("no")
-    with pytest.raises(InvalidLock, match=r"seedream\.lock:1: is not JSON") as caught:
+    with pytest.raises(InvalidLock, match=r"seedream\.lock:1: ") as caught:
         read(file)
     assert caught.value.exit_code == ExitCode.USAGE
     assert caught.value.code == "invalid_lock"
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="cannot be read: "):
+    with pytest.raises(UsageProblem, match=re.escape(str(tmp_path))):
         read(tmp_path)
 
 
@@ -386,6 +356,6 @@ def test_waiting_for_another_program_ends(file: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(whole, "_PATIENCE", 0.05)
     with open(file.parent / ".seedream.lock.part", "w") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
-        with pytest.raises(NotSaved, match=r"another program is writing .*seedream\.lock"):
+        with pytest.raises(NotSaved, match=r"seedream\.lock"):
             write(file, [HERO])
     assert not file.exists()

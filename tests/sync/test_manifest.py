@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -62,12 +63,16 @@ Refuse = Callable[..., list[str]]
 
 @pytest.fixture
 def refuse(write: Write) -> Refuse:
-    """The problems of a manifest, each as `line: key: what`."""
+    """The places of a manifest's problems, each as `line: key`, and the words if ``said``."""
 
-    def refuse(text: str, **files: str | bytes) -> list[str]:
+    def refuse(text: str, *, said: bool = False, **files: str | bytes) -> list[str]:
         with pytest.raises(InvalidManifest) as caught:
             write(text, **files)
-        return [f"{one.line}: {one.key}: {one.what}" for one in caught.value.problems]
+        assert all(one.what for one in caught.value.problems)
+        return [
+            f"{one.line}: {one.key}: {one.what}" if said else f"{one.line}: {one.key}"
+            for one in caught.value.problems
+        ]
 
     return refuse
 
@@ -138,16 +143,8 @@ def test_nothing_but_the_manifest_decides(write: Write, monkeypatch: pytest.Monk
 
 
 def test_assets_are_sorted_by_name_whatever_their_order(write: Write) -> None:
-    text = "".join(f'[assets.{name}]\nprompt = "x"\n' for name in ("b", "a", "B", "a-1", "a.b"))
-    assert [
-        asset.name for asset in write(text.replace("a.b", '"a.b"').replace("assets.B", "assets.C")).assets
-    ] == [
-        "C",
-        "a",
-        "a-1",
-        "a.b",
-        "b",
-    ]
+    text = "".join(f"[assets.{name}]\nprompt = 'x'\n" for name in ("b", "a", "C", "a-1", '"a.b"'))
+    assert [asset.name for asset in write(text).assets] == ["C", "a", "a-1", "a.b", "b"]
 
 
 def test_a_manifest_may_have_no_assets(write: Write) -> None:
@@ -166,7 +163,7 @@ def test_names_of_assets(write: Write, name: str) -> None:
 )
 def test_names_that_no_asset_can_have(refuse: Refuse, name: str) -> None:
     [problem] = refuse(f'[assets."{name}"]\nprompt = "x"\npath = "{{name}}/x.png"')
-    assert "is no name of an asset" in problem
+    assert problem.startswith("1: assets.")
 
 
 # Prompts
@@ -211,54 +208,52 @@ def test_a_manifest_of_another_systems_line_ends_is_the_same(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("prompt", "what"),
+    ("prompt", "said"),
     [
-        ("a {fox", "has a lone {: write {{ for a brace"),
-        ("a fox}", "has a lone }: write }} for a brace"),
-        ("{lok}", "has {lok}, and no variable is called so; did you mean 'look'?"),
-        ("{name}", "has {name}, and no variable is called so"),
-        ("{a b}", "has {a b}, which is no variable: write {{ and }} for braces"),
-        ("{}", "has {}, which is no variable: write {{ and }} for braces"),
-        ("", "the prompt is empty"),
-        ("  {empty}\\n", "the prompt is empty"),
-        ("x" * 4001, "the prompt has 4001 characters; seedream-v4.5 takes at most 4000"),
-        ("{long}" * 41, "the prompt has 4100 characters; seedream-v4.5 takes at most 4000"),
+        ("a {fox", "{{"),
+        ("a fox}", "}}"),
+        ("{lok}", "'look'"),
+        ("{name}", "{name}"),
+        ("{a b}", "{a b}"),
+        ("{}", "{}"),
+        ("", "empty"),
+        ("  {empty}\\n", "empty"),
+        ("x" * 4001, "4001"),
+        ("{long}" * 41, "4100"),
     ],
 )
-def test_prompts_that_are_refused(refuse: Refuse, prompt: str, what: str) -> None:
+def test_prompts_that_are_refused(refuse: Refuse, prompt: str, said: str) -> None:
     variables = f'[vars]\nlook = "ink"\nempty = ""\nlong = "{"x" * 100}"\n'
-    assert refuse(f'{variables}[assets.a]\nprompt = "{prompt}"') == [f"6: assets.a.prompt: {what}"]
+    [problem] = refuse(f'{variables}[assets.a]\nprompt = "{prompt}"', said=True)
+    assert problem.startswith("6: assets.a.prompt: ")
+    assert said in problem
 
 
 def test_every_unknown_variable_of_a_prompt_is_told_once(refuse: Refuse) -> None:
-    found = refuse('[assets.a]\nprompt = "{b} {a} {b}"')
-    assert found == [
-        "2: assets.a.prompt: has {b}, and no variable is called so",
-        "2: assets.a.prompt: has {a}, and no variable is called so",
-    ]
+    found = refuse('[assets.a]\nprompt = "{b} {a} {b}"', said=True)
+    assert [problem.split("{")[1][0] for problem in found] == ["b", "a"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "what"),
+    ("name", "content"),
     [
-        ("b.md", "x", "names b.md, which is not there"),
-        ("sub/../..//out.md", "x", "leaves the project"),
-        ("/etc/passwd", "x", "is absolute: paths are relative to the manifest's folder"),
-        (".", "x", "names no file"),
-        ("folder", "x", "names folder, which is no file"),
-        ("a.md", b"\xff\xfe", "names a.md, which is not UTF-8 text"),
-        ("a.md", b"x" * (1024 * 1024 + 1), "names a.md, which is too large for a prompt"),
-        ("a.md", "a {b}", "a.md has {b}, and no variable is called so"),
-        ("a.md", " \n", "the prompt is empty"),
+        ("b.md", "x"),
+        ("sub/../..//out.md", "x"),
+        ("/etc/passwd", "x"),
+        (".", "x"),
+        ("folder", "x"),
+        ("a.md", b"\xff\xfe"),
+        ("a.md", b"x" * (1024 * 1024 + 1)),
+        ("a.md", "a {b}"),
+        ("a.md", " \n"),
     ],
 )
 def test_files_of_prompts_that_are_refused(
-    refuse: Refuse, tmp_path: Path, name: str, content: str | bytes, what: str
+    refuse: Refuse, tmp_path: Path, name: str, content: str | bytes
 ) -> None:
     (tmp_path / "folder").mkdir()
     text = f'[assets.x]\nprompt_file = "{name}"\n[assets.y]\ncount = 1\nprompt_file = "{name}"\n'
-    found = refuse(text, **{"a.md": content})
-    assert found == [f"2: assets.x.prompt_file: {what}", f"5: assets.y.prompt_file: {what}"]
+    assert refuse(text, **{"a.md": content}) == ["2: assets.x.prompt_file", "5: assets.y.prompt_file"]
 
 
 # Digests and keys, which no later version may change: images would be paid for again
@@ -349,18 +344,16 @@ def test_paths(write: Write, asset: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("folder", "expected"),
     [
+        (None, "hero.png"),
         (".", "hero.png"),
         ("a/", "a/hero.png"),
         ("./a/b", "a/b/hero.png"),
         ("{model}", "seedream-v4.5/hero.png"),
     ],
 )
-def test_folders(write: Write, folder: str, expected: str) -> None:
-    assert paths(write(of("", before=f'[defaults]\ndir = "{folder}"'))) == [expected]
-
-
-def test_without_a_folder_images_are_beside_the_manifest(write: Write) -> None:
-    assert paths(write(of(""))) == ["hero.png"]
+def test_folders(write: Write, folder: str | None, expected: str) -> None:
+    """Without one, images are beside the manifest."""
+    assert paths(write(of("", before=f'[defaults]\ndir = "{folder}"' if folder else ""))) == [expected]
 
 
 def test_the_ending_is_open_until_there_are_bytes(write: Write) -> None:
@@ -374,100 +367,71 @@ def test_the_ending_is_open_until_there_are_bytes(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "what"),
+    "path",
     [
-        ("", "is empty"),
-        ("{empty}", "is empty"),
-        ("/x.png", "is absolute"),
-        ("{root}x.png", "is absolute"),
-        ("C:/x.png", "is absolute"),
-        ("../x.png", "leaves the project"),
-        ("a/../../x.png", "leaves the project"),
-        ("{up}/x.png", "leaves the project"),
-        ("{name}/../../{name}.png", "leaves the project"),
-        ("a\\\\b.png", "has a backslash"),
-        ("a/..", "names no file"),
-        (".", "names no file"),
-        ("-", "names no file"),
-        ("a\\u0001.png", "has what a terminal"),
-        ("a\\u202eb.png", "has what a terminal"),
-        ("::error::.png", "has what a terminal"),
-        ("{", "has a lone {"),
-        ("{task}.png", "cannot have {task}: it must be known before there is a task"),
-        ("{date}.png", "cannot have {date}: it must be known before there is a task"),
-        ("{time}.png", "cannot have {time}: it must be known before there is a task"),
-        ("{nam}.png", "has {nam}, which is neither a field nor a variable; did you mean 'name'?"),
-        ("{}.png", "has {}, which is neither a field nor a variable"),
-        ("é" * 124 + ".png", "has a name of more than 250 bytes"),
-        ("{name}" * 63 + ".png", "has a name of more than 250 bytes"),
-        ("{name}" * 63 + "/x.png", "has a name of more than 250 bytes"),
-        ("{name}" + "x" * 242 + ".{ext}", "has a name of more than 250 bytes"),
-        ("seedream.toml", "leads to seedream.toml, which is the place of the manifest"),
-        ("x/../SEEDREAM.LOCK", "leads to SEEDREAM.LOCK, which is the place of its lock"),
-        ("seedream.lock/x.png", "leads through seedream.lock, which is the place of its lock"),
+        *("", "{empty}", "a/..", ".", "-"),
+        *("/x.png", "{root}x.png", "C:/x.png", "a\\\\b.png"),
+        *("../x.png", "a/../../x.png", "{up}/x.png", "{name}/../../{name}.png"),
+        *("a\\u0001.png", "a\\u202eb.png", "::error::.png"),
+        *("{", "{}.png", "{nam}.png", "{task}.png", "{date}.png", "{time}.png"),
+        *(
+            "é" * 124 + ".png",
+            "{name}" * 63 + ".png",
+            "{name}" * 63 + "/x.png",
+            "{name}" + "x" * 242 + ".{ext}",
+        ),
+        *("seedream.toml", "x/../SEEDREAM.LOCK", "seedream.lock/x.png"),
     ],
 )
-def test_paths_that_are_refused(refuse: Refuse, path: str, what: str) -> None:
+def test_paths_that_are_refused(refuse: Refuse, path: str) -> None:
     variables = '[vars]\nempty = ""\nroot = "/"\nup = "a/../.."'
-    [problem] = refuse(of(f'path = "{path}"', before=variables))
-    assert problem.startswith(f"7: assets.hero.path: {what}")
+    assert refuse(of(f'path = "{path}"', before=variables)) == ["7: assets.hero.path"]
 
 
 def test_every_wrong_field_of_a_path_is_told(refuse: Refuse) -> None:
-    found = refuse(of('path = "{task}{foo}{task}{bar}.png"'))
-    assert [one.split("{")[1][:4] for one in found] == ["task", "foo}", "bar}"]
+    found = refuse(of('path = "{task}{nam}{task}{bar}.png"'), said=True)
+    assert [one.split("{")[1][:4] for one in found] == ["task", "nam}", "bar}"]
+    assert "'name'" in found[1]
+
+
+@pytest.mark.parametrize("folder", ['"../x"', '"/tmp"', '""', '"{dir}"', '"{look}"', '"{task}"', '"a\\\\b"'])
+def test_folders_that_are_refused_are_told_once(refuse: Refuse, folder: str) -> None:
+    """What would go to them is in nobody's way."""
+    before = f'[defaults]\ndir = {folder}\n[vars]\nlook = "x"\n[assets.x]\nprompt = "x"\npath = "hero.png"'
+    assert refuse(of("", before=before)) == ["2: defaults.dir"]
 
 
 @pytest.mark.parametrize(
-    ("folder", "what"),
+    ("first", "second", "place"),
     [
-        ('"../x"', "leaves the project"),
-        ('"/tmp"', "is absolute"),
-        ('""', "is empty"),
-        ('"{dir}"', "has {dir}, which is neither a field nor a variable"),
-        ('"{look}"', "has {look}, which is neither a field nor a variable"),
-        ('"{task}"', "cannot have {task}"),
-        ('"a\\\\b"', "has a backslash"),
-        ("7", "is a number, not text"),
+        ("a.png", "a.png", "a.png"),
+        ("a.png", "A.PNG", "A.PNG"),
+        ("é.png", "E\\u0301.png", "E\u0301.png"),
+        ("ß.png", "SS.png", "SS.png"),
+        ("a.{ext}", "a.jpg", "a.jpg"),
+        ("a.webp", "A.{ext}", "A.webp"),
+        ("x/../a.{ext}", "./a.{ext}", "a.png"),
+        ("a", "a/b.png", "a"),
+        ("a.{ext}", "a.png/b.png", "a.png"),
     ],
 )
-def test_folders_that_are_refused_are_told_once(refuse: Refuse, folder: str, what: str) -> None:
-    before = f'[defaults]\ndir = {folder}\n[vars]\nlook = "x"\n[assets.x]\nprompt = "x"'
-    [problem] = refuse(of("", before=before))
-    assert problem.startswith(f"2: defaults.dir: {what}")
+def test_two_assets_with_one_path(refuse: Refuse, first: str, second: str, place: str) -> None:
+    text = f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"'
+    [problem] = refuse(text, said=True)
+    assert problem.startswith("6: assets.b.path: ")
+    assert f" {place}, " in problem
+    assert "assets.a" in problem
 
 
-def test_what_would_go_to_a_refused_folder_is_in_nobodys_way(refuse: Refuse) -> None:
-    before = '[defaults]\ndir = "../x"\n[assets.x]\nprompt = "x"\npath = "hero.png"'
-    assert refuse(of("", before=before)) == ["2: defaults.dir: leaves the project"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "what"),
-    [
-        ("a.png", "a.png", "leads to a.png, which is the place of assets.a"),
-        ("a.png", "A.PNG", "leads to A.PNG, which is the place of assets.a"),
-        ("é.png", "E\\u0301.png", "leads to E\u0301.png, which is the place of assets.a"),
-        ("ß.png", "SS.png", "leads to SS.png, which is the place of assets.a"),
-        ("a.{ext}", "a.jpg", "leads to a.jpg, which is the place of assets.a"),
-        ("a.webp", "A.{ext}", "leads to A.webp, which is the place of assets.a"),
-        ("x/../a.{ext}", "./a.{ext}", "leads to a.png, which is the place of assets.a"),
-        ("a", "a/b.png", "leads through a, which is the place of assets.a"),
-        ("A/b/c.png", "a", None),
-        ("a.{ext}", "a.png/b.png", "leads through a.png, which is the place of assets.a"),
-    ],
-)
-def test_two_assets_with_one_path(refuse: Refuse, first: str, second: str, what: str | None) -> None:
-    found = refuse(f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"')
-    if what is None:
-        assert found == ["3: assets.a.path: leads through a, which is the place of assets.b"]
-    else:
-        assert found == [f"6: assets.b.path: {what}"]
+def test_the_one_of_two_that_leads_through_the_other_is_told(refuse: Refuse) -> None:
+    text = '[assets.a]\nprompt = "x"\npath = "A/b/c.png"\n[assets.b]\nprompt = "x"\npath = "a"'
+    assert refuse(text) == ["3: assets.a.path"]
 
 
 def test_the_later_of_two_is_told_with_the_image_of_the_first(refuse: Refuse) -> None:
-    found = refuse('[assets.z]\nprompt = "x"\ncount = 3\n[assets.z-2]\nprompt = "x"\n')
-    assert found == ["4: assets.z-2: leads to z-2.png, which is the place of image 2 of assets.z"]
+    [found] = refuse('[assets.z]\nprompt = "x"\ncount = 3\n[assets.z-2]\nprompt = "x"\n', said=True)
+    assert found.startswith("4: assets.z-2: ")
+    assert "image 2 of assets.z" in found
 
 
 @pytest.mark.parametrize(
@@ -604,30 +568,16 @@ def test_everything_wrong_is_told_at_once_in_order_of_line(refuse: Refuse) -> No
     [assets]
     flat = "x"
     """
-    found = refuse(text)
-    assert found == [
-        "2: defaults.qualty: is unknown; did you mean 'quality'?",
-        "3: defaults.api_key: is not read from a project's file",
-        "4: defaults.timeout: 'soon' is not a number of seconds from 0 to 2592000 (30 days)",
-        "5: defaults.max_bytes: is an array, neither text nor a number",
-        "7: vars.n: is a field of paths: {n} would be two things",
-        '8: vars."a b": is no name of a variable: letters, digits, - and _',
-        "9: vars.number: is a number, not text",
-        "11: styles.ink: is a number, not text",
-        "12: asset: is unknown; did you mean 'assets'?",
-        "15: assets.both.prompt_file: contradicts prompt: an asset has one of them",
-        "16: assets.none: has neither prompt nor prompt_file",
-        "17: assets.none.take: is not a whole number from 1 to 1000000",
-        "19: assets.hero.promt: is unknown; did you mean 'prompt'?",
-        "20: assets.hero.prompt: is an array, not text",
-        "21: assets.hero.model: is empty",
-        "22: assets.hero.quality: is a number, not text",
-        "23: assets.hero.aspect_ratio: aspect ratio '5:4' is not one of "
-        "1:1, 2:3, 3:2, 3:4, 4:3, 16:9, 9:16, 21:9",
-        "24: assets.hero.count: is not a whole number from 1 to 1000",
-        "25: assets.hero.path: is a number, not text",
-        "27: assets.flat: is text, not a table",
+    assert refuse(text) == [
+        *("2: defaults.qualty", "3: defaults.api_key", "4: defaults.timeout", "5: defaults.max_bytes"),
+        *("7: vars.n", '8: vars."a b"', "9: vars.number", "11: styles.ink", "12: asset"),
+        *("15: assets.both.prompt_file", "16: assets.none", "17: assets.none.take"),
+        *("19: assets.hero.promt", "20: assets.hero.prompt", "21: assets.hero.model"),
+        *("22: assets.hero.quality", "23: assets.hero.aspect_ratio", "24: assets.hero.count"),
+        *("25: assets.hero.path", "27: assets.flat"),
     ]
+    found = " ".join(refuse(text, said=True))
+    assert all(meant in found for meant in ("'quality'", "'assets'", "'prompt'"))
 
 
 def test_problems_are_a_usage_error_with_a_line_each(write: Write, tmp_path: Path) -> None:
@@ -636,49 +586,30 @@ def test_problems_are_a_usage_error_with_a_line_each(write: Write, tmp_path: Pat
         write("[assets.a]\ntake = 0\n")
     error = caught.value
     assert isinstance(error, UsageProblem)
-    assert error.exit_code == ExitCode.USAGE
-    assert error.code == "invalid_manifest"
-    assert error.message == f"{file} has 2 problems"
+    assert (error.exit_code, error.code) == (ExitCode.USAGE, "invalid_manifest")
+    assert str(file) in error.message
     first, second = error.problems
     assert error.detail == f"{first}\n{second}"
-    assert str(second) == f"{file}:2: assets.a.take: is not a whole number from 1 to 1000000"
-    assert second.document() == {
-        "file": str(file),
-        "line": 2,
-        "key": "assets.a.take",
-        "what": "is not a whole number from 1 to 1000000",
-    }
-
-
-def test_a_single_problem_is_the_message(write: Write, tmp_path: Path) -> None:
+    assert str(second).startswith(f"{file}:2: assets.a.take: ")
+    document = second.document()
+    assert document.pop("what")
+    assert document == {"file": str(file), "line": 2, "key": "assets.a.take"}
     with pytest.raises(InvalidManifest) as caught:
         write("[assets.a]\n")
-    assert (
-        caught.value.message
-        == f"{tmp_path / 'seedream.toml'}:1: assets.a: has neither prompt nor prompt_file"
-    )
-    assert caught.value.detail is None
+    assert (caught.value.message, caught.value.detail) == (str(caught.value.problems[0]), None)
 
 
 def test_a_default_that_suits_no_asset_is_told_once_where_it_stands(refuse: Refuse) -> None:
     text = '[defaults]\nquality = "8K"\n' + "".join(f'[assets.a{n}]\nprompt = "x"\n' for n in range(20))
-    assert refuse(text) == ["2: defaults.quality: quality '8K' is not one of 2K, 4K (seedream-v4.5)"]
+    assert refuse(text) == ["2: defaults.quality"]
 
 
 @pytest.mark.parametrize(
     ("asset", "before", "expected"),
     [
-        ('quality = "3K"', "", "4: assets.hero.quality: quality '3K' is not one of 2K, 4K (seedream-v4.5)"),
-        (
-            'model = "seedream-5.0-lite"',
-            '[defaults]\nquality = "4K"',
-            "5: assets.hero.model: quality '4K' is not one of 2K, 3K (seedream-5.0-lite)",
-        ),
-        (
-            'quality = "4K"',
-            '[defaults]\nmodel = "seedream-5.0-lite"',
-            "5: assets.hero.quality: quality '4K' is not one of 2K, 3K (seedream-5.0-lite)",
-        ),
+        ('quality = "3K"', "", "4: assets.hero.quality"),
+        ('model = "seedream-5.0-lite"', '[defaults]\nquality = "4K"', "5: assets.hero.model"),
+        ('quality = "4K"', '[defaults]\nmodel = "seedream-5.0-lite"', "5: assets.hero.quality"),
     ],
 )
 def test_a_value_that_does_not_suit_the_model(refuse: Refuse, asset: str, before: str, expected: str) -> None:
@@ -688,12 +619,9 @@ def test_a_value_that_does_not_suit_the_model(refuse: Refuse, asset: str, before
 @pytest.mark.parametrize("model", [name for name, row in MODELS.items() if row.needs_images])
 def test_models_that_edit_are_refused_without_an_image(refuse: Refuse, model: str) -> None:
     found = refuse(of(f'model = "{model}"\nquality = "9K"'))
-    assert (
-        found[0] == f"4: assets.hero.model: is {model}, which edits images, and the asset has none (images)"
-    )
-    assert found[1].startswith("5: assets.hero.quality: quality '9K' is not one of")
-    [found_one] = refuse(f'[defaults]\nmodel = "{model}"\n[assets.a]\nprompt = "x"\n[assets.b]\nprompt = "y"')
-    assert found_one.startswith("2: defaults.model: ")
+    assert found == ["4: assets.hero.model", "5: assets.hero.quality"]
+    text = f'[defaults]\nmodel = "{model}"\n[assets.a]\nprompt = "x"\n[assets.b]\nprompt = "y"'
+    assert refuse(text) == ["2: defaults.model"]
 
 
 def test_an_unknown_model_is_the_services_to_judge(write: Write) -> None:
@@ -704,46 +632,43 @@ def test_an_unknown_model_is_the_services_to_judge(write: Write) -> None:
 @pytest.mark.parametrize("table", ["defaults", "vars", "styles", "assets"])
 @pytest.mark.parametrize("value", ["1", '"x"', "[{}]"])
 def test_tables_that_are_none(refuse: Refuse, table: str, value: str) -> None:
-    [problem] = refuse(f"# first\n{table} = {value}\n")
-    assert problem.startswith(f"2: {table}: is ")
-    assert problem.endswith(", not a table")
+    assert refuse(f"# first\n{table} = {value}\n") == [f"2: {table}"]
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "what"),
+    ("text", "line"),
     [
-        ("a = 1\nb = = 2\n", 2, "not valid TOML in column 5: "),
-        ("[assets.a]\n[assets.a]\n", 2, "not valid TOML in column "),
-        ('a = 1\nb = """\n\n', 3, "not valid TOML at the file's end: "),
-        ("a = 1\nb = ", 2, "not valid TOML at the file's end: "),
-        ("a = " + "[" * 100_000, 1, "not valid TOML: "),
-        (f"a = {'1' * 5000}", 1, "not valid TOML: "),
+        ("a = 1\nb = = 2\n", 2),
+        ("[assets.a]\n[assets.a]\n", 2),
+        ('a = 1\nb = """\n\n', 3),
+        ("a = 1\nb = ", 2),
+        ("a = " + "[" * 100_000, 1),
+        (f"a = {'1' * 5000}", 1),
     ],
 )
-def test_what_is_no_toml(refuse: Refuse, text: str, line: int, what: str) -> None:
-    [problem] = refuse(text)
-    assert problem.startswith(f"{line}: : {what}")
+def test_what_is_no_toml(refuse: Refuse, text: str, line: int) -> None:
+    assert refuse(text) == [f"{line}: "]
 
 
 def test_what_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     file.write_bytes(b"a = 1\r\nb = '\xff'\n")
-    with pytest.raises(InvalidManifest, match=r"seedream.toml:2: is not UTF-8 text"):
+    with pytest.raises(InvalidManifest, match=r"seedream.toml:2: "):
         load(file)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="there is no manifest"):
+    with pytest.raises(UsageProblem, match=r"seedream\.toml"):
         load(tmp_path / "seedream.toml")
-    with pytest.raises(UsageProblem, match="cannot be read: "):
+    with pytest.raises(UsageProblem, match=re.escape(str(tmp_path))):
         load(tmp_path)
-    with pytest.raises(UsageProblem, match="is a lock, not a manifest"):
+    with pytest.raises(UsageProblem, match=r"seedream\.lock"):
         load(tmp_path / "seedream.lock")
 
 
 def test_another_manifest_has_a_lock_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "icons.toml").write_text('[assets.icons]\nprompt = "x"\npath = "icons.lock"')
-    with pytest.raises(InvalidManifest, match="the place of its lock"):
+    with pytest.raises(InvalidManifest, match=r"icons\.lock"):
         load(tmp_path / "icons.toml")
 
 
@@ -764,10 +689,8 @@ def test_keys_with_dots_are_told_as_toml_has_them() -> None:
 
 
 def test_a_number_beyond_all_bounds_is_a_problem_like_any_other(refuse: Refuse) -> None:
-    [problem] = refuse(of(f"take = 0x{'f' * 9000}"))
-    assert problem.startswith("4: assets.hero.take: ")
-    [problem] = refuse(of("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}"))
-    assert problem.startswith("2: defaults.timeout: ")
+    assert refuse(of(f"take = 0x{'f' * 9000}")) == ["4: assets.hero.take"]
+    assert refuse(of("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}")) == ["2: defaults.timeout"]
 
 
 def test_thousands_of_mistakes_are_told_without_much_ado(refuse: Refuse) -> None:
@@ -797,29 +720,20 @@ class TestSourceImages:
         assert source.data_uri() == f"data:image/jpeg;base64,{b64encode(JPEG).decode()}"
 
     @pytest.mark.parametrize(
-        ("value", "reason"),
+        "value",
         [
-            ('["nope.png"]', "has a wrong one: source image nope.png: there is no such file"),
-            ('["text.md"]', "has a wrong one: source image text.md: not a PNG, JPEG or WebP image"),
-            ('["../a.png"]', "has '../a.png', which leaves the project"),
-            ('["/etc/a.png"]', "has '/etc/a.png', which is absolute"),
-            ('["out.png"]', "has 'out.png', which leaves the project"),
-            ('["http://x.test/a.png"]', "has a wrong one: source image http://x.test/a.png: only https"),
-            ('["https://me:pw@x.test/a.png"]', "has a wrong one: source image https://x.test/a.png: the URL"),
-            ('"a.png"', "is text, not an array of paths and URLs"),
-            ("[1]", "is a number, not text"),
+            *('["nope.png"]', '["text.md"]', '["../a.png"]', '["/etc/a.png"]', '["out.png"]'),
+            *('["http://x.test/a.png"]', '["https://me:pw@x.test/a.png"]', '"a.png"', "[1]"),
+            str(["https://x.test/a.png"] * 15),
         ],
     )
-    def test_that_cannot_be_sent(self, refuse: Refuse, tmp_path: Path, value: str, reason: str) -> None:
+    def test_that_cannot_be_sent(self, refuse: Refuse, tmp_path: Path, value: str) -> None:
         outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
         outside.write_bytes(png())
         (tmp_path / "out.png").symlink_to(outside)
-        [found] = refuse(of(f"images = {value}"), **{"text.md": "a fox"})
-        assert found.startswith(f"4: assets.hero.images: {reason}")
-
-    def test_are_at_most_14(self, refuse: Refuse) -> None:
-        [found] = refuse(of(f"images = {['https://x.test/a.png'] * 15}"))
-        assert found.endswith("has 15 source images; seedream-v4.5-edit takes at most 14")
+        [found] = refuse(of(f"images = {value}"), said=True, **{"text.md": "a fox"})
+        assert found.startswith("4: assets.hero.images: ")
+        assert "me:pw" not in found
 
 
 class TestPartsOfThePrompt:
@@ -838,11 +752,10 @@ class TestPartsOfThePrompt:
         assert image.digest == digest_of(GenerationRequest(prompt))
 
     def test_one_word_that_is_nearly_a_styles_name(self, refuse: Refuse) -> None:
-        [found] = refuse(of('style = "watercolor"', before='[styles]\nwatercolour = "x"'))
-        assert found.endswith("no style is called 'watercolor'; did you mean 'watercolour'?")
+        [found] = refuse(of('style = "watercolor"', before='[styles]\nwatercolour = "x"'), said=True)
+        assert "'watercolour'" in found
 
     def test_count_together_against_the_limit(self, refuse: Refuse) -> None:
-        [found] = refuse(of(f'details = "{"x" * 3996}"'))
-        assert (
-            found == "3: assets.hero.prompt: the prompt has 4001 characters; seedream-v4.5 takes at most 4000"
-        )
+        [found] = refuse(of(f'details = "{"x" * 3996}"'), said=True)
+        assert found.startswith("3: assets.hero.prompt: ")
+        assert "4001" in found

@@ -14,11 +14,11 @@ import pytest
 from msgspec.structs import replace
 from support.forked import Zygote
 from support.images import JPEG, png
+from support.starting import StartSandbox
 from sync.checkout import Checkout
 
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
-from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.items import Action, Item, State
 from seedream_cli.sync.lock import Entry
 from seedream_cli.sync.manifest import load
@@ -36,8 +36,11 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+NewItem = Callable[..., Item]
+
+
 @pytest.fixture
-def item(folder: Path) -> Callable[..., Item]:
+def item(folder: Path) -> NewItem:
     """An item of the image ``hero`` whose path is this template; keywords as for Item."""
 
     def item(template: str = "art/hero.{ext}", **values: Any) -> Item:
@@ -48,6 +51,13 @@ def item(folder: Path) -> Callable[..., Item]:
         return Item("hero", 1, image=image, **given)
 
     return item
+
+
+def lay(folder: Path, **data: bytes) -> None:
+    """Put files of these endings where the image is to go."""
+    (folder / "art").mkdir()
+    for ending, content in data.items():
+        (folder / "art" / f"hero.{ending}").write_bytes(content)
 
 
 def sha256(data: bytes) -> str:
@@ -81,34 +91,28 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("image", "path"), [(OURS, "art/hero.png"), (JPEG, "art/hero.jpg")], ids=["png", "jpeg"]
 )
-def test_an_image_has_the_ending_of_its_bytes(
-    folder: Path, item: Callable[..., Item], image: bytes, path: str
-) -> None:
+def test_an_image_has_the_ending_of_its_bytes(folder: Path, item: NewItem, image: bytes, path: str) -> None:
     assert put(Project(folder), item(), image) == path
     assert files(folder) == {path: image}
 
 
-def test_a_path_that_is_certain_is_the_images_whatever_its_bytes(
-    folder: Path, item: Callable[..., Item]
-) -> None:
+def test_a_path_that_is_certain_is_the_images_whatever_its_bytes(folder: Path, item: NewItem) -> None:
     assert put(Project(folder), item("hero.png", path="hero.png"), JPEG) == "hero.png"
     assert files(folder) == {"hero.png": JPEG}
 
 
-def test_bytes_that_appear_between_the_plan_and_the_image_are_left_alone(
-    folder: Path, item: Callable[..., Item]
-) -> None:
+def test_bytes_that_appear_between_the_plan_and_the_image_are_left_alone(folder: Path, item: NewItem) -> None:
     project, wanted = Project(folder), item()
     project.prepare(wanted)
     (folder / "art" / "hero.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match=r"art/hero\.png has bytes that the lock does not know") as caught:
+    with pytest.raises(NotSaved, match=r"art/hero\.png") as caught:
         put(project, wanted)
     assert caught.value.code == "taken"
     assert files(folder) == {"art/hero.png": THEIRS}
 
 
 def test_bytes_that_appear_in_the_very_moment_are_left_alone(
-    folder: Path, item: Callable[..., Item], monkeypatch: pytest.MonkeyPatch
+    folder: Path, item: NewItem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind the look whether the name is free, and before the image takes it."""
     link = os.link
@@ -124,71 +128,62 @@ def test_bytes_that_appear_in_the_very_moment_are_left_alone(
     assert files(folder) == {"art/hero.png": THEIRS}
 
 
-def test_the_very_bytes_may_be_there_already(folder: Path, item: Callable[..., Item]) -> None:
-    """A run before this one was killed behind its move."""
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(OURS)
-    assert put(Project(folder), item()) == "art/hero.png"
-    assert files(folder) == {"art/hero.png": OURS}
-
-
-def test_what_the_lock_says_is_there_is_replaced(folder: Path, item: Callable[..., Item]) -> None:
-    old = png(shade=9)
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(old)
-    changed = item(state=State.CHANGED, entry=line("art/hero.png", old))
+@pytest.mark.parametrize(
+    ("there", "entry"),
+    [
+        # A run before this one was killed behind its move.
+        pytest.param(OURS, None, id="the very bytes"),
+        pytest.param(png(shade=9), ("art/hero.png", png(shade=9)), id="those of the lock"),
+    ],
+)
+def test_bytes_that_are_known_are_replaced(
+    folder: Path, item: NewItem, there: bytes, entry: tuple[str, bytes] | None
+) -> None:
+    lay(folder, png=there)
+    changed = item(state=State.CHANGED, entry=line(*entry)) if entry else item()
     assert put(Project(folder), changed) == "art/hero.png"
     assert files(folder) == {"art/hero.png": OURS}
 
 
-def test_what_was_edited_since_the_plan_is_not_replaced(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match="left alone"):
-        put(Project(folder), item(state=State.CHANGED, entry=line("art/hero.png", png(shade=9))))
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(("art/hero.png", png(shade=9)), id="edited since the plan"),
+        pytest.param(("old/hero.png", THEIRS), id="the lock's bytes of another path"),
+    ],
+)
+def test_bytes_that_are_not_are_left_alone(folder: Path, item: NewItem, entry: tuple[str, bytes]) -> None:
+    lay(folder, png=THEIRS)
+    with pytest.raises(NotSaved) as caught:
+        put(Project(folder), item(state=State.CHANGED, entry=line(*entry)))
+    assert caught.value.code == "taken"
     assert files(folder) == {"art/hero.png": THEIRS}
 
 
-def test_the_locks_bytes_at_another_path_are_no_permission(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match="left alone"):
-        put(Project(folder), item(state=State.CHANGED, entry=line("old/hero.png", THEIRS)))
-    assert files(folder) == {"art/hero.png": THEIRS}
-
-
-def test_what_was_given_up_is_replaced_and_nothing_else(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(THEIRS)
-    (folder / "art" / "hero.jpg").write_bytes(THEIRS)
+def test_what_was_given_up_is_replaced_and_nothing_else(folder: Path, item: NewItem) -> None:
+    lay(folder, png=THEIRS, jpg=THEIRS)
     forced = item(state=State.EDITED, overwrites=("art/hero.png",))
     assert put(Project(folder), forced) == "art/hero.png"
-    with pytest.raises(NotSaved, match="left alone"):
+    with pytest.raises(NotSaved):
         put(Project(folder), forced, JPEG)
     assert files(folder) == {"art/hero.jpg": THEIRS, "art/hero.png": OURS}
 
 
-def test_a_folder_in_the_place_of_the_image_is_left_alone(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art" / "hero.png").mkdir(parents=True)
-    with pytest.raises(NotSaved, match="left alone"):
-        put(Project(folder), item())
-    assert (folder / "art" / "hero.png").is_dir()
-    assert files(folder) == {}
-
-
 @posix
-def test_a_link_that_leads_nowhere_is_left_alone(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").symlink_to(folder / "elsewhere.png")
-    with pytest.raises(NotSaved, match="left alone"):
+@pytest.mark.parametrize("what", ["a folder", "a link that leads nowhere"])
+def test_what_is_no_file_is_left_alone(folder: Path, item: NewItem, what: str) -> None:
+    lay(folder)
+    place = folder / "art" / "hero.png"
+    place.mkdir() if what == "a folder" else place.symlink_to(folder / "elsewhere.png")
+    with pytest.raises(NotSaved):
         put(Project(folder), item())
-    assert (folder / "art" / "hero.png").is_symlink()
+    assert place.is_dir() if what == "a folder" else place.is_symlink()
     assert files(folder) == {}
 
 
 @posix
 def test_a_link_to_the_locks_bytes_is_replaced_and_not_followed(
-    folder: Path, tmp_path: Path, item: Callable[..., Item]
+    folder: Path, tmp_path: Path, item: NewItem
 ) -> None:
     cache = tmp_path / "cache.png"
     cache.write_bytes(THEIRS)
@@ -206,31 +201,21 @@ def test_a_link_to_the_locks_bytes_is_replaced_and_not_followed(
 @posix
 @pytest.mark.parametrize("path", ["art/hero.png", "art/deeper/hero.{ext}"])
 def test_a_folder_that_leads_out_of_the_project_is_refused(
-    folder: Path, tmp_path: Path, item: Callable[..., Item], path: str
+    folder: Path, tmp_path: Path, item: NewItem, path: str
 ) -> None:
-    outside = tmp_path / "outside"
+    # A folder beside the project is not in it, whatever the first letters of its name are.
+    outside = tmp_path / f"{folder.name}-2"
     outside.mkdir()
     (folder / "art").symlink_to(outside)
-    with pytest.raises(InvalidOutput, match="leaves the project: it is") as caught:
+    with pytest.raises(InvalidOutput) as caught:
         Project(folder).prepare(item(path))
     assert caught.value.exit_code == ExitCode.USAGE
     assert list(outside.iterdir()) == []
 
 
 @posix
-def test_a_folder_beside_the_project_is_not_in_it(
-    folder: Path, tmp_path: Path, item: Callable[..., Item]
-) -> None:
-    """Whatever the first letters of its name are."""
-    (tmp_path / "project-2").mkdir()
-    (folder / "art").symlink_to(tmp_path / "project-2")
-    with pytest.raises(InvalidOutput, match="leaves the project"):
-        Project(folder).prepare(item())
-
-
-@posix
 def test_links_within_the_project_and_to_it_are_none_that_lead_out(
-    folder: Path, tmp_path: Path, item: Callable[..., Item]
+    folder: Path, tmp_path: Path, item: NewItem
 ) -> None:
     (folder / "real").mkdir()
     (folder / "art").symlink_to(folder / "real")
@@ -239,20 +224,14 @@ def test_links_within_the_project_and_to_it_are_none_that_lead_out(
     assert files(folder)["real/hero.png"] == OURS
 
 
-def test_a_folder_that_is_a_file_is_refused(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "art").write_bytes(THEIRS)
-    with pytest.raises(InvalidOutput, match="no folder"):
-        Project(folder).prepare(item())
-    assert files(folder) == {"art": THEIRS}
-
-
 def test_a_folder_that_is_asked_for_again_is_tried_again_if_it_was_refused(
-    folder: Path, item: Callable[..., Item]
+    folder: Path, item: NewItem
 ) -> None:
     project, wanted = Project(folder), item()
     (folder / "art").write_bytes(THEIRS)
     with pytest.raises(InvalidOutput):
         project.prepare(wanted)
+    assert files(folder) == {"art": THEIRS}
     (folder / "art").unlink()
     project.prepare(wanted)
     assert put(project, wanted) == "art/hero.png"
@@ -260,7 +239,7 @@ def test_a_folder_that_is_asked_for_again_is_tried_again_if_it_was_refused(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root may write anywhere but where this is taken from it")
 def test_folders_that_take_no_image_are_told_before_anything_is_paid_and_the_others_go_on(
-    zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+    zygote: Zygote, tmp_path: Path, start_sandbox: StartSandbox
 ) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
@@ -287,7 +266,7 @@ def saved(path: Path) -> SavedFile:
     return SavedFile(1, str(path), sha256(data), len(data), "image/png", 4, 3)
 
 
-def test_a_copy_has_the_bytes_and_a_place_of_its_own(folder: Path, item: Callable[..., Item]) -> None:
+def test_a_copy_has_the_bytes_and_a_place_of_its_own(folder: Path, item: NewItem) -> None:
     (folder / "first.png").write_bytes(OURS)
     path, file = Project(folder).copy(saved(folder / "first.png"), item(), "op_12345678")
     assert path == "art/hero.png"
@@ -295,19 +274,16 @@ def test_a_copy_has_the_bytes_and_a_place_of_its_own(folder: Path, item: Callabl
     assert files(folder) == {"art/hero.png": OURS, "first.png": OURS}
 
 
-def test_a_copy_goes_over_nothing_that_is_unknown(folder: Path, item: Callable[..., Item]) -> None:
+def test_a_copy_goes_over_nothing_that_is_unknown(folder: Path, item: NewItem) -> None:
     (folder / "first.png").write_bytes(OURS)
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match="left alone"):
+    lay(folder, png=THEIRS)
+    with pytest.raises(NotSaved):
         Project(folder).copy(saved(folder / "first.png"), item(), "op_12345678")
     assert files(folder) == {"art/hero.png": THEIRS, "first.png": OURS}
 
 
 @pytest.mark.parametrize("spoiled", [None, OURS[:-5]])
-def test_what_is_not_there_any_more_is_not_copied(
-    folder: Path, item: Callable[..., Item], spoiled: bytes | None
-) -> None:
+def test_what_is_not_there_any_more_is_not_copied(folder: Path, item: NewItem, spoiled: bytes | None) -> None:
     first = folder / "first.png"
     first.write_bytes(OURS)
     file = saved(first)
@@ -322,7 +298,7 @@ def test_what_is_not_there_any_more_is_not_copied(
 # A file gets another place
 
 
-def moving(item: Callable[..., Item], data: bytes = OURS) -> Item:
+def moving(item: NewItem, data: bytes = OURS) -> Item:
     """The file of the lock's line is to go from old.png to art/hero.png."""
     return item(
         state=State.MISSING,
@@ -333,41 +309,33 @@ def moving(item: Callable[..., Item], data: bytes = OURS) -> Item:
     )
 
 
-def test_a_file_is_moved(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "old.png").write_bytes(OURS)
-    Project(folder).move(moving(item))
-    assert files(folder) == {"art/hero.png": OURS}
-
-
-def test_a_file_that_was_edited_since_the_plan_is_not_moved(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "old.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match=r"old\.png is not as the lock says") as caught:
+@pytest.mark.parametrize(
+    ("old", "there", "after"),
+    [
+        pytest.param(OURS, {}, {"art/hero.png": OURS}, id="moved"),
+        pytest.param(THEIRS, {}, None, id="edited since the plan"),
+        pytest.param(OURS, {"png": THEIRS}, None, id="never over another"),
+        # A move of before, which was killed before it took the old file away.
+        pytest.param(OURS, {"png": OURS}, {"art/hero.png": OURS, "old.png": OURS}, id="moved before"),
+    ],
+)
+def test_a_file_is_moved(
+    folder: Path, item: NewItem, old: bytes, there: dict[str, bytes], after: dict[str, bytes] | None
+) -> None:
+    (folder / "old.png").write_bytes(old)
+    lay(folder, **there)
+    before = files(folder)
+    if after is None:
+        with pytest.raises(NotSaved) as caught:
+            Project(folder).move(moving(item))
+        assert caught.value.code == "taken"
+    else:
         Project(folder).move(moving(item))
-    assert caught.value.code == "taken"
-    assert files(folder) == {"old.png": THEIRS}
-
-
-def test_a_file_is_not_moved_over_another(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "old.png").write_bytes(OURS)
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(THEIRS)
-    with pytest.raises(NotSaved, match="taken"):
-        Project(folder).move(moving(item))
-    assert files(folder) == {"art/hero.png": THEIRS, "old.png": OURS}
-
-
-def test_a_file_that_was_moved_before_is_left_where_it_is(folder: Path, item: Callable[..., Item]) -> None:
-    (folder / "old.png").write_bytes(OURS)
-    (folder / "art").mkdir()
-    (folder / "art" / "hero.png").write_bytes(OURS)
-    Project(folder).move(moving(item))
-    assert files(folder) == {"art/hero.png": OURS, "old.png": OURS}
+    assert files(folder) == (before if after is None else after)
 
 
 @posix
-def test_a_file_is_not_moved_out_of_the_project(
-    folder: Path, tmp_path: Path, item: Callable[..., Item]
-) -> None:
+def test_a_file_is_not_moved_out_of_the_project(folder: Path, tmp_path: Path, item: NewItem) -> None:
     (tmp_path / "outside").mkdir()
     (folder / "art").symlink_to(tmp_path / "outside")
     (folder / "old.png").write_bytes(OURS)
@@ -380,16 +348,14 @@ def test_a_file_is_not_moved_out_of_the_project(
 # A file goes
 
 
-def test_a_file_is_removed_where_it_has_its_own_bytes(folder: Path) -> None:
-    (folder / "old.png").write_bytes(OURS)
+@pytest.mark.parametrize(("data", "left"), [(OURS, {}), (THEIRS, {"old.png": THEIRS}), (None, {})])
+def test_a_file_is_removed_where_it_has_its_own_bytes(
+    folder: Path, data: bytes | None, left: dict[str, bytes]
+) -> None:
+    if data is not None:
+        (folder / "old.png").write_bytes(data)
     Project(folder).remove(line("old.png"))
-    assert files(folder) == {}
-
-
-def test_a_file_that_was_edited_stays(folder: Path) -> None:
-    (folder / "old.png").write_bytes(THEIRS)
-    Project(folder).remove(line("old.png"))
-    assert files(folder) == {"old.png": THEIRS}
+    assert files(folder) == left
 
 
 @posix
@@ -401,7 +367,3 @@ def test_a_file_stays_that_is_the_new_one_by_another_name(folder: Path) -> None:
     assert files(folder) == {"HERO.png": OURS, "hero.png": OURS}
     Project(folder).remove(line("HERO.png"), but="another.png")
     assert files(folder) == {"hero.png": OURS}
-
-
-def test_a_file_that_is_gone_already_is_no_problem(folder: Path) -> None:
-    Project(folder).remove(line("old.png"))

@@ -36,25 +36,14 @@ def test_shards_by_name(text: str, expected: Shard) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    "text",
     [
-        ("", "neither I/N, such as 2/4, nor auto"),
-        ("2", "neither I/N"),
-        ("2/", "neither I/N"),
-        ("-1/4", "neither I/N"),
-        (" 1/4", "neither I/N"),
-        ("1/4\n", "neither I/N"),
-        ("²/4", "neither I/N"),
-        ("1/9999999", "neither I/N"),
-        ("AUTO", "neither I/N"),
-        ("0/4", "there is no shard 0 of 4"),
-        ("5/4", "there is no shard 5 of 4"),
-        ("0/0", "there is no shard 0 of 0"),
-        ("1/100001", "there is no shard 1 of 100001"),
+        *("", "2", "2/", "-1/4", " 1/4", "1/4\n", "²/4", "1/9999999", "AUTO"),
+        *("0/4", "5/4", "0/0", "1/100001"),
     ],
 )
-def test_shards_that_are_none(text: str, what: str) -> None:
-    with pytest.raises(UsageProblem, match=f"^--shard .*{what}"):
+def test_shards_that_are_none(text: str) -> None:
+    with pytest.raises(UsageProblem, match="--shard"):
         shard_of(text, {})
 
 
@@ -81,20 +70,20 @@ def test_shards_of_a_scheduler(environment: dict[str, str], expected: Shard) -> 
 
 
 @pytest.mark.parametrize(
-    ("environment", "what"),
+    ("environment", "named"),
     [
-        ({}, "neither CI_NODE_INDEX and CI_NODE_TOTAL .* nor JOB_COMPLETION_INDEX .* name the shard"),
-        ({"CI_NODE_TOTAL": "4"}, "neither CI_NODE_INDEX"),
-        ({"CI_NODE_INDEX": "1"}, "CI_NODE_INDEX is set, and CI_NODE_TOTAL is not"),
-        ({"CI_NODE_INDEX": "x", "CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX is 'x', not a number"),
-        ({"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "-4"}, "CI_NODE_TOTAL is '-4', not a number"),
-        ({"CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "there is no shard 0 of 4"),
-        ({"CI_NODE_INDEX": "5", "CI_NODE_TOTAL": "4"}, "there is no shard 5 of 4"),
-        ({"JOB_COMPLETION_INDEX": "0"}, "sets JOB_COMPLETION_INDEX and no total: set SEEDREAM_SHARD_TOTAL"),
-        ({"JOB_COMPLETION_INDEX": "4", "JOB_COMPLETIONS": "4"}, "there is no shard 5 of 4"),
-        ({"JOB_COMPLETION_INDEX": "9" * 5000, "JOB_COMPLETIONS": "4"}, "not a number"),
+        ({}, "CI_NODE_INDEX.*JOB_COMPLETION_INDEX"),
+        ({"CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX"),
+        ({"CI_NODE_INDEX": "1"}, "CI_NODE_TOTAL"),
+        ({"CI_NODE_INDEX": "x", "CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX.*'x'"),
+        ({"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "-4"}, "CI_NODE_TOTAL.*'-4'"),
+        ({"CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "0 of 4"),
+        ({"CI_NODE_INDEX": "5", "CI_NODE_TOTAL": "4"}, "5 of 4"),
+        ({"JOB_COMPLETION_INDEX": "0"}, "SEEDREAM_SHARD_TOTAL"),
+        ({"JOB_COMPLETION_INDEX": "4", "JOB_COMPLETIONS": "4"}, "5 of 4"),
+        ({"JOB_COMPLETION_INDEX": "9" * 5000, "JOB_COMPLETIONS": "4"}, "JOB_COMPLETION_INDEX"),
     ],
 )
-def test_schedulers_that_do_not_say_enough(environment: dict[str, str], what: str) -> None:
-    with pytest.raises(UsageProblem, match=f"^--shard auto: .*{what}"):
+def test_schedulers_that_do_not_say_enough(environment: dict[str, str], named: str) -> None:
+    with pytest.raises(UsageProblem, match=named):
         shard_of("auto", environment)

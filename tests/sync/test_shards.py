@@ -15,6 +15,7 @@ from support.forked import Zygote
 from support.images import png
 from support.needs import program
 from support.project import NOTHING, asked
+from support.starting import StartSandbox
 from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
@@ -31,7 +32,7 @@ def manifest(look: str) -> str:
 
 
 @pytest.fixture
-def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
+def sandbox(start_sandbox: StartSandbox) -> Sandbox:
     """A service whose every image is another one."""
     drawn = iter(range(1, 999))
     return start_sandbox(seconds=0, rate=0, draw=lambda body: png(width=next(drawn)))

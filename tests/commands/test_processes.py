@@ -1,0 +1,52 @@
+"""Every command as a process of its own, which most tests of commands are not."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from support.program import Program
+
+import seedream_cli
+from seedream_cli.sandbox.server import Sandbox
+
+pytestmark = pytest.mark.started
+
+
+def test_commands_that_ask_the_service(seedream: Program, sandbox: Sandbox) -> None:
+    (seedream.cwd / "seedream.toml").write_text('[assets.hen]\nprompt = "a hen"\n')
+    task = seedream("generate", "-", "--no-wait", stdin="a fox").stdout.strip()
+    assert seedream("status", task).stdout == f"{task}\tcompleted\n"
+    assert seedream("download", task, "-o", "fox.png").paths == ["fox.png"]
+    assert seedream("generate", "an owl", "-o", "owl.png").paths == ["owl.png"]
+    assert seedream("sync").paths == ["hen.png"]
+    assert seedream("config", "check").exit_code == 0
+    assert sandbox.task_count() == 3
+    assert seedream("status", "task_nope", "--json").document["error"]["exit_code"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (["--version"], 0, seedream_cli.__version__),
+        (["--help"], 0, "generate"),
+        (["help", "sync"], 0, "seedream sync"),
+        (["completion", "bash"], 0, "seedream"),
+        (["config", "list"], 0, "aspect_ratio"),
+        (["sync"], 2, ""),
+        (["generate", "a fox"], 4, ""),
+        (["genrate"], 2, ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_commands_that_ask_nobody(seedream: Program, arguments: list[str], exit_code: int, said: str) -> None:
+    done = seedream(*arguments)
+    assert done.exit_code == exit_code
+    assert said in done.stdout
+    assert bool(done.stderr) is (exit_code != 0)
+
+
+def test_the_sandbox(seedream: Program) -> None:
+    running = seedream.start("sandbox")
+    running.wait_for(lambda: running.stdout.endswith("\n") and running.stderr.endswith("\n"))
+    assert running.stop(signal.SIGTERM).exit_code == 143

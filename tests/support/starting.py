@@ -1,0 +1,12 @@
+"""The types of fixtures that start servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seedream_cli.sandbox.server import Sandbox
+
+from .raw import RawServer
+
+StartSandbox = Callable[..., Sandbox]
+StartRaw = Callable[..., RawServer]
