@@ -13,7 +13,10 @@ from support import network_faults as line
 from support.program import Result
 from support.service import IMAGE, POLL, SUBMIT, Strike
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 DAY = 86400.0
 
