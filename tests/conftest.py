@@ -28,24 +28,20 @@ for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session")
-def unhurried() -> Iterator[Callable[..., Result] | None]:
-    """Runs the program without a start of Python, which costs ten times as much as most runs."""
-    if not hasattr(os, "fork"):
-        yield None
-        return
-    with Zygote(hurried=False) as running:
-        yield lambda arguments, **options: Run(running, arguments, patience=None, **options).result()
-
-
 @pytest.fixture
 def seedream(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
-    """The program in a home of its own; no service is set.
+    """The program in a home of its own; no service is set. Calls are made in this process.
 
     A test that is marked `started` has Python start for every call.
     """
     is_started = request.node.get_closest_marker("started") is not None
-    return Program(tmp_path / "home", None if is_started else request.getfixturevalue("unhurried"))
+    return Program(tmp_path / "home", in_process=not is_started)
+
+
+@pytest.fixture
+def seedream_process(seedream: Program) -> Program:
+    """The same, in the same home, with a process for every call."""
+    return seedream.as_process()
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +70,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     with ExitStack() as running:
 
         def start(**options: Any) -> Sandbox:
-            options = {"seconds": 0.2, "draw": lambda body: png(), **options}
+            options = {"seconds": 0.0, "draw": lambda body: png(), **options}
             return running.enter_context(Sandbox(tmp_path / "sandbox.sqlite3", **options))
 
         yield start

@@ -25,17 +25,14 @@ Point = tuple[str, int]
 
 
 class Zygote:
-    """The process that runs of this test process are forked from; ``hurried``: they wait for nothing."""
+    """The process that runs of this test process are forked from."""
 
-    def __init__(self, *, hurried: bool = True) -> None:
+    def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="seedream-")
         self.path = os.path.join(self._folder, "zygote")
         script = Path(__file__).with_name("zygote.py")
         self._process = subprocess.Popen(
-            [
-                *(_without_privileges() if hurried else ()),
-                *(sys.executable, str(script), self.path, "hurried" if hurried else "plain"),
-            ],
+            [*_without_privileges(), sys.executable, str(script), self.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -67,8 +64,7 @@ class Run:
     """One run of the program. ``act`` is called with it when it is stopped at ``at``.
 
     ``clock``: seconds by which its time of day differs. ``patience``: real seconds that it waits to connect,
-    for a byte, and for another program's lock; None: as many as the program wants. ``timeout``: real seconds
-    until it is killed.
+    for a byte, and for another program's lock. ``timeout``: real seconds until it is killed.
     """
 
     def __init__(
@@ -79,7 +75,7 @@ class Run:
         env: Mapping[str, str],
         cwd: Path,
         clock: float = 0.0,
-        patience: float | None = 5.0,
+        patience: float = 5.0,
         stdin: bytes = b"",
         timeout: float = 60.0,
         at: Point | None = None,

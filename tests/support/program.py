@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -39,9 +40,9 @@ class Result:
 class Program:
     """Runs `seedream` in a home of its own, where nothing of this machine's user is seen."""
 
-    def __init__(self, home: Path, fork: Callable[..., Result] | None = None) -> None:
-        #: Runs it where no start of Python is needed, with the arguments of a call, `stdin` as bytes.
-        self._fork = fork
+    def __init__(self, home: Path, *, in_process: bool = False) -> None:
+        #: Whether calls that need no process of their own are made in this one.
+        self._in_process = in_process
         self.cwd = home / "work"
         self.config = home / "config" / "apipod-seedream" / "config.toml"
         self.state = home / "state" / "apipod-seedream"
@@ -53,10 +54,16 @@ class Program:
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_STATE_HOME": str(home / "state"),
             "TERM": "xterm-256color",
-            "SEEDREAM_POLL_INTERVAL": "0.05",
-            "SEEDREAM_SANDBOX_SECONDS": "0.2",
+            "SEEDREAM_POLL_INTERVAL": "0.01",
+            "SEEDREAM_SANDBOX_SECONDS": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+    def as_process(self) -> Program:
+        """The program in the same home, environment and folder, with a process for every call."""
+        other = copy.copy(self)
+        other._in_process = False
+        return other
 
     def __call__(
         self,
@@ -70,8 +77,11 @@ class Program:
         environment = {**self.environment, **(env or {})}
         cwd = cwd or self.cwd
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        if self._fork is not None and not any(map(_is_for_python, environment)):
-            return self._fork(arguments, env=environment, cwd=cwd, stdin=data, timeout=timeout)
+        if self._in_process and not any(map(_is_for_python, environment)):
+            from . import in_process
+
+            if in_process.is_possible():
+                return in_process.run(arguments, env=environment, cwd=cwd, stdin=data)
         done = subprocess.run(
             [*COMMAND, *arguments],
             input=data,

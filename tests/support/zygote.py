@@ -1,9 +1,8 @@
 """The program as processes that are forked from one that has loaded it: hundreds of runs in a minute.
 
 Each run is a process of its own, with its own streams, environment, folder, signals and limits. What
-differs from a start by hand: modules are loaded already. In a hurry, `time` is also a clock that jumps over
-every pause instead of waiting, sockets give up after a moment, and no name but this machine's can be looked
-up. A run can be stopped where it enters a function, until it is told to go on.
+differs from a start by hand: modules are loaded already, `time` is a clock that jumps over every pause
+instead of waiting, sockets give up after a moment, and no name but this machine's can be looked up. A run can be stopped where it enters a function, until it is told to go on.
 
 This file is what runs; `forked.py` is how tests talk to it, over a socket of the file system.
 """
@@ -79,13 +78,11 @@ def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def main(path: str, pace: str) -> None:
+def main(path: str) -> None:
     """Fork a run for every connection, until stdin is closed."""
-    if pace == "hurried":
-        _hurry()
+    _hurry()
     _load()
-    if pace == "hurried":
-        sys.addaudithook(_only_this_machine)
+    sys.addaudithook(_only_this_machine)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -138,8 +135,7 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
     _tell(connection, {"pid": os.getpid()})
     global _set_by
     _set_by = request["clock"]
-    if request["patience"] is not None:
-        _give_patience(request["patience"])
+    _give_patience(request["patience"])
     if request["at"] is not None:
         _stop_at(connection, *request["at"])
     from seedream_cli.__main__ import main as program

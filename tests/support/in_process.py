@@ -1,0 +1,184 @@
+"""Run the program inside the test process: a call costs milliseconds instead of a start of Python.
+
+The entry point is the one that the installed command starts. A call has its own arguments, environment,
+current folder and descriptors 0 to 2, and everything it changes in this process is put back. Exceptions
+that leave the entry point reach the test.
+
+What differs from a process: modules are loaded already, no signal reaches it, and stdin, stdout and stderr
+are files. A test that depends on any of these starts the program as a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from seedream_cli.__main__ import main
+
+from .program import Result
+
+#: Seconds that threads of a call get to end in, once it has returned.
+_PATIENCE = 5.0
+
+_running = threading.Lock()
+
+
+class _Exit(BaseException):
+    """Raised in place of `os._exit`, which would end the test process."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def is_possible() -> bool:
+    """Return True if no call is running and this is the main thread, the only one that handles signals."""
+    return threading.current_thread() is threading.main_thread() and not _running.locked()
+
+
+def run(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: bytes = b"") -> Result:
+    """Run the program to its end."""
+    with contextlib.ExitStack() as restoring:
+        if not _running.acquire(blocking=False):
+            raise RuntimeError("a call is running in this process already: start the other as a process")
+        restoring.callback(_running.release)
+        files = [restoring.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        files[0].write(stdin)
+        files[0].seek(0)
+        for change in (_environment(env), _folder(cwd), _interpreter(arguments), _threads()):
+            restoring.enter_context(change)
+        streams = restoring.enter_context(_standard_streams(files))
+        try:
+            main()
+            code = 0
+        except _Exit as exit_:
+            # What is still buffered is lost, as in a process.
+            code = exit_.code
+        except SystemExit as exit_:
+            code = _code_of(exit_)
+            for stream in streams:
+                stream.flush()
+        stdout, stderr = (_content(file) for file in files[1:])
+    return Result(
+        code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
+    )
+
+
+def _code_of(error: SystemExit) -> int:
+    """Return the code with which Python would end, after it has printed a message."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+@contextlib.contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(env)
+        time.tzset()
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        time.tzset()
+
+
+@contextlib.contextmanager
+def _folder(cwd: Path) -> Iterator[None]:
+    before = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(cwd)
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+@contextlib.contextmanager
+def _interpreter(arguments: Sequence[str]) -> Iterator[None]:
+    """Set what the program reads of the interpreter, and put back what it changes there."""
+
+    def exit_(status: int) -> NoReturn:
+        raise _Exit(status)
+
+    names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {name: signal.getsignal(name) for name in names}
+    threshold, argv, folder, real_exit = gc.get_threshold(), sys.argv, tempfile.tempdir, os._exit
+    try:
+        sys.argv = ["seedream", *arguments]
+        # It is found once in a process, from the environment.
+        tempfile.tempdir = None
+        os._exit = exit_
+        yield
+    finally:
+        os._exit, tempfile.tempdir, sys.argv = real_exit, folder, argv
+        gc.set_threshold(*threshold)
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[None]:
+    """Wait for the threads that the call has started: they must not meet with the next one."""
+    real_start = threading.Thread.start
+    ours = {threading.main_thread()}
+
+    def start(self: threading.Thread) -> None:
+        # Those of servers in this process are not the call's.
+        if threading.current_thread() in ours:
+            ours.add(self)
+        real_start(self)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        threading.Thread.start = real_start  # type: ignore[method-assign]
+        deadline = time.monotonic() + _PATIENCE
+        left = ours - {threading.main_thread()}
+        for thread in left:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert not any(thread.is_alive() for thread in left), f"threads are left of a call: {left}"
+
+
+@contextlib.contextmanager
+def _standard_streams(files: Sequence[IO[bytes]]) -> Iterator[Sequence[io.TextIOWrapper[Any]]]:
+    """Make the files descriptors 0 to 2, and open the streams that Python would open on them."""
+    before = [os.dup(number) for number in range(3)]
+    python = sys.stdin, sys.stdout, sys.stderr
+    try:
+        for number, file in enumerate(files):
+            os.dup2(file.fileno(), number)
+        streams = [
+            os.fdopen(0, encoding="utf-8", closefd=False),
+            os.fdopen(1, "w", encoding="utf-8", closefd=False),
+            os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False),
+        ]
+        sys.stdin, sys.stdout, sys.stderr = streams
+        yield streams[1:]
+    finally:
+        # While the descriptors are still the call's.
+        for stream in streams:
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
+        sys.stdin, sys.stdout, sys.stderr = python
+        for number, descriptor in enumerate(before):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
