@@ -18,8 +18,6 @@ from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
 
-Forked = Callable[..., Result]
-
 #: What a terminal obeys, what a CI service's log obeys, and what rich would take for markup. No part of it is
 #: written by the program itself.
 EVIL = (
@@ -60,11 +58,12 @@ def test_what_is_looked_for_is_found() -> None:
 
 
 @pytest.fixture
-def harmless(forked: Forked) -> Callable[..., Result]:
+def harmless(seedream: Program, no_pauses: None) -> Callable[..., Result]:
     """Runs the program and looks at all that it wrote; markup must have stayed what it was."""
+    seedream.environment["SEEDREAM_TIMEOUT"] = "0.05"
 
     def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Result:
-        done = forked(*arguments, env=env, cwd=cwd)
+        done = seedream(*arguments, env=env, cwd=cwd)
         assert obeyed(done.stdout) == []
         assert obeyed(done.stderr) == []
         assert "Traceback" not in done.stderr
@@ -116,7 +115,6 @@ def test_what_a_service_says_is_text(
     name: str,
 ) -> None:
     seedream.use(start_raw(*SERVICES[name]).base_url)
-    seedream.environment["SEEDREAM_TIMEOUT"] = "1"
     said = ""
     for command in (
         ["generate", "fox", "--verbose"],
@@ -159,50 +157,32 @@ def test_what_an_images_host_says_is_text(
 
 # What stands on the command line, in the environment and in files
 
+OPTIONS = (
+    *("--model", "--aspect-ratio", "--quality", "--timeout", "--max-bytes", "--output", "--prompt-file"),
+    *("--base-url", "--api-key-file", "--profile"),
+)
 ARGUMENTS = (
-    ["generate", EVIL, "-v"],
-    ["generate", EVIL, "--dry-run"],
-    ["generate", EVIL, "--dry-run", "--json"],
-    ["generate", "x", EVIL],
-    ["generate", "x", f"--{EVIL}"],
-    ["generate", "x", f"--nope={EVIL}"],
-    ["generate", "x", f"-{EVIL}"],
-    ["generate", "x", "--model", EVIL, "-v"],
-    ["generate", "x", "--aspect-ratio", EVIL],
-    ["generate", "x", "--quality", EVIL],
-    ["generate", "x", "--timeout", EVIL],
-    ["generate", "x", "--max-bytes", EVIL],
-    ["generate", "x", "--output", EVIL],
-    ["generate", "x", "--output", "::error::x.png"],
-    ["generate", "x", "--output", "so##[error]x.png"],
-    ["generate", "x", "--output", "a\nb.png"],
-    ["generate", "x", "--output", f"{{{EVIL}}}"],
-    ["generate", "x", "--prompt-file", EVIL],
+    *(["generate", "x", option, EVIL] for option in OPTIONS),
+    *(["generate", "x", word] for word in (EVIL, f"-{EVIL}", f"--{EVIL}", f"--nope={EVIL}")),
+    *(["generate", "x", "--output", name] for name in ("a\nb.png", f"{{{EVIL}}}")),
+    *(["generate", EVIL, *more] for more in (["-v"], ["--dry-run"], ["--dry-run", "--json"])),
     ["generate", "--prompt-file", EVIL],
-    ["generate", "x", "--base-url", EVIL],
-    ["generate", "x", "--api-key-file", EVIL],
-    ["generate", "x", "--profile", EVIL],
     ["generate", "--resume", EVIL],
     ["generate", "x", "--callback-url", EVIL, "--dry-run"],
     ["status", EVIL, "-v"],
     ["status", EVIL, "--json"],
-    ["status", "--state", EVIL],
-    ["status", "--limit", EVIL],
+    *(["status", option, EVIL] for option in ("--state", "--limit")),
     ["download", EVIL, "-v"],
-    ["config", "get", EVIL],
-    ["config", "set", EVIL, "x"],
-    ["config", "set", f"{EVIL}=x"],
-    ["config", "set", "timeout", EVIL],
-    ["config", "set", "model", EVIL],
-    ["config", "get", "model"],
-    ["config", "list"],
-    ["config", "list", "--json"],
-    ["config", "unset", EVIL],
+    *(["config", word, EVIL] for word in ("get", "unset")),
+    *(
+        ["config", "set", *words]
+        for words in ([EVIL, "x"], [f"{EVIL}=x"], ["timeout", EVIL], ["model", EVIL])
+    ),
+    # It is stored now.
+    *(["config", *words] for words in (["get", "model"], ["list"], ["list", "--json"])),
     ["config", EVIL],
     [EVIL],
-    ["sandbox", "--fault", EVIL],
-    ["sandbox", "--port", EVIL],
-    ["sandbox", "--dialect", EVIL, "--json"],
+    *(["sandbox", option, EVIL, "--json"] for option in ("--fault", "--port", "--dialect")),
 )
 
 
@@ -219,15 +199,8 @@ def test_what_stands_on_the_command_line_is_text(
 VARIABLES = (
     *("SEEDREAM_MODEL", "SEEDREAM_ASPECT_RATIO", "SEEDREAM_QUALITY", "SEEDREAM_OUTPUT", "SEEDREAM_TIMEOUT"),
     *("SEEDREAM_POLL_INTERVAL", "SEEDREAM_MAX_BYTES", "SEEDREAM_CALLBACK_URL", "SEEDREAM_BASE_URL"),
-    *(
-        "SEEDREAM_API_KEY",
-        "SEEDREAM_API_KEY_FILE",
-        "SEEDREAM_PROFILE",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "SSL_CERT_FILE",
-    ),
-    *("SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"),
+    *("SEEDREAM_API_KEY", "SEEDREAM_API_KEY_FILE", "SEEDREAM_PROFILE", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"),
 )
 
 
@@ -237,7 +210,7 @@ def test_what_stands_in_the_environment_is_text(
 ) -> None:
     seedream.use("https://127.0.0.1:1/v1")
     value = "http://127.0.0.1:1/" + EVIL if variable == "HTTPS_PROXY" else EVIL
-    commands = [["config", "list"], ["generate", "x", "-v", "--timeout", "1"], ["status", "--json", "-v"]]
+    commands = [["config", "list"], ["generate", "x", "-v"], ["status", "--json", "-v"]]
     if "SANDBOX" in variable:
         commands = [["sandbox"], ["status", "x", "--sandbox"], ["sandbox", "--help"]]
     for command in commands:
@@ -256,10 +229,7 @@ def test_help_says_nothing_of_the_environment(seedream: Program, harmless: Calla
 @pytest.mark.parametrize(
     "content",
     [
-        "[profiles.default]\nmodel = {evil}\n",
-        "[profiles.default]\noutput = {evil}\n",
-        "[profiles.default]\ntimeout = {evil}\n",
-        "[profiles.default]\nbase_url = {evil}\n",
+        *(f"[profiles.default]\n{key} = {{evil}}\n" for key in ("model", "output", "timeout", "base_url")),
         "[profiles.default]\n{evil} = 3\n",
         "{evil} = 3\n",
         "profile = {evil}\n",
@@ -278,14 +248,10 @@ def test_what_stands_in_a_file_is_text(
         seedream.config.parent.mkdir(parents=True)
         seedream.config.write_text(text)
     else:
-        text = text.replace("profiles.default", "defaults")
-        (seedream.cwd / "seedream.toml").write_text(text)
-    for command in (
-        ["config", "list"],
-        ["generate", "x", "--dry-run", "-v"],
-        ["generate", "x", "--base-url", "http://127.0.0.1:1"],
-    ):
-        harmless(*command)
+        (seedream.cwd / "seedream.toml").write_text(text.replace("profiles.default", "defaults"))
+    harmless("config", "list")
+    harmless("generate", "x", "--dry-run", "-v")
+    harmless("generate", "x", "--base-url", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
