@@ -11,9 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.echoing import TALKING, headers_of, services
 from support.images import png
 from support.program import Program, Result
-from support.raw import RawServer, Reply, accepted, answer, success
+from support.raw import RawServer, accepted, answer, success
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
@@ -74,36 +75,13 @@ def harmless(seedream: Program, no_pauses: None) -> Callable[..., Result]:
 
 # What a service says
 
-TOLD = {"error": {"message": EVIL, "code": EVIL, "type": EVIL, EVIL: EVIL}, "message": EVIL, EVIL: EVIL}
-SAID = {
-    **{"X-Request-ID": EVIL_HEADER, "X-Request-Cost": EVIL_HEADER, "Content-Type": EVIL_HEADER},
-    **{"Retry-After": EVIL_HEADER, "Server": EVIL_HEADER, "X-Idempotent-Replay": EVIL_HEADER},
-}
-
-
-def ended(**data: object) -> bytes:
-    return success({"task_id": EVIL, "progress": EVIL, EVIL: EVIL, **data}, headers=SAID)
-
-
-SERVICES: dict[str, tuple[Reply, ...]] = {
-    "an error": (answer(400, TOLD, headers=SAID),),
-    "an error of another kind": (answer(403, {"code": 403, "message": EVIL, "data": {"error_code": EVIL}}),),
-    "an error inside of success": (answer(200, TOLD, headers=SAID),),
-    "come back later": (answer(429, TOLD, headers={**SAID, "Retry-After": "99999"}),),
-    "an answer that is none": (answer(200, EVIL.encode(), headers=SAID),),
-    "no HTTP": (EVIL.encode(),),
-    "a reason": (b"HTTP/1.1 500 " + EVIL_HEADER.encode() + b"\r\nContent-Length: 0\r\n\r\n",),
-    "a redirect": (answer(302, headers={**SAID, "Location": f"https://elsewhere.test/{EVIL_HEADER}"}),),
-    "a task and a state": (accepted(EVIL, headers=SAID), ended(status=EVIL)),
-    "a task that fails": (
-        accepted("task_1", headers=SAID),
-        ended(status="failed", error_message=EVIL, error_code=EVIL),
+SAID = headers_of(EVIL_HEADER)
+SERVICES = {
+    **services(EVIL, EVIL_HEADER),
+    "an image's host": (
+        accepted(EVIL),
+        success({"status": "completed", "result": [f"https://{EVIL}/{EVIL}"]}),
     ),
-    "an image's address": (
-        accepted(EVIL, headers=SAID),
-        ended(status="completed", result=[f"https://{EVIL}/{EVIL}?{EVIL}"]),
-    ),
-    "an image's scheme": (accepted("task_1"), ended(status="completed", result=[EVIL, f"ftp://x/{EVIL}"])),
 }
 
 
@@ -116,16 +94,7 @@ def test_what_a_service_says_is_text(
 ) -> None:
     seedream.use(start_raw(*SERVICES[name]).base_url)
     said = ""
-    for command in (
-        ["generate", "fox", "--verbose"],
-        ["generate", "fox", "--no-wait"],
-        ["status"],
-        ["status", "--json"],
-        ["status", "task_1", "--verbose"],
-        ["download", "--pending", "--verbose"],
-        ["generate", "--resume", "last", "-q"],
-        ["config", "check", "--verbose"],
-    ):
+    for command in TALKING:
         done = harmless(*command)
         said += done.stdout + done.stderr
     # What is an answer was told, and what looks like markup is still there.

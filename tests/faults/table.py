@@ -207,6 +207,16 @@ _STAGES: dict[str, Point] = {
 _Truths = list[Truth | None]
 
 
+def _at(stages: str, truths: _Truths) -> _Truths:
+    """Only these, by their place in `_STAGES`, from 1."""
+    return [truth if str(place) in stages else None for place, truth in enumerate(truths, 1)]
+
+
+def _with(truth: Truth, states: str) -> list[Truth]:
+    """The same at one stage after the other, where the history is in these states."""
+    return [replace(truth, history=state) for state in states.split()]
+
+
 def _stopped(code: int, *, at_start: int, told: bool = True) -> _Truths:
     """By a signal: nothing but the exit code depends on which one it is; ``told``: there is a message."""
     generate, download = (GENERATE, DOWNLOAD) if told else (NOTHING, NOTHING)
@@ -214,33 +224,15 @@ def _stopped(code: int, *, at_start: int, told: bool = True) -> _Truths:
         # Python's own: nothing has been done yet.
         Truth(at_start, 0, 0, "nothing", NOTHING),
         Truth(code, 0, 0, "unanswered", generate),
-        Truth(code, 1, 0, "unanswered", generate),
-        Truth(code, 1, 0, "unanswered", generate),
-        Truth(code, 1, 0, "pending", download),
-        Truth(code, 1, 0, "processing", download),
-        Truth(code, 1, 0, "completed", download),
-        Truth(code, 1, 0, "completed", download),
+        *_with(Truth(code, 1, 0, "", generate), "unanswered unanswered"),
+        *_with(Truth(code, 1, 0, "", download), "pending processing completed completed"),
         Truth(code, 1, 1, "completed", download),
     ]
 
 
-def _at(stages: str, truths: _Truths) -> _Truths:
-    """Only these, by their place in `_STAGES`, from 1."""
-    return [truth if str(place) in stages else None for place, truth in enumerate(truths, 1)]
-
-
 _REFUSED = Truth(2, 0, 0, "nothing", NOTHING)
 _NO_HISTORY = Truth(9, 0, 0, "nothing", NOTHING)
-
-
-def _saved_with(history: str) -> Truth:
-    """The image is there, and the history is behind."""
-    return Truth(0, 1, 1, history, NOTHING)
-
-
-def _not_saved_with(history: str, exit_code: int = 9) -> Truth:
-    return Truth(exit_code, 1, 0, history, DOWNLOAD)
-
+_BEHIND = "unanswered unanswered unanswered pending processing completed completed"
 
 #: What happens to the process, its machine and its files.
 _MACHINE: list[tuple[str, Act, _Truths]] = [
@@ -251,31 +243,20 @@ _MACHINE: list[tuple[str, Act, _Truths]] = [
     (
         "disk full",
         acts.disk_full,
-        [
-            _NO_HISTORY,
-            *[_not_saved_with("unanswered")] * 3,
-            _not_saved_with("pending"),
-            _not_saved_with("processing"),
-            *[NOT_SAVED] * 2,
-            _saved_with("completed"),
-        ],
+        [_NO_HISTORY, *_with(NOT_SAVED, _BEHIND), replace(SAVED, history="completed")],
     ),
     (
         "no more files",
         acts.no_more_files,
         [
-            _NO_HISTORY,
-            UNSENT,
-            *[_not_saved_with("pending", 7)] * 2,
-            *[_not_saved_with("processing", 7)] * 2,
-            NOT_SAVED,
-            *[SAVED] * 2,
+            *(_NO_HISTORY, UNSENT, *_with(waiting(7), "pending pending processing processing")),
+            *(NOT_SAVED, SAVED, SAVED),
         ],
     ),
     (
         "folder vanishes",
         acts.folder_vanishes,
-        _at("15789", [*[SAVED] * 7, NOT_SAVED, Truth(0, 1, 0, "saved", NOTHING)]),
+        _at("15789", [*[SAVED] * 7, NOT_SAVED, replace(SAVED, images=0)]),
     ),
     ("folder becomes a file", acts.folder_becomes_a_file, _at("1278", [_REFUSED, *[NOT_SAVED] * 7, None])),
     (
@@ -285,21 +266,11 @@ _MACHINE: list[tuple[str, Act, _Truths]] = [
         _at("13789", [_REFUSED, *[NOT_SAVED] * 6, replace(NOT_SAVED, images=1), SAVED]),
     ),
     ("name is taken", acts.name_is_taken, _at("1478", [_REFUSED, *[SAVED] * 7, None])),
-    (
-        "history is locked",
-        acts.history_is_locked,
-        [
-            _NO_HISTORY,
-            *[_saved_with("unanswered")] * 3,
-            _saved_with("pending"),
-            _saved_with("processing"),
-            *[_saved_with("completed")] * 3,
-        ],
-    ),
+    ("history is locked", acts.history_is_locked, [_NO_HISTORY, *_with(SAVED, _BEHIND + " completed")]),
     ("clock is set back", acts.clock_set_back, _at("247", [SAVED] * 9)),
     ("history is corrupt", acts.history_is_corrupt, [Truth(9, 0, 0, "unreadable", MV), *[None] * 8]),
-    ("history is newer", acts.history_is_newer, [_NO_HISTORY, *[None] * 8]),
-    ("history is read-only", acts.history_is_read_only, [_NO_HISTORY, *[None] * 8]),
+    ("history is newer", acts.history_is_newer, _at("1", [_NO_HISTORY] * 9)),
+    ("history is read-only", acts.history_is_read_only, _at("1", [_NO_HISTORY] * 9)),
 ]
 
 #: Rows that are run a second time with a source image and a sidecar: a body that is kept until nothing can
@@ -366,15 +337,8 @@ def _sequence_rows() -> Iterator[Row]:
             acts.server_down(scene)
             scene.service.strikes.append(Strike(SUBMIT, _ANSWERS[fault]))
 
-        second = (INTENT_RECORDED[0], 2)
-        yield Row(
-            "intent recorded",
-            f"connection refused, then {fault}",
-            truth,
-            prepare=down,
-            at=second,
-            act=acts.server_back,
-        )
+        at, name = (INTENT_RECORDED[0], 2), f"connection refused, then {fault}"
+        yield Row("intent recorded", name, truth, prepare=down, at=at, act=acts.server_back)
 
 
 def _reach_rows() -> Iterator[Row]:

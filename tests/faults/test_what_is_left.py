@@ -63,6 +63,15 @@ class TestAnUnansweredCreate:
         assert len(scene.service.tasks) == 1
         assert len({create.headers["idempotency-key"] for create in scene.service.creates}) == 1
 
+    def test_is_settled_by_no_refusal_of_a_later_run(self, scene: Scene) -> None:
+        kill(scene, SUBMIT)
+        scene.service.strikes.append(Strike(SUBMIT, line.refused(402, "insufficient_quota")))
+        assert scene.run("generate", "--resume", "last").exit_code == 5
+        assert scene.rows() == ["unanswered"]
+        scene.repair()
+        assert scene.run("generate", "--resume", "last").exit_code == 0
+        assert len(scene.service.tasks) == len(scene.images()) == 1
+
     @pytest.mark.parametrize("days", [-1.0, 7.0, 400.0])
     def test_of_another_time_is_refused_unless_it_may_pay_again(self, scene: Scene, days: float) -> None:
         kill(scene, SUBMIT)
