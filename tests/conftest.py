@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +43,13 @@ def seedream(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
 def seedream_process(seedream: Program) -> Program:
     """The same, in the same home, with a process for every call."""
     return seedream.as_process()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have calls in this process make their next attempt at once."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.001)))
 
 
 @pytest.fixture(scope="session")

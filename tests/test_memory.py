@@ -14,7 +14,10 @@ from support.images import png
 from support.program import Program
 from support.raw import Exchange, RawServer, Reply, accepted, answer, success
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX"),
+]
 
 MEGABYTE = 1_000_000
 #: What a peak may differ by: buffers, and what the allocator keeps.

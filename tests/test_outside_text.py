@@ -11,14 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.echoing import TALKING, headers_of, services
 from support.images import png
 from support.program import Program, Result
-from support.raw import RawServer, Reply, accepted, answer, success
+from support.raw import RawServer, accepted, answer, success
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
-
-Forked = Callable[..., Result]
 
 #: What a terminal obeys, what a CI service's log obeys, and what rich would take for markup. No part of it is
 #: written by the program itself.
@@ -60,11 +59,12 @@ def test_what_is_looked_for_is_found() -> None:
 
 
 @pytest.fixture
-def harmless(forked: Forked) -> Callable[..., Result]:
+def harmless(seedream: Program, no_pauses: None) -> Callable[..., Result]:
     """Runs the program and looks at all that it wrote; markup must have stayed what it was."""
+    seedream.environment["SEEDREAM_TIMEOUT"] = "0.05"
 
     def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Result:
-        done = forked(*arguments, env=env, cwd=cwd)
+        done = seedream(*arguments, env=env, cwd=cwd)
         assert obeyed(done.stdout) == []
         assert obeyed(done.stderr) == []
         assert "Traceback" not in done.stderr
@@ -75,36 +75,13 @@ def harmless(forked: Forked) -> Callable[..., Result]:
 
 # What a service says
 
-TOLD = {"error": {"message": EVIL, "code": EVIL, "type": EVIL, EVIL: EVIL}, "message": EVIL, EVIL: EVIL}
-SAID = {
-    **{"X-Request-ID": EVIL_HEADER, "X-Request-Cost": EVIL_HEADER, "Content-Type": EVIL_HEADER},
-    **{"Retry-After": EVIL_HEADER, "Server": EVIL_HEADER, "X-Idempotent-Replay": EVIL_HEADER},
-}
-
-
-def ended(**data: object) -> bytes:
-    return success({"task_id": EVIL, "progress": EVIL, EVIL: EVIL, **data}, headers=SAID)
-
-
-SERVICES: dict[str, tuple[Reply, ...]] = {
-    "an error": (answer(400, TOLD, headers=SAID),),
-    "an error of another kind": (answer(403, {"code": 403, "message": EVIL, "data": {"error_code": EVIL}}),),
-    "an error inside of success": (answer(200, TOLD, headers=SAID),),
-    "come back later": (answer(429, TOLD, headers={**SAID, "Retry-After": "99999"}),),
-    "an answer that is none": (answer(200, EVIL.encode(), headers=SAID),),
-    "no HTTP": (EVIL.encode(),),
-    "a reason": (b"HTTP/1.1 500 " + EVIL_HEADER.encode() + b"\r\nContent-Length: 0\r\n\r\n",),
-    "a redirect": (answer(302, headers={**SAID, "Location": f"https://elsewhere.test/{EVIL_HEADER}"}),),
-    "a task and a state": (accepted(EVIL, headers=SAID), ended(status=EVIL)),
-    "a task that fails": (
-        accepted("task_1", headers=SAID),
-        ended(status="failed", error_message=EVIL, error_code=EVIL),
+SAID = headers_of(EVIL_HEADER)
+SERVICES = {
+    **services(EVIL, EVIL_HEADER),
+    "an image's host": (
+        accepted(EVIL),
+        success({"status": "completed", "result": [f"https://{EVIL}/{EVIL}"]}),
     ),
-    "an image's address": (
-        accepted(EVIL, headers=SAID),
-        ended(status="completed", result=[f"https://{EVIL}/{EVIL}?{EVIL}"]),
-    ),
-    "an image's scheme": (accepted("task_1"), ended(status="completed", result=[EVIL, f"ftp://x/{EVIL}"])),
 }
 
 
@@ -116,18 +93,8 @@ def test_what_a_service_says_is_text(
     name: str,
 ) -> None:
     seedream.use(start_raw(*SERVICES[name]).base_url)
-    seedream.environment["SEEDREAM_TIMEOUT"] = "1"
     said = ""
-    for command in (
-        ["generate", "fox", "--verbose"],
-        ["generate", "fox", "--no-wait"],
-        ["status"],
-        ["status", "--json"],
-        ["status", "task_1", "--verbose"],
-        ["download", "--pending", "--verbose"],
-        ["generate", "--resume", "last", "-q"],
-        ["config", "check", "--verbose"],
-    ):
+    for command in TALKING:
         done = harmless(*command)
         said += done.stdout + done.stderr
     # What is an answer was told, and what looks like markup is still there.
@@ -159,50 +126,32 @@ def test_what_an_images_host_says_is_text(
 
 # What stands on the command line, in the environment and in files
 
+OPTIONS = (
+    *("--model", "--aspect-ratio", "--quality", "--timeout", "--max-bytes", "--output", "--prompt-file"),
+    *("--base-url", "--api-key-file", "--profile"),
+)
 ARGUMENTS = (
-    ["generate", EVIL, "-v"],
-    ["generate", EVIL, "--dry-run"],
-    ["generate", EVIL, "--dry-run", "--json"],
-    ["generate", "x", EVIL],
-    ["generate", "x", f"--{EVIL}"],
-    ["generate", "x", f"--nope={EVIL}"],
-    ["generate", "x", f"-{EVIL}"],
-    ["generate", "x", "--model", EVIL, "-v"],
-    ["generate", "x", "--aspect-ratio", EVIL],
-    ["generate", "x", "--quality", EVIL],
-    ["generate", "x", "--timeout", EVIL],
-    ["generate", "x", "--max-bytes", EVIL],
-    ["generate", "x", "--output", EVIL],
-    ["generate", "x", "--output", "::error::x.png"],
-    ["generate", "x", "--output", "so##[error]x.png"],
-    ["generate", "x", "--output", "a\nb.png"],
-    ["generate", "x", "--output", f"{{{EVIL}}}"],
-    ["generate", "x", "--prompt-file", EVIL],
+    *(["generate", "x", option, EVIL] for option in OPTIONS),
+    *(["generate", "x", word] for word in (EVIL, f"-{EVIL}", f"--{EVIL}", f"--nope={EVIL}")),
+    *(["generate", "x", "--output", name] for name in ("a\nb.png", f"{{{EVIL}}}")),
+    *(["generate", EVIL, *more] for more in (["-v"], ["--dry-run"], ["--dry-run", "--json"])),
     ["generate", "--prompt-file", EVIL],
-    ["generate", "x", "--base-url", EVIL],
-    ["generate", "x", "--api-key-file", EVIL],
-    ["generate", "x", "--profile", EVIL],
     ["generate", "--resume", EVIL],
     ["generate", "x", "--callback-url", EVIL, "--dry-run"],
     ["status", EVIL, "-v"],
     ["status", EVIL, "--json"],
-    ["status", "--state", EVIL],
-    ["status", "--limit", EVIL],
+    *(["status", option, EVIL] for option in ("--state", "--limit")),
     ["download", EVIL, "-v"],
-    ["config", "get", EVIL],
-    ["config", "set", EVIL, "x"],
-    ["config", "set", f"{EVIL}=x"],
-    ["config", "set", "timeout", EVIL],
-    ["config", "set", "model", EVIL],
-    ["config", "get", "model"],
-    ["config", "list"],
-    ["config", "list", "--json"],
-    ["config", "unset", EVIL],
+    *(["config", word, EVIL] for word in ("get", "unset")),
+    *(
+        ["config", "set", *words]
+        for words in ([EVIL, "x"], [f"{EVIL}=x"], ["timeout", EVIL], ["model", EVIL])
+    ),
+    # It is stored now.
+    *(["config", *words] for words in (["get", "model"], ["list"], ["list", "--json"])),
     ["config", EVIL],
     [EVIL],
-    ["sandbox", "--fault", EVIL],
-    ["sandbox", "--port", EVIL],
-    ["sandbox", "--dialect", EVIL, "--json"],
+    *(["sandbox", option, EVIL, "--json"] for option in ("--fault", "--port", "--dialect")),
 )
 
 
@@ -219,15 +168,8 @@ def test_what_stands_on_the_command_line_is_text(
 VARIABLES = (
     *("SEEDREAM_MODEL", "SEEDREAM_ASPECT_RATIO", "SEEDREAM_QUALITY", "SEEDREAM_OUTPUT", "SEEDREAM_TIMEOUT"),
     *("SEEDREAM_POLL_INTERVAL", "SEEDREAM_MAX_BYTES", "SEEDREAM_CALLBACK_URL", "SEEDREAM_BASE_URL"),
-    *(
-        "SEEDREAM_API_KEY",
-        "SEEDREAM_API_KEY_FILE",
-        "SEEDREAM_PROFILE",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "SSL_CERT_FILE",
-    ),
-    *("SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"),
+    *("SEEDREAM_API_KEY", "SEEDREAM_API_KEY_FILE", "SEEDREAM_PROFILE", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"),
 )
 
 
@@ -237,7 +179,7 @@ def test_what_stands_in_the_environment_is_text(
 ) -> None:
     seedream.use("https://127.0.0.1:1/v1")
     value = "http://127.0.0.1:1/" + EVIL if variable == "HTTPS_PROXY" else EVIL
-    commands = [["config", "list"], ["generate", "x", "-v", "--timeout", "1"], ["status", "--json", "-v"]]
+    commands = [["config", "list"], ["generate", "x", "-v"], ["status", "--json", "-v"]]
     if "SANDBOX" in variable:
         commands = [["sandbox"], ["status", "x", "--sandbox"], ["sandbox", "--help"]]
     for command in commands:
@@ -256,10 +198,7 @@ def test_help_says_nothing_of_the_environment(seedream: Program, harmless: Calla
 @pytest.mark.parametrize(
     "content",
     [
-        "[profiles.default]\nmodel = {evil}\n",
-        "[profiles.default]\noutput = {evil}\n",
-        "[profiles.default]\ntimeout = {evil}\n",
-        "[profiles.default]\nbase_url = {evil}\n",
+        *(f"[profiles.default]\n{key} = {{evil}}\n" for key in ("model", "output", "timeout", "base_url")),
         "[profiles.default]\n{evil} = 3\n",
         "{evil} = 3\n",
         "profile = {evil}\n",
@@ -278,14 +217,10 @@ def test_what_stands_in_a_file_is_text(
         seedream.config.parent.mkdir(parents=True)
         seedream.config.write_text(text)
     else:
-        text = text.replace("profiles.default", "defaults")
-        (seedream.cwd / "seedream.toml").write_text(text)
-    for command in (
-        ["config", "list"],
-        ["generate", "x", "--dry-run", "-v"],
-        ["generate", "x", "--base-url", "http://127.0.0.1:1"],
-    ):
-        harmless(*command)
+        (seedream.cwd / "seedream.toml").write_text(text.replace("profiles.default", "defaults"))
+    harmless("config", "list")
+    harmless("generate", "x", "--dry-run", "-v")
+    harmless("generate", "x", "--base-url", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(

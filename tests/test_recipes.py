@@ -20,7 +20,7 @@ from support.program import Program, Result
 import seedream_cli
 from seedream_cli.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 README = (Path(seedream_cli.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 [RECIPES] = re.findall(r"\n### GitHub Actions, GitLab CI and make\n(.*?)\n### ", README, re.DOTALL)

@@ -142,6 +142,11 @@ def server_down(scene: Scene) -> None:
     scene.repairs.callback(scene.service.server.up)
 
 
+def server_back(scene: Scene) -> None:
+    """Connections are taken again."""
+    scene.repairs.close()
+
+
 def server_stalled(scene: Scene) -> None:
     """Connections are neither taken nor refused: the kernel's queue of them is full."""
     server = scene.service.server

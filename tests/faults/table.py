@@ -1,7 +1,9 @@
 """The table: stage × fault → exit code, tasks created, images on disk, the history's state, what to run next.
 
-Three kinds of fault: what goes over the line in the place of an answer, a host that is out of reach, and
-what happens to the process, its machine and its files. `test_table.py` runs every row.
+Three kinds of fault: what is sent in place of an answer, a host that is out of reach, and what happens to the
+process, its machine and its files. One row stands for each class of outcome: whether the error is retried,
+whether the create may have arrived, which exit code it has, and how far the task had come. `test_table.py`
+runs every row.
 """
 
 from __future__ import annotations
@@ -47,11 +49,6 @@ def waiting(exit_code: int) -> Truth:
     return Truth(exit_code, 1, 0, "pending", DOWNLOAD)
 
 
-def _both(truth: Truth) -> tuple[Truth, Truth]:
-    """Once is enough."""
-    return truth, truth
-
-
 @dataclass(frozen=True)
 class Row:
     """Something goes wrong in ``stage``; then ``truth`` holds."""
@@ -72,99 +69,125 @@ class Row:
         return " ".join([f"{self.stage}: {self.fault}", *self.options])
 
 
-#: Answers. Once and for ever: at the create, at a poll, at the image.
-_Pair = tuple[Truth, Truth] | None
-_LINE: list[tuple[str, Fault, _Pair, _Pair, _Pair]] = [
-    ("reset", line.reset, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("reset, nothing done", line.reset_before, (SAVED, UNSENT), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("closed", line.drop, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("hang", line.hang, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("truncated", line.truncated, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("reset midway", line.reset_midway, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("hang midway", line.hang_midway, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("chunks cut", line.chunks_cut, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("cut without length", line.cut, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("HTML", line.html, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("invalid JSON", line.invalid_json, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("wrong types", line.wrong_types, (SAVED, UNKNOWN), (SAVED, waiting(7)), None),
-    ("no object", line.no_object, (SAVED, UNKNOWN), (SAVED, waiting(7)), None),
-    ("empty", line.empty, (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("2 MiB of JSON", line.endless, (SAVED, UNKNOWN), (SAVED, waiting(7)), None),
-    ("400", line.refused(400, "invalid_parameter"), _both(refused(2)), _both(waiting(2)), (SAVED, NOT_SAVED)),
-    ("401", line.refused(401, "invalid_api_key"), _both(refused(4)), _both(waiting(4)), _both(NOT_SAVED)),
-    ("402", line.refused(402, "insufficient_quota"), _both(refused(5)), _both(waiting(5)), _both(NOT_SAVED)),
-    ("403", line.refused(403, "permission_denied"), _both(refused(4)), _both(waiting(4)), (SAVED, NOT_SAVED)),
-    ("403 balance", line.refused(403, "insufficient_balance"), _both(refused(5)), _both(waiting(5)), None),
-    ("404", line.refused(404, "not_found"), _both(refused(6)), _both(waiting(6)), (SAVED, NOT_SAVED)),
-    ("408", line.refused(408, done=True), (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("409 conflict", line.refused(409, "idempotency_conflict"), _both(refused(2)), None, None),
-    ("409 in progress", line.in_progress, (SAVED, UNKNOWN), (SAVED, waiting(7)), None),
-    ("410", line.refused(410, "gone"), _both(refused(2)), _both(waiting(2)), (SAVED, NOT_SAVED)),
-    ("429", line.rate_limited(None), (SAVED, UNSENT), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("429, 7 s", line.rate_limited("7"), (SAVED, UNSENT), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    (
-        "429, a date",
-        line.rate_limited(line.in_a_while),
-        (SAVED, UNSENT),
-        (SAVED, waiting(7)),
-        (SAVED, NOT_SAVED),
-    ),
-    ("429, 11 days", line.rate_limited("999999"), _both(UNSENT), _both(waiting(7)), _both(NOT_SAVED)),
-    ("429, no number", line.rate_limited("soon"), (SAVED, UNSENT), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("500", line.refused(500, done=True), (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("502", line.refused(502, done=True), (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("503", line.refused(503, done=True), (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    ("504", line.refused(504, done=True), (SAVED, UNKNOWN), (SAVED, waiting(7)), (SAVED, NOT_SAVED)),
-    (
-        "redirect elsewhere",
-        line.redirected("https://elsewhere.invalid/"),
-        _both(UNSENT),
-        _both(waiting(7)),
-        (SAVED, NOT_SAVED),
-    ),
-    (
-        "redirect loop",
-        line.redirected("{origin}{path}"),
-        _both(UNSENT),
-        _both(waiting(7)),
-        (SAVED, NOT_SAVED),
-    ),
-    (
-        "redirect to a file",
-        line.redirected("file:///etc/hostname"),
-        _both(UNSENT),
-        _both(waiting(7)),
-        _both(NOT_SAVED),
-    ),
+_WHERE = {SUBMIT: "sent, no answer", POLL: "first poll", IMAGE: "mid download"}
+
+#: What is sent in place of an answer.
+_ANSWERS: dict[str, Fault] = {
+    "reset": line.reset,
+    "reset, nothing done": line.reset_before,
+    "closed": line.drop,
+    "hang": line.hang,
+    "truncated": line.truncated,
+    "reset midway": line.reset_midway,
+    "hang midway": line.hang_midway,
+    "chunks cut": line.chunks_cut,
+    "cut without length": line.cut,
+    "HTML": line.html,
+    "invalid JSON": line.invalid_json,
+    "wrong types": line.wrong_types,
+    "no object": line.no_object,
+    "empty": line.empty,
+    "2 MiB of JSON": line.endless,
+    "400": line.refused(400, "invalid_parameter"),
+    "401": line.refused(401, "invalid_api_key"),
+    "402": line.refused(402, "insufficient_quota"),
+    "403": line.refused(403, "permission_denied"),
+    "403 balance": line.refused(403, "insufficient_balance"),
+    "404": line.refused(404, "not_found"),
+    "408": line.refused(408, done=True),
+    "409 conflict": line.refused(409, "idempotency_conflict"),
+    "409 in progress": line.in_progress,
+    "410": line.refused(410, "gone"),
+    "429": line.rate_limited(None),
+    "429, 7 s": line.rate_limited("7"),
+    "429, a date": line.rate_limited(line.in_a_while),
+    "429, 11 days": line.rate_limited("999999"),
+    "429, no number": line.rate_limited("soon"),
+    **{str(status): line.refused(status, done=True) for status in (500, 502, 503, 504)},
+    "redirect elsewhere": line.redirected("https://elsewhere.invalid/"),
+    "redirect loop": line.redirected("{origin}{path}"),
+    "redirect to a file": line.redirected("file:///etc/hostname"),
+}
+
+#: Answers that are retried: a run meets with these one after the other, and saves its image all the same.
+_RETRIED: list[tuple[list[str], list[str]]] = [
+    (["reset", "closed", "hang", "truncated"], [SUBMIT, POLL, IMAGE]),
+    (["reset midway", "hang midway", "chunks cut", "cut without length"], [SUBMIT, POLL, IMAGE]),
+    (["reset, nothing done", "HTML", "invalid JSON", "empty"], [SUBMIT, POLL, IMAGE]),
+    (["500", "502", "503", "504"], [SUBMIT, POLL, IMAGE]),
+    (["408", "429", "429, 7 s", "429, a date"], [SUBMIT, POLL, IMAGE]),
+    (["wrong types", "no object", "2 MiB of JSON", "409 in progress"], [SUBMIT, POLL]),
+    (["429, no number"], [SUBMIT, POLL, IMAGE]),
+    # An image's host gets one more request, with a new link.
+    (["403"], [IMAGE]),
+    (["404"], [IMAGE]),
+    (["redirect elsewhere", "redirect loop"], [IMAGE]),
 ]
 
-#: One after the other at the create; the last for ever.
-_IN_TURN: list[tuple[str, list[Fault], Truth]] = [
-    ("500, 502, 503, 504", [*(line.refused(status, done=True) for status in (500, 502, 503, 504))], SAVED),
-    # Behind a create that may have arrived, these settle nothing: it may have taken the last of a balance.
-    (
-        "reset, then 401",
-        [line.reset, line.refused(401, "invalid_api_key")],
-        replace(UNKNOWN, exit_code=4),
-    ),
-    ("reset, then 402", [line.reset, line.refused(402, "insufficient_quota")], replace(UNKNOWN, exit_code=5)),
-    (
-        "reset, then 403",
-        [line.reset, line.refused(403, "permission_denied")],
-        replace(UNKNOWN, exit_code=4),
-    ),
-    (
-        "reset, then 409",
-        [line.reset, line.refused(409, "idempotency_conflict")],
-        replace(UNKNOWN, exit_code=2),
-    ),
+#: The same one for ever: at the create, at a poll, at the image. None: another row tells.
+_FOR_EVER: list[tuple[str, Truth | None, Truth | None, Truth | None]] = [
+    ("reset", UNKNOWN, waiting(7), NOT_SAVED),
+    ("reset, nothing done", UNSENT, None, None),
+    ("closed", None, waiting(7), None),
+    ("hang", UNKNOWN, waiting(7), None),
+    ("truncated", UNKNOWN, None, NOT_SAVED),
+    ("hang midway", None, None, NOT_SAVED),
+    ("chunks cut", None, waiting(7), NOT_SAVED),
+    ("cut without length", UNKNOWN, waiting(7), NOT_SAVED),
+    ("HTML", UNKNOWN, waiting(7), NOT_SAVED),
+    ("wrong types", UNKNOWN, waiting(7), None),
+    ("empty", UNKNOWN, None, NOT_SAVED),
+    ("2 MiB of JSON", UNKNOWN, waiting(7), None),
+    ("404", None, None, NOT_SAVED),
+    ("408", UNKNOWN, None, None),
+    ("409 in progress", UNKNOWN, waiting(7), None),
+    ("429", UNSENT, waiting(7), NOT_SAVED),
+    ("429, a date", UNSENT, waiting(7), NOT_SAVED),
+    ("500", UNKNOWN, waiting(7), NOT_SAVED),
+    ("redirect loop", None, None, NOT_SAVED),
 ]
+
+#: Answers after which nothing more is asked: at the create, at a poll, at the image.
+_FINAL: list[tuple[str, Truth, Truth | None, Truth | None]] = [
+    ("400", refused(2), waiting(2), None),
+    ("401", refused(4), waiting(4), NOT_SAVED),
+    ("402", refused(5), waiting(5), NOT_SAVED),
+    ("403", refused(4), waiting(4), None),
+    ("403 balance", refused(5), waiting(5), None),
+    ("404", refused(6), waiting(6), None),
+    ("409 conflict", refused(2), None, None),
+    ("410", refused(2), waiting(2), None),
+    ("429, 11 days", UNSENT, waiting(7), NOT_SAVED),
+    ("redirect elsewhere", UNSENT, waiting(7), None),
+    ("redirect loop", UNSENT, waiting(7), None),
+    ("redirect to a file", UNSENT, waiting(7), NOT_SAVED),
+]
+
+#: One after the other at the create, the last for ever. A refusal settles it where nothing can have arrived
+#: before. Where a create may have, it settles nothing: that one may have taken the last of a balance.
+_SEQUENCES: list[tuple[list[str], Truth]] = [
+    (["429", "400"], refused(2)),
+    (["429", "401"], refused(4)),
+    (["429", "402"], refused(5)),
+    (["reset", "401"], replace(UNKNOWN, exit_code=4)),
+    (["500", "402"], replace(UNKNOWN, exit_code=5)),
+    (["HTML", "403"], replace(UNKNOWN, exit_code=4)),
+    (["hang", "409 conflict"], replace(UNKNOWN, exit_code=2)),
+    (["reset", "429", "401"], replace(UNKNOWN, exit_code=4)),
+    # The service, not the client, would know better.
+    (["reset, nothing done", "401"], replace(UNSENT, exit_code=4)),
+    # What is wrong with a request was wrong with it the first time too.
+    (["reset, nothing done", "400"], refused(2)),
+]
+
+#: What a create is answered that was never sent before: the service was down.
+_NEVER_SENT_THEN: dict[str, Truth] = {"401": refused(4), "402": refused(5)}
 
 #: Hosts out of reach. At the create, at a poll, at the image.
-_REACH: list[tuple[str, Act, Truth, Truth, Truth]] = [
+_REACH: list[tuple[str, Act, Truth | None, Truth | None, Truth | None]] = [
     ("connection refused", acts.server_down, UNSENT, waiting(7), NOT_SAVED),
-    ("connecting hangs", acts.server_stalled, UNSENT, waiting(7), NOT_SAVED),
-    ("no such name", acts.no_names, UNSENT, waiting(7), NOT_SAVED),
+    ("connecting hangs", acts.server_stalled, UNSENT, None, NOT_SAVED),
+    ("no such name", acts.no_names, UNSENT, waiting(7), None),
 ]
 
 #: Where a run is when something happens to it: a point in the program, or an answer that it waits for.
@@ -180,7 +203,18 @@ _STAGES: dict[str, Point] = {
     "file unrecorded": FILE_UNRECORDED,
 }
 
+#: By stage, in the order of `_STAGES`; None: it means nothing there, or another row tells.
 _Truths = list[Truth | None]
+
+
+def _at(stages: str, truths: _Truths) -> _Truths:
+    """Only these, by their place in `_STAGES`, from 1."""
+    return [truth if str(place) in stages else None for place, truth in enumerate(truths, 1)]
+
+
+def _with(truth: Truth, states: str) -> list[Truth]:
+    """The same at one stage after the other, where the history is in these states."""
+    return [replace(truth, history=state) for state in states.split()]
 
 
 def _stopped(code: int, *, at_start: int, told: bool = True) -> _Truths:
@@ -190,112 +224,80 @@ def _stopped(code: int, *, at_start: int, told: bool = True) -> _Truths:
         # Python's own: nothing has been done yet.
         Truth(at_start, 0, 0, "nothing", NOTHING),
         Truth(code, 0, 0, "unanswered", generate),
-        Truth(code, 1, 0, "unanswered", generate),
-        Truth(code, 1, 0, "unanswered", generate),
-        Truth(code, 1, 0, "pending", download),
-        Truth(code, 1, 0, "processing", download),
-        Truth(code, 1, 0, "completed", download),
-        Truth(code, 1, 0, "completed", download),
+        *_with(Truth(code, 1, 0, "", generate), "unanswered unanswered"),
+        *_with(Truth(code, 1, 0, "", download), "pending processing completed completed"),
         Truth(code, 1, 1, "completed", download),
     ]
 
 
 _REFUSED = Truth(2, 0, 0, "nothing", NOTHING)
 _NO_HISTORY = Truth(9, 0, 0, "nothing", NOTHING)
+_BEHIND = "unanswered unanswered unanswered pending processing completed completed"
 
-
-def _saved_with(history: str) -> Truth:
-    """The image is there, and the history is behind."""
-    return Truth(0, 1, 1, history, NOTHING)
-
-
-def _not_saved_with(history: str, exit_code: int = 9) -> Truth:
-    return Truth(exit_code, 1, 0, history, DOWNLOAD)
-
-
-#: What happens to the process, its machine and its files, by stage in the order of `_STAGES`; None: it
-#: means nothing there.
+#: What happens to the process, its machine and its files.
 _MACHINE: list[tuple[str, Act, _Truths]] = [
     ("SIGINT", acts.signalled("SIGINT"), _stopped(130, at_start=130)),
-    ("SIGTERM", acts.signalled("SIGTERM"), _stopped(143, at_start=-15)),
-    ("SIGHUP", acts.signalled("SIGHUP"), _stopped(143, at_start=-1)),
-    (
-        "SIGKILL",
-        acts.signalled("SIGKILL"),
-        _stopped(-9, at_start=-9, told=False),
-    ),
+    ("SIGTERM", acts.signalled("SIGTERM"), _at("1368", _stopped(143, at_start=-15))),
+    ("SIGHUP", acts.signalled("SIGHUP"), _at("125", _stopped(143, at_start=-1))),
+    ("SIGKILL", acts.signalled("SIGKILL"), _stopped(-9, at_start=-9, told=False)),
     (
         "disk full",
         acts.disk_full,
-        [
-            _NO_HISTORY,
-            *[_not_saved_with("unanswered")] * 3,
-            _not_saved_with("pending"),
-            _not_saved_with("processing"),
-            *[NOT_SAVED] * 2,
-            _saved_with("completed"),
-        ],
+        [_NO_HISTORY, *_with(NOT_SAVED, _BEHIND), replace(SAVED, history="completed")],
     ),
     (
         "no more files",
         acts.no_more_files,
         [
-            _NO_HISTORY,
-            UNSENT,
-            *[_not_saved_with("pending", 7)] * 2,
-            *[_not_saved_with("processing", 7)] * 2,
-            NOT_SAVED,
-            *[SAVED] * 2,
+            *(_NO_HISTORY, UNSENT, *_with(waiting(7), "pending pending processing processing")),
+            *(NOT_SAVED, SAVED, SAVED),
         ],
     ),
     (
         "folder vanishes",
         acts.folder_vanishes,
-        [*[SAVED] * 7, NOT_SAVED, Truth(0, 1, 0, "saved", NOTHING)],
+        _at("15789", [*[SAVED] * 7, NOT_SAVED, replace(SAVED, images=0)]),
     ),
-    ("folder becomes a file", acts.folder_becomes_a_file, [_REFUSED, *[NOT_SAVED] * 7, None]),
+    ("folder becomes a file", acts.folder_becomes_a_file, _at("1278", [_REFUSED, *[NOT_SAVED] * 7, None])),
     (
         "folder becomes read-only",
         acts.folder_becomes_read_only,
         # What has been fetched by then cannot even be removed; a later run does that.
-        [_REFUSED, *[NOT_SAVED] * 6, replace(NOT_SAVED, images=1), SAVED],
+        _at("13789", [_REFUSED, *[NOT_SAVED] * 6, replace(NOT_SAVED, images=1), SAVED]),
     ),
-    ("name is taken", acts.name_is_taken, [_REFUSED, *[SAVED] * 7, None]),
-    (
-        "history is locked",
-        acts.history_is_locked,
-        [
-            _NO_HISTORY,
-            *[_saved_with("unanswered")] * 3,
-            _saved_with("pending"),
-            _saved_with("processing"),
-            *[_saved_with("completed")] * 3,
-        ],
-    ),
-    ("clock is set back", acts.clock_set_back, [*[SAVED] * 2, None, SAVED, None, None, SAVED, None, SAVED]),
+    ("name is taken", acts.name_is_taken, _at("1478", [_REFUSED, *[SAVED] * 7, None])),
+    ("history is locked", acts.history_is_locked, [_NO_HISTORY, *_with(SAVED, _BEHIND + " completed")]),
+    ("clock is set back", acts.clock_set_back, _at("247", [SAVED] * 9)),
     ("history is corrupt", acts.history_is_corrupt, [Truth(9, 0, 0, "unreadable", MV), *[None] * 8]),
-    ("history is newer", acts.history_is_newer, [_NO_HISTORY, *[None] * 8]),
-    ("history is read-only", acts.history_is_read_only, [_NO_HISTORY, *[None] * 8]),
+    ("history is newer", acts.history_is_newer, _at("1", [_NO_HISTORY] * 9)),
+    ("history is read-only", acts.history_is_read_only, _at("1", [_NO_HISTORY] * 9)),
 ]
+
+#: Rows that are run a second time with a source image and a sidecar: a body that is kept until nothing can
+#: need it any more, and a second file.
+_DESCRIBED_EDITS = {
+    "sent, no answer: reset for ever",
+    "sent, no answer: reset, then 401",
+    "sent, no answer: 429, then 401",
+    "sent, no answer: SIGINT",
+    "sent, no answer: history is locked",
+    "intent recorded: SIGKILL",
+    "answer unrecorded: SIGKILL",
+    "answer unrecorded: disk full",
+    "answer unrecorded: history is locked",
+    "mid download: disk full",
+    "file unrecorded: SIGINT",
+}
 
 
 def rows() -> Iterator[Row]:
-    yield from _line_rows()
-    yield from _rows_in_turn()
-    yield from _reach_rows()
-    yield from _machine_rows()
-    yield from _rows_of_a_described_edit()
-
-
-def _rows_of_a_described_edit() -> Iterator[Row]:
-    """What a source image and a sidecar add: a body that is kept, and a second file."""
-    chosen = {
-        *("sent, no answer: reset for ever", "sent, no answer: SIGINT", "file unrecorded: SIGINT"),
-        *("intent recorded: SIGKILL", "answer unrecorded: SIGKILL", "mid download: disk full"),
-    }
-    for row in (*_line_rows(), *_machine_rows()):
-        if row.name in chosen:
-            yield replace(row, options=("-i", SOURCE, "--sidecar"))
+    described = []
+    for row in (*_line_rows(), *_sequence_rows(), *_reach_rows(), *_machine_rows()):
+        yield row
+        if row.name in _DESCRIBED_EDITS:
+            described.append(replace(row, options=("-i", SOURCE, "--sidecar")))
+    assert len(described) == len(_DESCRIBED_EDITS), "these rows are gone"
+    yield from described
 
 
 def _striking(*strikes: Strike) -> Callable[[Scene], None]:
@@ -303,36 +305,40 @@ def _striking(*strikes: Strike) -> Callable[[Scene], None]:
 
 
 def _line_rows() -> Iterator[Row]:
-    for fault, answer, at_create, at_poll, at_image in _LINE:
-        for stage, where, first, truths in (
-            ("sent, no answer", SUBMIT, 1, at_create),
-            ("first poll", POLL, 1, at_poll),
-            ("later poll", POLL, 2, at_poll),
-            ("mid download", IMAGE, 1, at_image),
-        ):
-            for often, times, truth in zip(("once", "for ever"), (1, None), truths or (), strict=False):
-                strike = Strike(where, answer, first, times)
+    for faults, stages in _RETRIED:
+        for stage in stages:
+            strikes = [Strike(stage, _ANSWERS[fault], number, 1) for number, fault in enumerate(faults, 1)]
+            yield Row(_WHERE[stage], f"{'; '.join(faults)} once", SAVED, prepare=_striking(*strikes))
+    for often, times, faults_for_ever in (("once", 1, _FINAL), ("for ever", None, _FOR_EVER)):
+        for number, (fault, *truths) in enumerate(faults_for_ever):
+            for stage, truth in zip((SUBMIT, POLL, IMAGE), truths, strict=True):
+                if truth is None:
+                    continue
+                # Half of the tasks that are polled have been seen at work before.
+                first = 1 + number % 2 if stage == POLL else 1
                 yield Row(
-                    stage,
+                    "later poll" if first > 1 else _WHERE[stage],
                     f"{fault} {often}",
                     _at_poll(truth, first),
-                    prepare=_striking(strike),
+                    prepare=_striking(Strike(stage, _ANSWERS[fault], first, times)),
                 )
 
 
-def _rows_in_turn() -> Iterator[Row]:
-    for faults, answers, truth in _IN_TURN:
-        last = len(answers) if truth != SAVED else None
+def _sequence_rows() -> Iterator[Row]:
+    for faults, truth in _SEQUENCES:
         strikes = [
-            Strike(SUBMIT, answer, number, None if number == last else 1)
-            for number, answer in enumerate(answers, 1)
+            Strike(SUBMIT, _ANSWERS[fault], number, None if number == len(faults) else 1)
+            for number, fault in enumerate(faults, 1)
         ]
-        yield Row(
-            "sent, no answer",
-            faults,
-            truth,
-            prepare=_striking(*strikes),
-        )
+        yield Row("sent, no answer", ", then ".join(faults), truth, prepare=_striking(*strikes))
+    for fault, truth in _NEVER_SENT_THEN.items():
+
+        def down(scene: Scene, fault: str = fault) -> None:
+            acts.server_down(scene)
+            scene.service.strikes.append(Strike(SUBMIT, _ANSWERS[fault]))
+
+        at, name = (INTENT_RECORDED[0], 2), f"connection refused, then {fault}"
+        yield Row("intent recorded", name, truth, prepare=down, at=at, act=acts.server_back)
 
 
 def _reach_rows() -> Iterator[Row]:
@@ -341,10 +347,10 @@ def _reach_rows() -> Iterator[Row]:
             ("intent recorded", INTENT_RECORDED, at_create),
             # Before the next call, while this one's answer is under way.
             ("first poll", (SUBMIT, 1), at_poll),
-            ("later poll", (POLL, 1), _at_poll(at_poll, 2)),
             ("result received", RESULT_RECEIVED, at_image),
         ):
-            yield _happening(stage, fault, point, act, truth)
+            if truth is not None:
+                yield _happening(stage, fault, point, act, truth)
 
 
 def _machine_rows() -> Iterator[Row]:

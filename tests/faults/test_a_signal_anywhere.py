@@ -11,31 +11,34 @@ import pytest
 from faults import acts
 from faults.scene import Scene
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 DRAWS = 8
 #: Lines at the end, where all that is left is to say what was done: a few more draws are from there.
 END, DRAWS_OF_THE_END = 80, 4
 #: Ends of blocks that are entered once the program minds signals, where a signal can keep what they hold.
-ENDS, DRAWS_OF_ENDS = range(30, 150), 4
+ENDS, DRAWS_OF_ENDS = range(30, 150), 6
 A_BLOCK_S_END = "contextlib:_GeneratorContextManager.__exit__"
 SEED = random.SystemRandom().randrange(10**6)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene], number: signal.Signals) -> None:
+def test_leaves_one_command_to_the_image(start_scene: Callable[[], Scene]) -> None:
     lines = _lines_of(start_scene)
     print(f"seed {SEED}, {lines} lines")
     draw = random.Random(SEED)
     # The program's first line has no guard around it yet.
     targets = [draw.randint(2, lines) for _ in range(DRAWS)]
     targets += [draw.randint(lines - END, lines) for _ in range(DRAWS_OF_THE_END)]
-    points = [("line", target) for target in sorted(targets)]
+    points = [("line", target) for target in targets]
     points += [(A_BLOCK_S_END, draw.choice(ENDS)) for _ in range(DRAWS_OF_ENDS)]
-    for at in points:
+    for turn, at in enumerate(points):
+        number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
         scene = start_scene()
         stopped = scene.generate(at=at, act=acts.signalled(number.name))
-        what = f"seed {SEED}, {at} of {lines} lines: {stopped.exit_code} {stopped.stderr}"
+        what = f"seed {SEED}, {number.name} at {at} of {lines} lines: {stopped.exit_code} {stopped.stderr}"
         # 0: it had finished all the same. SIGTERM ends what Python itself does as the system has it.
         assert stopped.exit_code in (0, 128 + number, *([-number] if number != signal.SIGINT else [])), what
         assert "Traceback" not in stopped.stderr, what

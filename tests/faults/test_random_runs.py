@@ -23,12 +23,12 @@ from support import network_faults as line
 from support.service import IMAGE, POLL, SUBMIT, Fault, Strike
 
 pytestmark = [
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
 ]
 
 #: Runs in all; those of one test use one home.
-TESTS, HOMES = 10, 10
+TESTS, HOMES = 5, 10
 #: Functions of the program that one run enters, about.
 CALLS = 2000
 #: The same in every process that runs tests at the same time; a failure is repeated by setting it.

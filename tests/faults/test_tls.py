@@ -10,7 +10,10 @@ from faults.scene import Scene
 from faults.table import NOT_SAVED, SAVED, UNSENT
 from support.tls import Authority, Front, authority
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_an_untrusted_image_host_costs_nothing_but_a_second_command(scene: Scene
 
 def test_a_service_that_speaks_no_tls(scene: Scene) -> None:
     # It waits for the rest of what it takes for a request.
-    scene.patience = 0.5
+    scene.patience = 0.2
     plain = scene.program.environment["SEEDREAM_BASE_URL"]
     scene.program.use(plain.replace("http:", "https:"))
     assert scene.truth(scene.generate()) == UNSENT
@@ -56,7 +59,7 @@ def test_a_service_that_speaks_no_tls(scene: Scene) -> None:
 
 def test_an_image_host_that_speaks_no_tls(scene: Scene) -> None:
     scene.service.ends_as = {"result": [scene.service.origin.replace("http:", "https:") + "/images/task_1/1"]}
-    scene.patience = 0.5
+    scene.patience = 0.2
     result = scene.generate()
     scene.patience = 5.0
     assert scene.truth(result) == NOT_SAVED

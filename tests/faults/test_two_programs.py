@@ -12,7 +12,10 @@ from faults.scene import Scene
 from support.raw import Exchange
 from support.service import IMAGE, POLLS, SUBMIT, Honest, Service, Strike
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 
 def test_one_name_for_two_images_keeps_both(scene: Scene) -> None:

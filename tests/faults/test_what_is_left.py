@@ -13,7 +13,10 @@ from support import network_faults as line
 from support.program import Result
 from support.service import IMAGE, POLL, SUBMIT, Strike
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of another process, and capabilities"),
+]
 
 DAY = 86400.0
 
@@ -59,6 +62,15 @@ class TestAnUnansweredCreate:
         assert scene.run("generate", "--resume", "last", clock=days * DAY).exit_code == 0
         assert len(scene.service.tasks) == 1
         assert len({create.headers["idempotency-key"] for create in scene.service.creates}) == 1
+
+    def test_is_settled_by_no_refusal_of_a_later_run(self, scene: Scene) -> None:
+        kill(scene, SUBMIT)
+        scene.service.strikes.append(Strike(SUBMIT, line.refused(402, "insufficient_quota")))
+        assert scene.run("generate", "--resume", "last").exit_code == 5
+        assert scene.rows() == ["unanswered"]
+        scene.repair()
+        assert scene.run("generate", "--resume", "last").exit_code == 0
+        assert len(scene.service.tasks) == len(scene.images()) == 1
 
     @pytest.mark.parametrize("days", [-1.0, 7.0, 400.0])
     def test_of_another_time_is_refused_unless_it_may_pay_again(self, scene: Scene, days: float) -> None:

@@ -9,6 +9,8 @@ import pytest
 from moments.moments import MOMENTS
 from moments.stage import stage
 
+pytestmark = pytest.mark.slow
+
 SCREENS = Path(__file__).parent / "screens"
 ACCEPT = "python -m pytest tests/moments --accept-screens"
 

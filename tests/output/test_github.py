@@ -14,6 +14,9 @@ from seedream_cli.output.github import MOST_BYTES, table
 from seedream_cli.sandbox.server import Sandbox
 
 
+pytestmark = pytest.mark.once
+
+
 def test_a_summary_stays_below_what_github_takes() -> None:
     rows = [(f"row {number}", "失败" * 150, "", "") for number in range(1500)]
     text = table(("asset", "state", "size", "cost"), rows, "1500 failed")
