@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from .tree import Command
 from .values import STATIC
@@ -13,47 +14,47 @@ _HEAD = '''\
 # ruff: noqa: E501
 
 from __future__ import annotations
-
 '''
 
 
 def module(program: Command) -> str:
-    """Return the table as a Python module: no other format is read as fast."""
-    commands = list(program.walk())
-    return _HEAD + "\n".join(
+    """Return the table as a Python module: no other format is loaded as fast."""
+    commands = {" ".join(one.path): one for one in program.walk()}
+    subcommands = {words: {sub.name: sub.brief for sub in one.commands} for words, one in commands.items()}
+    options = {
+        words: [(option.flags, option.kind, option.repeatable, option.brief) for option in one.options]
+        for words, one in commands.items()
+    }
+    arguments = {
+        words: [argument.kind + "+" * argument.repeatable for argument in one.arguments]
+        for words, one in commands.items()
+    }
+    return "".join(
         (
-            "#: Command → its subcommands, each with its help.",
-            "COMMANDS: dict[str, dict[str, str]] = {",
-            *(f"    {_words(one)!r}: {_rows((sub.name, sub.brief) for sub in one.commands)}" for one in commands),
-            "}",
-            "#: Command → its options: flags, the kind of value (None: takes none, '': any), repeatable, help.",
-            "OPTIONS: dict[str, list[tuple[tuple[str, ...], str | None, bool, str]]] = {",
-            *(f"    {_words(one)!r}: {_options(one)}" for one in commands),
-            "}",
-            "#: Command → the kinds of its arguments. One that ends in + can be repeated.",
-            "ARGUMENTS: dict[str, list[str]] = {",
-            *(
-                f"    {_words(one)!r}: {[arg.kind + '+' * arg.repeatable for arg in one.arguments]!r},"
-                for one in commands
-            ),
-            "}",
-            "#: Kind of value → its values, each with its description.",
-            "VALUES: dict[str, dict[str, str]] = {",
-            *(f"    {kind!r}: {_rows(rows.items())}" for kind, rows in STATIC.items()),
-            "}",
-            "",
+            _HEAD,
+            "\n#: Command → its subcommands, each with its help.\n",
+            f"COMMANDS: dict[str, dict[str, str]] = {_literal(subcommands)}\n",
+            "\n#: Command → its options: flags, kind of value (None: none, '': any), repeatable, help.\n",
+            "OPTIONS: dict[str, list[tuple[tuple[str, ...], str | None, bool, str]]] = ",
+            f"{_literal(options)}\n",
+            "\n#: Command → the kinds of its arguments. One that ends in + can be repeated.\n",
+            f"ARGUMENTS: dict[str, list[str]] = {_literal(arguments)}\n",
+            "\n#: Kind of value → its values, each with its description.\n",
+            f"VALUES: dict[str, dict[str, str]] = {_literal(STATIC)}\n",
         )
     )
 
 
-def _words(command: Command) -> str:
-    return " ".join(command.path)
+def _literal(table: Mapping[str, Mapping[str, str] | list[Any]]) -> str:
+    """Return a literal with a line for each entry of each list or mapping."""
+    return "".join(("{\n", *(f"    {key!r}: {_entries(value)},\n" for key, value in table.items()), "}"))
 
 
-def _rows(rows: Iterable[tuple[str, str]]) -> str:
-    return "".join(("{\n", *(f"        {word!r}: {what!r},\n" for word, what in rows), "    },"))
-
-
-def _options(command: Command) -> str:
-    rows = ((one.flags, one.kind, one.repeatable, one.brief) for one in command.options)
-    return "".join(("[\n", *(f"        {row!r},\n" for row in rows), "    ],"))
+def _entries(value: Mapping[str, str] | list[Any]) -> str:
+    if not value:
+        return repr(value)
+    if isinstance(value, Mapping):
+        rows, brackets = [f"{word!r}: {what!r}" for word, what in value.items()], "{}"
+    else:
+        rows, brackets = list(map(repr, value)), "[]"
+    return "".join((brackets[0], "\n", *(f"        {row},\n" for row in rows), f"    {brackets[1]}"))

@@ -55,7 +55,7 @@ class CommandLine:
 
 
 def split_option(word: str) -> tuple[str, str]:
-    """Return the flag of `--flag=value` or `-fvalue`, and what precedes the value in the same word ("" if none)."""
+    """Return the flag of `--flag=value` or `-fvalue`, and all that precedes the value, "" without one."""
     if word.startswith("--"):
         flag, equals, _ = word.partition("=")
         return flag, flag + equals if equals else ""

@@ -16,14 +16,10 @@ COMMANDS: dict[str, dict[str, str]] = {
         'completion': 'Print the script with which a shell completes command lines',
         'help': 'Show the help of a command',
     },
-    'generate': {
-    },
-    'status': {
-    },
-    'download': {
-    },
-    'sync': {
-    },
+    'generate': {},
+    'status': {},
+    'download': {},
+    'sync': {},
     'config': {
         'set': 'Store a setting. The API key is asked for without echo, or read from stdin with -',
         'get': "Print a setting's value as it counts now; secrets are masked",
@@ -32,26 +28,18 @@ COMMANDS: dict[str, dict[str, str]] = {
         'path': 'Print where the config is',
         'check': 'Ask the service whether it takes the key; show where that is from, and what is said of the account',
     },
-    'config set': {
-    },
-    'config get': {
-    },
-    'config unset': {
-    },
-    'config list': {
-    },
-    'config path': {
-    },
-    'config check': {
-    },
-    'sandbox': {
-    },
-    'completion': {
-    },
-    'help': {
-    },
+    'config set': {},
+    'config get': {},
+    'config unset': {},
+    'config list': {},
+    'config path': {},
+    'config check': {},
+    'sandbox': {},
+    'completion': {},
+    'help': {},
 }
-#: Command → its options: flags, the kind of value (None: takes none, '': any), repeatable, help.
+
+#: Command → its options: flags, kind of value (None: none, '': any), repeatable, help.
 OPTIONS: dict[str, list[tuple[tuple[str, ...], str | None, bool, str]]] = {
     '': [
         (('-V', '--version'), None, False, 'Print the version'),
@@ -217,24 +205,45 @@ OPTIONS: dict[str, list[tuple[tuple[str, ...], str | None, bool, str]]] = {
         (('-h', '--help'), None, False, 'Show this message and exit'),
     ],
 }
+
 #: Command → the kinds of its arguments. One that ends in + can be repeated.
 ARGUMENTS: dict[str, list[str]] = {
     '': [],
-    'generate': [''],
-    'status': ['tasks+'],
-    'download': ['tasks+'],
-    'sync': ['files'],
+    'generate': [
+        '',
+    ],
+    'status': [
+        'tasks+',
+    ],
+    'download': [
+        'tasks+',
+    ],
+    'sync': [
+        'files',
+    ],
     'config': [],
-    'config set': ['setting', 'value_of_setting'],
-    'config get': ['setting'],
-    'config unset': ['setting'],
+    'config set': [
+        'setting',
+        'value_of_setting',
+    ],
+    'config get': [
+        'setting',
+    ],
+    'config unset': [
+        'setting',
+    ],
     'config list': [],
     'config path': [],
     'config check': [],
     'sandbox': [],
-    'completion': ['shell'],
-    'help': ['commands+'],
+    'completion': [
+        'shell',
+    ],
+    'help': [
+        'commands+',
+    ],
 }
+
 #: Kind of value → its values, each with its description.
 VALUES: dict[str, dict[str, str]] = {
     'model': {
