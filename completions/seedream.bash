@@ -48,7 +48,8 @@ _seedream() {
     else
         typed=${typed//\\/}
         breaks=${COMP_WORDBREAKS//[!:=]/}
-        [[ ! $breaks ]] || kept=${typed%"${typed##*["$breaks"]}"}
+        word=${typed##*["$breaks"]}
+        [[ ! $breaks ]] || kept=${typed%"$word"}
     fi
     while IFS=$'\t' read -r word what; do
         [[ $word && $word == "$typed"* ]] || continue
@@ -62,9 +63,9 @@ _seedream() {
     COMPREPLY=("${names[@]}")
     # These types of completion show a list and insert at most what all candidates have in common.
     if [[ ${#names[@]} -gt 1 && " 63 33 64 " == *" $COMP_TYPE "* ]]; then
-        COMPREPLY=("${rows[@]}")
         # One below the other: readline makes its columns as wide as the widest row.
-        printf -v 'COMPREPLY[0]' '%-*s' $((${COLUMNS:-80} / 2 + 1)) "${rows[0]}"
+        printf -v word '%-*s' $((${COLUMNS:-80} / 2 + 1)) "${rows[0]}"
+        COMPREPLY=("$word" "${rows[@]:1}")
     fi
 }
 

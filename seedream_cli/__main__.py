@@ -22,7 +22,7 @@ def main() -> None:
 
 def _answer() -> int:
     # These two are answered before Typer is loaded: a shell waits for the first at every Tab.
-    if sys.argv[1:2] == ["completion"] and sys.argv[2:3] and sys.argv[2].startswith("--list="):
+    if " ".join(sys.argv[1:3]).startswith("completion --list="):
         from .completion.answer import answer
 
         answer(sys.argv[2:])

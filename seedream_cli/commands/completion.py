@@ -13,7 +13,7 @@ from ..settings import did_you_mean
 from ._options import Options, with_options
 from ._session import session
 
-#: Shell → its script; also what `scripts/` generates.
+#: Shell → its script in completions/.
 SCRIPTS: Mapping[str, str] = {
     "bash": "seedream.bash",
     "zsh": "_seedream",
