@@ -5,10 +5,6 @@
 function __seedream_ask
     set -g __seedream_candidates
     set -l words (commandline -opc)
-    # VARIABLE=value before the program.
-    while string match -qr '^\w+=' -- $words[1]
-        set -e words[1]
-    end
     set -l program $words[1]
     # An alias is not the name of a program.
     command -q -- $program; or set program seedream

@@ -49,6 +49,10 @@ def test_a_candidate_has_a_description(seedream: Program) -> None:
     )
 
 
+def test_a_quote_at_the_cursor_is_ignored(seedream: Program) -> None:
+    assert ["--aspect-ratio", "The aspect ratio (default 1:1)"] in asked(seedream, "generate '--asp")
+
+
 @pytest.mark.parametrize(
     ("typed", "prefix"),
     [

@@ -11,7 +11,6 @@ A shell waits for every import, and has no place for errors: nothing is printed 
 
 from __future__ import annotations
 
-import os
 import sys
 
 from .command_line import CommandLine, split_option
@@ -35,7 +34,7 @@ def answer(arguments: Sequence[str]) -> None:
         sys.stdout.buffer.flush()
     except (Exception, KeyboardInterrupt):
         # The command that is being typed will meet the same problem, and report it.
-        _silence_stdout()
+        return
 
 
 def candidates(current: str, words: Sequence[str]) -> Iterator[Candidate]:
@@ -88,11 +87,3 @@ def _values(kind: str, line: CommandLine) -> Iterable[Candidate]:
     from . import local_values
 
     return local_values.candidates(kind, line)
-
-
-def _silence_stdout() -> None:
-    """Keep Python's own flush at exit from failing."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except OSError:
-        return

@@ -47,6 +47,9 @@ STATIC: dict[str, list[str]] = {
     "seedream generate -o status --asp": ["--aspect-ratio"],
     "seedream generate -- --asp": [],
     "seedream generate -- -- --asp": [],
+    # The second -- is an argument, and so is a single dash.
+    "seedream config get -- -- ": [],
+    "seedream config get - ": [],
     # An option is offered once, by either of its names, unless it can be repeated.
     "seedream generate -q --qui": [],
     "seedream generate --model=x --mod": [],

@@ -123,6 +123,11 @@ def test_tab_puts_on_the_line(bash: Shell, typed: str, line: str) -> None:
     assert bash.tab(typed) == line
 
 
+def test_escaped_words_are_handed_over_plain(scene: Scene, bash: Shell) -> None:
+    assert bash.tab("seedream status --profile my\\ work img_o").endswith(" img_old ")
+    assert scene.calls() == ["completion --list=img_o -- status --profile my work"]
+
+
 def test_a_list_says_what_each_is(bash: Shell) -> None:
     lines = [" ".join(line.split()) for line in bash.shown("seedream generate -a ").splitlines()]
     assert [line for line in lines if "(" in line] == [f"{ratio} ({use})" for ratio, use in RATIOS]

@@ -78,7 +78,7 @@ def test_a_list_says_what_each_is(fish: Complete) -> None:
         ("seedream generate --prompt-file a", ["a prompt.md"]),
         ("seedream generate --prompt-file=a\\ p", ["--prompt-file=a prompt.md"]),
         ("seedream generate fox > fol", ["folder/"]),
-        ("SEEDREAM_MODEL=x seedream gen", ["generate"]),
+        ("SEEDREAM_MODEL=x seedream config get qual", ["quality"]),
         ("seedream config set output fol", ["folder/"]),
         ("seedream sync fol", ["folder/"]),
         ("seedream generate fol", []),
