@@ -1,3 +1,3 @@
 # shellcheck shell=bash
-# Completion of seedream. Written by `python -m scripts.generate`: change that.
+# bash-completion looks for a file of the other name of the program.
 source "${BASH_SOURCE[0]%/*}/seedream"

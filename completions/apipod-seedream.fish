@@ -1,2 +1,2 @@
-# Completion of seedream. Written by `python -m scripts.generate`: change that.
+# fish looks for a file of the other name of the program.
 complete -c apipod-seedream -w seedream

@@ -12,9 +12,11 @@ from seedream_cli.errors import ExitCode
 from seedream_cli.settings import KEYS
 
 from .tree import Argument, Command, Option
-from .values import Kind, Row, Words
+from .values import STATIC
 
 _CODE = re.compile("`([^`]+)`")
+
+Row = tuple[str, str]
 
 #: What roff takes for something else, or shows as a typographic sign that no shell would take.
 _ESCAPES = str.maketrans({"\\": "\\e", "-": "\\-", "~": "\\(ti", "^": "\\(ha", "`": "\\(ga"})
@@ -128,7 +130,7 @@ def _commands(command: Command) -> Iterator[str]:
         yield f".SS {_text(' '.join(('seedream', *one.path)))}"
         yield from _paragraphs(one.what, *one.paragraphs)
         # What a word can be is told where it comes first.
-        yield from _arguments(replace(each, kind=None) if each in told else each for each in one.arguments)
+        yield from _arguments(replace(each, kind="") if each in told else each for each in one.arguments)
         told |= set(one.arguments)
         yield from _options([option for option in one.options if option not in shared], heading=False)
 
@@ -161,13 +163,13 @@ def _options(options: Iterable[Option], *, heading: bool = True) -> Iterator[str
             yield from _item(f"{flags}{value}", f"{option.what}{more}", option.kind)
 
 
-def _item(term: str, what: str, kind: Kind | None) -> Iterator[str]:
-    words = kind.rows if isinstance(kind, Words) else ()
-    told = all(what for _, what in words)
-    names = "" if told else f" One of {', '.join(word for word, _ in words)}."
+def _item(term: str, what: str, kind: str | None) -> Iterator[str]:
+    values = STATIC.get(kind or "", {})
+    described = all(values.values())
+    names = "" if described else f" One of {', '.join(values)}."
     yield from (".TP", term, _text(what + names))
-    if words and told:
-        yield from (".RS", ".PD 0", *_list(words), ".PD", ".RE")
+    if values and described:
+        yield from (".RS", ".PD 0", *_list(values.items()), ".PD", ".RE")
 
 
 def _variables(command: Command) -> Iterator[Row]:

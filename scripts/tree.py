@@ -1,4 +1,4 @@
-"""The command line as data, read from the Typer tree, for completion scripts and man pages."""
+"""The command line as data, read from the Typer tree, for completion and man pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer.main
 
 from seedream_cli import cli
 
-from .values import Kind, kind_of
+from .values import kind_of
 
 #: What a setting's help says besides: man pages and --help have room for it, a list below a prompt has not.
 _VARIABLES = re.compile(r" \(env [A-Z_a-z ]+(?:; (default [^;]+))?(?:; .+)?\)\.?$")
@@ -20,11 +20,11 @@ _VARIABLES = re.compile(r" \(env [A-Z_a-z ]+(?:; (default [^;]+))?(?:; .+)?\)\.?
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """``flags`` has the short one first. ``metavar`` is None where it takes no value."""
+    """``flags`` has the short one first. ``metavar`` and ``kind`` are None where it takes no value."""
 
     flags: tuple[str, ...]
     metavar: str | None
-    kind: Kind | None
+    kind: str | None
     what: str
     group: str
     repeatable: bool
@@ -45,7 +45,7 @@ class Argument:
 
     metavar: str
     shown: str
-    kind: Kind | None
+    kind: str
     what: str
     repeatable: bool
 

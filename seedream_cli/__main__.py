@@ -21,11 +21,11 @@ def main() -> None:
 
 
 def _answer() -> int:
-    # What is asked for most often, and waited for while a line is being typed, needs no more of the program.
-    if sys.argv[1:3] == ["completion", "--list"]:
-        from .candidates import answer
+    # These two are answered before Typer is loaded: a shell waits for the first at every Tab.
+    if " ".join(sys.argv[1:3]).startswith("completion --list="):
+        from .completion.answer import answer
 
-        answer(sys.argv[3:])
+        answer(sys.argv[2:])
         return 0
     if sys.argv[1:] in (["--version"], ["-V"]) and _told_version():
         return 0

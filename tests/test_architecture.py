@@ -26,7 +26,7 @@ FLOORS = (
     ("cli",),
     ("commands",),
     ("sync",),
-    ("output", "jobs", "key_store", "candidates"),
+    ("output", "jobs", "key_store", "completion"),
     ("config_store",),
     ("client", "history", "download", "config", "viewer"),
     ("bodies", "config_files", "desktop_keyring"),
@@ -51,7 +51,7 @@ OUTSIDE = {
     # The sandbox draws pictures; a preview is scaled for the terminal.
     "PIL": {"output", "sandbox"},
     "textual_image": {"output"},
-    "sqlite3": {"history", "sandbox", "candidates"},
+    "sqlite3": {"history", "sandbox", "completion"},
 }
 #: What else a room stays away from.
 NEVER = {
@@ -330,28 +330,33 @@ def test_the_version_is_told_before_anything_is_loaded(seedream: Program, option
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs has to be asked for folders")
 @pytest.mark.parametrize(
-    ("kind", "library", "answer"),
-    [("tasks", "sqlite3", "img_"), ("profiles", "tomllib", "work"), ("nothing", "", "")],
+    ("words", "library", "answer"),
+    [
+        (["generate", "-a"], "", "1:1"),
+        (["generate", "-o"], "", ":files"),
+        (["status", "--sandbox"], "sqlite3", "img_"),
+        (["status", "--profile"], "tomllib", "work"),
+    ],
 )
 def test_what_a_shell_asks_for_loads_one_library(
-    seedream: Program, sandbox: Sandbox, kind: str, library: str, answer: str
+    seedream: Program, sandbox: Sandbox, words: list[str], library: str, answer: str
 ) -> None:
-    """Beyond what that library loads itself: a Tab waits for all of it."""
+    """At most, beyond what that library loads itself: a Tab waits for all of it."""
     seedream("generate", "fox", "--no-wait")
     seedream("config", "set", "quality", "4K", "--profile", "work")
     del seedream.environment["SEEDREAM_BASE_URL"]
     script = f"import sys{f', {library}' if library else ''}; {LOADED_AT_ONCE}"
     done = subprocess.run(
-        [sys.executable, "-c", script, "completion", "--list", kind, "--sandbox"],
+        [sys.executable, "-c", script, "completion", "--list=", "--", *words],
         capture_output=True,
         env=seedream.environment,
         cwd=seedream.cwd,
         text=True,
         check=True,
     )
-    own = {
-        "seedream_cli",
-        *(f"seedream_cli.{room}" for room in ("__main__", "candidates", "folders", "services")),
-    }
+    rooms = ("__main__", "folders", "services", "completion")
+    files = ("answer", "command_line", "table", "local_values")
+    own = {"seedream_cli", *(f"seedream_cli.{room}" for room in rooms)}
+    own |= {f"seedream_cli.completion.{file}" for file in files}
     assert done.stdout.startswith(answer)
     assert set(done.stderr.split()) - own <= {"__future__"}

@@ -1,4 +1,4 @@
-"""The man pages: well-formed, and true to the program. completion/test_scripts.py keeps them fresh."""
+"""The man pages: well-formed, and true to the program. completion/test_table.py keeps them fresh."""
 
 from __future__ import annotations
 

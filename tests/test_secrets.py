@@ -130,7 +130,8 @@ DAY = (
     ["config", "list", "--profile", "nope"],
     ["sandbox", "--fault", "nope", "-v"],
     ["completion", "bash"],
-    *(["completion", "--list", kind] for kind in ("tasks", "resumable", "profiles", "styles")),
+    ["completion", "--list=", "--", "status"],
+    *(["completion", "--list=", "--", "generate", option] for option in ("--resume", "--profile", "--style")),
     *(
         ["--help"],
         ["--version"],

@@ -14,7 +14,7 @@ from ._command import command
 from ._context import CommandContext
 from ._options import Options
 
-#: Shell → its script; also what `scripts/` generates.
+#: Shell → its script in completions/.
 SCRIPTS: Mapping[str, str] = {
     "bash": "seedream.bash",
     "zsh": "_seedream",

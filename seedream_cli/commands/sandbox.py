@@ -87,12 +87,14 @@ def sandbox(
         server = made(port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=run.reporter.say)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
-    with server:
-        run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
-        run.reporter.say("SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops.")
-        try:
+    try:
+        with server:
+            run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
+            run.reporter.say(
+                "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
+            )
             while True:
                 run.shutdown.pause(3600)
-        except Stopped as stopped:
-            # That is how a server ends: there is no error to report.
-            return CommandResult(exit_code=stopped.exit_code)
+    except Stopped as stopped:
+        # That is how a server ends: there is no error to report.
+        return CommandResult(exit_code=stopped.exit_code)

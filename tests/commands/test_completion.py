@@ -44,5 +44,5 @@ def test_a_config_that_cannot_be_read_is_no_obstacle(seedream: Program) -> None:
 
 @pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
 def test_typers_own_completion_is_off(seedream: Program, option: str) -> None:
-    """It edits start-up files, and starts Python at every Tab."""
+    """It edits start-up files, loads all of Typer at every Tab, and completes nothing after `16:`."""
     assert seedream(option).exit_code == 2

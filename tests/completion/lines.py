@@ -1,4 +1,4 @@
-"""Lines that every shell completes to the same words: what was typed, and what can be there then."""
+"""Lines that are completed to the same words, by the program and by every shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMANDS = [command.name for command in TREE[()].commands]
 CONFIG = [command.name for command in TREE["config",].commands]
 IMAGE_FAULTS = [name for name in FAULTS if name.startswith("image-")]
 
-#: What is static: the words behind the last blank, as the scripts themselves have them.
+#: Line → the words that can replace its last one. These come from the program's table.
 STATIC: dict[str, list[str]] = {
     "seedream ": COMMANDS,
     "apipod-seedream ": COMMANDS,
@@ -33,17 +33,28 @@ STATIC: dict[str, list[str]] = {
     "seedream generate --aspect-ratio=16:": ["--aspect-ratio=16:9"],
     "seedream generate --aspect-ratio=": [f"--aspect-ratio={ratio}" for ratio in ASPECT_RATIOS],
     "seedream generate -a2": ["-a2:3", "-a21:9"],
+    "seedream generate -x2": [],
+    "seedream generate --nonsense=1": [],
     "seedream generate -a 5": [],
     "seedream generate --quality ": list(QUALITIES),
     "seedream generate --model seedream-v": ["seedream-v4.5", "seedream-v4.5-edit"],
     "seedream generate -m ": list(MODELS),
-    # Options behind arguments, between them, and none behind a double dash.
+    # Options after arguments and between them, but not after a double dash.
     "seedream generate 'a red fox' --asp": ["--aspect-ratio"],
     'seedream generate "雪中的红狐" --asp': ["--aspect-ratio"],
     "seedream generate --json fox --asp": ["--aspect-ratio"],
     "seedream generate --asp": ["--aspect-ratio"],
     "seedream generate -o status --asp": ["--aspect-ratio"],
     "seedream generate -- --asp": [],
+    "seedream generate -- -- --asp": [],
+    # The second -- is an argument, and so is a single dash.
+    "seedream config get -- -- ": [],
+    "seedream config get - ": [],
+    # An option is offered once, by either of its names, unless it can be repeated.
+    "seedream generate -q --qui": [],
+    "seedream generate --model=x --mod": [],
+    "seedream generate -mx --mod": [],
+    "seedream sandbox --fault image-404 --faul": ["--fault"],
     "seedream generate fox --over": ["--overwrite"],
     "seedream generate ": [],
     "seedream generate --timeout ": [],
@@ -64,18 +75,37 @@ STATIC: dict[str, list[str]] = {
     "seedream config get quality ": [],
 }
 
-#: What is asked of the program: the words, and the call.
-ASKED: dict[str, tuple[list[str], str]] = {
-    "seedream status ": (["op_00000003", "img_new", "img_old"], "tasks status"),
-    "seedream status img_n": (["img_new"], "tasks status"),
-    "apipod-seedream download img_old ": (["op_00000003", "img_new"], "tasks download img_old"),
-    "seedream download --sandbox ": (["img_trial"], "tasks download --sandbox"),
-    "seedream download fox img_o": (["img_old"], "tasks download fox"),
-    "seedream generate --resume ": (["last", "op_00000003", "img_new"], "resumable generate --resume"),
-    "seedream generate --resume=l": (["--resume=last"], "resumable generate"),
-    "seedream config set profile d": (["default"], "profiles config set profile"),
-    "seedream config list --profile d": (["default"], "profiles config list --profile"),
+#: The lines that every shell is tried with: each hands its words over in its own way.
+IN_SHELLS = (
+    "seedream ",
+    "apipod-seedream ",
+    "seedream help config s",
+    "seedream generate -a ",
+    "seedream generate --aspect-ratio 16:",
+    "seedream generate --aspect-ratio=1",
+    "seedream generate --aspect-ratio=16:",
+    "seedream generate --aspect-ratio=",
+    "seedream generate -a2",
+    "seedream generate -a 5",
+    "seedream generate 'a red fox' --asp",
+    'seedream generate "雪中的红狐" --asp',
+    "seedream generate -o status --asp",
+    "seedream generate -- --asp",
+    "seedream generate ",
+    "seedream generate --timeout ",
+    "seedream config set quality --profile=work ",
+    "seedream config get quality ",
+)
+
+#: Line → the words from this machine's files, and the only call of the program.
+LOCAL: dict[str, tuple[list[str], str]] = {
+    "seedream status ": (["op_00000003", "img_new", "img_old"], "--list= -- status"),
+    "seedream status img_n": (["img_new"], "--list=img_n -- status"),
+    "apipod-seedream download img_old ": (["op_00000003", "img_new"], "--list= -- download img_old"),
+    "seedream download --sandbox ": (["img_trial"], "--list= -- download --sandbox"),
+    "seedream generate --resume=l": (["--resume=last"], "--list=--resume=l -- generate"),
+    "seedream config set profile d": (["default"], "--list=d -- config set profile"),
 }
 
-#: What a terminal shows for `seedream generate -a ` and Tab: each ratio with its use.
+#: What a terminal shows for `seedream generate -a ` and Tab: each ratio with its description.
 RATIOS = list(ASPECT_RATIOS.items())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from completion.lines import ASKED, RATIOS, STATIC
+from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
 from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
@@ -46,17 +46,17 @@ def bash(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Shell]:
         yield shell
 
 
-@pytest.mark.parametrize("typed", STATIC)
-def test_what_is_static_does_not_start_the_program(scene: Scene, bash: Shell, typed: str) -> None:
+@pytest.mark.parametrize("typed", IN_SHELLS)
+def test_it_asks_the_program_once(scene: Scene, bash: Shell, typed: str) -> None:
     assert bash.all(typed) == whole(typed, STATIC[typed])
-    assert scene.calls() == []
+    assert len(scene.calls()) == 1
 
 
-@pytest.mark.parametrize("typed", ASKED)
-def test_the_rest_asks_it_once(scene: Scene, bash: Shell, typed: str) -> None:
-    words, call = ASKED[typed]
+@pytest.mark.parametrize("typed", LOCAL)
+def test_it_hands_over_the_words(scene: Scene, bash: Shell, typed: str) -> None:
+    words, call = LOCAL[typed]
     assert bash.all(typed) == whole(typed, words)
-    assert scene.calls() == [f"completion --list {call}"]
+    assert scene.calls() == [f"completion {call}"]
 
 
 def whole(typed: str, words: list[str]) -> list[str]:
@@ -96,6 +96,8 @@ def whole(typed: str, words: list[str]) -> list[str]:
         ("seedream generate --output=fol", "seedream generate --output=folder/"),
         ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
         ("seedream generate --prompt-file 'a p", "seedream generate --prompt-file 'a prompt.md' "),
+        ("seedream generate -o ~/wor", "seedream generate -o ~/work/"),
+        ("seedream generate --prompt-file=a\\ p", "seedream generate --prompt-file=a\\ prompt.md "),
         ("seedream config set output fol", "seedream config set output folder/"),
         ("seedream sync fol", "seedream sync folder/"),
         # Redirections: their files, and nothing of them elsewhere.
@@ -113,6 +115,7 @@ def whole(typed: str, words: list[str]) -> list[str]:
         ("seedream status --profile my", "seedream status --profile my\\ work "),
         ("seedream status --profile 'my", "seedream status --profile 'my work' "),
         ("seedream status --profile my\\ w", "seedream status --profile my\\ work "),
+        ("seedream status --profile=my", "seedream status --profile=my\\ work "),
         ("seedream status --profile it", "seedream status --profile it\\'s:so "),
     ],
 )
@@ -120,11 +123,16 @@ def test_tab_puts_on_the_line(bash: Shell, typed: str, line: str) -> None:
     assert bash.tab(typed) == line
 
 
+def test_escaped_words_are_handed_over_plain(scene: Scene, bash: Shell) -> None:
+    assert bash.tab("seedream status --profile my\\ work img_o").endswith(" img_old ")
+    assert scene.calls() == ["completion --list=img_o -- status --profile my work"]
+
+
 def test_a_list_says_what_each_is(bash: Shell) -> None:
     lines = [" ".join(line.split()) for line in bash.shown("seedream generate -a ").splitlines()]
     assert [line for line in lines if "(" in line] == [f"{ratio} ({use})" for ratio, use in RATIOS]
-    shown = bash.shown("seedream generate -m seedream-v4.5")
-    assert "seedream-v4.5       (text to image)" in shown
+    shown = " ".join(bash.shown("seedream generate -m seedream-v4.5").split())
+    assert "seedream-v4.5 (text to image)" in shown
     assert "--aspect-ratio" in bash.shown("seedream generate --")
     assert "(pending: a fox: 16:9 [b] 100% $(touch done)" in bash.shown("seedream download img_")
 
@@ -144,13 +152,6 @@ def test_what_a_list_says_is_never_put_on_the_line(bash: Shell) -> None:
 def test_what_stands_behind_the_cursor_is_left_alone(bash: Shell) -> None:
     back = "\x1b[D" * len(" --json")
     assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"
-
-
-def test_an_option_is_offered_once_by_either_of_its_names(bash: Shell) -> None:
-    words = bash.all("seedream generate -q --output=x --model y --")
-    assert not {"--quiet", "--output", "--model"} & set(words)
-    assert "--verbose" in words
-    assert "--fault" in bash.all("seedream sandbox --fault image-404 --")
 
 
 def test_it_does_without_a_colon_among_the_breaks_of_words(scene: Scene) -> None:

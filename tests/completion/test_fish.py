@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from completion.lines import ASKED, RATIOS, STATIC
+from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
 from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
@@ -48,18 +48,17 @@ def fish(scene: Scene) -> Complete:
     return lambda typed: completed(scene, typed, SOURCED, "--no-config")
 
 
-@pytest.mark.parametrize("typed", STATIC)
-def test_what_is_static_does_not_start_the_program(scene: Scene, fish: Complete, typed: str) -> None:
-    # Only lists of values keep their order.
-    assert sorted(word for word, *_ in fish(typed)) == sorted(STATIC[typed])
-    assert scene.calls() == []
+@pytest.mark.parametrize("typed", IN_SHELLS)
+def test_it_asks_the_program_once(scene: Scene, fish: Complete, typed: str) -> None:
+    assert [word for word, *_ in fish(typed)] == STATIC[typed]
+    assert len(scene.calls()) == 1
 
 
-@pytest.mark.parametrize("typed", ASKED)
-def test_the_rest_asks_it_once(scene: Scene, fish: Complete, typed: str) -> None:
-    words, call = ASKED[typed]
+@pytest.mark.parametrize("typed", LOCAL)
+def test_it_hands_over_the_words(scene: Scene, fish: Complete, typed: str) -> None:
+    words, call = LOCAL[typed]
     assert [word for word, *_ in fish(typed)] == words
-    assert scene.calls() == [f"completion --list {call}"]
+    assert scene.calls() == [f"completion {call}"]
 
 
 def test_a_list_says_what_each_is(fish: Complete) -> None:
@@ -75,7 +74,11 @@ def test_a_list_says_what_each_is(fish: Complete) -> None:
     [
         ("seedream generate -o fol", ["folder/"]),
         ("seedream generate --output=fol", ["--output=folder/"]),
+        ("seedream generate -o ~/wor", ["~/work/"]),
         ("seedream generate --prompt-file a", ["a prompt.md"]),
+        ("seedream generate --prompt-file=a\\ p", ["--prompt-file=a prompt.md"]),
+        ("seedream generate fox > fol", ["folder/"]),
+        ("SEEDREAM_MODEL=x seedream config get qual", ["quality"]),
         ("seedream config set output fol", ["folder/"]),
         ("seedream sync fol", ["folder/"]),
         ("seedream generate fol", []),

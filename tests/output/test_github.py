@@ -13,7 +13,6 @@ from support.starting import StartRaw, StartSandbox
 from seedream_cli.output.github import MOST_BYTES, table
 from seedream_cli.sandbox.server import Sandbox
 
-
 pytestmark = pytest.mark.once
 
 

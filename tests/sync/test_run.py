@@ -379,7 +379,7 @@ def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service)
 
 
 def test_the_end_of_the_run_ends_every_wait_of_its_workers(
-    shop_at: ShopAt, start_sandbox: StartSandbox
+    shop_at: ShopAt, start_sandbox: StartSandbox, alive: Alive
 ) -> None:
     sandbox = start_sandbox(faults=["never-completes"], rate=0)
     shop = shop_at(sandbox.base_url, assets("a", "b"))

@@ -1,0 +1,168 @@
+"""The values that only this machine's files know: task ids, profiles, styles, assets.
+
+Everything imported here delays every Tab, so the usual case loads nothing but sqlite3 or tomllib.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .. import folders
+from ..services import DEFAULT_BASE_URL, SANDBOX_SERVICE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .command_line import CommandLine
+
+    Candidate = tuple[str, str]
+
+_MANIFEST = "seedream.toml"
+#: The newest tasks; nobody reads a longer list.
+_MAX_TASKS = 50
+_MAX_DESCRIPTION = 48
+#: Seconds to wait for another process that writes to the history.
+_BUSY_TIMEOUT = 0.3
+#: The characters in ids besides letters and digits.
+_ID_PUNCTUATION = {ord(char): None for char in "-._"}
+
+_QUERY = """
+SELECT coalesce(task_id, id), status, {prompt} FROM operations
+WHERE service = ? AND (settled = 0 OR ?) ORDER BY created DESC, rowid DESC LIMIT ?
+"""
+_PROMPT = "CASE WHEN json_valid(request) THEN json_extract(request, '$.prompt') END"
+
+
+def candidates(kind: str, line: CommandLine) -> Iterator[Candidate]:
+    """Yield the values of a kind, each with its description."""
+    for word, description in KINDS[kind](line):
+        yield word, _shortened(description)
+
+
+def _shortened(description: str) -> str:
+    """Return its beginning on one line, without characters that a terminal would obey."""
+    line = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
+    if not line.isprintable():
+        line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
+    return line if len(line) <= _MAX_DESCRIPTION else line[: _MAX_DESCRIPTION - 1].rstrip() + "…"
+
+
+def _tasks(line: CommandLine) -> Iterator[Candidate]:
+    return _operations(line, settled=True)
+
+
+def _resumable(line: CommandLine) -> Iterator[Candidate]:
+    for number, found in enumerate(_operations(line, settled=False)):
+        if number == 0:
+            yield "last", "the newest of these"
+        yield found
+
+
+def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
+    import sqlite3
+
+    path = os.path.join(folders.state_folder(), folders.HISTORY_FILE)
+    db = sqlite3.connect(_existing(path), uri=True, timeout=_BUSY_TIMEOUT)
+    try:
+        values = (_service(line), settled, _MAX_TASKS)
+        try:
+            rows = db.execute(_QUERY.format(prompt=_PROMPT), values).fetchall()
+        except sqlite3.OperationalError:
+            # SQLite was built without its JSON functions.
+            rows = db.execute(_QUERY.format(prompt="NULL"), values).fetchall()
+    finally:
+        db.close()
+    for name, status, prompt in rows:
+        if _is_plain(name) and name not in line.words:
+            yield name, f"{status}: {prompt}" if prompt else str(status)
+
+
+def _service(line: CommandLine) -> str:
+    """Return the history's name of the service that the line is about."""
+    if "--sandbox" in line.words:
+        return SANDBOX_SERVICE
+    base_url = line.value("--base-url")
+    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _text(_config_path())):
+        return DEFAULT_BASE_URL
+    # Loading the settings costs more than everything else here: only those who changed the URL pay for it.
+    from .. import config
+
+    settings = config.load(profile=line.value("--profile"), flags={"base_url": base_url})
+    return config.service_of(settings.value("base_url"))
+
+
+def _is_plain(name: object) -> bool:
+    """Return True if a shell can insert the id unquoted: ids are outside text."""
+    if not isinstance(name, str) or not name.isascii() or name.startswith("-"):
+        return False
+    return name.translate(_ID_PUNCTUATION).isalnum()
+
+
+def _existing(path: str) -> str:
+    """Return the database as a URI that does not create it.
+
+    Not read-only: such a reader would leave SQLite's companion files in place.
+    """
+    if os.name == "nt":
+        path = "/" + path.replace("\\", "/")
+    for char in "%?#":
+        path = path.replace(char, f"%{ord(char):02x}")
+    return f"file:{path}?mode=rw"
+
+
+def _profiles(line: CommandLine) -> Iterator[Candidate]:
+    config = _toml(_config_path())
+    in_use = config.get("profile", "default")
+    for name, table in config.get("profiles", {}).items():
+        if _is_word(name):
+            yield name, "in use" if name == in_use else ", ".join(sorted(table))
+
+
+def _styles(line: CommandLine) -> Iterator[Candidate]:
+    named = _toml(_config_path()).get("styles", {}) | _toml(_MANIFEST).get("styles", {})
+    for name, text in named.items():
+        if _is_word(name):
+            yield name, str(text)
+
+
+def _assets(line: CommandLine) -> Iterator[Candidate]:
+    manifest = line.arguments[0] if line.arguments else _MANIFEST
+    if os.path.isdir(manifest):
+        manifest = os.path.join(manifest, _MANIFEST)
+    for name, table in _toml(manifest).get("assets", {}).items():
+        if _is_word(name) and name not in line.words:
+            yield name, str(table.get("prompt", ""))
+
+
+def _is_word(name: str) -> bool:
+    """Return True if it fits on one line of the answer; shells quote the rest."""
+    return bool(name) and name.isprintable() and not name.startswith("-")
+
+
+def _config_path() -> str:
+    return os.path.join(folders.config_folder(), folders.CONFIG_FILE)
+
+
+def _toml(path: str) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(_text(path))
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().removeprefix("\ufeff")
+    except FileNotFoundError:
+        return ""
+
+
+KINDS = {
+    "tasks": _tasks,
+    "resumable": _resumable,
+    "profiles": _profiles,
+    "styles": _styles,
+    "assets": _assets,
+}

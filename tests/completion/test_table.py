@@ -1,0 +1,64 @@
+"""The generated files are up to date, and the table covers the whole program."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.generate import ROOT, generated
+from scripts.tree import program
+from seedream_cli.commands.completion import SCRIPTS
+from seedream_cli.completion import local_values
+from seedream_cli.completion.answer import FILES
+from seedream_cli.completion.table import ARGUMENTS, OPTIONS, VALUES
+from seedream_cli.settings import KEYS
+
+GENERATED = generated()
+TREE = {command.path: command for command in program().walk()}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_file_is_fresh(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name], "run: python -m scripts.generate"
+
+
+def test_every_man_page_is_generated() -> None:
+    assert {f"man/{path.name}" for path in (ROOT / "man").iterdir()} <= set(GENERATED)
+
+
+def test_every_shell_has_its_script() -> None:
+    names = {path.name for path in (ROOT / "completions").iterdir()}
+    assert names == {*SCRIPTS.values(), "apipod-seedream.bash", "apipod-seedream.fish"}
+
+
+def test_every_option_is_in_the_table() -> None:
+    for path, command in TREE.items():
+        flags = [row[0] for row in OPTIONS[" ".join(path)]]
+        assert flags == [option.flags for option in command.options]
+
+
+def test_every_kind_of_value_has_an_answer() -> None:
+    used = {kind for rows in OPTIONS.values() for _, kind, _, _ in rows if kind}
+    used |= {kind.rstrip("+") for kinds in ARGUMENTS.values() for kind in kinds if kind}
+    assert used == {*VALUES, *local_values.KINDS, FILES, "commands", "value_of_setting"}
+
+
+def test_the_default_of_a_setting_is_one_of_its_values() -> None:
+    for name in ("model", "aspect_ratio", "quality"):
+        [kind] = [row[1] for row in OPTIONS["generate"] if f"--{name.replace('_', '-')}" in row[0]]
+        assert kind == name
+        assert KEYS[name].default in VALUES[name]
+
+
+def test_help_is_told_whole() -> None:
+    command = TREE["config", "set"]
+    assert command.what.startswith("Store a setting.")
+    [profile] = [option for option in command.options if "--profile" in option.flags]
+    assert profile.brief == "The profile of the config to use"
+    assert profile.group == "Service"
+    generate = TREE["generate",]
+    assert generate.examples[0] == 'seedream generate "a red fox in snow" -a 16:9'
+    [model] = [option for option in generate.options if "-m" in option.flags]
+    assert (model.flags, model.metavar) == (("-m", "--model"), "NAME")
+    assert model.brief == "The model (default seedream-v4.5)"
+    [limit] = [option for option in TREE["status",].options if "--limit" in option.flags]
+    assert limit.default == "20"
