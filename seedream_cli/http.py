@@ -99,7 +99,8 @@ class HttpClient:
         try:
             yield Response(response.status_code, response.headers, self._chunks(response, url, deadline))
         finally:
-            with self._errors(url):
+            # A connection that ends badly takes nothing from a response that was read.
+            with suppress(Unreachable), self._errors(url):
                 response.close()
 
     def _chunks(self, response: httpx.Response, url: str, deadline: float) -> Iterator[bytes]:

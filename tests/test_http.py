@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from support.listening import Listening
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
-from support.raw import Exchange, PatientServer, RawServer, answer, success
+from support.raw import Exchange, PatientServer, RawServer, Reply, answer, success
 from support.tls import Authority, Front, authority
 
 from seedream_cli import http
@@ -169,10 +170,16 @@ def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack,
         assert (server.connections, len(server.requests)) == (number + 1, number + 1)
 
 
+def reset(exchange: Exchange) -> None:
+    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.connection.close()
+
+
+@pytest.mark.parametrize("reply", [None, reset], ids=["closed", "reset"])
 def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again(
-    running: ExitStack, connect: Connect
+    running: ExitStack, connect: Connect, reply: Reply
 ) -> None:
-    server = running.enter_context(PatientServer([PENDING, None]))
+    server = running.enter_context(PatientServer([PENDING, reply]))
     client = connect(server.base_url)
     client.task("task_1")
     with pytest.raises(Unreachable, match="broke before its answer") as caught:
