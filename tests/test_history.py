@@ -350,7 +350,7 @@ def test_the_key_is_never_in_the_files_bytes(
     echo = {"error": {"message": f"bad key {KEY}", "code": "invalid_api_key"}}
     server = start_raw(b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\n" + json.dumps(echo).encode())
     history = opened()
-    _, end = played(jobs.generate(_work(history, Client(server.base_url, KEY)), operation(tmp_path)))
+    _, end = played(jobs.generate, _work(history, Client(server.base_url, KEY)), operation(tmp_path))
     assert end.operation.error_message == "bad key ***"
     for file in path.parent.iterdir():
         assert KEY.encode() not in file.read_bytes()
@@ -388,7 +388,7 @@ def test_the_intent_is_on_disk_before_the_request_leaves(
     current = operation(tmp_path)
     server = start_raw(look)
     client = Client(server.base_url, KEY)
-    played(jobs.generate(_work(opened(), client), current, wait=False))
+    played(jobs.generate, _work(opened(), client), current, wait=False)
     client.close()
     ((identifier, state, task_id, key, request),) = found
     assert (identifier, state, task_id) == (current.id, "unanswered", None)
@@ -402,7 +402,7 @@ def test_nothing_is_sent_when_the_intent_cannot_be_kept(
     server, history = start_raw(accepted()), opened()
     history.close()
     client = Client(server.base_url, KEY)
-    _, end = played(jobs.generate(_work(history, client), operation(tmp_path)))
+    _, end = played(jobs.generate, _work(history, client), operation(tmp_path))
     assert isinstance(end.error, HistoryUnusable)
     assert end.error.exit_code == ExitCode.NOT_SAVED
     assert server.connections == 0

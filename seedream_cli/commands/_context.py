@@ -6,8 +6,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from ..events import Ended, Event, Exchange
 from ..models import Operation
 from ..output import reporter
 from ..output.presenters import Presenter
-from ..output.report import Failure, TaskOutcome
+from ..output.report import Failure
 from ._failures import FailureBuilder
 from ._hints import NextCommand
 from ._options import Options, ServiceOptions, TaskOptions
@@ -148,38 +148,29 @@ class CommandContext:
             placed=self._placed,
             key_id=config.fingerprint(self.api_key),
             shield=self.shutdown.defer_signals,
+            on_event=self.handle,
         )
 
-    def report(self, events: Generator[Event, None, None]) -> TaskOutcome:
-        """Report the events of one operation as they come, and return how it ended."""
-        # Whatever ends this ends the work behind it too, with what it has open.
-        with closing(events):
-            for event in events:
-                outcome = self.handle(event)
-        assert outcome is not None, "the last event of an operation is Ended"  # noqa: S101
-        return outcome
-
-    def handle(self, event: Event) -> TaskOutcome | None:
-        """Report one event; return the outcome with which an operation ends."""
+    def handle(self, event: Event) -> None:
+        """Report one event, and keep how each operation ended."""
         if not isinstance(event, Ended):
             self.tracker.update(event.operation)
             self.reporter.handle(event)
-            return None
+            return
         # The report of an end is printed whole, with the command that resumes the operation.
         with self.shutdown.defer_signals():
             error, operation = event.error, event.operation
             failure = self.failures.for_operation(error, operation) if error is not None else None
-            outcome = self.tracker.end(operation, failure)
+            self.tracker.end(operation, failure)
             self.reporter.handle(event)
             if failure is not None and not self._is_result(failure):
                 self.reporter.fail(failure)
-            return outcome
 
-    def end(self, operation: Operation, error: SeedreamError) -> TaskOutcome:
-        """Report an operation that nothing can be done for."""
-        outcome = self.handle(Ended(operation, error))
-        assert outcome is not None, "Ended has an outcome"  # noqa: S101
-        return outcome
+    def end(self, operation: Operation, error: SeedreamError | None = None) -> Ended:
+        """Report the end of an operation that there is nothing to do for."""
+        ended = Ended(operation, error)
+        self.handle(ended)
+        return ended
 
     def fail_part(self, failure: Failure) -> None:
         """Report the failure of a part of the call; the call continues."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,11 @@ from msgspec.structs import replace
 
 from .. import config
 from ..errors import InvalidOutput
-from ..events import Event
 from ..models import MODELS, GenerationRequest, Operation
 from ..output.report import TaskOutcome
 from ..prompt_parts import PromptParts
 from ._context import CommandContext
-from ._target import existing, kept, prepare_folder, refuse_taken_sidecar, wanted_output
+from ._target import existing, keep, prepare_folder, refuse_taken_sidecar, wanted_output
 
 if TYPE_CHECKING:
     from ..jobs import Work
@@ -59,19 +58,17 @@ def create(
         work = run.work(overwrite=places.overwrite, quality=request.quality)
         for operation, where in todo:
             prepare_folder(run, where, operation)
-    outcomes = [
-        run.report(kept(operation, where, there[operation.id]))
-        for operation, where in wanted
-        if operation.id in there
-    ]
-    if work is None:
-        return outcomes
-    if count > 1:
-        return outcomes + _in_parallel(run, work, todo, wait=places.wait)
-    from .. import jobs
+    for operation, where in wanted:
+        if operation.id in there:
+            keep(run, operation, where, there[operation.id])
+    if work is not None and count > 1:
+        _in_parallel(run, work, todo, wait=places.wait)
+    elif work is not None:
+        from .. import jobs
 
-    [(operation, where)] = todo
-    return [run.report(jobs.generate(replace(work, output=where), operation, wait=places.wait))]
+        [(operation, where)] = todo
+        jobs.generate(replace(work, output=where), operation, wait=places.wait)
+    return run.tracker.outcomes
 
 
 def _wanted(run: CommandContext, request: GenerationRequest, count: int, places: Places) -> list[_Wanted]:
@@ -117,37 +114,26 @@ def _there(operation: Operation, where: Output, places: Places) -> Path | None:
     return taken
 
 
-def _in_parallel(
-    run: CommandContext, work: Work, todo: Sequence[_Wanted], *, wait: bool
-) -> list[TaskOutcome]:
+def _in_parallel(run: CommandContext, work: Work, todo: Sequence[_Wanted], *, wait: bool) -> None:
     from .. import jobs
     from ..jobs.several import Several
 
     outputs = {operation.id: where for operation, where in todo}
-
-    def live(shared: Work, operation: Operation) -> Generator[Event, None, None]:
-        return jobs.generate(replace(shared, output=outputs[operation.id]), operation, wait=wait)
-
     several = Several(
         work,
         [operation for operation, _ in todo],
-        live,
+        lambda shared, operation: jobs.generate(
+            replace(shared, output=outputs[operation.id]), operation, wait=wait
+        ),
+        on_event=run.handle,
         shield=run.shutdown.defer_signals,
     )
     run.reporter.expect(len(todo))
     try:
-        outcomes = [outcome for event in several.events() if (outcome := run.handle(event)) is not None]
-    except Exception:
-        # Report what had happened by then, and how to resume everything that has begun.
-        for event in several.untold:
-            run.handle(event)
-        run.tracker.expect(several.under_way.values())
-        raise
+        several.run()
     finally:
         if left := len(several.not_begun):
             run.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
-    order = list(outputs)
-    return sorted(outcomes, key=lambda outcome: order.index(outcome.operation.id))
 
 
 def show_requests(run: CommandContext, request: GenerationRequest, count: int) -> None:

@@ -38,7 +38,7 @@ def carry_on(
     new_key: bool,
     wait: bool,
     sidecar: bool = False,
-) -> TaskOutcome:
+) -> list[TaskOutcome]:
     """Resume the operation of this name; ``output`` moves its images."""
     from .. import jobs
     from ..naming import Output
@@ -72,7 +72,8 @@ def carry_on(
     work = run.work(output=where, overwrite=overwrite, quality=quality)
     # Without waiting, all that is left of a known task is to name it.
     act = jobs.generate if operation.task_id is None or not wait else jobs.download
-    return run.report(act(work, operation, wait=wait))
+    act(work, operation, wait=wait)
+    return run.tracker.outcomes_of([operation])
 
 
 def _last(run: CommandContext, output: Output | None) -> Operation | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Drift, ExitCode, UsageProblem
-from ..events import Exchange, FellShort, Landed, OfImage
+from ..events import FellShort, Landed, OfImage
 from ..models import Operation
 from ..output import github
 from ..output.plain import total_cost
@@ -95,12 +95,10 @@ class SyncReport:
 
     # The run
 
-    def take(self, told: OfImage | Landed | FellShort | Exchange) -> None:
+    def take(self, told: OfImage | Landed | FellShort) -> None:
         reporter = self._run.reporter
         if isinstance(told, OfImage):
             reporter.step(told.label, told.event)
-        elif isinstance(told, Exchange):
-            reporter.trace(told)
         elif isinstance(told, Landed):
             self._landed[told.label] = told
             reporter.landed(told, self._shown(told.path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 
 from ..config import Setting
 from ..errors import InvalidOutput
-from ..events import Ended, Event, Kept
+from ..events import Kept
 from ..models import Operation, Status
 from ..output.streams import is_terminal
 from ..output.text import clean
@@ -118,11 +117,11 @@ def prepare_folder(run: CommandContext, where: Output, operation: Operation) -> 
         check_folder(part_path(folder / "image", operation.id, 1), run.shutdown.defer_signals)
 
 
-def kept(operation: Operation, where: Output, path: Path) -> Generator[Event, None, None]:
-    """The life of an operation that never had to begin."""
+def keep(run: CommandContext, operation: Operation, where: Output, path: Path) -> None:
+    """Report an operation that is not sent, since its file exists."""
     from ..download import describe
 
     file = describe(path)
     skipped = replace(operation, status=Status.SKIPPED, files=(file,))
-    yield Kept(skipped, file, where.shown(str(path)))
-    yield Ended(skipped)
+    run.handle(Kept(skipped, file, where.shown(str(path))))
+    run.end(skipped)

@@ -25,13 +25,16 @@ class TaskTracker:
         """Note the operation's latest state."""
         self._operations[operation.id] = operation
 
-    def end(self, operation: Operation, failure: Failure | None) -> TaskOutcome:
+    def end(self, operation: Operation, failure: Failure | None) -> None:
         """Note the operation's last state of this call, and why it has no image, if so."""
         self._operations[operation.id] = operation
         self._ended.add(operation.id)
         if failure is not None:
             self._failures[operation.id] = failure
-        return TaskOutcome(operation, failure)
+
+    def outcomes_of(self, operations: Iterable[Operation]) -> list[TaskOutcome]:
+        """Return what became of these operations, in this order."""
+        return [TaskOutcome(self._operations[one.id], self._failures.get(one.id)) for one in operations]
 
     def has_ended(self, operation: Operation) -> bool:
         return operation.id in self._ended
@@ -42,7 +45,7 @@ class TaskTracker:
 
     @property
     def outcomes(self) -> list[TaskOutcome]:
-        return [TaskOutcome(one, self._failures.get(one.id)) for one in self._operations.values()]
+        return self.outcomes_of(self._operations.values())
 
     @property
     def unfinished(self) -> list[Operation]:

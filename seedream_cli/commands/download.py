@@ -91,15 +91,14 @@ def _download(
             prepare_folder(run, where, operation)
     operations = [_moved(run, operation, where) for operation, where in zip(operations, targets, strict=True)]
     run.tracker.expect(operations)
-    outcomes = []
     for operation, where in zip(operations, targets, strict=True):
         if operation.task_id is None:
-            outcomes.append(run.end(operation, unanswered(operation)))
+            run.end(operation, unanswered(operation))
             continue
         quality = operation.request.quality if operation.request else None
         work = run.work(output=where, overwrite=overwrite, quality=quality)
-        outcomes.append(run.report(jobs.download(work, operation, wait=wait)))
-    return outcomes
+        jobs.download(work, operation, wait=wait)
+    return run.tracker.outcomes_of(operations)
 
 
 def _moved(run: CommandContext, operation: Operation, where: Target | None) -> Operation:

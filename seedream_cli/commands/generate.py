@@ -205,17 +205,15 @@ def generate(
             *(flag or None for flag in (dry_run, skip_existing, count > 1)),
         )
         moved = wanted_output(run, wait=not no_wait) if output is not None else None
-        outcomes = [
-            carry_on(
-                run,
-                resume,
-                output=moved,
-                overwrite=overwrite,
-                new_key=new_key,
-                wait=not no_wait,
-                sidecar=sidecar,
-            )
-        ]
+        outcomes = carry_on(
+            run,
+            resume,
+            output=moved,
+            overwrite=overwrite,
+            new_key=new_key,
+            wait=not no_wait,
+            sidecar=sidecar,
+        )
     else:
         if new_key:
             raise UsageProblem("--new-key goes with --resume")

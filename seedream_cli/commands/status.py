@@ -75,14 +75,12 @@ def _ask(run: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult
     work = run.work()
     operations = known_or_foreign(run, tasks)
     run.tracker.expect(operations)
-    return CommandResult(
-        [
+    for operation in operations:
+        if operation.task_id is None:
             run.end(operation, unanswered(operation))
-            if operation.task_id is None
-            else run.report(jobs.status(work, operation, wait=watch))
-            for operation in operations
-        ]
-    )
+        else:
+            jobs.status(work, operation, wait=watch)
+    return CommandResult(run.tracker.outcomes_of(operations))
 
 
 def _list(run: CommandContext, *, limit: int, state: str | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -253,18 +252,14 @@ def _carry_out(
         keeper=keeper,
         brake=brake,
         jobs=choice.jobs,
+        on_event=report.take,
         shield=run.shutdown.defer_signals,
         sandbox=run.service == config.SANDBOX_SERVICE,
     )
     run.reporter.expect(len(remote))
     try:
-        with closing(work.events()) as events:
-            for told in events:
-                report.take(told)
+        work.execute()
     except Exception as error:
-        # What was done by then is told all the same.
-        for told in work.untold:
-            report.take(told)
         if isinstance(error, Stopped):
             error.message = report.stopped([one for one in work.under_way.values() if one.task_id])
             error.hint = report.again

@@ -1,14 +1,14 @@
-"""The life of a task: submit, watch, collect; a stream of events with clock and pause handed in.
+"""The life of a task: submit, poll, save. Clock, pauses and the listener for events are handed in.
 
-Every step takes an operation as it stands and returns it as it stands afterwards. What may cost
-money is in the history before it happens; what fails later leaves an operation that the same
-functions carry on, from another terminal too.
+Every step takes an operation and returns its new state. What may cost money is in the history before it
+happens; after a failure the same functions resume the operation, from another terminal too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Callable
+
+from msgspec.structs import replace
 
 from ..errors import SeedreamError, Stopped
 from ..events import Ended, Event, Kept
@@ -17,13 +17,10 @@ from .collect import collect, described, fetch, on_disk
 from .sidecar import is_own, put_beside
 from .submit import refuse_repetition, submit
 from .watch import RESULT_LIFETIME, ask, inspect, watch
-from .work import Steps, Work, remember
-
-Events = Generator[Event, None, None]
+from .work import Work, remember
 
 __all__ = [
     "RESULT_LIFETIME",
-    "Steps",
     "Work",
     "ask",
     "described",
@@ -39,58 +36,56 @@ __all__ = [
 ]
 
 
-def generate(work: Work, operation: Operation, *, wait: bool = True) -> Events:
-    """Send the operation, or carry it on from where it stands; without ``wait`` only send it."""
+def generate(work: Work, operation: Operation, *, wait: bool = True) -> Ended:
+    """Send the operation, or resume it; without ``wait`` only send it."""
 
-    def steps() -> Steps:
+    def steps(work: Work) -> Operation:
         current = operation
         fresh = current.task_id is None
         if fresh:
-            current = yield from submit(work, current)
-        if wait:
-            current = yield from watch(work, current, fresh=fresh)
-            current = yield from collect(work, current)
-        return current
+            current = submit(work, current).operation
+        return collect(work, watch(work, current, fresh=fresh)) if wait else current
 
-    return _concluded(steps(), operation)
+    return _conclude(work, operation, steps)
 
 
-def download(work: Work, operation: Operation, *, wait: bool = True) -> Events:
-    """Save the images of a task; nothing is asked of anyone if they are on disk unchanged."""
+def download(work: Work, operation: Operation, *, wait: bool = True) -> Ended:
+    """Save the images of a task. No request is sent if they are on disk unchanged."""
 
-    def steps() -> Steps:
+    def steps(work: Work) -> Operation:
         if work.output is None and on_disk(operation):
             for file in operation.files:
-                yield Kept(operation, file, file.path)
-                yield from put_beside(work, operation, file)
+                work.on_event(Kept(operation, file, file.path))
+                put_beside(work, operation, file)
             return operation
-        looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
-        current = yield from looked
-        return (yield from collect(work, current))
+        return collect(work, _look(work, operation, wait=wait))
 
-    return _concluded(steps(), operation)
+    return _conclude(work, operation, steps)
 
 
-def status(work: Work, operation: Operation, *, wait: bool = False) -> Events:
-    """Ask where the task stands, or ``wait`` for its end."""
-    looked = watch(work, operation, fresh=False) if wait else inspect(work, operation)
-    return _concluded(looked, operation)
+def status(work: Work, operation: Operation, *, wait: bool = False) -> Ended:
+    """Ask for the state of the task, or ``wait`` for its end."""
+    return _conclude(work, operation, lambda work: _look(work, operation, wait=wait))
 
 
-def _concluded(steps: Steps, operation: Operation) -> Events:
-    """The events of one operation, closed by Ended: one failing task does not stop the others."""
+def _look(work: Work, operation: Operation, *, wait: bool) -> Operation:
+    return watch(work, operation, fresh=False) if wait else inspect(work, operation)
+
+
+def _conclude(work: Work, operation: Operation, steps: Callable[[Work], Operation]) -> Ended:
+    """Run the steps and report how they ended: a task that fails does not stop the others."""
     latest = operation
+
+    def on_event(event: Event) -> None:
+        nonlocal latest
+        latest = event.operation
+        work.on_event(event)
+
     try:
-        # Whoever stops listening ends the steps at once, with what they have open.
-        with closing(steps):
-            while True:
-                event = next(steps)
-                latest = event.operation
-                yield event
-    except StopIteration as end:
-        # What the last step did may have no event of its own.
-        yield Ended(end.value)
+        ended = Ended(steps(replace(work, on_event=on_event)))
     except Stopped:
         raise
     except SeedreamError as error:
-        yield Ended(latest, error)
+        ended = Ended(latest, error)
+    work.on_event(ended)
+    return ended

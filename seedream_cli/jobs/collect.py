@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from ..client import IMAGE_SECONDS
 from ..download import Part, sha256_of
 from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
-from ..events import Event, Kept, Noticed, Receiving, Retrying, Saved
+from ..events import Kept, Noticed, Receiving, Retrying, Saved
 from ..image_file import ImageInfo
 from ..models import Operation, SavedFile
 from ..naming import Output, fields_of, part_path
 from .sidecar import put_beside
 from .watch import ask
-from .work import Steps, Work, remember
+from .work import Work, remember
 
 #: Attempts that one image gets; its seconds are the client's IMAGE_SECONDS.
 ATTEMPTS = 5
@@ -24,24 +24,24 @@ ATTEMPTS = 5
 Consume = Callable[[Part, ImageInfo], Path]
 
 
-def collect(work: Work, operation: Operation) -> Steps:
+def collect(work: Work, operation: Operation) -> Operation:
     """Save every result of a completed task, each as soon as it is here."""
     output = work.output or Output(template=operation.output)
     if output.stdout:
-        return (yield from _deliver(work, operation))
+        return _deliver(work, operation)
     for number in range(1, len(operation.results) + 1):
         known = next((file for file in operation.files if file.number == number), None)
         if known is not None and work.output is None and _unchanged(known):
-            yield Kept(operation, known, known.path)
-            yield from put_beside(work, operation, known)
+            work.on_event(Kept(operation, known, known.path))
+            put_beside(work, operation, known)
             continue
-        operation, saved = yield from _save(work, operation, number, output)
+        operation, saved = _save(work, operation, number, output)
         files = (*(file for file in operation.files if file.number != number), saved)
         operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
-        yield from remember(work, operation)
-        yield Saved(operation, saved, output.shown(saved.path))
+        remember(work, operation)
+        work.on_event(Saved(operation, saved, output.shown(saved.path)))
         # The image comes first: whatever is wrong with its description, a download writes it later.
-        yield from put_beside(work, operation, saved)
+        put_beside(work, operation, saved)
     return operation
 
 
@@ -54,9 +54,7 @@ def _unchanged(file: SavedFile) -> bool:
     return sha256_of(Path(file.path)) == file.sha256
 
 
-def _save(
-    work: Work, operation: Operation, number: int, output: Output
-) -> Generator[Event, None, tuple[Operation, SavedFile]]:
+def _save(work: Work, operation: Operation, number: int, output: Output) -> tuple[Operation, SavedFile]:
     """Fetch one image and put it where it belongs, with a notice where that is not quite its name."""
     fields, several = fields_of(operation), len(operation.results) > 1
     wanted = output.target(fields, number=number, several=several, extension="png")
@@ -69,11 +67,11 @@ def _save(
         return moved
 
     part = Part(part_path(wanted, operation.id, number), work.shield)
-    operation, image, placed = yield from fetch(work, operation, number, part, place)
+    operation, image, placed = fetch(work, operation, number, part, place)
     if placed != wanted:
-        yield Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}")
+        work.on_event(Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
     if output.explicit_ending and not image.suits(placed.suffix):
-        yield Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image")
+        work.on_event(Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image"))
     return operation, described(part, image, placed, number)
 
 
@@ -90,7 +88,7 @@ def described(part: Part, image: ImageInfo, path: Path, number: int) -> SavedFil
     )
 
 
-def _deliver(work: Work, operation: Operation) -> Steps:
+def _deliver(work: Work, operation: Operation) -> Operation:
     """Write the one image to stdout, once it is whole."""
     assert work.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
     if len(operation.results) != 1:
@@ -107,17 +105,17 @@ def _deliver(work: Work, operation: Operation) -> Steps:
         return part.path
 
     part = Part(part_path(work.scratch / "stdout", operation.id, 1), work.shield)
-    operation, _, _ = yield from fetch(work, operation, 1, part, hand_over)
+    operation, _, _ = fetch(work, operation, 1, part, hand_over)
     if taken:
         # A reader that left early did not take it: the task stays one whose image is to be saved.
         operation = replace(operation, delivered="-")
-        yield from remember(work, operation)
+        remember(work, operation)
     return operation
 
 
 def fetch(
     work: Work, operation: Operation, number: int, part: Part, consume: Consume
-) -> Generator[Event, None, tuple[Operation, ImageInfo, Path]]:
+) -> tuple[Operation, ImageInfo, Path]:
     """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
 
     A dead signed URL is asked for anew once. Raises NotSaved.
@@ -129,47 +127,43 @@ def fetch(
         while True:
             try:
                 with part:
-                    image = yield from _receive(
-                        work, operation, number, part, seconds=max(retries.remaining, 1.0)
-                    )
+                    image = _receive(work, operation, number, part, seconds=max(retries.remaining, 1.0))
                     return operation, image, consume(part, image)
             except SeedreamError as error:
                 stale = isinstance(error, ImageRefused) and error.stale and not renewed
                 if not stale:
                     pause = retries.pause_after(error)
-                    yield Retrying(operation, error, pause, "fetching the image")
+                    work.on_event(Retrying(operation, error, pause, "fetching the image"))
                     work.pause(pause)
             if stale:
                 renewed = True
-                operation = yield from _renewed(work, operation, number)
+                operation = _renewed(work, operation, number)
     finally:
         # A signal, which is raised once, may have come on the way out of the block above.
         part.close()
         work.parts.discard(part)
 
 
-def _renewed(work: Work, operation: Operation, number: int) -> Steps:
+def _renewed(work: Work, operation: Operation, number: int) -> Operation:
     """The operation with fresh result URLs."""
-    task = yield from ask(work, operation)
+    task = ask(work, operation)
     if len(task.results) < number:
         raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
     operation = replace(operation, results=task.results)
-    yield from remember(work, operation)
+    remember(work, operation)
     return operation
 
 
-def _receive(
-    work: Work, operation: Operation, number: int, part: Part, *, seconds: float
-) -> Generator[Event, None, ImageInfo]:
+def _receive(work: Work, operation: Operation, number: int, part: Part, *, seconds: float) -> ImageInfo:
     count = len(operation.results)
     try:
         with work.client.stream(operation.results[number - 1], seconds=seconds) as stream:
             _check_size(work, stream.length or 0, announced=True)
-            yield Receiving(operation, number, count, 0, stream.length)
+            work.on_event(Receiving(operation, number, count, 0, stream.length))
             for chunk in stream.chunks:
                 part.write(chunk)
                 _check_size(work, part.size)
-                yield Receiving(operation, number, count, part.size, stream.length)
+                work.on_event(Receiving(operation, number, count, part.size, stream.length))
             announced = stream.length
     except Unreachable as error:
         raise ImageUnreachable(error) from None

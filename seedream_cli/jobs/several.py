@@ -1,10 +1,9 @@
-"""Several operations side by side, each with a life of its own: one that fails stops no other."""
+"""Several operations in parallel: one that fails does not stop the others."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -15,80 +14,70 @@ from .crew import Brake, Crew
 from .rate_limiter import RateLimiter
 from .work import Work
 
-#: One operation's events.
-Life = Callable[[Work, Operation], Generator[Event, None, None]]
-
 
 class Several:
-    """``operations``, each lived as ``live`` says.
+    """Runs ``act`` for each of ``operations`` in a thread of its own.
 
-    The first goes ahead, and once it has its task the others follow, all at once: they ask for the same,
-    so that where it gets no task they would get none. They share what the rate limit allows.
+    The first goes ahead. The others start, all at once, when it has its task: they ask for the same, so if it
+    gets no task, they would get none. They share one rate limiter. ``on_event`` is called in the thread that
+    calls :meth:`run`.
     """
 
     def __init__(
         self,
         work: Work,
         operations: Sequence[Operation],
-        live: Life,
+        act: Callable[[Work, Operation], Ended],
         *,
+        on_event: Callable[[Event], None],
         shield: Shield,
     ) -> None:
-        #: What happened and is not told yet; where they were stopped, what is left to be told.
-        self.untold: deque[Event] = deque()
-        #: Operations that have begun and not ended, as they stand.
-        self.under_way: dict[str, Operation] = {}
         brake = Brake()
-        # Signals are the main thread's.
-        self._work = replace(work, pause=brake.pause, shield=brake.shield, rate_limiter=RateLimiter())
-        self._live = live
+        self._act = act
+        self._on_event = on_event
         self._shield = shield
+        self._unreported: deque[Event] = deque()
         self._crew: Crew[Operation, Event] = Crew(
-            operations,
-            self._serve,
-            pays=lambda _: True,
-            brake=brake,
-            parts=work.parts,
+            operations, self._serve, pays=lambda _: True, brake=brake, parts=work.parts
+        )
+        # Signals are handled in the main thread.
+        self._work = replace(
+            work,
+            pause=brake.pause,
+            shield=brake.shield,
+            rate_limiter=RateLimiter(),
+            on_event=self._crew.say,
         )
 
     @property
     def not_begun(self) -> list[Operation]:
-        """Those that were never sent, because of what others met with or of a signal."""
+        """Operations that were never sent, because of the others' errors or of a signal."""
         return self._crew.not_begun
 
-    def events(self) -> Generator[Event, None, None]:
-        """All that happens, in the order in which it does."""
+    def run(self) -> None:
+        """Run all operations to their end, and report their events as they happen."""
         try:
             self._crew.start(1)
             while self._crew.is_busy:
                 self._crew.wait()
-                self._hear()
-                yield from self._tell()
+                self._report()
         except BaseException:
             # A signal, or a bug.
             with self._shield():
                 self._crew.end()
-                self._hear()
+            self._report()
             raise
 
-    def _tell(self) -> Iterator[Event]:
-        while self.untold:
-            yield self.untold.popleft()
-
-    def _hear(self) -> None:
+    def _report(self) -> None:
         with self._shield():
-            for word in self._crew.said():
-                self.untold.append(word)
-                if isinstance(word, Ended):
-                    self.under_way.pop(word.operation.id, None)
-                elif isinstance(word, Event):
-                    self.under_way[word.operation.id] = word.operation
-                if isinstance(word, Submitted):
-                    self._crew.start(len(self.not_begun))
+            self._unreported.extend(self._crew.said())
+        while self._unreported:
+            event = self._unreported.popleft()
+            if isinstance(event, Submitted):
+                self._crew.start(len(self.not_begun))
+            self._on_event(event)
 
     def _serve(self, operation: Operation) -> None:
-        with closing(self._live(self._work, operation)) as events:
-            for event in events:
-                if isinstance(event, Ended) and event.error is not None and event.operation.task_id is None:
-                    self._crew.spare_others(event.error)
-                self._crew.say(event)
+        ended = self._act(self._work, operation)
+        if ended.error is not None and ended.operation.task_id is None:
+            self._crew.spare_others(ended.error)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..addresses import without_query
 from ..download import Part
-from ..events import Event, Noticed
+from ..events import Noticed
 from ..models import Operation, SavedFile
 from ..naming import part_path, sidecar_path
 from ..source_images import facts_of
@@ -31,7 +30,7 @@ def is_own(path: Path, operation: Operation) -> bool:
     return _digest_in(path, operation) is not None
 
 
-def put_beside(work: Work, operation: Operation, file: SavedFile) -> Generator[Event, None, None]:
+def put_beside(work: Work, operation: Operation, file: SavedFile) -> None:
     """Write the sidecar of a saved image, if it is wanted and not there yet.
 
     It goes over no file but the operation's own, unless that was asked for: then it goes beside that
@@ -51,7 +50,9 @@ def put_beside(work: Work, operation: Operation, file: SavedFile) -> Generator[E
         placed = part.move_to(path, overwrite=replaces)
     work.placed.add(placed)
     if placed != path:
-        yield Noticed(operation, f"{path.name} is taken: what describes {image.name} is in {placed.name}")
+        work.on_event(
+            Noticed(operation, f"{path.name} is taken: what describes {image.name} is in {placed.name}")
+        )
 
 
 def _document(operation: Operation, file: SavedFile, now: float) -> dict[str, Any]:

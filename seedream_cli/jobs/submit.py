@@ -10,7 +10,7 @@ from ..client import CALL_SECONDS
 from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageProblem
 from ..events import Refused, Retrying, Sending, Submitted
 from ..models import Accepted, Operation, Status
-from .work import Steps, Work, remember
+from .work import Work, remember
 
 #: The budget of one create: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
@@ -24,7 +24,7 @@ KEY_LIFETIME = 7 * 86400.0 - 3600.0
 CLOCK_SLACK = 300.0
 
 
-def submit(work: Work, operation: Operation) -> Steps:
+def submit(work: Work, operation: Operation) -> Submitted:
     """Create the task. The same key and body are sent until an answer is read or the budget ends."""
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
@@ -35,10 +35,9 @@ def submit(work: Work, operation: Operation) -> Steps:
     operation, content = _on_disk(work, operation, is_new=before is None)
     if operation.task_id is not None:
         # Another run of this operation was answered meanwhile.
-        yield Submitted(operation, replayed=True)
-        return operation
+        return _report(work, Submitted(operation, replayed=True))
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
-    yield Sending(operation)
+    work.on_event(Sending(operation))
     retries = work.retries(ATTEMPTS, SECONDS + upload)
     while True:
         try:
@@ -49,19 +48,23 @@ def submit(work: Work, operation: Operation) -> Steps:
         except SeedreamError as error:
             if _is_refusal(error, ambiguous=ambiguous):
                 operation = _refused(operation, error)
-                yield from remember(work, operation)
+                remember(work, operation)
                 work.bodies.drop(operation)
-                yield Refused(operation)
+                work.on_event(Refused(operation))
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
             pause = retries.pause_after(error)
-            yield Retrying(operation, error, pause, "submitting")
+            work.on_event(Retrying(operation, error, pause, "submitting"))
             work.pause(pause)
     operation = _answered(operation, accepted, work.now())
-    if (yield from remember(work, operation)):
+    if remember(work, operation):
         work.bodies.drop(operation)
-    yield Submitted(operation, accepted.replayed)
-    return operation
+    return _report(work, Submitted(operation, accepted.replayed))
+
+
+def _report(work: Work, submitted: Submitted) -> Submitted:
+    work.on_event(submitted)
+    return submitted
 
 
 def _on_disk(work: Work, operation: Operation, *, is_new: bool) -> tuple[Operation, bytes | None]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from ..client import CALL_SECONDS
 from ..errors import HistoryUnusable, NotFound, SeedreamError, StillPending, TaskFailed
-from ..events import Asking, Event, Polled, Retrying, Waited
+from ..events import Asking, Polled, Retrying, Waited
 from ..models import Operation, Status, Task
 from ..retry import Retries, backoff, come_back_later
 from .poll_schedule import NEWEST, PollSchedule, estimate_duration
-from .work import Steps, Work, remember
+from .work import Work, remember
 
 #: The budget of one status call outside a wait: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
@@ -22,14 +22,14 @@ RESULT_LIFETIME = 86400.0
 LONG_WAIT = 120.0
 
 
-def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
+def watch(work: Work, operation: Operation, *, fresh: bool) -> Operation:
     """Poll until the task ends. ``fresh``: it was created just now, so the first poll waits a little.
 
     Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
     answered; what made polling fail when it was not.
     """
     if not fresh:
-        yield Asking(operation)
+        work.on_event(Asking(operation))
     began = work.clock()
     age = 0.0 if fresh else _age(work, operation)
     known = _known_durations(work, operation) if age is not None else ()
@@ -49,11 +49,11 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
             task = _task_of(operation, work, max(work.timeout - polled, work.poll_interval))
         except SeedreamError as error:
             if not error.transient:
-                yield from _gone(work, operation, error)
+                _gone(work, operation, error)
                 raise
             pause = max(error.retry_after or backoff(failures, work.spread), work.poll_interval)
             failures += 1
-            yield Retrying(operation, error, pause, "polling")
+            work.on_event(Retrying(operation, error, pause, "polling"))
             pause = _within(work, operation, pause, began, error)
             continue
         failures = 0
@@ -67,14 +67,14 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Steps:
                 answered_at=age + answered,
                 interval=work.poll_interval,
             )
-        operation = yield from _noted(work, operation, task, seconds)
+        operation = _noted(work, operation, task, seconds)
         if task.finished:
             return operation
         if age is not None:
             unfinished_at = age + polled
         if answered >= LONG_WAIT and not noticed:
             noticed = True
-            yield Waited(operation, answered)
+            work.on_event(Waited(operation, answered))
         pause = _within(work, operation, schedule.next_pause(work.clock() - began), began, None)
 
 
@@ -100,36 +100,36 @@ def _reported(operation: Operation, task: Task) -> float | None:
     return task.completed_at - operation.accepted
 
 
-def inspect(work: Work, operation: Operation) -> Steps:
+def inspect(work: Work, operation: Operation) -> Operation:
     """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
-    yield Asking(operation)
-    task = yield from ask(work, operation)
+    work.on_event(Asking(operation))
+    task = ask(work, operation)
     seconds = None
     if task.finished and (age := _age(work, operation)) is not None:
         reported = _reported(operation, task)
         seconds = estimate_duration(
             reported, unfinished_at=None, polled_at=age, answered_at=age, interval=work.poll_interval
         )
-    operation = yield from _noted(work, operation, task, seconds)
+    operation = _noted(work, operation, task, seconds)
     if not task.finished:
         raise StillPending(f"{operation.task_id} is not finished: {task.status}", request_id=task.request_id)
     return operation
 
 
-def ask(work: Work, operation: Operation) -> Generator[Event, None, Task]:
+def ask(work: Work, operation: Operation) -> Task:
     """One status answer, with retries."""
     retries = work.retries(ATTEMPTS, SECONDS)
     while True:
         try:
             return _task_of(operation, work, max(retries.remaining, 1.0), retries)
         except SeedreamError as error:
-            yield from _gone(work, operation, error)
+            _gone(work, operation, error)
             pause = retries.pause_after(error)
-            yield Retrying(operation, error, pause, "asking for the status")
+            work.on_event(Retrying(operation, error, pause, "asking for the status"))
             work.pause(pause)
 
 
-def _gone(work: Work, operation: Operation, error: SeedreamError) -> Iterator[Event]:
+def _gone(work: Work, operation: Operation, error: SeedreamError) -> None:
     """Note that the service has this task no longer, so that no list of open tasks has it for ever.
 
     A young task may only not be known everywhere yet, and with another key than its own, a 404 may
@@ -139,8 +139,8 @@ def _gone(work: Work, operation: Operation, error: SeedreamError) -> Iterator[Ev
     own = operation.request is not None and operation.key_id == work.key_id
     if isinstance(error, NotFound) and old and own:
         gone = replace(operation, status=Status.GONE)
-        yield from remember(work, gone)
-        yield Polled(gone)
+        remember(work, gone)
+        work.on_event(Polled(gone))
 
 
 def _within(
@@ -174,7 +174,7 @@ def _task_of(operation: Operation, work: Work, patience: float, retries: Retries
     )
 
 
-def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) -> Steps:
+def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) -> Operation:
     """The operation with the task's state; raises TaskFailed where the task ended without an image.
 
     ``seconds`` is how long it took, if it has ended and that is known.
@@ -190,8 +190,8 @@ def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) 
     )
     # A task of another machine is recorded when an image of it is saved, not when it is looked at.
     if seen != operation and seen.request is not None:
-        yield from remember(work, seen)
-    yield Polled(seen)
+        remember(work, seen)
+    work.on_event(Polled(seen))
     if task.unsuccessful:
         raise TaskFailed(
             f"{operation.task_id} {task.status}",

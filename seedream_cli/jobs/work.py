@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -25,12 +25,9 @@ from .rate_limiter import RateLimiter
 
 T = TypeVar("T")
 
-#: One step: its events, and the operation as it stands afterwards.
-Steps = Generator[Event, None, Operation]
-
 
 class Work(Struct, frozen=True):
-    """What the steps work with. ``pause`` waits some seconds, or raises Stopped.
+    """What the steps work with. ``pause`` waits, or raises Stopped; ``on_event`` gets each event.
 
     ``bodies`` has what source images make too large for the history. ``output`` is where images go;
     None: where their operation wanted them. ``overwrite`` does not concern what is in ``placed``, the
@@ -58,6 +55,7 @@ class Work(Struct, frozen=True):
     now: Callable[[], float] = time.time
     spread: Spread = random.uniform
     rate_limiter: RateLimiter | None = None
+    on_event: Callable[[Event], None] = lambda event: None
     #: Temporary files that are open.
     parts: set[Part] = field(default_factory=set)
 
@@ -85,11 +83,11 @@ class Work(Struct, frozen=True):
         return result
 
 
-def remember(work: Work, operation: Operation) -> Generator[Event, None, bool]:
-    """Record what has happened already: the image matters more than its entry. Whether it could be."""
+def remember(work: Work, operation: Operation) -> bool:
+    """Record what has happened. Return False if that failed: the image matters more than its entry."""
     try:
         work.history.record(operation)
     except HistoryUnusable as error:
-        yield Noticed(operation, f"{error.message}: {error.detail}")
+        work.on_event(Noticed(operation, f"{error.message}: {error.detail}"))
         return False
     return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ..download import Part
 from ..errors import HistoryUnusable, ImageRefused, NotFound, SeedreamError, TaskFailed, UsageProblem
-from ..events import Event, Noticed, Submitted
+from ..events import Event, Noticed
 from ..history import History
 from ..image_file import ImageInfo
 from ..jobs import RESULT_LIFETIME, Work, ask, described, fetch, refuse_repetition, remember, submit, watch
@@ -54,7 +54,11 @@ class Means(Struct, frozen=True):
     purse: Purse
     force: bool = False
     now: Callable[[], float] = time.time
+    on_event: Callable[[Event], None] = lambda event: None
     parts: set[Part] = field(default_factory=set)
+
+    def work(self, quality: str) -> Work:
+        return replace(self.work_of(quality), on_event=self.on_event)
 
 
 class Given(Struct, frozen=True):
@@ -69,9 +73,6 @@ class Given(Struct, frozen=True):
     def cost(self) -> str | None:
         """What this run paid for it, as the API wrote it."""
         return self.operation.cost if self.how == GENERATED else None
-
-
-Life = Generator[Event, None, Given]
 
 
 def remembered(
@@ -115,22 +116,22 @@ def tidy(means: Means, item: Item) -> None:
         means.project.remove_part(item, known.id)
 
 
-def fetched(means: Means, item: Item) -> Life:
+def fetched(means: Means, item: Item) -> Given:
     """The image of the lock's task; one that the service has no longer is generated anew."""
     assert item.entry is not None and item.entry.task_id is not None, "only for FETCH"  # noqa: S101, PT018
     task_id = item.entry.task_id
     operation = means.history.find(means.service, task_id) or _foreign(means, item, task_id)
     try:
-        return (yield from _collected(means, item, operation, fresh=False))
+        return _collected(means, item, operation, fresh=False)
     except SeedreamError as error:
-        if not (yield from _is_dead(means, item, operation, error, accepted=operation.accepted)):
+        if not _is_dead(means, item, operation, error, accepted=operation.accepted):
             raise
-        yield from _given_up(means, item, operation, error)
+        _given_up(means, item, operation, error)
         dead = error
-    return (yield from generated(means, item, {task_id: dead}))
+    return generated(means, item, {task_id: dead})
 
 
-def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None = None) -> Life:
+def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None = None) -> Given:
     """The image of a task of its own. ``dead`` are tasks that are known to give none, and why."""
     dead = dead or {}
     image = _image_of(item)
@@ -140,20 +141,20 @@ def generated(means: Means, item: Item, dead: Mapping[str, SeedreamError] | None
             continue
         paid = before = False
         if operation.task_id is None:
-            operation, paid = yield from _submitted(means, image, operation)
+            operation, paid = _submitted(means, image, operation)
         else:
             before = True
         if (reason := dead.get(operation.task_id or "")) is not None:
-            yield from _left_behind(means, item, operation, reason)
+            _left_behind(means, item, operation, reason)
             continue
         try:
-            given = yield from _collected(means, item, operation, fresh=paid)
+            given = _collected(means, item, operation, fresh=paid)
         except SeedreamError as error:
             # A create that was replayed was accepted at another time than now.
             accepted = operation.accepted if before else None
-            if paid or not (yield from _is_dead(means, item, operation, error, accepted=accepted)):
+            if paid or not _is_dead(means, item, operation, error, accepted=accepted):
                 raise
-            yield from _given_up(means, item, operation, error)
+            _given_up(means, item, operation, error)
         else:
             return replace(given, how=GENERATED if paid else RESUMED)
     raise AssertionError("unreachable")
@@ -202,28 +203,19 @@ def _foreign(means: Means, item: Item, task_id: str) -> Operation:
     )
 
 
-def _submitted(
-    means: Means, image: Image, operation: Operation
-) -> Generator[Event, None, tuple[Operation, bool]]:
+def _submitted(means: Means, image: Image, operation: Operation) -> tuple[Operation, bool]:
     """The operation with its task, and whether that is one which had not been paid for before."""
     means.purse.take()
-    paid = True
-    steps = submit(means.work_of(image.request.quality), operation)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            return end.value, paid
-        if isinstance(event, Submitted) and event.replayed:
-            paid = False
-            means.purse.give_back()
-        yield event
+    submitted = submit(means.work(image.request.quality), operation)
+    if submitted.replayed:
+        means.purse.give_back()
+    return submitted.operation, not submitted.replayed
 
 
-def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -> Life:
+def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -> Given:
     """Wait for the task's end, and put its image into its place."""
-    work = means.work_of(_image_of(item).request.quality)
-    operation = yield from watch(work, operation, fresh=fresh)
+    work = means.work(_image_of(item).request.quality)
+    operation = watch(work, operation, fresh=fresh)
     path, noted = "", None
 
     def place(part: Part, image: ImageInfo) -> Path:
@@ -241,21 +233,23 @@ def _collected(means: Means, item: Item, operation: Operation, *, fresh: bool) -
     part = means.project.part(item, operation.id, work.shield)
     means.parts.add(part)
     try:
-        operation, image, target = yield from fetch(work, operation, 1, part, place)
+        operation, image, target = fetch(work, operation, 1, part, place)
     finally:
         means.parts.discard(part)
     if len(operation.results) > 1:
-        yield Noticed(operation, f"{operation.task_id} has {len(operation.results)} images: one is taken")
+        means.on_event(
+            Noticed(operation, f"{operation.task_id} has {len(operation.results)} images: one is taken")
+        )
     file = described(part, image, target, 1)
     operation = replace(operation, files=(file,))
     if operation != noted:
-        yield from remember(work, operation)
+        remember(work, operation)
     return Given(path, file, operation, FETCHED)
 
 
 def _is_dead(
     means: Means, item: Item, operation: Operation, error: SeedreamError, *, accepted: float | None
-) -> Generator[Event, None, bool]:
+) -> bool:
     """Whether a task of an earlier run gives no image any more.
 
     ``accepted`` is when it was, in Unix seconds, as far as this machine knows. Where a URL of today is
@@ -269,27 +263,25 @@ def _is_dead(
         return True
     since = accepted
     if since is None:
-        task = yield from ask(means.work_of(_image_of(item).request.quality), operation)
+        task = ask(means.work(_image_of(item).request.quality), operation)
         since = task.completed_at
     return since is None or means.now() - since >= RESULT_LIFETIME
 
 
-def _given_up(
-    means: Means, item: Item, operation: Operation, error: SeedreamError
-) -> Generator[Event, None, None]:
+def _given_up(means: Means, item: Item, operation: Operation, error: SeedreamError) -> None:
     """Leave a task behind that gives no image, and tell why."""
-    yield from _left_behind(means, item, operation, error)
-    yield Noticed(operation, f"{error.message}: only a task with the next idempotency key can give the image")
+    _left_behind(means, item, operation, error)
+    means.on_event(
+        Noticed(operation, f"{error.message}: only a task with the next idempotency key can give the image")
+    )
 
 
-def _left_behind(
-    means: Means, item: Item, operation: Operation, error: SeedreamError
-) -> Generator[Event, None, None]:
+def _left_behind(means: Means, item: Item, operation: Operation, error: SeedreamError) -> None:
     """Note for good that the task gives no image, and why."""
     operation = means.history.find(means.service, operation.id) or operation
     if not operation.over:
         operation = replace(operation, status=Status.GONE, error_code=error.code, error_message=error.message)
-        yield from remember(means.work_of(_image_of(item).request.quality), operation)
+        remember(means.work(_image_of(item).request.quality), operation)
 
 
 def _image_of(item: Item) -> Image:

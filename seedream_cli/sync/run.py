@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from msgspec.structs import replace
 
 from ..download import Shield
 from ..errors import SeedreamError
-from ..events import Exchange, FellShort, Landed, OfImage
+from ..events import FellShort, Landed, OfImage
 from ..jobs.crew import Brake
 from ..models import Operation
 from .items import Action, Item
@@ -38,11 +38,11 @@ REMOTE = (Action.GENERATE, Action.FETCH)
 #: that a run of thousands would write for most of its time: what lands meanwhile is written at once.
 _RESTS = 8
 
-Told = OfImage | Landed | FellShort | Exchange
+Told = OfImage | Landed | FellShort
 
 
 class Run:
-    """One run of ``plan``. ``shield`` keeps signals away.
+    """One run of ``plan``. ``shield`` keeps signals away; ``on_event`` is called in the executing thread.
 
     ``sandbox`` marks the lines of the lock as those of pictures that are none.
     """
@@ -55,6 +55,7 @@ class Run:
         keeper: Keeper,
         brake: Brake,
         jobs: int,
+        on_event: Callable[[Told], None],
         shield: Shield = nullcontext,
         sandbox: bool = False,
     ) -> None:
@@ -63,12 +64,12 @@ class Run:
         self.keeper = keeper
         self.brake = brake
         self.jobs = jobs
+        self.on_event = on_event
         self.shield = shield
         self.sandbox = sandbox
         #: The operation of each image that is under way, as far as it has come.
         self.under_way: dict[str, Operation] = {}
-        #: What is settled and not told yet; where the run was stopped, what is left to be told.
-        self.untold: deque[Told] = deque()
+        self._unreported: deque[Told] = deque()
         self._workers = Workers(self.means, self.plan.of(*REMOTE), brake=self.brake, jobs=self.jobs)
 
     @property
@@ -76,15 +77,11 @@ class Run:
         """How many images were left alone, because of what others met with."""
         return sum(map(len, self._workers.not_begun))
 
-    def observe(self, exchange: Exchange) -> None:
-        """Pass a worker's call on to whoever listens to the run."""
-        self._workers.say(exchange)
-
-    def events(self) -> Generator[Told, None, None]:
-        """Carry the plan out. Raises what ends the whole run; what ends one image is FellShort."""
+    def execute(self) -> None:
+        """Carry the plan out. Raises what ends the whole run; reports what ends one image as FellShort."""
         self.keeper.tidy()
         self._act_here()
-        yield from self._tell()
+        self._report()
         try:
             self._workers.start(self.jobs)
             took = 0.0
@@ -93,17 +90,18 @@ class Run:
                 began = time.perf_counter()
                 self._hear()
                 took = time.perf_counter() - began
-                yield from self._tell()
+                self._report()
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.
             with self.shield():
                 self._workers.end()
                 self._hear()
+            self._report()
             raise
 
-    def _tell(self) -> Iterator[Told]:
-        while self.untold:
-            yield self.untold.popleft()
+    def _report(self) -> None:
+        while self._unreported:
+            self.on_event(self._unreported.popleft())
 
     # What needs no service
 
@@ -118,7 +116,7 @@ class Run:
                 try:
                     entry = self._acted(item)
                 except SeedreamError as error:
-                    self.untold.append(FellShort(item.label, error))
+                    self._unreported.append(FellShort(item.label, error))
                     continue
                 if entry is None:
                     drop.append(item.key)
@@ -132,7 +130,7 @@ class Run:
                 path, entry = item.path or "", put.get(item.key)
                 task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
                 note = self._drop_old(item, path)
-                self.untold.append(
+                self._unreported.append(
                     Landed(item.label, item.state, _DONE[item.action], path, task, digest, note=note)
                 )
 
@@ -173,15 +171,13 @@ class Run:
             for word in words:
                 if isinstance(word, Came):
                     self.under_way.pop(word.item.label, None)
-                    self.untold.append(landed[word.item.key])
+                    self._unreported.append(landed[word.item.key])
                 elif isinstance(word, Fell):
                     operation = self.under_way.pop(word.item.label, None)
-                    self.untold.append(FellShort(word.item.label, word.error, operation))
-                elif isinstance(word, OfImage):
-                    self.under_way[word.label] = word.event.operation
-                    self.untold.append(word)
+                    self._unreported.append(FellShort(word.item.label, word.error, operation))
                 else:
-                    self.untold.append(word)
+                    self.under_way[word.label] = word.event.operation
+                    self._unreported.append(word)
 
     def _land(self, came: Sequence[Came]) -> dict[Key, Landed]:
         if not came:

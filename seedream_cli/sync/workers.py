@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import (
     AuthenticationProblem,
@@ -15,7 +15,7 @@ from ..errors import (
     Stopped,
     Unavailable,
 )
-from ..events import Exchange, OfImage
+from ..events import OfImage
 from ..jobs.crew import Brake, Crew
 from .items import Action, Item
 from .life import COPIED, Given, Means, fetched, generated
@@ -38,7 +38,7 @@ class Fell(Struct, frozen=True):
     error: SeedreamError
 
 
-Word = OfImage | Exchange | Came | Fell
+Word = OfImage | Came | Fell
 #: Images that one request asks for.
 Group = Sequence[Item]
 
@@ -82,15 +82,8 @@ class Workers(Crew[Group, Word]):
                 self.say(Fell(item, error))
 
     def _given(self, item: Item) -> Given:
-        make = fetched if item.action == Action.FETCH else generated
-        with closing(make(self._means, item)) as life:
-            while True:
-                try:
-                    event = next(life)
-                except StopIteration as end:
-                    given: Given = end.value
-                    return given
-                self.say(OfImage(item.label, event))
+        means = replace(self._means, on_event=lambda event: self.say(OfImage(item.label, event)))
+        return fetched(means, item) if item.action == Action.FETCH else generated(means, item)
 
     def _judge(self, error: SeedreamError) -> None:
         """Whether what one image met with is what all others would meet with."""

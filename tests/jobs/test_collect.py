@@ -91,7 +91,7 @@ def download(service: Service, work_on: WorkOn, folder: Path) -> Download:
 
     def run(*, task: Operation | None = None, name: str = "fox.png", **options: Any) -> Any:
         current = task or operation(folder, name, task_id="task_1", status="pending")
-        return played(jobs.download(work_on(service.base_url, **options), current))
+        return played(jobs.download, work_on(service.base_url, **options), current)
 
     return run
 
@@ -405,7 +405,7 @@ def test_a_renewal_that_stumbles_is_repeated(
 ) -> None:
     sandbox = start_sandbox(seconds=0, faults=["image-403=1"])
     work = work_on(sandbox.base_url)
-    _, end = played(jobs.generate(work, operation(tmp_path)))
+    _, end = played(jobs.generate, work, operation(tmp_path))
     assert end.error is None
 
 
@@ -415,12 +415,12 @@ def test_an_expired_signature_is_renewed(
     service_clock = Clock()
     sandbox = start_sandbox(seconds=0, url_seconds=60.0, clock=service_clock)
     work = work_on(sandbox.base_url)
-    _, end = played(jobs.generate(work, operation(tmp_path), wait=False))
-    _, told = played(jobs.status(work, end.operation))
+    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
+    _, told = played(jobs.status, work, end.operation)
     dead = told.operation
     service_clock.time += 3600
     # The service signs for a minute from the task's end: nothing it hands out is good any more.
-    _, end = played(jobs.download(work, dead))
+    _, end = played(jobs.download, work, dead)
     assert isinstance(end.error, ImageRefused)
     assert history.pending(SERVICE) != []
 
@@ -469,7 +469,7 @@ def test_an_address_that_may_not_be_fetched_is_not_saved(
 ) -> None:
     server = start_raw(success({"status": "completed", "result": ["file:///etc/passwd"]}))
     _, end = played(
-        jobs.download(work_on(server.base_url), operation(folder, task_id="task_1", status="pending"))
+        jobs.download, work_on(server.base_url), operation(folder, task_id="task_1", status="pending")
     )
     assert type(end.error) is NotSaved
     assert len(server.requests) == 1
@@ -480,7 +480,7 @@ def test_a_task_that_failed_has_nothing_to_download(
 ) -> None:
     server = start_raw(success({"status": "failed", "error": "no capacity"}))
     _, end = played(
-        jobs.download(work_on(server.base_url), operation(folder, task_id="task_1", status="pending"))
+        jobs.download, work_on(server.base_url), operation(folder, task_id="task_1", status="pending")
     )
     assert isinstance(end.error, TaskFailed)
     assert end.error.detail == "no capacity"
@@ -492,25 +492,16 @@ def test_a_stop_leaves_nothing_half_done(
     service.images["/1.png"] = [answer(200, PNG)]
     work = work_on(service.base_url)
     current = operation(folder, task_id="task_1", status="pending")
-    events = jobs.download(work, current)
-    assert any(isinstance(event, Receiving) for event in events)
-    assert names(folder) != []
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Receiving):
+            assert names(folder) != []
+            raise Stopped
+
     with pytest.raises(Stopped):
-        events.throw(Stopped())
+        played(jobs.download, work, current, on_event=stop)
     assert names(folder) == []
     assert len(history.pending(SERVICE)) == 1
-
-
-def test_a_stream_of_events_that_is_dropped_leaves_nothing_half_done(
-    service: Service, work_on: WorkOn, folder: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    current = operation(folder, task_id="task_1", status="pending")
-    events = jobs.download(work_on(service.base_url), current)
-    assert any(isinstance(event, Receiving) for event in events)
-    assert names(folder) != []
-    events.close()
-    assert names(folder) == []
 
 
 # The history fails after the payment
@@ -521,14 +512,13 @@ def test_an_image_matters_more_than_its_entry(
     service: Service, work_on: WorkOn, history: History, folder: Path, moment: type[Event]
 ) -> None:
     service.images["/1.png"] = [answer(200, PNG)]
-    events = []
     current = operation(folder, task_id="task_1", status="pending")
-    for event in jobs.download(work_on(service.base_url), current):
-        events.append(event)
+
+    def close(event: Event) -> None:
         if isinstance(event, moment):
             history.close()
-    end = events[-1]
-    assert isinstance(end, Ended)
+
+    events, end = played(jobs.download, work_on(service.base_url), current, on_event=close)
     assert end.error is None
     assert (folder / "fox.png").read_bytes() == PNG
     (notice,) = of_kind(events, Noticed)
@@ -608,7 +598,7 @@ def test_an_image_arrives_whatever_stumbles(
     start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, dialect: str, fault: str
 ) -> None:
     sandbox = start_sandbox(seconds=0, dialect=dialect, faults=[fault])
-    _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
     assert end.error is None
     assert (tmp_path / "fox.png").read_bytes() == PNG
     assert sandbox.task_count() == 1
@@ -620,7 +610,7 @@ def test_a_task_that_ends_without_an_image(
     start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, dialect: str, word: str
 ) -> None:
     sandbox = start_sandbox(seconds=0, dialect=dialect, faults=[f"task-{word}"])
-    _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
     assert isinstance(end.error, TaskFailed)
     assert end.operation.status == word
     assert end.error.detail
@@ -631,14 +621,14 @@ def test_a_task_of_another_machine_is_recorded_once_its_image_is_saved(
 ) -> None:
     sandbox = start_sandbox(seconds=0)
     work = work_on(sandbox.base_url)
-    _, made = played(jobs.generate(work, operation(tmp_path), wait=False))
+    _, made = played(jobs.generate, work, operation(tmp_path), wait=False)
     foreign = replace(
         operation(tmp_path, "copy.png", id="op_foreign0", task_id=made.operation.task_id),
         request=None,
         idempotency_key=None,
         status="pending",
     )
-    _, end = played(jobs.download(work, foreign))
+    _, end = played(jobs.download, work, foreign)
     assert end.error is None
     kept = history.find(SERVICE, "op_foreign0")
     assert kept is not None

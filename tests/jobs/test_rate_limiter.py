@@ -246,7 +246,7 @@ def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
     refuse(limiter, clock, 50.0)
     server = start_raw(answer(429, headers={"Retry-After": "30"}), accepted())
     work = work_on(server.base_url, rate_limiter=limiter)
-    _, end = played(jobs.generate(work, operation(tmp_path), wait=False))
+    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
     assert end.error is None
     assert sum(clock.pauses) >= 80.0
 
@@ -257,7 +257,7 @@ def test_a_create_is_given_up_if_the_limit_outlasts_its_budget(
     refuse(limiter, clock, 3600.0)
     server = start_raw(accepted())
     work = work_on(server.base_url, rate_limiter=limiter)
-    _, end = played(jobs.generate(work, operation(tmp_path), wait=False))
+    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
     assert isinstance(end.error, RateLimited)
     assert "asks to come back in 3600 s" in end.error.message
     assert server.connections == 0
@@ -268,8 +268,8 @@ def test_a_create_that_is_refused_makes_the_others_wait(
 ) -> None:
     server = start_raw(answer(429, headers={"Retry-After": "3600"}))
     work = work_on(server.base_url, rate_limiter=limiter)
-    played(jobs.generate(work, operation(tmp_path), wait=False))
-    _, end = played(jobs.generate(work, operation(tmp_path, id="op_other", idempotency_key="key-2")))
+    played(jobs.generate, work, operation(tmp_path), wait=False)
+    _, end = played(jobs.generate, work, operation(tmp_path, id="op_other", idempotency_key="key-2"))
     assert isinstance(end.error, RateLimited)
     assert server.connections == 1
 
@@ -281,5 +281,5 @@ def test_calls_that_are_let_through_are_counted(
     work = work_on(start_raw(accepted()).base_url, rate_limiter=limiter)
     for number in range(4):
         one = operation(tmp_path, id=f"op_{number}", idempotency_key=f"key-{number}")
-        played(jobs.generate(work, one, wait=False))
+        played(jobs.generate, work, one, wait=False)
     assert rate(limiter, clock) > FIRST_RATE

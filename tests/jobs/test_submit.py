@@ -27,7 +27,7 @@ from seedream_cli.errors import (
     UnreadableAnswer,
     UsageProblem,
 )
-from seedream_cli.events import Ended, Noticed, Refused, Retrying, Sending, Submitted
+from seedream_cli.events import Ended, Event, Noticed, Refused, Retrying, Sending, Submitted
 from seedream_cli.history import History
 from seedream_cli.models import GenerationRequest, Operation, Status
 from seedream_cli.sandbox.server import Sandbox
@@ -68,7 +68,7 @@ def test_a_create_that_is_accepted_is_a_task(
 ) -> None:
     headers = {"X-Request-ID": "req_1", "X-Request-Cost": "0.035"}
     work = work_on(start_raw(accepted("task_1", headers=headers)).base_url)
-    events, end = played(jobs.generate(work, operation(tmp_path), wait=False))
+    events, end = played(jobs.generate, work, operation(tmp_path), wait=False)
     assert [type(event) for event in events] == [Sending, Submitted, Ended]
     made = end.operation
     assert (made.task_id, made.status, made.cost, made.request_id, made.accepted) == (
@@ -90,7 +90,7 @@ def test_one_that_another_run_saw_answered_meanwhile_is_not_called_lost_with_its
     asked = history.record(operation(tmp_path, request=request))
     history.record(replace(asked, task_id="task_1", status=Status.PENDING))
     server = start_raw(accepted("task_2"))
-    events, end = played(jobs.generate(work_on(server.base_url), asked, wait=False))
+    events, end = played(jobs.generate, work_on(server.base_url), asked, wait=False)
     assert (end.error, end.operation.task_id) == (None, "task_1")
     assert of_kind(events, Submitted)[0].replayed
     assert server.requests == []
@@ -115,7 +115,7 @@ def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_record
     if known:
         work.bodies.of(history.record(asked))
     with held_by_another_program(history, monkeypatch):
-        _, end = played(jobs.generate(work, replace(asked, idempotency_key="key-2"), wait=False))
+        _, end = played(jobs.generate, work, replace(asked, idempotency_key="key-2"), wait=False)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert server.requests == []
     assert len(list((tmp_path / "bodies").iterdir())) == known
@@ -124,13 +124,13 @@ def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_record
 @pytest.mark.parametrize("code", [0, 200])
 def test_both_dialects_accept(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, code: int) -> None:
     reply = answer(200, {"code": code, "message": "success", "data": {"task_id": "task_1"}})
-    _, end = played(jobs.generate(work_on(start_raw(reply).base_url), operation(tmp_path), wait=False))
+    _, end = played(jobs.generate, work_on(start_raw(reply).base_url), operation(tmp_path), wait=False)
     assert (end.error, end.operation.task_id) == (None, "task_1")
 
 
 def test_a_replay_is_told(start_raw: StartRaw, work_on: WorkOn, tmp_path: Path) -> None:
     server = start_raw(accepted("task_1", headers={"X-Idempotent-Replay": "true"}))
-    events, _ = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    events, _ = played(jobs.generate, work_on(server.base_url), operation(tmp_path), wait=False)
     assert [event.replayed for event in of_kind(events, Submitted)] == [True]
 
 
@@ -139,8 +139,8 @@ def test_an_operation_that_has_a_task_is_not_sent_again(
 ) -> None:
     sandbox = start_sandbox(seconds=0)
     work = work_on(sandbox.base_url)
-    _, first = played(jobs.generate(work, operation(tmp_path), wait=False))
-    _, again = played(jobs.generate(work, first.operation))
+    _, first = played(jobs.generate, work, operation(tmp_path), wait=False)
+    _, again = played(jobs.generate, work, first.operation)
     assert again.error is None
     assert sandbox.task_count() == 1
     assert [request.method for request in sandbox.requests].count("POST") == 1
@@ -151,7 +151,7 @@ def test_a_task_of_another_machine_cannot_be_sent(
     start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, missing: str
 ) -> None:
     server = start_raw(accepted())
-    _, end = played(jobs.generate(work_on(server.base_url), _without(operation(tmp_path), missing)))
+    _, end = played(jobs.generate, work_on(server.base_url), _without(operation(tmp_path), missing))
     assert isinstance(end.error, UsageProblem)
     assert server.connections == 0
 
@@ -186,7 +186,7 @@ def test_a_create_is_repeated_with_the_same_key_and_body_after(
     server = start_raw(reply, reply, accepted("task_1"))
     request = GenerationRequest(prompt="雪中的红狐狸", aspect_ratio="16:9", quality="4K")
     events, end = played(
-        jobs.generate(work_on(server.base_url), operation(tmp_path, request=request), wait=False)
+        jobs.generate, work_on(server.base_url), operation(tmp_path, request=request), wait=False
     )
     assert (end.error, end.operation.task_id) == (None, "task_1")
     assert [request.headers["idempotency-key"] for request in server.requests] == ["key-1"] * 3
@@ -200,12 +200,12 @@ def test_a_repetition_from_the_history_sends_an_equal_request(
     server = start_raw(None, None, None, None, None, accepted("task_1"))
     request = GenerationRequest(prompt="雪", image_urls=("https://a/1",), callback_url="https://a/hook")
     work = work_on(server.base_url)
-    _, end = played(jobs.generate(work, operation(tmp_path, request=request), wait=False))
+    _, end = played(jobs.generate, work, operation(tmp_path, request=request), wait=False)
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
     kept = history.last_unsettled(SERVICE)
     assert kept is not None
     assert kept.status == Status.UNANSWERED
-    _, end = played(jobs.generate(work, kept, wait=False))
+    _, end = played(jobs.generate, work, kept, wait=False)
     assert end.operation.task_id == "task_1"
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
 
@@ -215,7 +215,7 @@ def test_an_answer_that_got_lost_makes_exactly_one_task(
     start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, fault: str
 ) -> None:
     sandbox = start_sandbox(seconds=0, faults=[f"{fault}=2"])
-    events, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    events, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
     assert end.error is None
     assert sandbox.task_count() == 1
     assert [event.replayed for event in of_kind(events, Submitted)] == [fault != "submit-drop-before"]
@@ -227,11 +227,11 @@ def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(
 ) -> None:
     sandbox = start_sandbox(seconds=0, faults=["submit-drop=5"])
     work = work_on(sandbox.base_url)
-    _, end = played(jobs.generate(work, operation(tmp_path)))
+    _, end = played(jobs.generate, work, operation(tmp_path))
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
     kept = history.last_unsettled(SERVICE)
     assert kept is not None
-    _, end = played(jobs.generate(work, kept))
+    _, end = played(jobs.generate, work, kept)
     assert end.error is None
     assert sandbox.task_count() == 1
 
@@ -244,7 +244,7 @@ def test_a_create_is_tried_five_times(
 ) -> None:
     server = start_raw(answer(503))
     work = work_on(server.base_url, spread=lambda low, high: high)
-    _, end = played(jobs.generate(work, operation(tmp_path)))
+    _, end = played(jobs.generate, work, operation(tmp_path))
     assert isinstance(end.error, ServiceFailing)
     assert len(server.requests) == 5
     assert clock.pauses == [0.5, 1.0, 2.0, 4.0]
@@ -257,7 +257,7 @@ def test_a_create_is_tried_for_a_minute(
     start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
 ) -> None:
     server = start_raw(answer(429, headers={"Retry-After": "25"}))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert isinstance(end.error, RateLimited)
     assert clock.pauses == [25.0, 25.0]
     assert len(server.requests) == 3
@@ -268,7 +268,7 @@ def test_a_retry_after_is_waited_for(
     start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path, seconds: int
 ) -> None:
     server = start_raw(answer(429, headers={"Retry-After": str(seconds)}), accepted("task_1"))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path), wait=False)
     assert end.error is None
     assert clock.pauses == [seconds]
 
@@ -278,7 +278,7 @@ def test_a_retry_after_beyond_the_budget_ends_at_once(
     start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path, value: str
 ) -> None:
     server = start_raw(answer(429, headers={"Retry-After": value}))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert isinstance(end.error, RateLimited)
     assert "asks to come back in" in end.error.message
     assert (len(server.requests), clock.pauses) == (1, [])
@@ -289,11 +289,10 @@ def test_a_retry_after_in_the_past_does_not_make_a_volley(
 ) -> None:
     reply = answer(503, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
     _, end = played(
-        jobs.generate(
-            work_on(start_raw(reply, accepted()).base_url, spread=lambda low, high: high),
-            operation(tmp_path),
-            wait=False,
-        )
+        jobs.generate,
+        work_on(start_raw(reply, accepted()).base_url, spread=lambda low, high: high),
+        operation(tmp_path),
+        wait=False,
     )
     assert end.error is None
     assert clock.pauses == [0.5]
@@ -303,7 +302,7 @@ def test_a_first_request_that_still_runs_is_waited_for(
     start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path
 ) -> None:
     server = start_raw(busy(1), busy(2), accepted("task_1"))
-    events, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    events, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path), wait=False)
     assert end.operation.task_id == "task_1"
     assert clock.pauses == [1.0, 2.0]
     assert all(isinstance(event.cause, KeyBusy) for event in of_kind(events, Retrying))
@@ -318,7 +317,7 @@ def test_a_stop_while_waiting_leaves_something_to_resume(
 
     server = start_raw(answer(503))
     with pytest.raises(Stopped):
-        list(jobs.generate(work_on(server.base_url, pause=stop), operation(tmp_path)))
+        jobs.generate(work_on(server.base_url, pause=stop), operation(tmp_path))
     assert history.last_unsettled(SERVICE) == operation(tmp_path)
 
 
@@ -354,7 +353,7 @@ def test_a_create_is_over_once_it_is_refused_with(
     exit_code: ExitCode,
 ) -> None:
     server = start_raw(reply)
-    events, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    events, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert error_of(end).exit_code == exit_code
     assert len(server.requests) == 1
     assert [type(event) for event in events] == [Sending, Refused, Ended]
@@ -374,12 +373,12 @@ def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
 ) -> None:
     """The first attempt may have made the task, and have taken the last of the balance for it."""
     server = start_raw(earlier, answer(refusal), accepted("task_1"))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert end.error is not None
     assert end.operation.status == Status.UNANSWERED
     left = history.last_unsettled(SERVICE)
     assert left is not None
-    _, end = played(jobs.generate(work_on(server.base_url), left, wait=False))
+    _, end = played(jobs.generate, work_on(server.base_url), left, wait=False)
     assert end.operation.task_id == "task_1"
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
@@ -388,7 +387,7 @@ def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
 def test_a_request_that_is_invalid_was_so_the_first_time_too(
     start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, refusal: int
 ) -> None:
-    _, end = played(jobs.generate(work_on(start_raw(None, answer(refusal)).base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(start_raw(None, answer(refusal)).base_url), operation(tmp_path))
     assert end.operation.status == Status.REFUSED
 
 
@@ -397,7 +396,7 @@ def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
 ) -> None:
     current = operation(tmp_path)
     history.record(current)
-    _, end = played(jobs.generate(work_on(start_raw(answer(402)).base_url), current))
+    _, end = played(jobs.generate, work_on(start_raw(answer(402)).base_url), current)
     assert end.operation.status == Status.UNANSWERED
     assert history.last_unsettled(SERVICE) is not None
 
@@ -421,7 +420,7 @@ def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
             server.up()
 
     work = work_on(server.base_url, pause=pause)
-    events, end = played(jobs.generate(work, operation(tmp_path)))
+    events, end = played(jobs.generate, work, operation(tmp_path))
     assert error_of(end).http_status == refusal
     assert end.operation.status == Status.REFUSED
     assert len(of_kind(events, Retrying)) == 1 + earlier.startswith("429 and")
@@ -434,7 +433,7 @@ def test_an_operation_that_another_run_carried_further_is_not_sent(
     stale = operation(tmp_path)
     history.record(replace(stale, task_id="task_9", status="pending"))
     server = start_raw(accepted("task_1"))
-    _, end = played(jobs.generate(work_on(server.base_url), stale, wait=False))
+    _, end = played(jobs.generate, work_on(server.base_url), stale, wait=False)
     assert end.operation.task_id == "task_9"
     assert server.requests == []
 
@@ -458,7 +457,7 @@ def test_a_create_may_be_sent_again_by_hand_after(
     kind: type[SeedreamError],
 ) -> None:
     server = start_raw(reply)
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert type(end.error) is kind
     assert len(server.requests) == 1
     assert history.last_unsettled(SERVICE) == end.operation
@@ -468,7 +467,7 @@ def test_an_unreadable_answer_that_stays_so_is_7_and_can_be_resumed(
     start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
 ) -> None:
     server = start_raw(answer(200, b"<html>"))
-    _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert isinstance(end.error, UnreadableAnswer)
     assert end.error.exit_code == ExitCode.UNAVAILABLE
     assert len(server.requests) == 5
@@ -483,13 +482,12 @@ def test_a_history_that_fails_after_the_payment_does_not_lose_the_image(
 ) -> None:
     sandbox = start_sandbox(seconds=0)
     work = work_on(sandbox.base_url)
-    events = []
-    for event in jobs.generate(work, operation(tmp_path)):
-        events.append(event)
+
+    def close(event: Event) -> None:
         if isinstance(event, Sending):
             history.close()
-    end = events[-1]
-    assert isinstance(end, Ended)
+
+    events, end = played(jobs.generate, work, operation(tmp_path), on_event=close)
     assert end.error is None
     assert (tmp_path / "fox.png").exists()
     assert of_kind(events, Noticed)
@@ -506,7 +504,7 @@ def test_the_history_is_asked_before_the_server(
         seen.append(found.idempotency_key if found else None)
         exchange.connection.sendall(accepted())
 
-    played(jobs.generate(work_on(start_raw(look).base_url), operation(tmp_path), wait=False))
+    played(jobs.generate, work_on(start_raw(look).base_url), operation(tmp_path), wait=False)
     assert seen == ["key-1"]
 
 
@@ -526,16 +524,18 @@ def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
     sandbox = start_sandbox(seconds=0)
     work = work_on(sandbox.base_url)
     work.bodies.attach([image])
-    events = []
     with ExitStack() as harmed:
-        for event in jobs.generate(work, operation(tmp_path, request=request), wait=False):
-            events.append(event)
+
+        def spoil(event: Event) -> None:
             if not isinstance(event, Sending):
-                continue
+                return
             if harm == "closed":
                 history.close()
             else:
                 harmed.enter_context(held_by_another_program(history, monkeypatch))
+
+        asked = operation(tmp_path, request=request)
+        events, _ = played(jobs.generate, work, asked, on_event=spoil, wait=False)
     [submitted] = of_kind(events, Submitted)
     assert not submitted.replayed
     assert of_kind(events, Noticed)
@@ -546,7 +546,7 @@ def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
         left = later.last_unsettled(SERVICE)
         assert left is not None
         assert (left.id, left.task_id) == (submitted.operation.id, None)
-        events, end = played(jobs.generate(work_on(sandbox.base_url, history=later), left))
+        events, end = played(jobs.generate, work_on(sandbox.base_url, history=later), left)
     assert end.error is None
     assert end.operation.task_id == submitted.operation.task_id
     assert [event.replayed for event in of_kind(events, Submitted)] == [True]

@@ -83,8 +83,7 @@ class Watching:
     def events(self, *, fresh: bool = True) -> tuple[list[Any], SeedreamError | None]:
         seen: list[Any] = []
         try:
-            for event in watch(self.work, self.operation, fresh=fresh):
-                seen.append(event)
+            watch(replace(self.work, on_event=seen.append), self.operation, fresh=fresh)
         except SeedreamError as error:
             return seen, error
         return seen, None
@@ -198,7 +197,7 @@ def test_one_try_is_made_however_short_the_wait(
     work = work_on(server.base_url, timeout=timeout, clock=clock, pause=clock.pause)
     current = operation(tmp_path, task_id="task_1", status="pending")
     with pytest.raises(StillPending):
-        list(watch(work, current, fresh=fresh))
+        watch(work, current, fresh=fresh)
     assert len(server.requests) == 1
     assert sum(clock.pauses) <= timeout
 
@@ -482,7 +481,7 @@ def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: 
 @pytest.mark.parametrize("ask", [jobs.status, partial(jobs.status, wait=True)], ids=["once", "watched"])
 def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait, ask: Any) -> None:
     watching = wait(completed(int(NOW) - 83), task={"accepted": NOW - 100.0})
-    _, end = played(ask(watching.work, watching.operation))
+    _, end = played(ask, watching.work, watching.operation)
     assert end.operation.seconds == 17.5
 
 
@@ -523,7 +522,7 @@ def test_nothing_is_recorded_twice(wait: Wait, history: History) -> None:
 
 def test_status_asks_once(wait: Wait) -> None:
     watching = wait(RUNNING)
-    events, end = played(jobs.status(watching.work, watching.operation))
+    events, end = played(jobs.status, watching.work, watching.operation)
     assert isinstance(end.error, StillPending)
     assert [type(event) for event in events] == [Asking, Polled, Ended]
     assert watching.polls.times == [0.0]
@@ -531,21 +530,21 @@ def test_status_asks_once(wait: Wait) -> None:
 
 def test_status_of_a_completed_task_is_ok(wait: Wait) -> None:
     watching = wait(DONE)
-    _, end = played(jobs.status(watching.work, watching.operation))
+    _, end = played(jobs.status, watching.work, watching.operation)
     assert end.error is None
     assert end.operation.results == ("https://img.test/1.png",)
 
 
 def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
     watching = wait(answer(503), spread=longest)
-    _, end = played(jobs.status(watching.work, watching.operation))
+    _, end = played(jobs.status, watching.work, watching.operation)
     assert isinstance(end.error, ServiceFailing)
     assert watching.clock.pauses == [0.5, 1.0, 2.0, 4.0]
 
 
 def test_status_watches_where_it_is_asked_to(wait: Wait) -> None:
     watching = wait(RUNNING, DONE)
-    _, end = played(jobs.status(watching.work, watching.operation, wait=True))
+    _, end = played(jobs.status, watching.work, watching.operation, wait=True)
     assert end.error is None
     assert len(watching.polls.times) == 2
 
@@ -557,7 +556,7 @@ def test_a_service_that_stumbles_is_outlasted(
     start_sandbox: Callable[..., Sandbox], work_on: WorkOn, tmp_path: Path, fault: str
 ) -> None:
     sandbox = start_sandbox(seconds=0, faults=[f"{fault}=3"])
-    _, end = played(jobs.generate(work_on(sandbox.base_url), operation(tmp_path)))
+    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
     assert end.error is None
     assert (tmp_path / "fox.png").exists()
 
@@ -578,7 +577,7 @@ def test_the_same_image_again_takes_fewer_requests(
             created=clock(),
             idempotency_key=f"key-{number}",
         )
-        _, end = played(jobs.generate(work, one))
+        _, end = played(jobs.generate, work, one)
         assert end.error is None
         took.append(len(sandbox.requests) - before)
     # Create, polls and download.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from seedream_cli.events import Ended, Event
+from seedream_cli.jobs import Work
 from seedream_cli.models import GenerationRequest, Operation
 
 SERVICE = "api.test"
@@ -29,12 +32,25 @@ def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
     return Operation(**given)
 
 
-def played(events: Iterable[Event]) -> tuple[list[Event], Ended]:
-    """All events, and the last one, which tells how it ended."""
-    seen = list(events)
-    assert isinstance(seen[-1], Ended)
+def played(
+    act: Callable[..., Ended],
+    work: Work,
+    operation: Operation,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    **options: Any,
+) -> tuple[list[Event], Ended]:
+    """Run a job; return its events and the last one. ``on_event`` is called with each as it happens."""
+    seen: list[Event] = []
+
+    def note(event: Event) -> None:
+        seen.append(event)
+        on_event(event)
+
+    ended = act(replace(work, on_event=note), operation, **options)
+    assert seen[-1] == ended
     assert not any(isinstance(event, Ended) for event in seen[:-1])
-    return seen, seen[-1]
+    return seen, ended
 
 
 def of_kind(events: Iterable[Event], kind: type[E]) -> list[E]:

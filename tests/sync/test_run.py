@@ -20,17 +20,18 @@ from support.raw import Exchange as AtServer
 from support.raw import RawServer, accepted, answer, success
 from support.service import IMAGE, SUBMIT, Honest, Service, Strike
 from support.starting import StartRaw, StartSandbox
-from sync.workshop import Workshop
+from sync.workshop import Workshop, executed
 
 from seedream_cli.errors import (
     ExitCode,
     HistoryUnusable,
     RateLimited,
     SeedreamError,
+    Stopped,
     TaskFailed,
     Unavailable,
 )
-from seedream_cli.events import Exchange, FellShort, Landed, OfImage, Submitted
+from seedream_cli.events import FellShort, Landed, OfImage, Submitted
 from seedream_cli.history import History
 from seedream_cli.jobs.rate_limiter import RateLimiter
 from seedream_cli.models import Operation
@@ -114,12 +115,15 @@ def test_every_image_comes_and_has_its_line_before_it_is_told(
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
     shop = shop_at(sandbox.base_url, assets(*names))
-    told = []
-    for one in shop.run(jobs=3).events():
+    told: list[Told] = []
+
+    def check(one: Told) -> None:
         told.append(one)
         if isinstance(one, Landed):
             assert one.label in {entry.name for entry in shop.entries()}
             assert agrees(shop)
+
+    shop.run(jobs=3, on_event=check).execute()
     assert landed(told) == dict.fromkeys(names, "generated")
     assert [entry.name for entry in shop.entries()] == names
     assert hidden(shop) == []
@@ -138,11 +142,13 @@ def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way(
 
     service.strikes.append(Strike(IMAGE, later, first=2))
     shop = shop_at(service.base_url, assets("a", "b"))
-    with closing(shop.run(jobs=2).events()) as events:
-        for one in events:
-            if isinstance(one, Landed) and not first_is_told.is_set():
-                assert [entry.name for entry in shop.entries()] == [one.label]
-                first_is_told.set()
+
+    def check(one: Told) -> None:
+        if isinstance(one, Landed) and not first_is_told.is_set():
+            assert [entry.name for entry in shop.entries()] == [one.label]
+            first_is_told.set()
+
+    shop.run(jobs=2, on_event=check).execute()
     assert len(shop.entries()) == 2
 
 
@@ -244,7 +250,7 @@ def test_a_limit_that_outlasts_all_patience_ends_the_run_and_keeps_what_came(
     service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
     run = shop.run(jobs=1, work={"rate_limiter": RateLimiter()})
-    told = list(run.events())
+    told = executed(run)
     assert landed(told) == {"n0": "generated"}
     errors = fallen(told)
     assert {type(error) for error in errors.values()} == {RateLimited}
@@ -262,7 +268,7 @@ def test_a_service_that_is_out_of_reach_is_not_asked_for_every_image(shop_at: Sh
         pass
     shop = shop_at(gone.base_url, assets(*(f"n{number:02}" for number in range(20))))
     run = shop.run(jobs=2)
-    told = list(run.events())
+    told = executed(run)
     errors = fallen(told)
     assert all(isinstance(error, Unavailable) for error in errors.values())
     # The one that the other worker had begun by then.
@@ -276,7 +282,7 @@ def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service
         service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(8))))
     run = shop.run(jobs=1)
-    told = list(run.events())
+    told = executed(run)
     assert run.not_begun == 0
     assert len(landed(told)) == len(fallen(told)) == 4
 
@@ -299,9 +305,8 @@ def test_a_bug_in_a_worker_ends_the_run_with_what_came_by_then(
     shop = shop_at(service.base_url, assets("a", "b", "c"))
     with closing(BrokenHistory(shop.history.path, now=time.time)) as broken:
         run = shop.run(jobs=1, work={"history": broken})
-        told: list[Told] = []
         with pytest.raises(RuntimeError, match="a bug"):
-            told.extend(run.events())
+            run.execute()
     assert alive() == []
     assert [entry.name for entry in shop.entries()] == ["a"]
     assert agrees(shop)
@@ -312,7 +317,7 @@ def test_a_history_that_fails_stops_what_could_not_be_remembered(shop_at: ShopAt
     made = shop.plan()
     shop.history.close()
     run = shop.run(made, jobs=1)
-    errors = fallen(list(run.events()))
+    errors = fallen(executed(run))
     assert [type(error) for error in errors.values()] == [HistoryUnusable]
     assert run.not_begun == 2
     assert service.creates == []
@@ -332,7 +337,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
 
         service.strikes.append(Strike(IMAGE, held))
         run = shop.run(jobs=1)
-        told = list(run.events())
+        told = executed(run)
     assert landed(told) == {"a": "generated"}
     # What could not be remembered is not paid for.
     assert [type(error) for error in fallen(told).values()] == [HistoryUnusable]
@@ -365,14 +370,16 @@ def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
     assert agrees(shop)
 
 
-def test_whoever_stops_listening_ends_the_run(shop_at: ShopAt, service: Service) -> None:
+def test_a_stop_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
     shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
-    run = shop.run(jobs=2)
-    with closing(run.events()) as events:
-        for one in events:
-            if isinstance(one, Landed):
-                break
+
+    def stop(one: Told) -> None:
+        if isinstance(one, Landed):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        shop.run(jobs=2, on_event=stop).execute()
     assert hidden(shop) == []
     assert len(shop.entries()) == 1
     assert agrees(shop)
@@ -383,12 +390,18 @@ def test_the_end_of_the_run_ends_every_wait_of_its_workers(
 ) -> None:
     sandbox = start_sandbox(faults=["never-completes"], rate=0)
     shop = shop_at(sandbox.base_url, assets("a", "b"))
-    run = shop.run(jobs=2, work={"poll_interval": 30.0})
-    with closing(run.events()) as events:
-        accepted = 0
-        while accepted < 2:
-            one = next(events)
-            accepted += isinstance(one, OfImage) and isinstance(one.event, Submitted)
+    accepted = 0
+
+    def stop(one: Told) -> None:
+        nonlocal accepted
+        accepted += isinstance(one, OfImage) and isinstance(one.event, Submitted)
+        if accepted == 2:
+            accepted += 1
+            raise Stopped
+
+    run = shop.run(jobs=2, work={"poll_interval": 30.0}, on_event=stop)
+    with pytest.raises(Stopped):
+        run.execute()
     assert alive() == []
     assert {label: operation.task_id is not None for label, operation in run.under_way.items()} == {
         "a": True,
@@ -401,9 +414,13 @@ def test_no_temporary_file_is_left_by_a_worker_that_waits_for_the_network(
 ) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway))
     shop = shop_at(service.base_url, assets("a"))
-    with closing(shop.run().events()) as events:
-        while not any(part.stat().st_size for part in hidden(shop)):
-            next(events)
+
+    def stop(one: Told) -> None:
+        if any(part.stat().st_size for part in hidden(shop)):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        shop.run(on_event=stop).execute()
     assert hidden(shop) == []
     [worker] = alive()
     service.server.closing.set()
@@ -420,7 +437,7 @@ def test_an_old_file_stays_that_was_edited_meanwhile(shop_at: ShopAt, service: S
     shop.write(assets("a", more='path = "art/a.png"').replace("a a", "another"))
     made = shop.plan()
     (shop.folder / "a.png").write_bytes(b"a person's work")
-    assert landed(list(shop.run(made).events())) == {"a": "generated"}
+    assert landed(executed(shop.run(made))) == {"a": "generated"}
     assert (shop.folder / "a.png").read_bytes() == b"a person's work"
 
 
@@ -444,16 +461,6 @@ def test_a_file_that_cannot_be_moved_does_not_stop_the_others(shop_at: ShopAt, s
     assert landed(told) == {"b": "moved", "c": "generated"}
     assert list(fallen(told)) == ["a"]
     assert agrees(shop)
-
-
-def test_calls_are_passed_on_to_whoever_listens(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, assets("a"))
-    run = shop.run()
-    # As the command does it: its client tells the run.
-    run.means.work_of("2K").client._observe = run.observe
-    calls = [one for one in run.events() if isinstance(one, Exchange)]
-    assert calls[0].method == "POST"
-    assert len(calls) == service.counts.total()
 
 
 def test_images_of_one_task_are_fetched_again_together(shop_at: ShopAt, service: Service) -> None:

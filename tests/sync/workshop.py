@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec.structs import replace
 from support.clock import Clock
 
 from seedream_cli.bodies import Bodies
@@ -23,7 +24,7 @@ from seedream_cli.sync import lock, manifest
 from seedream_cli.sync.items import Action, Item
 from seedream_cli.sync.keeper import Keeper
 from seedream_cli.sync.known_files import KnownFiles
-from seedream_cli.sync.life import Given, Life, Means, fetched, generated, remembered
+from seedream_cli.sync.life import Given, Means, fetched, generated, remembered
 from seedream_cli.sync.lock import Entry, text_of
 from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.project import Project
@@ -124,7 +125,13 @@ class Workshop:
             [item] = self.plan().of(Action.GENERATE, Action.FETCH)
         means = means or self.means(**options)
         means.project.prepare(item)
-        return played(fetched(means, item) if item.action == Action.FETCH else generated(means, item))
+        result = Played()
+        means = replace(means, on_event=result.events.append)
+        try:
+            result.given = fetched(means, item) if item.action == Action.FETCH else generated(means, item)
+        except SeedreamError as error:
+            result.error = error
+        return result
 
     def run(
         self,
@@ -146,22 +153,17 @@ class Workshop:
             keeper=keeper,
             brake=brake,
             jobs=jobs,
-            **options,
+            **{"on_event": lambda event: None, **options},
         )
 
     def told(self, **options: Any) -> list[Told]:
         """All that a run tells. Keywords as for :meth:`run`."""
-        return list(self.run(**options).events())
+        return executed(self.run(**options))
 
 
-def played(life: Life) -> Played:
-    """Let the life come to its end."""
-    result = Played()
-    try:
-        while True:
-            result.events.append(next(life))
-    except StopIteration as end:
-        result.given = end.value
-    except SeedreamError as error:
-        result.error = error
-    return result
+def executed(run: Run) -> list[Told]:
+    """Execute the run; return all that it tells."""
+    told: list[Told] = []
+    run.on_event = told.append
+    run.execute()
+    return told
