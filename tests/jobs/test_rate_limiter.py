@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from support.virtual_time import VirtualTime
 
 from seedream_cli import jobs
 from seedream_cli.errors import RateLimited, Stopped
-from seedream_cli.jobs.rate_limiter import FIRST_RATE, LOWEST_RATE, RateLimiter
+from seedream_cli.events import Ended, Submitted
+from seedream_cli.jobs.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
+from seedream_cli.jobs.several import Several
+from seedream_cli.models import Operation
 from seedream_cli.retry import FIRST_BACKOFF
 from seedream_cli.sandbox.rate import RateLimit
 
@@ -118,6 +122,19 @@ def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateL
 
     began = clock.time
     assert limiter.acquire(pause, PATIENCE) - began == pytest.approx(5.0)
+
+
+def test_after_a_429_nobody_waits_for_the_turns_of_before(limiter: RateLimiter, clock: Clock) -> None:
+    def stop(seconds: float) -> None:
+        raise Stopped
+
+    refuse(limiter, clock)
+    for _ in range(20):
+        with pytest.raises(Stopped):
+            limiter.acquire(stop, PATIENCE)
+    clock.time += 1.0
+    limiter.on_rate_limited(refusal(0.6), clock.time)
+    assert departures(limiter, clock, 1) == pytest.approx([0.6])
 
 
 @pytest.mark.parametrize(("seconds", "gives_up"), [(61.0, True), (59.0, False)])
@@ -282,4 +299,21 @@ def test_calls_that_are_let_through_are_counted(
     for number in range(4):
         one = operation(tmp_path, id=f"op_{number}", idempotency_key=f"key-{number}")
         played(jobs.generate, work, one, wait=False)
-    assert rate(limiter, clock) > FIRST_RATE
+    assert rate(limiter, clock) == pytest.approx(FIRST_RATE + 4 * INCREASE)
+
+
+def test_tasks_that_run_in_parallel_share_a_limiter(work_on: WorkOn, tmp_path: Path) -> None:
+    limiters = []
+
+    def act(work: jobs.Work, one: Operation) -> Ended:
+        limiters.append(work.rate_limiter)
+        work.on_event(Submitted(one))
+        work.on_event(Ended(one))
+        return Ended(one)
+
+    operations = [operation(tmp_path, id=f"op_{number}") for number in range(4)]
+    work = work_on("http://127.0.0.1:9/v1")
+    Several(work, operations, act, on_event=lambda event: None, shield=nullcontext).run()
+    assert len(limiters) == 4
+    assert len({id(limiter) for limiter in limiters}) == 1
+    assert isinstance(limiters[0], RateLimiter)

@@ -485,6 +485,13 @@ def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait, ask: Any
     assert end.operation.seconds == 17.5
 
 
+@pytest.mark.parametrize("reply", [DONE, completed(int(NOW) - 83)])
+def test_how_long_a_task_took_is_found_out_once(wait: Wait, reply: bytes) -> None:
+    watching = wait(reply, task={"accepted": NOW - 100.0, "status": "completed", "seconds": 6.0})
+    _, end = played(jobs.status(watching.work, watching.operation))
+    assert end.operation.seconds == 6.0
+
+
 @pytest.mark.parametrize("completed_at", [10**400, 1, -1, "soon", None])
 def test_an_absurd_time_of_completion_is_left_out(wait: Wait, completed_at: Any) -> None:
     events, error = wait(completed(completed_at), task={"accepted": NOW}).events(fresh=False)
