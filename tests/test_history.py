@@ -547,6 +547,21 @@ def test_a_history_that_another_program_holds_says_so(
     assert history.find(SERVICE, "op_abcd1234") is not None
 
 
+def test_a_new_file_that_another_program_writes_to_is_waited_for(opened: Open, path: Path) -> None:
+    """SQLite itself would not wait, whatever its timeout."""
+    path.parent.mkdir(parents=True)
+    with another_program(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        opening = threading.Thread(target=opened)
+        opening.start()
+        opening.join(0.1)
+        assert opening.is_alive()
+        other.execute("COMMIT")
+        opening.join(30)
+    assert opened().recent(SERVICE, limit=9) == []
+    assert journal_of(path) == "wal"
+
+
 def test_threads_wait_together_for_another_program(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

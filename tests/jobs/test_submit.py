@@ -365,15 +365,26 @@ def test_a_create_is_over_once_it_is_refused_with(
     assert history.last_unsettled(SERVICE) is None
 
 
+MAY_HAVE_ARRIVED: dict[str, list[Reply]] = {
+    "drop": [None],
+    "500": [answer(500)],
+    "html": [answer(200, b"<html>")],
+    "500, then 429": [answer(500), answer(429)],
+}
+
+
 @pytest.mark.parametrize("refusal", [401, 402, 403, 409])
-@pytest.mark.parametrize(
-    "earlier", [None, answer(500), answer(503), answer(200, b"<html>")], ids=["drop", "500", "503", "html"]
-)
+@pytest.mark.parametrize("earlier", MAY_HAVE_ARRIVED.values(), ids=MAY_HAVE_ARRIVED)
 def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
-    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, earlier: Reply, refusal: int
+    start_raw: StartRaw,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    earlier: list[Reply],
+    refusal: int,
 ) -> None:
     """The first attempt may have made the task, and have taken the last of the balance for it."""
-    server = start_raw(earlier, answer(refusal), accepted("task_1"))
+    server = start_raw(*earlier, answer(refusal), accepted("task_1"))
     _, end = played(jobs.generate(work_on(server.base_url), operation(tmp_path)))
     assert end.error is not None
     assert end.operation.status == Status.UNANSWERED
@@ -392,12 +403,14 @@ def test_a_request_that_is_invalid_was_so_the_first_time_too(
     assert end.operation.status == Status.REFUSED
 
 
+@pytest.mark.parametrize("replies", [[answer(402)], [answer(429), answer(402)]], ids=["402", "429, then 402"])
 def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
-    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, replies: list[Reply]
 ) -> None:
     current = operation(tmp_path)
     history.record(current)
-    _, end = played(jobs.generate(work_on(start_raw(answer(402)).base_url), current))
+    _, end = played(jobs.generate(work_on(start_raw(*replies).base_url), current))
+    assert error_of(end).exit_code == ExitCode.QUOTA
     assert end.operation.status == Status.UNANSWERED
     assert history.last_unsettled(SERVICE) is not None
 
