@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -509,18 +510,24 @@ def test_a_history_that_fails_after_the_payment_does_not_lose_the_image(
     assert sandbox.task_count() == 1
 
 
-def test_the_history_is_asked_before_the_server(
+def test_the_intent_is_on_disk_before_the_request_leaves(
     start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
 ) -> None:
-    seen: list[str | None] = []
+    found: list[tuple[object, ...]] = []
 
     def look(exchange: Exchange) -> None:
-        found = history.last_unsettled(SERVICE)
-        seen.append(found.idempotency_key if found else None)
+        # As another program sees it.
+        with closing(sqlite3.connect(history.path)) as other:
+            found.extend(other.execute("SELECT status, task_id, idempotency_key, request FROM operations"))
         exchange.connection.sendall(accepted())
 
-    played(jobs.generate(work_on(start_raw(look).base_url), operation(tmp_path), wait=False))
-    assert seen == ["key-1"]
+    server = start_raw(look)
+    played(jobs.generate(work_on(server.base_url), operation(tmp_path), wait=False))
+    [request] = server.requests
+    [(state, task_id, key, body)] = found
+    assert (state, task_id) == (Status.UNANSWERED, None)
+    assert key == request.headers["idempotency-key"] == "key-1"
+    assert json.loads(str(body)) == request.json
 
 
 @pytest.mark.parametrize("harm", ["held by another program", "closed"])
