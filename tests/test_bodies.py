@@ -27,6 +27,14 @@ def image(tmp_path: Path) -> SourceImage:
 
 
 @pytest.fixture
+def bodies(tmp_path: Path, image: SourceImage) -> Bodies:
+    """The image is at hand for them."""
+    bodies = Bodies(tmp_path / "bodies")
+    bodies.attach([image])
+    return bodies
+
+
+@pytest.fixture
 def asked(tmp_path: Path, image: SourceImage) -> Operation:
     request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name, "https://x.test/b.png"))
     return operation(tmp_path, request=request)
@@ -39,20 +47,26 @@ def test_a_request_that_says_it_all_has_none(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_come_again_when_the_image_is_gone(
-    tmp_path: Path, image: SourceImage, asked: Operation
+    bodies: Bodies, image: SourceImage, asked: Operation
 ) -> None:
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
-    body = bodies.of(asked)
+    before = os.umask(0)
+    try:
+        body = bodies.of(asked)
+    finally:
+        os.umask(before)
     assert body is not None
     assert json.loads(body)["image_urls"] == [image.data_uri(), "https://x.test/b.png"]
-    (tmp_path / "a.png").unlink()
-    assert Bodies(tmp_path / "bodies").of(asked) == body
+    [file] = bodies._folder.iterdir()
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
+    os.utime(file, (1, 1))
+    assert Bodies(file.parent).of(asked) == body
+    # It is kept for as long again.
+    assert file.stat().st_mtime > 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such call there")
 def test_their_names_are_on_disk_before_they_are_sent(
-    tmp_path: Path, image: SourceImage, asked: Operation, monkeypatch: pytest.MonkeyPatch
+    bodies: Bodies, asked: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut would otherwise leave the operation in the history without what it has to send."""
     synced: list[list[str]] = []
@@ -64,56 +78,23 @@ def test_their_names_are_on_disk_before_they_are_sent(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", seen)
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
     for name in ("op_a", "op_b"):
         bodies.of(replace(asked, id=name))
         assert f"{name}.json" in synced[-1]
     assert len(synced) == 2
 
 
-def test_they_are_private(tmp_path: Path, image: SourceImage, asked: Operation) -> None:
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
-    before = os.umask(0)
-    try:
-        bodies.of(asked)
-    finally:
-        os.umask(before)
-    [file] = (tmp_path / "bodies").iterdir()
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "bodies").stat().st_mode & 0o777 == 0o700
-
-
-def test_one_that_is_sent_again_is_kept_for_as_long_again(
-    tmp_path: Path, image: SourceImage, asked: Operation
-) -> None:
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
-    body = bodies.of(asked)
-    [file] = (tmp_path / "bodies").iterdir()
-    os.utime(file, (1, 1))
-    assert Bodies(tmp_path / "bodies").of(asked) == body
-    assert file.stat().st_mtime > 1
-
-
-def test_what_is_kept_is_sent_whatever_is_at_hand(
-    tmp_path: Path, image: SourceImage, asked: Operation
-) -> None:
+def test_what_is_kept_is_sent_whatever_is_at_hand(tmp_path: Path, bodies: Bodies, asked: Operation) -> None:
     """An earlier version of the program may have written it in other words."""
     (tmp_path / "bodies").mkdir()
     (tmp_path / "bodies" / f"{asked.id}.json").write_bytes(b'{"old": true}')
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
     bodies.of(replace(asked, id="op_00000002"))
     assert bodies.of(asked) == b'{"old": true}'
 
 
 def test_several_operations_that_ask_for_the_same_share_the_bytes(
-    tmp_path: Path, image: SourceImage, asked: Operation
+    tmp_path: Path, bodies: Bodies, asked: Operation
 ) -> None:
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
     first, second = asked, replace(asked, id="op_00000002")
     assert bodies.of(first) == bodies.of(second)
     assert {file.stat().st_nlink for file in (tmp_path / "bodies").iterdir()} == {2}
@@ -128,23 +109,17 @@ def test_what_is_neither_kept_nor_at_hand_is_not_sent(tmp_path: Path, asked: Ope
 
 
 def test_a_folder_that_takes_nothing_refuses_before_anything_is_sent(
-    tmp_path: Path, image: SourceImage, asked: Operation
+    tmp_path: Path, bodies: Bodies, asked: Operation
 ) -> None:
     (tmp_path / "bodies").write_text("no folder")
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
     with pytest.raises(HistoryUnusable):
         bodies.of(asked)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits")
-def test_a_disk_that_is_full_is_not_filled_further(
-    tmp_path: Path, image: SourceImage, asked: Operation
-) -> None:
+def test_a_disk_that_is_full_is_not_filled_further(tmp_path: Path, bodies: Bodies, asked: Operation) -> None:
     import resource
 
-    bodies = Bodies(tmp_path / "bodies")
-    bodies.attach([image])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
     try:

@@ -22,12 +22,8 @@ from msgspec.structs import replace
 from support import needs
 from support.clock import Clock
 from support.program import Program
-from support.raw import Exchange, RawServer, accepted
-from support.tasks import SERVICE, operation, played
+from support.tasks import SERVICE, operation
 
-from seedream_cli import jobs
-from seedream_cli.bodies import Bodies
-from seedream_cli.client import Client
 from seedream_cli.commands._task_list import row_of
 from seedream_cli.errors import ExitCode, HistoryUnusable
 from seedream_cli.history import VERSION, History
@@ -41,7 +37,6 @@ from seedream_cli.output.text import duration
 from seedream_cli.prompt_parts import PromptParts
 from seedream_cli.sandbox.server import Sandbox
 
-KEY = "sk-test-0123456789"
 KIND = GenerationRequest("p").kind
 
 Open = Callable[..., History]
@@ -122,7 +117,9 @@ def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None
     assert opened().find(SERVICE, "task_2") == foreign
 
 
-def test_recording_again_replaces_what_was_known(opened: Open, tmp_path: Path) -> None:
+def test_recording_again_replaces_what_was_known_and_writes_nothing_twice(
+    opened: Open, tmp_path: Path
+) -> None:
     history = opened()
     first = operation(tmp_path)
     history.record(first)
@@ -131,28 +128,19 @@ def test_recording_again_replaces_what_was_known(opened: Open, tmp_path: Path) -
     moved = replace(later, files=(replace(saved(tmp_path), path="/elsewhere.png"),))
     history.record(moved)
     assert history.recent(SERVICE, limit=10) == [moved]
-
-
-def test_what_is_unknown_is_not_found(opened: Open) -> None:
-    assert opened().find(SERVICE, "task_1") is None
-    assert opened().last_unsettled(SERVICE) is None
-    assert opened().recent(SERVICE, limit=5) == []
+    changes = history._db.total_changes
+    history.record(moved)
+    assert history._db.total_changes == changes
 
 
 def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
     clock = Clock(100.0)
     history = opened(clock=clock)
     current = operation(tmp_path)
-    for word in ("unanswered", "pending", "pending", "processing", "warming_up", "completed"):
+    for word in ("unanswered", "pending", "pending", "warming_up"):
         history.record(replace(current, status=word))
         clock.time += 1
-    assert history.states(current) == [
-        (100.0, "unanswered"),
-        (101.0, "pending"),
-        (103.0, "processing"),
-        (104.0, "warming_up"),
-        (105.0, "completed"),
-    ]
+    assert history.states(current) == [(100.0, "unanswered"), (101.0, "pending"), (103.0, "warming_up")]
 
 
 def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
@@ -168,14 +156,14 @@ def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
     assert history.last_unsettled("other.test") == there
 
 
-def test_the_newest_come_first_and_may_be_limited(opened: Open, tmp_path: Path) -> None:
+def test_the_newest_come_first_and_may_be_limited_or_of_one_state(opened: Open, tmp_path: Path) -> None:
     history = opened()
-    for number in (2, 0, 1):
-        history.record(operation(tmp_path, id=f"op_{number:08}", created=float(number)))
+    for number, word in ((2, "completed"), (0, "failed"), (1, "Completed")):
+        history.record(operation(tmp_path, id=f"op_{number}", created=float(number), status=word))
     # The same second: what was recorded later is newer.
-    history.record(operation(tmp_path, id="op_twin0000", created=2.0))
-    found = [each.id for each in history.recent(SERVICE, limit=3)]
-    assert found == ["op_twin0000", "op_00000002", "op_00000001"]
+    history.record(operation(tmp_path, id="op_twin", created=2.0))
+    assert [each.id for each in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
+    assert [each.id for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
 
 
 def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_path: Path) -> None:
@@ -193,16 +181,7 @@ def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_
     assert history.with_key(SERVICE, "key-3") == []
 
 
-def test_one_state_may_be_asked_for_in_any_case(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    for number, word in enumerate(("completed", "failed", "Completed")):
-        history.record(operation(tmp_path, id=f"op_{number:08}", status=word))
-    assert [each.status for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == [
-        "Completed",
-        "completed",
-    ]
-
-
+FILE = saved(Path("/x"))
 SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
     "without an answer": ({"status": Status.UNANSWERED}, False),
     "refused": ({"status": Status.REFUSED}, True),
@@ -212,19 +191,13 @@ SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
     "failed": ({"task_id": "t", "status": "failed"}, True),
     "cancelled": ({"task_id": "t", "status": "cancelled"}, True),
     "rejected": ({"task_id": "t", "status": "Rejected"}, True),
-    "completed, without files": ({"task_id": "t", "status": "completed", "results": ("u",)}, False),
-    "with a file": (
-        {"task_id": "t", "status": "completed", "results": ("u",), "files": (saved(Path("/x")),)},
-        True,
-    ),
-    "with one of two files": (
-        {"task_id": "t", "status": "completed", "results": ("u", "v"), "files": (saved(Path("/x")),)},
+    "without files": ({"task_id": "t", "status": "completed", "results": ("u",)}, False),
+    "with a file": ({"task_id": "t", "status": "completed", "results": ("u",), "files": (FILE,)}, True),
+    "with one of two": (
+        {"task_id": "t", "status": "completed", "results": ("u", "v"), "files": (FILE,)},
         False,
     ),
-    "written to stdout": (
-        {"task_id": "t", "status": "completed", "results": ("u",), "delivered": "-"},
-        True,
-    ),
+    "written to stdout": ({"task_id": "t", "status": "completed", "results": ("u",), "delivered": "-"}, True),
 }
 
 
@@ -261,41 +234,15 @@ def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
     assert last.task_id == "task_2"
 
 
-class TestWhatAnotherRunLearntMeanwhile:
-    """Two programs carry one operation: the slower one must not write over what the faster one found."""
-
-    def test_a_task_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history, stale = opened(), operation(tmp_path)
-        answered = replace(stale, task_id="task_9", status="pending", cost="1")
-        history.record(answered)
-        for late in (stale, replace(stale, status=Status.REFUSED)):
-            assert history.record(late) == answered
-        assert history.find(SERVICE, "task_9") == answered
-
-    def test_files_are_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history = opened()
-        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
-        file = SavedFile(1, str(tmp_path / "fox.png"), "00", 1, "image/png", 1, 1)
-        history.record(replace(asked, files=(file,)))
-        kept = history.record(asked)
-        assert kept.files == (file,)
-        assert history.pending(SERVICE) == []
-
-    def test_a_delivery_is_not_forgotten(self, opened: Open, tmp_path: Path) -> None:
-        history = opened()
-        asked = operation(tmp_path, task_id="task_1", status="completed", results=("https://x.test/1",))
-        history.record(replace(asked, delivered="-"))
-        history.record(asked)
-        assert history.pending(SERVICE) == []
-
-
-def test_what_is_kept_already_is_not_written_again(opened: Open, tmp_path: Path) -> None:
-    history = opened()
-    whole = operation(tmp_path, task_id="img_1", status=Status.COMPLETED, files=(saved(tmp_path),))
-    history.record(whole)
-    before = history._db.total_changes
-    history.record(whole)
-    assert history._db.total_changes == before
+def test_a_slower_program_does_not_write_over_what_a_faster_one_found(opened: Open, tmp_path: Path) -> None:
+    history, stale = opened(), operation(tmp_path)
+    answered = replace(stale, task_id="task_9", status="completed", results=("u",), cost="1")
+    history.record(answered)
+    for late in (stale, replace(stale, status=Status.REFUSED)):
+        assert history.record(late) == answered
+    faster = replace(answered, files=(saved(tmp_path),), delivered="-")
+    history.record(faster)
+    assert history.record(answered) == history.find(SERVICE, "task_9") == faster
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
@@ -344,71 +291,6 @@ def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_key_is_never_in_the_files_bytes(
-    opened: Open, path: Path, tmp_path: Path, start_raw: Callable[..., RawServer]
-) -> None:
-    echo = {"error": {"message": f"bad key {KEY}", "code": "invalid_api_key"}}
-    server = start_raw(b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\n" + json.dumps(echo).encode())
-    history = opened()
-    _, end = played(jobs.generate, _work(history, Client(server.base_url, KEY)), operation(tmp_path))
-    assert end.operation.error_message == "bad key ***"
-    for file in path.parent.iterdir():
-        assert KEY.encode() not in file.read_bytes()
-
-
-# Before the request leaves
-
-
-def _work(history: History, client: Client) -> jobs.Work:
-    clock = Clock()
-    return jobs.Work(
-        client=client,
-        history=history,
-        timeout=10,
-        poll_interval=2,
-        max_bytes=10**6,
-        pause=clock.pause,
-        bodies=Bodies(history.path.parent / "bodies", now=clock),
-        clock=clock,
-        now=clock,
-    )
-
-
-def test_the_intent_is_on_disk_before_the_request_leaves(
-    opened: Open, path: Path, tmp_path: Path, start_raw: Callable[..., RawServer]
-) -> None:
-    found: list[tuple[Any, ...]] = []
-
-    def look(exchange: Exchange) -> None:
-        with closing(sqlite3.connect(path)) as database:
-            query = "SELECT id, status, task_id, idempotency_key, request FROM operations"
-            found.extend(database.execute(query).fetchall())
-        exchange.connection.sendall(accepted("task_1"))
-
-    current = operation(tmp_path)
-    server = start_raw(look)
-    client = Client(server.base_url, KEY)
-    played(jobs.generate, _work(opened(), client), current, wait=False)
-    client.close()
-    ((identifier, state, task_id, key, request),) = found
-    assert (identifier, state, task_id) == (current.id, "unanswered", None)
-    assert key == server.requests[0].headers["idempotency-key"] == "key-1"
-    assert json.loads(request) == server.requests[0].json
-
-
-def test_nothing_is_sent_when_the_intent_cannot_be_kept(
-    opened: Open, tmp_path: Path, start_raw: Callable[..., RawServer]
-) -> None:
-    server, history = start_raw(accepted()), opened()
-    history.close()
-    client = Client(server.base_url, KEY)
-    _, end = played(jobs.generate, _work(history, client), operation(tmp_path))
-    assert isinstance(end.error, HistoryUnusable)
-    assert end.error.exit_code == ExitCode.NOT_SAVED
-    assert server.connections == 0
-    client.close()
-
-
 # What survives a power cut
 
 
@@ -441,7 +323,8 @@ def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
     assert Path(f"{path}-journal").exists() is not is_wal
 
 
-# A crowd
+# Several programs and threads
+
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -544,6 +427,21 @@ def test_a_history_that_another_program_holds_says_so(
         assert history.find(SERVICE, "op_abcd1234") is None
     history.record(operation(tmp_path))
     assert history.find(SERVICE, "op_abcd1234") is not None
+
+
+def test_a_new_file_that_another_program_writes_to_is_waited_for(opened: Open, path: Path) -> None:
+    """SQLite itself would not wait, whatever its timeout."""
+    path.parent.mkdir(parents=True)
+    with another_program(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        opening = threading.Thread(target=opened)
+        opening.start()
+        opening.join(0.1)
+        assert opening.is_alive()
+        other.execute("COMMIT")
+        opening.join(30)
+    assert opened().recent(SERVICE, limit=9) == []
+    assert journal_of(path) == "wal"
 
 
 def test_threads_wait_together_for_another_program(
@@ -651,21 +549,19 @@ def journal_of(path: Path) -> str:
 def test_the_program_works_without_shared_memory(
     seedream: Program, sandbox: Sandbox, no_shared_memory: dict[str, str], before: str
 ) -> None:
-    file, count = seedream.state / "history.sqlite3", 2
+    file = seedream.state / "history.sqlite3"
     if before == "a history in WAL":
         assert seedream("generate", "an owl").exit_code == ExitCode.OK
         assert journal_of(file) == "wal"
-        count = 3
-    for prompt in ("a fox", "a hare"):
-        done = seedream("generate", prompt, env=no_shared_memory)
-        assert done.exit_code == ExitCode.OK, done.stderr
-    listed = seedream("status", "--json", env=no_shared_memory).document["tasks"]
-    assert len(listed) == sandbox.task_count() == count
+    done = seedream("generate", "a fox", env=no_shared_memory)
+    assert done.exit_code == ExitCode.OK, done.stderr
     assert journal_of(file) == "delete"
     assert not list(seedream.state.glob(".*"))
-    # Programs for whom it can be mapped take the file as it is: they may run beside the others.
+    # Programs for whom it can be mapped take the file as it is: others may be running.
     assert seedream("generate", "a toad").exit_code == ExitCode.OK
     assert journal_of(file) == "delete"
+    listed = seedream("status", "--json", env=no_shared_memory).document["tasks"]
+    assert len(listed) == sandbox.task_count() == 2 + (before != "nothing")
 
 
 @pytest.mark.started
@@ -693,17 +589,6 @@ def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
     other.record(operation(tmp_path, id="op_3"))
     assert {each.id for each in one.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
     assert journal_of(path) == "delete"
-
-
-def test_a_file_of_a_later_version_is_not_changed_there_either(opened: Open, path: Path) -> None:
-    opened().close()
-    with another_program(path) as later:
-        later.execute(f"PRAGMA user_version = {VERSION + 1}")
-    before = path.read_bytes()
-    without_shared_memory(path)
-    with pytest.raises(HistoryUnusable, match="later version"):
-        opened()
-    assert path.read_bytes() == before
 
 
 def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
@@ -740,47 +625,38 @@ db.execute("INSERT INTO x VALUES (1)")
 # Files that cannot be used
 
 
-def test_a_file_of_a_later_version_is_refused_and_left_alone(opened: Open, path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as later:
-        later.execute("CREATE TABLE operations (everything TEXT)")
+@pytest.mark.parametrize("has_shared_memory", [True, False])
+def test_a_file_of_a_later_version_is_refused_and_left_alone(
+    opened: Open, path: Path, has_shared_memory: bool
+) -> None:
+    opened().close()
+    with another_program(path) as later:
         later.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
+    if not has_shared_memory:
+        without_shared_memory(path)
     with pytest.raises(HistoryUnusable, match="later version") as caught:
         opened()
     assert caught.value.hint == "pip install --upgrade apipod-seedream"
     assert caught.value.exit_code == ExitCode.NOT_SAVED
     assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"not a database, but long enough to be looked at as one" * 100, id="something else"),
-        pytest.param(b"SQLite format 3\x00" + b"\xff" * 4096, id="a header and nonsense"),
-    ],
-)
-def test_a_corrupt_file_is_refused_and_left_alone(opened: Open, path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    with pytest.raises(HistoryUnusable) as caught:
-        opened()
-    assert str(path) in caught.value.message
-    assert caught.value.hint == f"mv {path} {path}.broken"
-    assert path.read_bytes() == content
-
-
-def test_the_way_out_moves_what_belongs_together_and_can_be_copied(opened: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(
+    opened: Open, tmp_path: Path, content: bytes
+) -> None:
     where = tmp_path / "my state" / "it's.sqlite3"
     where.parent.mkdir()
-    where.write_bytes(b"broken" * 1000)
-    for end in ("-wal", "-journal"):
-        Path(f"{where}{end}").write_bytes(b"")
+    where.write_bytes(content)
+    # What belongs to it goes with it.
+    Path(f"{where}-journal").touch()
     with pytest.raises(HistoryUnusable) as caught:
         opened(where)
+    assert str(where) in caught.value.message
     moves = [shlex.split(move) for move in (caught.value.hint or "").split(" && ")]
-    assert moves == [["mv", f"{where}{end}", f"{where}.broken{end}"] for end in ("", "-wal", "-journal")]
+    assert moves == [["mv", f"{where}{end}", f"{where}.broken{end}"] for end in ("", "-journal")]
+    assert where.read_bytes() == content
 
 
 @pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
@@ -868,19 +744,6 @@ def _shown(one: Operation) -> None:
         duration(one.seconds)
     if one.request is not None:
         json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
-
-
-def test_one_bad_row_is_told_by_the_program(seedream: Program) -> None:
-    seedream.use("http://127.0.0.1:1/v1")
-    row = operation(seedream.cwd, service="http://127.0.0.1:1/v1")
-    with closing(History(seedream.state / "history.sqlite3", now=time.time)) as history:
-        history.record(row)
-    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as other, other:
-        other.execute("UPDATE operations SET request = '{}'")
-    done = seedream("status")
-    assert (done.exit_code, done.stdout) == (ExitCode.NOT_SAVED, "")
-    assert "an entry of it cannot be read" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 # How long tasks take

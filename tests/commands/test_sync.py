@@ -497,7 +497,7 @@ class TestJobs:
         assert project("--dry-run", *options).exit_code == 2
 
 
-def test_all_images_of_a_run_share_one_rate_limiter(project: Project, start: Start) -> None:
+def test_all_images_of_a_run_share_one_rate_limiter(project: Project, start: StartSandbox) -> None:
     """The second create would be let through, but nobody asks before the time that the first was told."""
     sandbox = start(faults=["submit-429-long=1"])
     project.write(TWO)

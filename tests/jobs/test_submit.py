@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -364,15 +365,26 @@ def test_a_create_is_over_once_it_is_refused_with(
     assert history.last_unsettled(SERVICE) is None
 
 
+MAY_HAVE_ARRIVED: dict[str, list[Reply]] = {
+    "drop": [None],
+    "500": [answer(500)],
+    "html": [answer(200, b"<html>")],
+    "500, then 429": [answer(500), answer(429)],
+}
+
+
 @pytest.mark.parametrize("refusal", [401, 402, 403, 409])
-@pytest.mark.parametrize(
-    "earlier", [None, answer(500), answer(503), answer(200, b"<html>")], ids=["drop", "500", "503", "html"]
-)
+@pytest.mark.parametrize("earlier", MAY_HAVE_ARRIVED.values(), ids=MAY_HAVE_ARRIVED)
 def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
-    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, earlier: Reply, refusal: int
+    start_raw: StartRaw,
+    work_on: WorkOn,
+    history: History,
+    tmp_path: Path,
+    earlier: list[Reply],
+    refusal: int,
 ) -> None:
     """The first attempt may have made the task, and have taken the last of the balance for it."""
-    server = start_raw(earlier, answer(refusal), accepted("task_1"))
+    server = start_raw(*earlier, answer(refusal), accepted("task_1"))
     _, end = played(jobs.generate, work_on(server.base_url), operation(tmp_path))
     assert end.error is not None
     assert end.operation.status == Status.UNANSWERED
@@ -391,12 +403,14 @@ def test_a_request_that_is_invalid_was_so_the_first_time_too(
     assert end.operation.status == Status.REFUSED
 
 
+@pytest.mark.parametrize("replies", [[answer(402)], [answer(429), answer(402)]], ids=["402", "429, then 402"])
 def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
-    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
+    start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path, replies: list[Reply]
 ) -> None:
     current = operation(tmp_path)
     history.record(current)
-    _, end = played(jobs.generate, work_on(start_raw(answer(402)).base_url), current)
+    _, end = played(jobs.generate, work_on(start_raw(*replies).base_url), current)
+    assert error_of(end).exit_code == ExitCode.QUOTA
     assert end.operation.status == Status.UNANSWERED
     assert history.last_unsettled(SERVICE) is not None
 
@@ -494,18 +508,24 @@ def test_a_history_that_fails_after_the_payment_does_not_lose_the_image(
     assert sandbox.task_count() == 1
 
 
-def test_the_history_is_asked_before_the_server(
+def test_the_intent_is_on_disk_before_the_request_leaves(
     start_raw: StartRaw, work_on: WorkOn, history: History, tmp_path: Path
 ) -> None:
-    seen: list[str | None] = []
+    found: list[tuple[object, ...]] = []
 
     def look(exchange: Exchange) -> None:
-        found = history.last_unsettled(SERVICE)
-        seen.append(found.idempotency_key if found else None)
+        # As another program sees it.
+        with closing(sqlite3.connect(history.path)) as other:
+            found.extend(other.execute("SELECT status, task_id, idempotency_key, request FROM operations"))
         exchange.connection.sendall(accepted())
 
-    played(jobs.generate, work_on(start_raw(look).base_url), operation(tmp_path), wait=False)
-    assert seen == ["key-1"]
+    server = start_raw(look)
+    played(jobs.generate, work_on(server.base_url), operation(tmp_path), wait=False)
+    [request] = server.requests
+    [(state, task_id, key, body)] = found
+    assert (state, task_id) == (Status.UNANSWERED, None)
+    assert key == request.headers["idempotency-key"] == "key-1"
+    assert json.loads(str(body)) == request.json
 
 
 @pytest.mark.parametrize("harm", ["held by another program", "closed"])

@@ -488,7 +488,7 @@ def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait, ask: Any
 @pytest.mark.parametrize("reply", [DONE, completed(int(NOW) - 83)])
 def test_how_long_a_task_took_is_found_out_once(wait: Wait, reply: bytes) -> None:
     watching = wait(reply, task={"accepted": NOW - 100.0, "status": "completed", "seconds": 6.0})
-    _, end = played(jobs.status(watching.work, watching.operation))
+    _, end = played(jobs.status, watching.work, watching.operation)
     assert end.operation.seconds == 6.0
 
 
