@@ -151,7 +151,7 @@ def test_7_a_wait_in_which_polling_itself_was_failing(
 def test_8_a_wait_that_ended_before_the_task(
     seedream: Program, start_sandbox: Callable[..., Sandbox]
 ) -> None:
-    sandbox = start_sandbox(faults=["no-result-yet=5"])
+    sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
     done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0")
     assert done.exit_code == ExitCode.PENDING

@@ -429,7 +429,10 @@ def test_every_flag_of_generate_has_its_variable_and_its_name_in_the_config(
     config: Config, seedream: Program
 ) -> None:
     config("set", "quality", "4K")
-    (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
+    config("set", "aspect_ratio", "1:1")
+    # What is stronger comes before it.
+    weaker = 'model = "seedream-v4.5"\ncallback_url = "https://weaker.test"\n'
+    (seedream.cwd / "seedream.toml").write_text(f'[defaults]\naspect_ratio = "16:9"\n{weaker}')
     arguments = ("generate", "a fox", "--dry-run", "--model", "flagged")
     request = seedream(*arguments, env={"SEEDREAM_CALLBACK_URL": "https://me.test"}).document["requests"][0]
     assert request["json"] == {
