@@ -11,7 +11,7 @@ from support.program import Program
 from seedream_cli.output.streams import draws, wants_colour
 from seedream_cli.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 GENERATE = 'seedream generate "雪中的红狐" -o fox.png'
 

@@ -17,7 +17,7 @@ from seedream_cli.sandbox import picture
 from seedream_cli.sandbox.lettering import set_text, tidy, wrap
 from seedream_cli.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 BODY = {"model": "seedream-v4.5", "prompt": "a red fox in snow", "aspect_ratio": "16:9", "quality": "2K"}
 
