@@ -1,1 +1,1 @@
-"""Measurements of the program, run by hand: ``python -m benchmarks``."""
+"""Measurements of the program. See docs/performance.md."""
