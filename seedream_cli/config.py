@@ -20,7 +20,6 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,22 +93,22 @@ class Settings(Struct, frozen=True, dict=True):
         """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
         if name == PROFILE.name:
             return self._chosen
-        for text, origin, rank in self._candidates(name):
-            if origin == KEYRING:
-                return Setting(name, "", origin, rank)
-            try:
-                return Setting(name, KEYS[name].parse(text), origin, rank)
-            except InvalidOutput as error:
-                # A flag is before the person's eyes; what came from elsewhere says from where.
-                raise (
-                    error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")
-                ) from None
-            except ValueError as error:
-                if KEYS[name].secret:
-                    raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
-                what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
-                raise UsageProblem(f"{what}: {error}", code="invalid_setting") from None
-        return Setting(name, None, "default", len(KEYS))
+        strongest = self._strongest(name)
+        if strongest is None:
+            return Setting(name, None, "default", len(KEYS))
+        text, origin, rank = strongest
+        if origin == KEYRING:
+            return Setting(name, "", origin, rank)
+        try:
+            return Setting(name, KEYS[name].parse(text), origin, rank)
+        except InvalidOutput as error:
+            # A flag is before the person's eyes; what came from elsewhere says from where.
+            raise (error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")) from None
+        except ValueError as error:
+            if KEYS[name].secret:
+                raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
+            what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
+            raise UsageProblem(f"{what}: {error}", code="invalid_setting") from None
 
     def value(self, name: str) -> Any:
         return self.get(name).value
@@ -138,11 +137,10 @@ class Settings(Struct, frozen=True, dict=True):
     def key_place(self) -> tuple[str, str] | None:
         """The setting that the key comes from (`api_key` or `api_key_file`), and its origin."""
         # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
-        found = [
-            (rank, name, origin)
-            for name in ("api_key", "api_key_file")
-            for _, origin, rank in islice(self._candidates(name), 1)
-        ]
+        found = []
+        for name in ("api_key", "api_key_file"):
+            if strongest := self._strongest(name):
+                found.append((strongest[2], name, strongest[1]))
         return min(found)[1:] if found else None
 
     @property
@@ -233,23 +231,26 @@ class Settings(Struct, frozen=True, dict=True):
             table.setdefault("output", folder.rstrip("/") + "/")
         return checked(table, origin)
 
-    def _candidates(self, name: str) -> Iterator[tuple[str, str, int]]:
-        """Texts for a setting with their origins and ranks, the strongest first."""
+    def _strongest(self, name: str) -> tuple[str, str, int] | None:
+        """Return the text that counts for a setting, its origin and its rank; None if nothing sets it.
+
+        A source is read only if no stronger one has the setting: what loses cannot be wrong.
+        """
+        # No generator: a signal that is raised while Python closes one is lost.
         key = KEYS[name]
         flag = self.flags.get(name)
         if flag is not None:
-            yield flag, "flag", 0
+            return flag, "flag", 0
         for variable in key.variables:
             if value := self.environment.get(variable):
-                yield value, f"environment: {variable}", 1
+                return value, f"environment: {variable}", 1
         if key.in_project and name in self._project_table:
-            yield self._project_table[name], self._project_origin, 2
+            return self._project_table[name], self._project_origin, 2
         if name in self._profile_table:
-            yield self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
-        elif name == "api_key" and self._config.get("profiles", {}).get(self.profile, {}).get(name):
-            yield "", KEYRING, 3
-        if key.default is not None:
-            yield key.default, "default", 4
+            return self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
+        if name == "api_key" and self._config.get("profiles", {}).get(self.profile, {}).get(name):
+            return "", KEYRING, 3
+        return (key.default, "default", 4) if key.default is not None else None
 
     def _key_from_keyring(self) -> str:
         from . import desktop_keyring
