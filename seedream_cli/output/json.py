@@ -12,7 +12,9 @@ from .report import Failure
 
 #: Controls other than the line feeds between fields (json escapes those inside of text), and surrogates.
 #: The second of two number signs that begin a workflow command (`##[`, `##vso[`) goes with them.
-_UNPRINTABLE = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]" r"|(?<=#)#(?=\w*\[)"
+_UNPRINTABLE = re.compile(
+    "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]" r"|(?<=#)#(?=\w*\[)"
+)
 
 
 class JsonReporter(PlainReporter):
@@ -47,4 +49,4 @@ def dumped(document: Mapping[str, Any]) -> str:
     file names) is escaped.
     """
     text = json.dumps(document, ensure_ascii=False, indent=2)
-    return re.sub(_UNPRINTABLE, lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
