@@ -13,14 +13,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from .addresses import is_loopback
+from .catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, QUALITIES
 from .errors import UsageProblem
-from .models import (
-    ASPECT_RATIOS,
-    DEFAULT_ASPECT_RATIO,
-    DEFAULT_MODEL,
-    DEFAULT_QUALITY,
-    QUALITIES,
-)
 from .naming import DEFAULT_TEMPLATE, parse_output
 from .services import DEFAULT_BASE_URL
 

@@ -36,7 +36,7 @@ FLOORS = (
     ("claims", "safe_names", "private", "folders", "services", "installation"),
     ("events",),
     ("models",),
-    ("prompt_parts",),
+    ("catalog", "prompt_parts"),
     ("errors",),
     ("__init__",),
 )
@@ -69,7 +69,7 @@ NEVER = {
 #: What keeps a project in step speaks to the service through `jobs`, and shows nothing: of the output, it
 #: has the cleaning of words from outside.
 OF_SYNC = {
-    *("errors", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
+    *("errors", "catalog", "models", "events", "settings", "naming", "safe_names", "private", "image_file"),
     *(
         "claims",
         "download",
@@ -168,7 +168,7 @@ def test_the_sandbox_shares_only_the_tables_with_the_client() -> None:
     for path in (PACKAGE / "sandbox").rglob("*.py"):
         for node in statements(path):
             if isinstance(node, ast.ImportFrom) and node.level == 2:
-                assert node.module == "models", path.name
+                assert node.module == "catalog", path.name
     assert {here for _, here, there in imports() if there == "sandbox"} == {"commands"}
 
 

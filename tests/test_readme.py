@@ -22,8 +22,8 @@ from support.program import Program
 from support.project import Project
 
 import seedream_cli
+from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.errors import PRECEDENCE, ExitCode
-from seedream_cli.models import ASPECT_RATIOS, MODELS
 from seedream_cli.naming import FIELDS
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.settings import ALL_KEYS

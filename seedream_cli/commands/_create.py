@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .. import config
+from ..catalog import MODELS
 from ..errors import InvalidOutput
-from ..models import MODELS, GenerationRequest, Operation
+from ..models import GenerationRequest, Operation
 from ..output.report import TaskOutcome
 from ..prompt_parts import PromptParts
 from ._context import CommandContext

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.images import JPEG, png
 
+from seedream_cli.catalog import MODELS
 from seedream_cli.config import Settings
 from seedream_cli.errors import ExitCode, UsageProblem
-from seedream_cli.models import MODELS, GenerationRequest
+from seedream_cli.models import GenerationRequest
 from seedream_cli.naming import EXTENSIONS, Fields, Output, parse_output
 from seedream_cli.safe_names import slug
 from seedream_cli.sync.image import digest_of, idempotency_key
