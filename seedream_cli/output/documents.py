@@ -267,15 +267,17 @@ class SandboxServer(Document, frozen=True):
     base_url: Annotated[str, Meta(description="Of sandbox: where it is.")]
 
 
-class ImageList(Document, frozen=True):
-    images: Images
-
-
 class SyncedProject(Document, frozen=True):
     manifest: Annotated[str, Meta(description="The manifest of sync; absolute.")]
     lock: Annotated[str, Meta(description="Its lockfile; absolute.")]
     to_pay: Annotated[Count, Meta(description="How many tasks the plan would pay for.")]
     counts: CountsDocument
+    images: Images
+
+
+class ImageList(Document, frozen=True):
+    """The document of a sync that failed before it had a plan: there are no images in it."""
+
     images: Images
 
 
