@@ -267,10 +267,27 @@ def test_no_field_of_sync_can_be_renamed(project: Project, schema: Draft202012Va
             assert schema.is_valid(document), name
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"settings": []},
+        {"styles": []},
+        {"key": "model", "value": None},
+        {"removed": True},
+        {"key": "api_key", "keyring": False},
+        {"shell": "fish"},
+    ],
+)
+def test_fields_that_are_printed_together_require_each_other(
+    schema: Draft202012Validator, document: dict[str, Any]
+) -> None:
+    assert not schema.is_valid({**document, "error": None})
+
+
 def test_its_words_are_the_programs() -> None:
     schema = written()
-    image, numbers = schema["$defs"]["image"]["properties"], schema["properties"]["counts"]
-    assert schema["$defs"]["state"]["enum"] == numbers["required"] == list(State)
+    image, numbers = schema["$defs"]["image"]["properties"], schema["$defs"]["counts"]
+    assert image["state"]["enum"] == numbers["required"] == list(State)
     assert image["action"]["enum"] == list(Action)
     done = {life.GENERATED, life.RESUMED, life.FETCHED, life.COPIED, *run._DONE.values(), None}
     assert set(image["done"]["enum"]) == done
