@@ -153,7 +153,8 @@ def test_8_a_wait_that_ended_before_the_task(
 ) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
-    done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0")
+    # The one poll that is made gets as long for its answer as the interval is.
+    done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0", "--poll-interval", "5")
     assert done.exit_code == ExitCode.PENDING
     assert seedream(*hint(done)).exit_code == 0
     assert (seedream.cwd / "fox.png").exists()

@@ -61,7 +61,8 @@ def test_what_is_looked_for_is_found() -> None:
 @pytest.fixture
 def harmless(seedream: Program, no_pauses: None) -> Callable[..., Result]:
     """Runs the program and looks at all that it wrote; markup must have stayed what it was."""
-    seedream.environment["SEEDREAM_TIMEOUT"] = "0.05"
+    # One poll, whose answer may take as long as the interval.
+    seedream.environment |= {"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}
 
     def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Result:
         done = seedream(*arguments, env=env, cwd=cwd)
