@@ -47,9 +47,17 @@ def seedream_process(seedream: Program) -> Program:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have calls in this process make their next attempt at once."""
-    sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.001)))
+    """Have the clock of calls in this process jump over every pause."""
+    sleep, monotonic = time.sleep, time.monotonic
+    ahead = 0.0
+
+    def jump(seconds: float) -> None:
+        nonlocal ahead
+        sleep(min(seconds, 0.0001))
+        ahead += seconds
+
+    monkeypatch.setattr(time, "sleep", jump)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + ahead)
 
 
 @pytest.fixture(scope="session")
