@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES, Model
 from seedream_cli.jobs.sidecar import SidecarDocument
-from seedream_cli.models import ASPECT_RATIOS, MODELS, QUALITIES, Model
 from seedream_cli.output.documents import Document
 from seedream_cli.settings import KEYS
 from seedream_cli.sync.manifest_keys import DEFAULTS_KEYS, ManifestTables
