@@ -14,8 +14,6 @@ NEWEST = 40
 FEWEST = 3
 #: One in this many tasks may end before its first poll. More would make images late for fewer requests.
 EARLY_SHARE = 20
-#: The service reports the time of completion in whole seconds: a duration is known to within half a second.
-RESOLUTION = 0.5
 
 
 class PollSchedule:
@@ -30,7 +28,7 @@ class PollSchedule:
         self._first = 0.0
         if len(durations) >= FEWEST:
             newest = sorted(durations[:NEWEST])
-            self._first = max(newest[len(newest) // EARLY_SHARE] + RESOLUTION - age, 0.0)
+            self._first = max(newest[len(newest) // EARLY_SHARE] - age, 0.0)
 
     def first_pause(self) -> float:
         """Return the seconds until the first poll of a task that was submitted just now."""
@@ -59,13 +57,14 @@ def estimate_duration(
     """Return how long a task took, or None if that is not known. All in seconds since its acceptance.
 
     ``reported`` comes from ``completed_at``, which is rounded down to whole seconds. It is used if the polls
-    agree with it, as the service's clock may differ from ours. ``polled_at`` is when the poll that found the
+    agree with it, as the service's clock may differ from ours, and rounded up: a poll that comes a moment too
+    early makes an image late by an interval. ``polled_at`` is when the poll that found the
     task finished was due; ``unfinished_at`` is when the poll before was (0: there was none since the
     acceptance; None: there was none, and the task may have ended long ago).
     """
     earliest = unfinished_at or 0.0
-    if reported is not None and earliest - 2 * RESOLUTION < reported <= answered_at:
-        return min(max(reported + RESOLUTION, earliest), answered_at)
+    if reported is not None and earliest - 1.0 < reported <= answered_at:
+        return min(reported + 1.0, answered_at)
     if unfinished_at is None:
         return None
     # Half an interval is how late a poll is on average. Without it, a task that was found late would make the

@@ -242,7 +242,7 @@ def test_the_first_poll_comes_when_earlier_tasks_ended(wait: Wait) -> None:
     watching = wait(RUNNING, RUNNING, DONE)
     remember(watching, 18.0)
     watching.events()
-    assert watching.polls.times == [18.5, 20.5, 22.5]
+    assert watching.polls.times == [18.0, 20.0, 22.0]
 
 
 def test_tasks_of_another_kind_tell_nothing(wait: Wait) -> None:
@@ -256,7 +256,7 @@ def test_a_task_that_goes_on_is_asked_for_at_once_and_then_when_earlier_ones_end
     watching = wait(RUNNING, DONE, task={"accepted": NOW - 5.0})
     remember(watching, 18.0)
     watching.events(fresh=False)
-    assert watching.polls.times == [0.0, 13.5]
+    assert watching.polls.times == [0.0, 13.0]
 
 
 @pytest.mark.parametrize("task", [{"request": None}, {"accepted": None}], ids=["request", "acceptance"])
@@ -302,8 +302,8 @@ def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
         )
         watching.events()
         polls.append(list(watching.polls.times))
-    # The answers have no time of completion: half an interval before it was seen, and half a second later.
-    assert polls == [[2.0, 4.0, 6.0, 8.0, 10.0]] * 3 + [[9.5], [9.0]]
+    # The answers have no time of completion: half an interval before it was seen.
+    assert polls == [[2.0, 4.0, 6.0, 8.0, 10.0]] * 3 + [[9.0], [8.0]]
 
 
 def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wait) -> None:
@@ -447,9 +447,9 @@ def completed(completed_at: Any) -> bytes:
     ("replies", "seconds"),
     [
         pytest.param((RUNNING, RUNNING, DONE), 5.0, id="as it was seen"),
-        pytest.param((RUNNING, RUNNING, completed(int(NOW) + 5)), 5.5, id="as the service reports"),
-        pytest.param((RUNNING, RUNNING, completed(int(NOW) + 2)), 5.0, id="when it was still unfinished"),
-        pytest.param((completed(int(NOW)),), 0.5, id="before the first poll"),
+        pytest.param((RUNNING, RUNNING, completed(int(NOW) + 5)), 6.0, id="as the service reports"),
+        pytest.param((RUNNING, RUNNING, completed(int(NOW) + 3)), 5.0, id="when it was still unfinished"),
+        pytest.param((completed(int(NOW)),), 1.0, id="before the first poll"),
     ],
 )
 def test_how_long_a_fresh_task_took(wait: Wait, replies: tuple[bytes, ...], seconds: float) -> None:
@@ -459,7 +459,7 @@ def test_how_long_a_fresh_task_took(wait: Wait, replies: tuple[bytes, ...], seco
 
 def test_polls_that_fail_tell_nothing_of_how_long_a_task_took(wait: Wait) -> None:
     events, _ = wait(RUNNING, answer(503), completed(int(NOW) + 2)).events()
-    assert events[-1].operation.seconds == 2.5
+    assert events[-1].operation.seconds == 3.0
 
 
 def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: Clock) -> None:
@@ -482,7 +482,7 @@ def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: 
 def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait, ask: Any) -> None:
     watching = wait(completed(int(NOW) - 83), task={"accepted": NOW - 100.0})
     _, end = played(ask, watching.work, watching.operation)
-    assert end.operation.seconds == 17.5
+    assert end.operation.seconds == 18.0
 
 
 @pytest.mark.parametrize("reply", [DONE, completed(int(NOW) - 83)])
