@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.needs import program
 
 from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
 from seedream_cli.sync import whole
@@ -184,19 +183,6 @@ def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
 
 
 # Merges
-
-
-def test_git_merges_what_two_branches_added(tmp_path: Path) -> None:
-    base = [replace(HERO, name=name) for name in ("a", "d", "g")]
-    ours = [*base, replace(HERO, name="b"), replace(HERO, name="h")]
-    theirs = [*base, replace(HERO, name="c"), replace(HERO, name="d", number=2), replace(HERO, name="i")]
-    for name, entries in (("ours", ours), ("base", base), ("theirs", theirs)):
-        write(tmp_path / name, entries)
-    subprocess.run(
-        [program("git"), "merge-file", "--union", "ours", "base", "theirs"], cwd=tmp_path, check=True
-    )
-    merged = read(tmp_path / "ours").resolved(lambda path: None)
-    assert list(merged) == sorted({entry.key for entry in (*ours, *theirs)})
 
 
 def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:

@@ -32,9 +32,7 @@ from seedream_cli.errors import (
     Unavailable,
 )
 from seedream_cli.events import FellShort, Landed, OfImage, Submitted
-from seedream_cli.history import History
 from seedream_cli.jobs.rate_limiter import RateLimiter
-from seedream_cli.models import Operation
 from seedream_cli.sync.run import Told
 
 
@@ -290,28 +288,6 @@ def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service
 
 
 # What breaks within
-
-
-class BrokenHistory(History):
-    """Has a bug that shows at the second image."""
-
-    def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
-        if threading.current_thread().name.startswith("worker-") and self.recent(service, limit=1):
-            raise RuntimeError("a bug")
-        return super().with_key(service, idempotency_key)
-
-
-def test_a_bug_in_a_worker_ends_the_run_with_what_came_by_then(
-    shop_at: ShopAt, service: Service, alive: Alive
-) -> None:
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
-    with closing(BrokenHistory(shop.history.path, now=time.time)) as broken:
-        run = shop.run(jobs=1, work={"history": broken})
-        with pytest.raises(RuntimeError, match="a bug"):
-            run.execute()
-    assert alive() == []
-    assert [entry.name for entry in shop.entries()] == ["a"]
-    assert agrees(shop)
 
 
 def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
