@@ -31,11 +31,6 @@ def test_a_shell_that_there_is_no_script_for_gets_a_suggestion(seedream: Program
     assert seedream("completion", "tcsh", "--json").document["error"]["code"] == "unknown_shell"
 
 
-def test_without_a_shell_it_is_refused(seedream: Program) -> None:
-    done = seedream("completion", "--json")
-    assert (done.exit_code, list(done.document)) == (2, ["error"])
-
-
 def test_a_config_that_cannot_be_read_is_no_obstacle(seedream: Program) -> None:
     seedream.config.parent.mkdir(parents=True)
     seedream.config.write_text("[")

@@ -86,12 +86,6 @@ def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Pro
     }
 
 
-@pytest.mark.parametrize("text", ["styles = 3", "[styles]\nink = 3", "[styles]\nink = ' '"])
-def test_list_refuses_styles_that_are_no_texts(config: Config, seedream: Program, text: str) -> None:
-    (seedream.cwd / "seedream.toml").write_text(text)
-    assert config("list").exit_code == 2
-
-
 def test_list_as_json_is_one_document(config: Config) -> None:
     document = config("list", "--json", SEEDREAM_API_KEY=KEY).document
     assert list(document) == ["settings", "styles", "error"]
@@ -102,13 +96,19 @@ def test_list_as_json_is_one_document(config: Config) -> None:
     assert found["callback_url"] == {"value": None, "origin": "default"}
 
 
+@pytest.mark.parametrize("text", ["[styles]\nink = ' '", '[defaults]\nprofile = "work"\n'])
+def test_list_refuses_a_style_that_is_no_text_and_a_checkouts_choice_of_a_profile(
+    config: Config, seedream: Program, text: str
+) -> None:
+    (seedream.cwd / "seedream.toml").write_text(text)
+    assert config("list").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("list",),
         ("list", "--json", "--verbose"),
         ("get", "api_key"),
-        ("get", "api_key", "--json"),
         ("list", "--profile", "nope"),
         ("set", "timeout", "2m", "--verbose"),
     ],
@@ -132,14 +132,12 @@ def test_get_prints_what_counts_now(config: Config) -> None:
     }
 
 
-def test_get_of_what_is_not_set_prints_nothing(config: Config) -> None:
+def test_get_of_what_is_not_set_prints_nothing_and_path_the_path_alone(
+    config: Config, seedream: Program
+) -> None:
     done = config("get", "callback_url")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "callback_url" in done.stderr
-    assert config("get", "callback_url", "--json").document["value"] is None
-
-
-def test_path_prints_the_path_alone(config: Config, seedream: Program) -> None:
     assert config("path").stdout == f"{seedream.config}\n"
     assert config("path", "--json").document == {"path": str(seedream.config), "error": None}
 
@@ -162,7 +160,6 @@ def test_set_stores_for_its_owner_alone_and_tells_where(config: Config, seedream
 @pytest.mark.parametrize(
     ("name", "value", "stored"),
     [
-        ("timeout", "300", "300"),
         ("timeout", "2.5", "2.5"),
         ("max_bytes", "1000", "1000"),
         ("base-url", "http://localhost:1/v1", '"http://localhost:1/v1"'),
@@ -181,26 +178,36 @@ def test_what_is_set_is_found_again(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "arguments",
     [
-        *(("aspect_ratio", "5:4"), ("quality", "8K"), ("timeout", "2m"), ("poll_interval", "0")),
-        *(("max_bytes", "1.5"), ("output", "{slgu}.png"), ("model", ""), ("model", "a\udcffb")),
-        *(("base_url", "http://api.apipod.ai"), ("base_url", "https://u:p@api.apipod.ai")),
+        *(
+            "aspect_ratio 5:4",
+            "quality 8K",
+            "timeout 2m",
+            "poll_interval 0",
+            "max_bytes 1.5",
+            "output {slgu}.png",
+        ),
+        *("model a\udcffb", "base_url http://api.apipod.ai", "base_url https://u:p@api.apipod.ai"),
+        # A style, and no value at all.
+        *("styles.film grainy", "model", "modle x", f"api_key_file {KEY}"),
+        # A key on the command line.
+        *(f"api_key {KEY}", f"api-key {KEY}", f"api_key={KEY}", f"--api-key {KEY}"),
     ],
 )
-def test_set_refuses_bad_values_and_changes_nothing(
-    config: Config, seedream: Program, name: str, value: str
+def test_set_refuses_what_is_wrong_changes_nothing_and_repeats_no_key(
+    config: Config, seedream: Program, arguments: str
 ) -> None:
     with unchanged(seedream):
-        done = config("set", name, value, "--json")
-    assert (done.exit_code, list(done.document)) == (2, ["error"])
-
-
-def test_set_refuses_a_name_that_is_none_with_what_was_meant(config: Config, seedream: Program) -> None:
-    with unchanged(seedream):
-        error = config("set", "modle", "x", "--json").document["error"]
-    assert (error["code"], error["exit_code"]) == ("unknown_setting", 2)
-    assert "'model'" in error["message"]
+        done = config("set", *arguments.split())
+        document = config("set", *arguments.split(), "--json").document
+    assert (done.exit_code, list(document), document["error"]["exit_code"]) == (2, ["error"], 2)
+    assert "hunter22" not in done.stdout + done.stderr + json.dumps(document)
+    if arguments == "modle x":
+        assert document["error"]["code"] == "unknown_setting"
+        assert "'model'" in document["error"]["message"]
+    if arguments.startswith("api_key_file"):
+        assert "seedream config set api_key\n" in done.stderr
 
 
 def test_a_keys_file_is_found_again_from_every_folder(config: Config, seedream: Program) -> None:
@@ -209,56 +216,23 @@ def test_a_keys_file_is_found_again_from_every_folder(config: Config, seedream: 
     assert config("get", "api_key_file").stdout == f"{seedream.cwd / 'key.txt'}\n"
 
 
-def test_a_key_in_the_place_of_its_file_is_not_stored_and_not_repeated(
-    config: Config, seedream: Program
-) -> None:
-    with unchanged(seedream):
-        done = config("set", "api_key_file", KEY)
-    assert done.exit_code == 2
-    assert "seedream config set api_key\n" in done.stderr
-    assert KEY not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments", [("get", "styles.film"), ("set", "styles.film", "grainy"), ("set", "model")]
-)
-def test_a_style_and_no_value_at_all_are_refused(config: Config, arguments: tuple[str, ...]) -> None:
-    assert config(*arguments).exit_code == 2
-
-
-@pytest.mark.parametrize(
-    "arguments", [("api_key", KEY), ("api-key", KEY), (f"api_key={KEY}",), ("--api-key", KEY)]
-)
-def test_a_key_on_the_command_line_is_refused_and_not_repeated(
-    config: Config, seedream: Program, arguments: tuple[str, ...]
-) -> None:
-    with unchanged(seedream):
-        done = config("set", *arguments)
-    assert done.exit_code == 2
-    assert "hunter22" not in done.stdout + done.stderr
-
-
 def test_a_key_comes_from_stdin(config: Config, seedream: Program) -> None:
     assert config("set", "api_key", "-", stdin=f"  {KEY}\n").exit_code == 0
     assert f'api_key = "{KEY}"' in seedream.config.read_text()
     assert config("get", "api_key").stdout == "…6789\n"
 
 
-@pytest.mark.parametrize("stdin", ["", "\n", "sk two", "sk-hunter22\nsk-second\n", "sk-ключ"])
+@pytest.mark.parametrize("stdin", ["", "sk two", "sk-hunter22\nsk-second\n", "sk-ключ"])
 def test_a_malformed_key_is_not_stored_and_not_repeated(
     config: Config, seedream: Program, stdin: str
 ) -> None:
     with unchanged(seedream):
         done = config("set", "api_key", "-", stdin=stdin)
-    assert done.exit_code == 2
+        # Without a terminal, a key is not asked for.
+        unasked = config("set", "api_key", stdin=f"{KEY}\n")
+    assert (done.exit_code, unasked.exit_code) == (2, 2)
     assert not [word for word in ("two", "hunter", "ключ") if word in done.stderr]
-
-
-def test_without_a_terminal_a_key_is_not_asked_for(config: Config, seedream: Program) -> None:
-    with unchanged(seedream):
-        done = config("set", "api_key", stdin=f"{KEY}\n")
-    assert done.exit_code == 2
-    assert "seedream config set api_key -" in done.stderr
+    assert "seedream config set api_key -" in unasked.stderr
 
 
 def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream: Program) -> None:
@@ -272,7 +246,7 @@ def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream:
     assert config("get", "api_key").stdout == "…6789\n"
 
 
-@pytest.mark.parametrize(("typed", "exit_code"), [(b"\n", 2), (b"\x04", 2), (b"\x03", 130)])
+@pytest.mark.parametrize(("typed", "exit_code"), [(b"\n", 2), (b"\x03", 130)])
 def test_a_question_for_a_key_can_be_left_unanswered(seedream: Program, typed: bytes, exit_code: int) -> None:
     with unchanged(seedream), Terminal(seedream, "config", "set", "api_key") as terminal:
         terminal.screen_until(lambda screen: "API key" in screen)
@@ -296,8 +270,10 @@ def test_unset_takes_a_setting_out_and_says_so(config: Config, seedream: Program
     assert not (seedream.config.exists() and "quality" in seedream.config.read_text())
 
 
-def test_a_bad_value_in_the_config_can_be_taken_out(config: Config, seedream: Program) -> None:
-    write(seedream, '[profiles.default]\ntimeout = "2m"\n')
+def test_what_is_wrong_in_the_config_can_be_put_right(config: Config, seedream: Program) -> None:
+    write(seedream, 'profile = "gone"\n[profiles.work]\ntimeout = "2m"\n')
+    assert "'gone'" in config("list").stderr
+    assert config("set", "profile", "work").exit_code == 0
     assert config("list").exit_code == 2
     assert config("unset", "timeout").exit_code == 0
     assert config("list").exit_code == 0
@@ -344,18 +320,6 @@ def test_a_profile_that_is_not_there_is_not_made_the_one_in_use(
     assert seedream.config.read_bytes() == before
 
 
-def test_a_profile_in_use_that_is_gone_can_be_given_up(config: Config, seedream: Program) -> None:
-    write(seedream, 'profile = "gone"\n[profiles.work]\n')
-    assert "'gone'" in config("list").stderr
-    assert config("set", "profile", "work").exit_code == 0
-    assert config("list").exit_code == 0
-
-
-def test_a_checkouts_file_does_not_choose_the_profile(config: Config, seedream: Program) -> None:
-    (seedream.cwd / "seedream.toml").write_text('[defaults]\nprofile = "work"\n')
-    assert config("list").exit_code == 2
-
-
 def test_another_profiles_place_is_told(config: Config, seedream: Program) -> None:
     there = f"{seedream.config} [profiles.work]"
     assert there in config("set", "model", "x", "--profile", "work").stderr
@@ -375,14 +339,6 @@ def test_a_config_that_is_read_only_is_refused_with_what_to_do(config: Config, s
     assert done.exit_code == 2
     assert f"chmod u+w {seedream.config}\n" in done.stderr
     assert config("get", "model").stdout == "x\n"
-
-
-def test_an_unknown_profile_is_refused(config: Config) -> None:
-    config("set", "model", "x", "--profile", "work")
-    done = config("list", "--profile", "wrok")
-    assert done.exit_code == 2
-    assert "'wrok'" in done.stderr
-    assert "'work'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -406,20 +362,19 @@ def test_a_broken_config_names_file_and_line_and_is_left_alone(
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("get", "modle"), "unknown_setting"),
-        (("list", "--profile", "nope"), "unknown_profile"),
-        (("set",), "usage"),
+        (("get", "styles.film"), "unknown_setting"),
+        (("list", "--profile", "wrok"), "unknown_profile"),
         (("nope",), "usage"),
     ],
 )
 def test_a_failure_as_json_is_one_document_without_tasks(
     config: Config, arguments: tuple[str, ...], code: str
 ) -> None:
+    config("set", "model", "x", "--profile", "work")
     done = config(*arguments, "--json")
-    assert done.exit_code == 2
-    assert list(done.document) == ["error"]
-    assert done.document["error"]["code"] == code
-    assert done.document["error"]["exit_code"] == 2
+    assert (done.exit_code, list(done.document)) == (2, ["error"])
+    assert (done.document["error"]["code"], done.document["error"]["exit_code"]) == (code, 2)
+    assert ("'work'" in done.document["error"]["message"]) is (code == "unknown_profile")
 
 
 # In use, with the flags and variables that every command takes.
@@ -460,7 +415,6 @@ def test_a_checkouts_file_cannot_send_the_key_elsewhere(
 @pytest.mark.parametrize(
     ("arguments", "environment"),
     [
-        ((), {"SEEDREAM_API_KEY": KEY}),
         ((), {"APIPOD_API_KEY": KEY, "SEEDREAM_API_KEY": ""}),
         ((), {"SEEDREAM_API_KEY_FILE": "key.txt"}),
         (("--api-key-file", "key.txt"), {"SEEDREAM_API_KEY": "another"}),
@@ -469,34 +423,18 @@ def test_a_checkouts_file_cannot_send_the_key_elsewhere(
     ],
 )
 def test_a_key_from_any_place_reaches_the_service_and_no_output(
-    seedream: Program,
-    start_sandbox: StartSandbox,
-    arguments: tuple[str, ...],
-    environment: dict[str, str],
+    seedream: Program, start_sandbox: StartSandbox, arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     sandbox = start_sandbox()
     (seedream.cwd / "key.txt").write_text(f"{KEY}\n")
     store(seedream, "work")
-    done = seedream(
-        "config",
-        "check",
-        "--verbose",
-        *arguments,
-        stdin=f"{KEY}\n" if "/dev/stdin" in arguments else "",
-        env={"SEEDREAM_BASE_URL": sandbox.base_url, **environment},
-    )
+    env = {"SEEDREAM_BASE_URL": sandbox.base_url, **environment}
+    stdin = f"{KEY}\n" if "/dev/stdin" in arguments else ""
+    done = seedream("config", "check", "--verbose", *arguments, stdin=stdin, env=env)
     assert done.exit_code == 0, done.stderr
     assert [one.headers["authorization"] for one in sandbox.requests] == [f"Bearer {KEY}"]
     assert "HTTP 200" in done.stderr
     assert "hunter22" not in done.stdout + done.stderr
-
-
-def test_a_malformed_key_is_refused_before_anything_is_sent(seedream: Program, sandbox: Sandbox) -> None:
-    done = seedream("generate", "a fox", "--verbose", env={"SEEDREAM_API_KEY": "sk-hunter22\n"})
-    assert done.exit_code == 4
-    assert "SEEDREAM_API_KEY" in done.stderr
-    assert "hunter22" not in done.stdout + done.stderr
-    assert sandbox.requests == []
 
 
 def test_check_says_that_the_key_is_taken_and_what_the_account_has(
@@ -515,7 +453,7 @@ def test_check_says_that_the_key_is_taken_and_what_the_account_has(
     assert document["error"] is None
 
 
-@pytest.mark.parametrize("options", [(), ("--json",), ("--verbose",)])
+@pytest.mark.parametrize("options", [("--json",), ("--verbose",)])
 def test_check_of_a_key_that_the_service_refuses_is_4_and_shows_no_key(
     seedream: Program, sandbox: Sandbox, options: tuple[str, ...]
 ) -> None:
@@ -527,25 +465,19 @@ def test_check_of_a_key_that_the_service_refuses_is_4_and_shows_no_key(
         assert "tasks" not in done.document
 
 
-def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program, sandbox: Sandbox) -> None:
+@pytest.mark.usefixtures("sandbox")
+def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program) -> None:
     seedream("config", "set", "model", "seedream-v4.5")
     seedream.config.chmod(0o644)
     done = seedream("config", "check")
-    assert done.exit_code == 0
-    assert f"chmod 600 {seedream.config}\n" in done.stderr
+    assert (done.exit_code, f"chmod 600 {seedream.config}\n" in done.stderr) == (0, True)
 
 
-@pytest.mark.parametrize("body", [b"", b"OK", b"[]", b'{"balance": 5}', b'{"code": 200, "data": null}'])
+@pytest.mark.parametrize("body", [b"", b"OK", b'{"code": 200, "data": null}'])
 def test_check_judges_by_the_status_alone(seedream: Program, start_raw: StartRaw, body: bytes) -> None:
     """The answer's body is not documented."""
     seedream.use(start_raw(answer(200, body)).base_url)
     assert seedream("config", "check").exit_code == 0
-
-
-def test_config_alone_shows_its_help(seedream: Program) -> None:
-    done = seedream("config")
-    assert (done.exit_code, done.stderr) == (0, "")
-    assert "list" in done.stdout
 
 
 def test_the_remedy_for_a_key_is_where_the_key_comes_from(seedream: Program, start_raw: StartRaw) -> None:

@@ -12,7 +12,6 @@ from support.images import png
 from support.program import Program, hint
 from support.raw import Exchange, RawServer, accepted, answer
 from support.starting import StartRaw, StartSandbox
-from support.terminal import Terminal
 
 from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
@@ -28,15 +27,6 @@ class TestTheNames:
         assert done.exit_code == 0, done.stderr
         assert sorted(done.paths) == ["art/fox-1.png", "art/fox-2.png", "art/fox-3.png"]
         assert len(set(keys(sandbox))) == sandbox.task_count() == 3
-
-    def test_are_the_tasks_by_default(self, seedream: Program, sandbox: Sandbox) -> None:
-        paths = seedream("generate", "fox", "-n", "2").paths
-        assert len(paths) == 2
-        assert all(path.startswith("fox-img_") and path.count("-") == 1 for path in paths)
-
-    def test_have_the_number_where_the_template_says(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("generate", "fox", "--count", "2", "-o", "{n}/{{fox}}.{ext}")
-        assert sorted(done.paths) == ["1/{fox}.png", "2/{fox}.png"]
 
     def test_are_kept_for_a_later_download(self, seedream: Program, sandbox: Sandbox) -> None:
         ids = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--no-wait").stdout.split()
@@ -72,16 +62,6 @@ class TestTheNames:
 def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]) -> None:
     assert seedream("generate", *arguments).exit_code == 2
     assert sandbox.requests == []
-
-
-def test_one_that_fails_stops_no_other(seedream: Program, start_sandbox: StartSandbox) -> None:
-    seedream.use(start_sandbox(faults=["task-failed=1"]).base_url)
-    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--json")
-    assert done.exit_code == 3
-    document = done.document
-    assert sorted(bool(task["files"]) for task in document["tasks"]) == [False, True, True]
-    [failed] = [task for task in document["tasks"] if task["error"]]
-    assert document["error"]["task_id"] == failed["task_id"]
 
 
 def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
@@ -137,12 +117,6 @@ class TestTheFirstGoesAhead:
         seedream.use(server.base_url)
         done = seedream("generate", "fox", "-n", "2", "--no-wait")
         assert (done.exit_code, done.stdout) == (ExitCode.QUOTA, "task_1\n")
-
-
-def test_a_dry_run_has_a_request_for_each(seedream: Program) -> None:
-    requests = seedream("generate", "fox", "-n", "3", "--dry-run").document["requests"]
-    assert len(requests) == 3
-    assert all(one["json"]["prompt"] == "fox" for one in requests)
 
 
 def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: StartRaw) -> None:
@@ -205,13 +179,3 @@ class TestCtrlC:
         assert seedream(*shlex.split(second)[1:], "--no-wait").stdout == "task_2\n"
         assert sorted(keys(server))[0] in keys(server)[:2]
         assert len({*keys(server)}) == 2
-
-
-def test_a_terminal_shows_how_far_all_are(seedream: Program, start_sandbox: StartSandbox) -> None:
-    seedream.use(start_sandbox(seconds=1, faults=["task-failed=1"]).base_url)
-    with Terminal(seedream, "generate", "fox", "-n", "3", "-o", "fox.png", columns=100) as terminal:
-        terminal.screen_until(lambda screen: "0 of 3 · 3 under way" in screen)
-        done = terminal.result()
-    assert done.exit_code == 3
-    assert len([line for line in done.lines if line.startswith("fox-")]) == 2
-    assert not [line for line in done.lines if "under way" in line]

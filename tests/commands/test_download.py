@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 import sqlite3
 from contextlib import closing
 
@@ -27,10 +26,6 @@ class TestATask:
         assert done.exit_code == 0
         assert done.paths == [str(seedream.cwd / "art" / "fox.png")]
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
-
-    def test_is_saved_elsewhere_with_an_output(self, seedream: Program, task: str) -> None:
-        assert seedream("download", task, "-o", "other.png").paths == ["other.png"]
-        assert not (seedream.cwd / "art" / "fox.png").exists()
 
     def test_is_not_fetched_again_when_it_is_on_disk_unchanged(
         self, seedream: Program, sandbox: Sandbox, task: str
@@ -70,10 +65,6 @@ class TestATask:
         assert path == f"image-{task}.png"
         assert seedream("download", task).paths == [str(seedream.cwd / path)]
 
-    def test_may_be_named_by_its_operation(self, seedream: Program, task: str) -> None:
-        operation = seedream("status", "--json").document["tasks"][0]["operation"]
-        assert seedream("download", operation).exit_code == 0
-
     def test_is_written_to_stdout_with_a_dash(self, seedream: Program, task: str) -> None:
         assert seedream("download", task, "-o", "-").raw == png()
 
@@ -111,11 +102,6 @@ class TestPending:
         assert done.paths == [str(seedream.cwd / "one.png"), str(seedream.cwd / "two.png")]
         assert seedream("download", "--pending").paths == []
         assert sandbox.task_count() == 3
-
-    def test_leaves_failed_tasks_alone(self, seedream: Program, start_sandbox: StartSandbox) -> None:
-        seedream.use(start_sandbox(faults=["task-failed"]).base_url)
-        assert seedream("generate", "fox").exit_code == 3
-        assert seedream("download", "--pending").exit_code == 0
 
     def test_is_success_where_there_is_nothing(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("download", "--pending", "--json")
@@ -158,18 +144,6 @@ class TestOneNameForTwo:
     def test_is_not_taken_for_stdout(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("download", "t1", "t2", env={"SEEDREAM_OUTPUT": "-"})
         assert (done.exit_code, done.raw) == (2, b"")
-
-
-class TestStopped:
-    def test_names_every_task_that_is_left(self, seedream: Program, start_sandbox: StartSandbox) -> None:
-        seedream.use(start_sandbox(faults=["never-completes"]).base_url)
-        tasks = [seedream("generate", word, "--no-wait").stdout.strip() for word in ("one", "two")]
-        running = seedream.start("download", *tasks, "--poll-interval", "30", "--json")
-        running.wait_for(lambda: "processing" in running.stderr or "pending" in running.stderr)
-        stopped = running.stop(signal.SIGINT)
-        assert hint(stopped) == ["download", *tasks]
-        assert [task["task_id"] for task in stopped.document["tasks"]] == tasks
-        assert all(task["error"]["exit_code"] == 130 for task in stopped.document["tasks"])
 
 
 class TestPartialSuccess:

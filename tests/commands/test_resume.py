@@ -74,11 +74,6 @@ def test_of_a_task_that_goes_on_waits_for_it_and_sends_nothing(seedream: Program
     assert len(keys(sandbox)) == 1
 
 
-def test_without_waiting_prints_the_task(seedream: Program, unanswered: Lost) -> None:
-    assert seedream("generate", "--resume", "last", "--no-wait").stdout.startswith("img_")
-    assert not (seedream.cwd / "fox.png").exists()
-
-
 class TestWhatCouldPayAgainIsRefused:
     def test_a_request_older_than_the_service_keeps_keys(self, seedream: Program, unanswered: Lost) -> None:
         operation, sandbox = unanswered
@@ -136,16 +131,6 @@ def test_of_another_services_operation_is_unknown_here(
     assert other.requests == []
 
 
-def test_keeps_what_a_second_loss_leaves(seedream: Program, start_raw: StartRaw) -> None:
-    later = answer(503, {}, headers={"Retry-After": "3600"})
-    server = start_raw(later)
-    seedream.use(server.base_url)
-    first = hint(seedream("generate", "fox"))
-    second = hint(seedream(*first))
-    assert first == second
-    assert len({one.headers["idempotency-key"] for one in server.requests}) == 1
-
-
 def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
     seedream: Program, forked: Callable[..., Result], start_sandbox: StartSandbox
 ) -> None:
@@ -188,13 +173,6 @@ def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: StartS
     )
     assert waiting.exit_code == 8
     assert seedream(*hint(waiting)).paths == [str(seedream.cwd / "new.png")]
-
-
-def test_keeps_overwrite_before_there_is_a_task(seedream: Program, start_sandbox: StartSandbox) -> None:
-    seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
-    (seedream.cwd / "fox.png").write_text("old")
-    done = seedream("generate", "fox", "-o", "fox.png", "--overwrite")
-    assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 
 def test_behind_a_refused_key_comes_after_the_key(seedream: Program, start_raw: StartRaw) -> None:

@@ -33,14 +33,6 @@ def test_prints_one_document_with_json_and_stops_without_an_error(seedream: Prog
     assert "error:" not in stopped.stderr
 
 
-@pytest.mark.started
-def test_its_tasks_survive_between_processes(seedream: Program) -> None:
-    task = seedream("generate", "a fox", "--no-wait", "--sandbox").stdout.strip()
-    assert seedream("status", task, "--sandbox", "--watch").exit_code == 0
-    [path] = seedream("download", task, "--sandbox").paths
-    assert path.endswith(f"a-fox-{task}.png")
-
-
 def test_its_picture_is_real_and_of_the_right_size_to_others_too(seedream: Program) -> None:
     done = seedream("generate", "雪中的红狐", "-a", "21:9", "--sandbox", "-o", "a.png", "--json")
     [file] = done.document["tasks"][0]["files"]
@@ -58,16 +50,6 @@ def test_speaks_both_dialects_inside_the_process(seedream: Program, dialect: str
     [task] = seedream("generate", "fox", "--sandbox", "--json", env=env).document["tasks"]
     assert task["status"] == "completed"
     assert task["cost"] == (None if dialect == "seed" else "0.035")
-
-
-def test_takes_faults_inside_the_process(seedream: Program) -> None:
-    done = seedream("generate", "fox", "--sandbox", env={"SEEDREAM_SANDBOX_FAULT": "task-failed"})
-    assert done.exit_code == 3
-
-
-def test_needs_no_key_and_uses_none(seedream: Program) -> None:
-    env = {"SEEDREAM_API_KEY": "not used at all"}
-    assert seedream("generate", "fox", "--sandbox", "--no-wait", env=env).exit_code == 0
 
 
 def test_lists_its_faults_in_its_help(seedream: Program) -> None:

@@ -64,12 +64,6 @@ def test_it_has_all_that_is_needed_to_make_the_image_again(seedream: Program, sa
     assert not re.search("secret|signature|token|sk-test|base64", text)
 
 
-def test_the_folder_has_the_two_and_nothing_else(seedream: Program, sandbox: Sandbox) -> None:
-    [path] = seedream("generate", "fox", "--sidecar").paths
-    assert sorted(one.name for one in seedream.cwd.iterdir()) == [path, f"{path}.json"]
-    assert read(seedream, f"{path}.json")["parts"]["subject"] == "fox"
-
-
 def test_each_image_of_several_has_its_own(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--sidecar")
     assert done.exit_code == 0
@@ -83,13 +77,6 @@ def test_a_later_call_writes_it_where_the_first_asked_for_it(
 ) -> None:
     seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
     assert seedream(*command).exit_code == 0
-    assert read(seedream, "fox.png.json")["file"] == "fox.png"
-
-
-def test_a_resume_can_ask_for_it(seedream: Program, sandbox: Sandbox) -> None:
-    seedream("generate", "fox", "-o", "fox.png", "--no-wait")
-    assert not (seedream.cwd / "fox.png.json").exists()
-    assert seedream("generate", "--resume", "last", "--sidecar").exit_code == 0
     assert read(seedream, "fox.png.json")["file"] == "fox.png"
 
 

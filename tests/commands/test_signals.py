@@ -97,19 +97,6 @@ def test_in_the_download_leaves_no_temporary_file(seedream: Program, start_raw: 
     assert list(seedream.cwd.iterdir()) == []
 
 
-def test_in_the_embedded_sandbox_the_printed_command_has_it_too(seedream: Program) -> None:
-    env = {"SEEDREAM_SANDBOX_SECONDS": "0.5"}
-    running = seedream.start(
-        "generate", "fox", "--sandbox", "-o", "fox.png", "--poll-interval", "30", env=env
-    )
-    running.wait_for(lambda: "accepted" in running.stderr)
-    stopped = running.stop(signal.SIGINT)
-    assert "--sandbox" in hint(stopped)
-    assert seedream(*hint(stopped), env=env).exit_code == 0
-    assert (seedream.cwd / "fox.png").exists()
-    assert len(seedream("status", "--sandbox").stdout.splitlines()) == 1
-
-
 def test_that_the_caller_ignores_stays_ignored(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)

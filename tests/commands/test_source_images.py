@@ -48,18 +48,9 @@ class TestAreSent:
         assert body["image_urls"] == [uri(png(9, 9)), "https://x.test/c.webp?s=1", uri(JPEG, "image/jpeg")]
         assert kept(seedream) == []
 
-    def test_to_the_edit_form_that_was_named(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
-        done = seedream("generate", "x", "-i", "a.png", "-m", "seedream-5.0-lite-edit", "--no-wait")
-        assert done.exit_code == 0
-        assert [body["model"] for body in creates(sandbox)] == ["seedream-5.0-lite-edit"]
-
     def test_from_stdin(self, seedream: Program, sandbox: Sandbox) -> None:
         assert seedream("generate", "as ink", "-i", "-", "--no-wait", stdin=png()).exit_code == 0
         assert creates(sandbox)[0]["image_urls"] == [uri(png())]
-
-    def test_from_a_pipe_of_the_shell(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
-        assert seedream.shell("seedream generate ink -i <(cat a.png) --no-wait").exit_code == 0
-        assert creates(sandbox)[0]["image_urls"] == [uri(png(9, 9))]
 
 
 class TestAreShownByTheirDigest:
@@ -142,13 +133,6 @@ class TestASubmissionWithoutAnAnswer:
         again = seedream(*hint(first), "--no-wait")
         assert again.exit_code == 2
         assert len(lost.requests) == 1
-
-    def test_that_is_refused_leaves_nothing(
-        self, seedream: Program, start_raw: StartRaw, image: Path
-    ) -> None:
-        seedream.use(start_raw(answer(400, {"error": {"message": "no"}})).base_url)
-        assert seedream("generate", "x", "-i", "a.png").exit_code == 2
-        assert kept(seedream) == []
 
 
 class TestOfAManifest:

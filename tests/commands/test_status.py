@@ -45,11 +45,6 @@ class TestAskingForATask:
             ("task_nope", "unknown")
         ]
 
-    def test_with_watch_waits_for_its_end(self, seedream: Program, sandbox: Sandbox) -> None:
-        task = seedream("generate", "fox", "--no-wait").stdout.strip()
-        done = seedream("status", task, "--watch")
-        assert (done.exit_code, done.stdout) == (0, f"{task}\tcompleted\n")
-
     def test_with_json_has_the_results_urls(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "fox")
         task = seedream("status").stdout.split("\t")[1]
@@ -73,13 +68,6 @@ class TestAskingForATask:
         seedream.use(start_raw(success({"status": "Warming-Up"})).base_url)
         done = seedream("status", "t/1 x")
         assert (done.exit_code, done.stdout) == (8, "t/1 x\tWarming-Up\n")
-
-    def test_says_something_before_the_first_request_leaves(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
-        server = start_raw(success({"status": "queued"}))
-        seedream.use(server.base_url)
-        assert "127.0.0.1:" in seedream("status", "t1").stderr
 
     def test_is_answered_for_an_operation_without_a_task(
         self, seedream: Program, start_raw: StartRaw
@@ -120,12 +108,6 @@ class TestTheList:
             seedream("generate", prompt, "--no-wait")
         prompts = [line.split("\t")[3] for line in seedream("status", "--limit", "2").stdout.splitlines()]
         assert prompts == ["three", "two"]
-
-    def test_has_one_state_where_that_is_asked_for(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "one", "--no-wait")
-        seedream("generate", "two")
-        lines = seedream("status", "--state", "Completed").stdout.splitlines()
-        assert [line.split("\t")[3] for line in lines] == ["two"]
 
     def test_says_which_state_was_probably_meant(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("status", "--state", "COMPLETE")

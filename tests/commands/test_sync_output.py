@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from support.clock import Clock
-from support.github import split
 from support.program import Program, Result
 from support.project import Project, states
 from support.raw import Exchange
@@ -73,18 +72,6 @@ class TestTheAnswer:
         for path in done.paths:
             assert (project.folder / path).is_file()
         assert len(manifest.with_suffix(".lock").read_text().splitlines()) == 3
-
-    def test_of_a_plan_is_relative_too(self, project: Project) -> None:
-        (project.folder / "sub").mkdir()
-        (project.folder / "sub" / "seedream.toml").write_text('[assets.fox]\nprompt = "a fox"\n')
-        assert project("--dry-run", "sub/seedream.toml").stdout == "new\tgenerate\tfox\tsub/fox.{ext}\n"
-
-    def test_of_what_is_removed_is_no_path(self, project: Project) -> None:
-        project.write(THREE)
-        project.settle()
-        project.write("")
-        done = project("--prune")
-        assert (done.exit_code, done.stdout, project.files) == (0, "", [])
 
 
 class TestTheConversation:
@@ -171,11 +158,6 @@ class TestTextFromOutside:
         assert (done.exit_code, sorted(done.paths)) == (0, sorted(self.PATHS))
         assert "红狐: " in done.stderr
         assert '"path": "图/[red]红狐[-] 🦊.png"' in project.lock_file.read_text(encoding="utf-8")
-
-    def test_is_text_in_a_plan(self, project: Project) -> None:
-        for options in ((), ("--json",)):
-            done = project("--dry-run", *options)
-            assert all(path in done.stdout for path in self.PATHS)
 
     def test_is_text_on_a_terminal(
         self, project: Project, seedream: Program, start: StartSandbox, clock: Clock
@@ -274,53 +256,6 @@ class TestTheDocument:
         assert errors["fox"]["hint"] == "seedream sync --only fox"
         assert document["error"] == errors["fox"]
 
-    def test_of_a_check_has_the_drift(self, project: Project) -> None:
-        project.write(THREE)
-        assert checked(project("--check", "--json"))["error"]["code"] == "drift"
-        project.settle()
-        assert checked(project("--check", "--json"))["error"] is None
-
-    @pytest.mark.parametrize(
-        ("arguments", "exit_code"),
-        [
-            (["--nope"], 2),
-            (["--max", "many"], 2),
-            (["--check", "--force"], 2),
-            (["--only", "nope"], 2),
-            (["--shard", "auto"], 2),
-            (["nowhere.toml"], 2),
-            (["seedream.toml", "other.toml"], 2),
-            (["--base-url", "http://example.com/v1"], 2),
-            (["--base-url", "https://example.com/v1"], 4),
-        ],
-    )
-    def test_of_a_call_that_was_refused_has_no_images(
-        self, project: Project, arguments: list[str], exit_code: int
-    ) -> None:
-        project.write(THREE)
-        done = project(*arguments, "--json")
-        assert done.exit_code == exit_code
-        document = checked(done)
-        assert document["images"] == []
-        assert document["error"]["exit_code"] == exit_code
-        assert set(document) == {"images", "error"}
-
-    @pytest.mark.parametrize(("options", "code"), [(["--max", "1"], "spending_cap"), (["--frozen"], "drift")])
-    def test_of_a_plan_that_was_refused_has_the_plan(
-        self, project: Project, options: list[str], code: str
-    ) -> None:
-        project.write(THREE)
-        done = project(*options, "--json")
-        document = checked(done)
-        assert (document["error"]["code"], document["to_pay"]) == (code, 3)
-        assert states(done) == {"fox": "new", "hen": "new", "owl": "new"}
-
-    def test_is_the_only_thing_on_stdout(self, project: Project, sandbox: Sandbox) -> None:
-        project.write(THREE)
-        done = project("--json", "--verbose")
-        assert done.stdout == json.dumps(done.document, ensure_ascii=False, indent=2) + "\n"
-        assert "fox: generated" in done.stderr
-
 
 class TestGitHubActions:
     @pytest.fixture
@@ -389,20 +324,6 @@ class TestGitHubActions:
         assert second.startswith("::error file=seedream.toml,line=3,title=owl::100%25,.png ")
         assert re.fullmatch(mark.format(6, name="hen", next="seedream sync --only hen"), third)
         assert whole.startswith("::error title=seedream%3A drift::100%25,.png ")
-
-    def test_folds_what_is_told_of_each_image_but_no_error(
-        self, project: Project, summary: Path, start: StartSandbox
-    ) -> None:
-        start(faults=["task-failed=1"])
-        project.write(THREE)
-        unfolded, folded = split(project().stderr)
-        assert folded[0].startswith("::group::")
-        assert len([line for line in folded if re.search("(fox|owl|hen): ", line)]) == 2
-        assert [line for line in unfolded if line.startswith("error: ")] == unfolded[:1]
-
-    def test_is_needed_for_all_of_this(self, project: Project) -> None:
-        project.write("[assets.fox]\n")
-        assert self.annotations(project()) == []
 
     def test_has_a_table_of_the_run_in_its_summary(
         self, project: Project, summary: Path, start: StartSandbox
@@ -513,34 +434,6 @@ class TestOnATerminal:
         assert len(done.lines) == 1
         assert done.lines[0].startswith("12 generated; cost 0.420; ")
         assert len(file.read_text().splitlines()) == 12
-
-    def test_paths_scroll_above_the_block(
-        self, project: Project, seedream: Program, sandbox: Sandbox
-    ) -> None:
-        project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(12)))
-        with Terminal(seedream, "sync", "--jobs", "3", lines=8, columns=60) as terminal:
-            done = terminal.result()
-        assert done.exit_code == 0
-        assert done.lines[-1].startswith("12 generated; ")
-        assert len(done.lines) == 7
-        assert all(re.fullmatch(r"a\d+\.png", line) for line in done.lines[:-1])
-
-    def test_a_failure_is_told_above_the_block(
-        self, project: Project, seedream: Program, start: StartSandbox, clock: Clock
-    ) -> None:
-        start(seconds=10, clock=clock, faults=["task-failed=1"])
-        project.write(THREE)
-        with Terminal(seedream, "sync", "--jobs", "1") as terminal:
-            for bar in ("0 of 3 · 1 under way", "0 of 3 · 1 under way · 1 failed", "1 of 3 · 1 under way"):
-                shown = re.compile(rf"pending.*\n.* {bar}")
-                terminal.screen_until(shown.search)
-                clock.pause(10)
-            done = terminal.result()
-        assert done.exit_code == 3
-        assert re.fullmatch(r"error: fox: img_\w+ failed", done.lines[0])
-        assert done.lines[2:5] == ["  seedream sync --only fox", "hen.png", "owl.png"]
-        assert done.lines[5].startswith("2 generated, 1 failed; cost 0.070; ")
-        assert len(done.lines) == 6
 
     def test_a_plan_is_a_table_that_fits(self, project: Project, seedream: Program) -> None:
         project.write(THREE + f'[assets.elk]\nprompt = "an elk"\npath = "{"x" * 60}.png"\n')

@@ -51,18 +51,13 @@ def entries_in(path: Path) -> list[Entry]:
     return list(lock.read(path).entries)
 
 
-def test_a_first_line_makes_the_lock(path: Path) -> None:
-    keeper_of(path).change({HERO.key: HERO})
+def test_a_first_line_makes_the_lock_also_in_place_of_one_that_goes(path: Path) -> None:
+    """An image that takes over the line of another may have its very name."""
+    keeper_of(path).change({HERO.key: HERO}, [HERO.key])
     assert path.read_text() == f"{HERO.line}\n"
 
 
-def test_an_image_that_takes_over_the_line_of_another_may_have_its_very_name(path: Path) -> None:
-    """What is put counts, where the same name is to go too."""
-    keeper_of(path).change({HERO.key: HERO}, [HERO.key])
-    assert entries_in(path) == [HERO]
-
-
-def test_a_line_that_another_run_wrote_meanwhile_stays(path: Path, write: Write) -> None:
+def test_what_another_run_wrote_or_took_out_meanwhile_stays_so(path: Path, write: Write) -> None:
     write(HERO)
     keeper = keeper_of(path)
     write(BADGE, HERO)
@@ -70,14 +65,9 @@ def test_a_line_that_another_run_wrote_meanwhile_stays(path: Path, write: Write)
     write(BADGE, CAT, DOG)
     keeper.change({HERO.key: HERO})
     assert entries_in(path) == [BADGE, CAT, DOG, HERO]
-
-
-def test_a_line_that_another_run_took_out_meanwhile_stays_out(path: Path, write: Write) -> None:
-    write(BADGE, HERO)
-    keeper = keeper_of(path)
-    write(HERO)
-    keeper.change({CAT.key: CAT})
-    assert entries_in(path) == [CAT, HERO]
+    write(CAT, HERO)
+    keeper.change({DOG.key: DOG})
+    assert entries_in(path) == [CAT, DOG, HERO]
 
 
 def test_of_its_own_images_a_run_s_word_counts(path: Path, write: Write) -> None:
@@ -167,7 +157,7 @@ def test_runs_that_write_at_once_lose_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoiled", [b"<<<<<<< ours\n", b"{\n", b"\xff\n"])
-def test_a_lock_that_is_spoiled_meanwhile_is_told_and_left_alone(
+def test_a_lock_that_is_spoiled_meanwhile_is_left_alone_until_it_is_well_again(
     path: Path, write: Write, spoiled: bytes
 ) -> None:
     write(HERO)
@@ -175,18 +165,11 @@ def test_a_lock_that_is_spoiled_meanwhile_is_told_and_left_alone(
     in_conflict = path.read_bytes() + spoiled + BADGE.line.encode() + b"\n"
     path.write_bytes(in_conflict)
     with pytest.raises(SeedreamError) as caught:
-        keeper.change({CAT.key: CAT})
+        keeper.change({CAT.key: CAT}, [HERO.key])
     assert caught.value.exit_code == ExitCode.USAGE
     assert path.read_bytes() == in_conflict
     assert [each.name for each in path.parent.iterdir()] == [path.name]
-
-
-def test_what_a_spoiled_lock_did_not_take_is_written_once_it_is_well_again(path: Path, write: Write) -> None:
-    write(HERO)
-    keeper = keeper_of(path)
-    path.write_bytes(path.read_bytes() + b"<<<<<<< ours\n")
-    with pytest.raises(SeedreamError):
-        keeper.change({CAT.key: CAT}, [HERO.key])
+    # What it did not take is written then.
     write(BADGE, HERO)
     keeper.change({DOG.key: DOG})
     assert entries_in(path) == [BADGE, CAT, DOG]
@@ -198,15 +181,6 @@ def test_what_a_merge_left_twice_is_tidied(path: Path, write: Write) -> None:
     found = lock.read(path)
     Keeper(found, found.resolved({"hero.png": "b" * 64}.get)).tidy()
     assert entries_in(path) == [BADGE, on_disk]
-
-
-def test_what_is_in_order_is_not_written(path: Path, write: Write) -> None:
-    write(HERO, BADGE)
-    # A merge may leave another order, which no line's fate hangs on.
-    path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
-    before = lock.signs_of(path)
-    keeper_of(path).tidy()
-    assert lock.signs_of(path) == before
 
 
 def test_whose_file_a_path_is_comes_from_the_lock_as_it_is_now(path: Path, write: Write) -> None:

@@ -88,18 +88,13 @@ def test_a_file_that_did_not_change_is_read_once(
     assert reads(first, "fox.png", monkeypatch)
     assert not reads(first, "fox.png", monkeypatch)
     first.save()
-    second = look()
-    assert not reads(second, "fox.png", monkeypatch)
-    assert second.sha256("fox.png") == digest
-
-
-def test_without_trust_every_file_is_read(look: Look, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(project / "fox.png", b"fox")
-    for trust in (True, False, False):
-        known = look(trust=trust)
-        assert reads(known, "fox.png", monkeypatch)
-        known.save()
-    assert not reads(look(), "fox.png", monkeypatch), "what was found is kept all the same"
+    # Without trust it is read, and what is found is kept all the same.
+    second = look(trust=False)
+    assert reads(second, "fox.png", monkeypatch)
+    second.save()
+    third = look()
+    assert not reads(third, "fox.png", monkeypatch)
+    assert third.sha256("fox.png") == digest
 
 
 @pytest.mark.parametrize("change", ["size", "time", "inode", "bytes"])
@@ -120,26 +115,24 @@ def test_a_file_that_changed_is_read_again(look: Look, project: Path, change: st
     assert look().sha256("fox.png") == digest
 
 
-@pytest.mark.parametrize(("ago", "trusted"), [(0, False), (1, False), (3, True), (-10, False)])
+@pytest.mark.parametrize(
+    ("ago", "ahead", "trusted"),
+    [
+        *((0, 0, False), (1, 0, False), (3, 0, True), (-10, 0, False)),
+        # A file of the future.
+        (3, 86400 * 2, False),
+    ],
+)
 def test_a_file_that_was_changed_just_before_is_not_trusted(
-    look: Look, project: Path, monkeypatch: pytest.MonkeyPatch, ago: int, trusted: bool
+    look: Look, project: Path, monkeypatch: pytest.MonkeyPatch, ago: int, ahead: int, trusted: bool
 ) -> None:
-    put(project / "fox.png", b"fox")
+    put(project / "fox.png", b"fox", modified=BEFORE + ahead * SECOND)
     changed = (project / "fox.png").stat().st_ctime_ns
-    known = look(now=changed + ago * SECOND)
-    remember(known, "fox.png")
-    later = look(now=changed + 60 * SECOND)
+    remember(look(now=changed + ago * SECOND), "fox.png")
+    later = look(now=changed + (60 + 2 * ahead) * SECOND)
     assert reads(later, "fox.png", monkeypatch) is not trusted
     later.save()
-    assert not reads(look(), "fox.png", monkeypatch), "by now it has been quiet"
-
-
-def test_a_file_of_the_future_is_not_trusted(
-    look: Look, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(project / "fox.png", b"fox", modified=NOW + 10 * SECOND)
-    remember(look(), "fox.png")
-    assert reads(look(), "fox.png", monkeypatch)
+    assert not reads(look(now=changed + 3 * 86400 * SECOND), "fox.png", monkeypatch), "it has been quiet"
 
 
 def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
@@ -160,24 +153,18 @@ def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
     assert known.sha256("fox.png") == hashlib.sha256(b"cats").hexdigest()
 
 
-def test_what_is_no_readable_file_is_not_nothing(look: Look, project: Path) -> None:
-    (project / "folder").mkdir()
-    assert look().sha256("folder") == UNREADABLE
-    assert look().exists("folder")
-    assert look().sha256("x" * 300) == UNREADABLE
-    assert look().sha256("\0") == UNREADABLE
-
-
 @posix_only
-def test_links_and_pipes(look: Look, project: Path) -> None:
+def test_what_is_no_readable_file_is_not_nothing(look: Look, project: Path) -> None:
     digest = put(project / "real.png", b"fox")
     (project / "link.png").symlink_to("real.png")
     (project / "nowhere.png").symlink_to("nothing.png")
+    (project / "folder").mkdir()
     os.mkfifo(project / "pipe")
     assert look().sha256("link.png") == digest
-    assert look().sha256("nowhere.png") == UNREADABLE
+    for name in ("nowhere.png", "folder", "pipe", "x" * 300, "\0"):
+        assert look().sha256(name) == UNREADABLE
     assert look().exists("nowhere.png")
-    assert look().sha256("pipe") == UNREADABLE
+    assert look().exists("folder")
 
 
 def test_a_file_that_may_not_be_read(look: Look, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,32 +197,19 @@ def kept(tmp_path: Path) -> Path:
     return file
 
 
-def test_nothing_to_keep_is_no_file(look: Look, tmp_path: Path) -> None:
-    look().save()
+@posix_only
+def test_it_is_its_manifests_and_its_owners_alone_and_not_written_for_nothing(
+    look: Look, project: Path, tmp_path: Path
+) -> None:
     remember(look(), "nothing.png")
     assert not (tmp_path / "state").exists()
-
-
-@posix_only
-def test_it_is_its_owners_alone(look: Look, project: Path, tmp_path: Path) -> None:
     put(project / "fox.png", b"fox")
     remember(look(), "fox.png")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-
-
-def test_it_is_not_written_for_nothing(look: Look, project: Path, tmp_path: Path) -> None:
-    put(project / "fox.png", b"fox")
-    remember(look(), "fox.png")
     before = kept(tmp_path).stat().st_ino
     remember(look(), "fox.png")
     assert kept(tmp_path).stat().st_ino == before
-
-
-def test_each_manifest_has_its_own(project: Path, tmp_path: Path) -> None:
-    put(project / "fox.png", b"fox")
-    for name in ("a.toml", "b.toml"):
-        known = KnownFiles(project / name, tmp_path / "state", now=lambda: NOW)
-        remember(known, "fox.png")
+    remember(KnownFiles(project / "another.toml", tmp_path / "state", now=lambda: NOW), "fox.png")
     assert len(list((tmp_path / "state").iterdir())) == 2
 
 
@@ -251,19 +225,12 @@ def test_files_that_are_gone_are_forgotten_and_others_kept(look: Look, project: 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "no",
-        "[]",
-        "{}",
-        '{"version": 1}',
-        '{"version": 1, "files": []}',
+        *("", "no", "[]", "{}", "[" * 100_000, "\x00\xff", '{"version": 1}', '{"version": 1, "files": []}'),
         '{"version": 2, "files": {}}',
-        '{"version": 1, "files": {"fox.png": 7}}',
-        '{"version": 1, "files": {"fox.png": [1, 2]}}',
-        '{"version": 1, "files": {"fox.png": [3, 0, 0, "x", 0, "abc"]}}',
-        '{"version": 1, "files": {"fox.png": [3, 0, 0, 0, 0, null]}}',
-        "[" * 100_000,
-        "\x00\xff",
+        *(
+            f'{{"version": 1, "files": {{"fox.png": {known}}}}}'
+            for known in ("7", "[1, 2]", '[3, 0, 0, "x", 0, "abc"]', "[3, 0, 0, 0, 0, null]")
+        ),
     ],
 )
 def test_a_broken_file_is_ignored_and_written_anew(

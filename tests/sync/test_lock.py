@@ -9,7 +9,6 @@ import re
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.needs import program
 
 from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
 from seedream_cli.sync import whole
@@ -66,13 +64,9 @@ def with_(**values: Any) -> str:
     return json.dumps({key: value for key, value in changed.items() if value is not ...})
 
 
-def test_a_line(file: Path) -> None:
+def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
     write(file, [HERO])
     assert file.read_text(encoding="utf-8") == LINE + "\n"
-    assert read(file).entries == (HERO,)
-
-
-def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
     keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
     write(file, [replace(HERO, name=name, number=number) for name, number in keys])
     assert [entry.key for entry in read(file).entries] == sorted(keys)
@@ -84,19 +78,7 @@ def test_text_is_text_and_not_escapes(file: Path) -> None:
     data = file.read_bytes()
     assert "雪狐.png".encode() in data
     assert data.count(b"\n") == 1
-    assert data.endswith(b"}\n")
     assert read(file).entries == (entry,)
-
-
-def test_no_lock_is_an_empty_lock(file: Path) -> None:
-    assert read(file) == Lock(file)
-
-
-def test_an_emptied_lock_stays_as_an_empty_file(file: Path) -> None:
-    write(file, [HERO])
-    write(file, [])
-    assert file.read_bytes() == b""
-    assert read(file).entries == ()
 
 
 def test_blank_lines_other_line_ends_and_a_mark_at_the_beginning_are_nothing(file: Path) -> None:
@@ -113,12 +95,6 @@ def test_keys_of_a_later_version_are_kept_behind_the_others(file: Path) -> None:
         '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
     )
     assert read(file).entries == (entry,)
-
-
-def test_the_order_of_a_lines_keys_is_restored(file: Path) -> None:
-    file.write_text(json.dumps(dict(reversed(json.loads(LINE).items()))))
-    write(file, read(file).entries)
-    assert file.read_text() == LINE + "\n"
 
 
 NAMES = st.text(st.characters(categories=["Ll", "Lo", "Nd"], max_codepoint=0x3FFFF), min_size=1, max_size=6)
@@ -143,7 +119,7 @@ ENTRIES = st.builds(
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=4, unique_by=lambda entry: entry.key))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
     write(file, entries)
     found = read(file).entries
@@ -197,33 +173,16 @@ def test_a_conflict_that_git_left_is_told_once(refuse: Refuse) -> None:
     assert refuse(f"{with_(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
 
 
-def test_problems_are_a_usage_error(file: Path) -> None:
+def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
     file.write_text("no")
     with pytest.raises(InvalidLock, match=r"seedream\.lock:1: ") as caught:
         read(file)
-    assert caught.value.exit_code == ExitCode.USAGE
-    assert caught.value.code == "invalid_lock"
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
+    assert (caught.value.exit_code, caught.value.code) == (ExitCode.USAGE, "invalid_lock")
     with pytest.raises(UsageProblem, match=re.escape(str(tmp_path))):
         read(tmp_path)
 
 
 # Merges
-
-
-def test_git_merges_what_two_branches_added(tmp_path: Path) -> None:
-    base = [replace(HERO, name=name) for name in ("a", "d", "g")]
-    ours = [*base, replace(HERO, name="b"), replace(HERO, name="h")]
-    theirs = [*base, replace(HERO, name="c"), replace(HERO, name="d", number=2), replace(HERO, name="i")]
-    for name, entries in (("ours", ours), ("base", base), ("theirs", theirs)):
-        write(tmp_path / name, entries)
-    subprocess.run(
-        [program("git"), "merge-file", "--union", "ours", "base", "theirs"], cwd=tmp_path, check=True
-    )
-    merged = read(tmp_path / "ours").resolved(lambda path: None)
-    assert list(merged) == sorted({entry.key for entry in (*ours, *theirs)})
 
 
 def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
@@ -250,20 +209,6 @@ def test_the_order_of_lines_makes_no_difference(entries: list[Entry], chance: ra
     assert resolve(candidates, lambda path: None) == resolve(shuffled, lambda path: None)
 
 
-def test_without_duplicates_no_file_is_looked_at() -> None:
-    def look(path: str) -> str:
-        raise AssertionError("looked at a file")
-
-    lock = Lock(Path("x"), (replace(HERO, number=2), HERO))
-    assert list(lock.resolved(look)) == [("hero", 1), ("hero", 2)]
-
-
-def test_times_sort_as_text() -> None:
-    assert timestamp(1795371309.84) == "2026-11-22T18:15:09Z"
-    times = [timestamp(2.0**exponent) for exponent in range(34)]
-    assert times == sorted(times)
-
-
 # Written whole or not at all
 
 
@@ -272,35 +217,23 @@ def leftovers(file: Path) -> list[str]:
 
 
 @posix_only
-def test_permissions_are_kept(file: Path) -> None:
-    write(file, [])
-    file.touch()
-    file.chmod(0o640)
-    write(file, [HERO])
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
-
-
-@posix_only
-def test_a_new_lock_has_the_permissions_of_any_new_file(file: Path) -> None:
+def test_a_new_lock_has_the_permissions_of_any_new_file_and_a_link_stays_one(
+    file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    target = tmp_path / "real/other.lock"
+    file.symlink_to("real/other.lock")
     before = os.umask(0o027)
     try:
         write(file, [HERO])
     finally:
         os.umask(before)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
-
-
-@posix_only
-@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
-def test_a_link_stays_a_link(file: Path, tmp_path: Path, there: bool) -> None:
-    (tmp_path / "real").mkdir()
-    target = tmp_path / "real/other.lock"
-    if there:
-        target.touch()
-    file.symlink_to("real/other.lock")
-    write(file, [HERO])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    target.chmod(0o604)
+    write(file, [replace(HERO, take=2)])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o604
     assert file.is_symlink()
-    assert read(target).entries == read(file).entries == (HERO,)
+    assert read(target).entries == read(file).entries == (replace(HERO, take=2),)
     assert os.listdir(target.parent) == [target.name]
 
 
@@ -335,17 +268,6 @@ def test_a_killed_run_leaves_the_lock_as_it_was_and_the_next_one_cleans_up(file:
     assert read(file).entries == (HERO,)
     assert leftovers(file) == [".seedream.lock.part"]
     write(file, [replace(HERO, take=2)])
-    assert leftovers(file) == []
-
-
-def test_those_that_write_at_once_wait_for_each_other(file: Path) -> None:
-    contents = [[replace(HERO, number=number) for number in range(1, 40 + take)] for take in range(8)]
-    threads = [threading.Thread(target=write, args=(file, entries)) for entries in contents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert list(read(file).entries) in contents
     assert leftovers(file) == []
 
 

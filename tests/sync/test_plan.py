@@ -241,13 +241,6 @@ def test_images_that_are_asked_for_in_the_same_way_are_paid_for_once(make: Make)
     assert make(text).to_pay == 3
 
 
-def test_the_line_of_what_was_saved(make: Make) -> None:
-    item = only(make(hero("take = 3")))
-    line = item.locked(path="hero.jpg", sha256=OTHER, task_id="img_2", time="2026-12-01T00:00:00Z")
-    assert line == Entry("hero", 1, FOX, 3, "hero.jpg", OTHER, "img_2", "2026-12-01T00:00:00Z")
-    assert only(make(hero("take = 3"), [line], {"hero.jpg": OTHER})).state == State.OK
-
-
 def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> None:
     entry = replace(HERO, more={"cost": "0.035"})
     item = only(make(hero('path = "x.png"'), [entry], {"hero.png": OWN}))
@@ -431,15 +424,6 @@ def test_what_is_remembered_of_something_else_is_no_reason(make: Make, remembere
     assert only(make(hero(), [], files, **remembering(remembered))).state == State.EDITED
 
 
-def test_nothing_is_recalled_where_nothing_is_in_the_way(make: Make) -> None:
-    def remembered(image: Image) -> Entry | None:
-        raise AssertionError("asked for nothing")
-
-    assert only(make(hero(), [], {}, remembered=remembered)).state == State.NEW
-    assert only(make(hero(), [HERO], {}, remembered=remembered)).state == State.MISSING
-    assert only(make(hero(), [HERO], {"hero.png": OWN}, remembered=remembered)).state == State.OK
-
-
 # Parts of a plan
 
 MANY = "".join(f'[assets.{name}]\nprompt = "{name}"\ncount = 2\n' for name in ("icon-a", "icon-b", "logo"))
@@ -475,31 +459,12 @@ def test_shards_are_the_whole_plan_and_do_not_overlap(make: Make) -> None:
     assert {item.name for item in parts[0] if not item.image} == {"old", "older"}
 
 
-def test_a_choice_does_not_change_the_parts(make: Make) -> None:
-    for index in (1, 2, 3):
-        whole = make(MANY, shard=Shard(index, 3)).items
-        chosen = make(MANY, shard=Shard(index, 3), only=["logo", "icon-b"]).items
-        assert list(chosen) == [item for item in whole if item.name != "icon-a"]
-
-
 def test_duplicates_of_a_merge_are_settled_by_what_is_on_disk(make: Make) -> None:
     stale = replace(HERO, digest=CAT, sha256=OTHER, time="2027-01-01T00:00:00Z")
     made = make(hero(), [stale, HERO], {"hero.png": OWN})
     assert only(made).state == State.OK
     assert made.entries == {("hero", 1): HERO}
     assert only(make(hero(), [stale, HERO], {"hero.png": OTHER})).state == State.CHANGED
-
-
-def test_each_file_is_looked_at_once_when_all_is_well(tmp_path: Path) -> None:
-    (tmp_path / "seedream.toml").write_text(MANY)
-    manifest = load(tmp_path / "seedream.toml")
-    entries = [
-        Entry(image.name, image.number, image.digest, 1, image.wanted.path("png"), OWN, "x", HERO.time)
-        for image in manifest.images()
-    ]
-    disk = Disk({entry.path: OWN for entry in entries})
-    assert not plan(manifest, Lock(Path("x"), tuple(entries)), disk).drift
-    assert sorted(disk.looked_at) == sorted(disk.files)
 
 
 # A world in which everything happens to manifests, files and lock

@@ -32,9 +32,7 @@ from seedream_cli.errors import (
     Unavailable,
 )
 from seedream_cli.events import FellShort, Landed, OfImage, Submitted
-from seedream_cli.history import History
 from seedream_cli.jobs.rate_limiter import RateLimiter
-from seedream_cli.models import Operation
 from seedream_cli.sync.run import Told
 
 
@@ -131,25 +129,22 @@ def test_every_image_comes_and_has_its_line_before_it_is_told(
     assert not shop.plan().drift
 
 
-def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way(
+def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way_and_a_stop_keeps_it(
     shop_at: ShopAt, service: Service
 ) -> None:
-    first_is_told = threading.Event()
+    service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
+    shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
 
-    def later(service: Service, exchange: AtServer, honest: Honest) -> None:
-        assert first_is_told.wait(20)
-        exchange.connection.sendall(honest())
-
-    service.strikes.append(Strike(IMAGE, later, first=2))
-    shop = shop_at(service.base_url, assets("a", "b"))
-
-    def check(one: Told) -> None:
-        if isinstance(one, Landed) and not first_is_told.is_set():
+    def stop(one: Told) -> None:
+        if isinstance(one, Landed):
             assert [entry.name for entry in shop.entries()] == [one.label]
-            first_is_told.set()
+            raise Stopped
 
-    shop.run(jobs=2, on_event=check).execute()
-    assert len(shop.entries()) == 2
+    with pytest.raises(Stopped):
+        shop.run(jobs=2, on_event=stop).execute()
+    assert hidden(shop) == []
+    assert len(shop.entries()) == 1
+    assert agrees(shop)
 
 
 # Equal requests
@@ -167,13 +162,18 @@ def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, servic
     assert fell.operation.task_id == "task_1"
 
 
-def test_a_copy_that_cannot_be_saved_does_not_take_the_image_along(shop_at: ShopAt, service: Service) -> None:
+def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: ShopAt, service: Service) -> None:
     text = '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\npath = "art/b.png"\n'
     shop = shop_at(service.base_url, text)
     (shop.folder / "art").write_bytes(b"no folder")
     told = shop.told()
     assert landed(told) == {"a": "generated"}
     assert list(fallen(told)) == ["b"]
+    shop.write('[assets.a]\nprompt = "fox"\npath = "art/a.png"\n' + assets("c"))
+    told = shop.told()
+    assert landed(told) == {"c": "generated"}
+    assert list(fallen(told)) == ["a"]
+    assert agrees(shop)
 
 
 # The rate limit
@@ -290,39 +290,6 @@ def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service
 # What breaks within
 
 
-class BrokenHistory(History):
-    """Has a bug that shows at the second image."""
-
-    def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
-        if threading.current_thread().name.startswith("worker-") and self.recent(service, limit=1):
-            raise RuntimeError("a bug")
-        return super().with_key(service, idempotency_key)
-
-
-def test_a_bug_in_a_worker_ends_the_run_with_what_came_by_then(
-    shop_at: ShopAt, service: Service, alive: Alive
-) -> None:
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
-    with closing(BrokenHistory(shop.history.path, now=time.time)) as broken:
-        run = shop.run(jobs=1, work={"history": broken})
-        with pytest.raises(RuntimeError, match="a bug"):
-            run.execute()
-    assert alive() == []
-    assert [entry.name for entry in shop.entries()] == ["a"]
-    assert agrees(shop)
-
-
-def test_a_history_that_fails_stops_what_could_not_be_remembered(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
-    made = shop.plan()
-    shop.history.close()
-    run = shop.run(made, jobs=1)
-    errors = fallen(executed(run))
-    assert [type(error) for error in errors.values()] == [HistoryUnusable]
-    assert run.not_begun == 2
-    assert service.creates == []
-
-
 def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
     shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,21 +334,6 @@ def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
     assert landed(told)["a"] == "recorded"
     assert len(service.tasks) == 3
     assert [entry.name for entry in shop.entries()] == ["a", "b", "c"]
-    assert agrees(shop)
-
-
-def test_a_stop_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
-    service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
-    shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
-
-    def stop(one: Told) -> None:
-        if isinstance(one, Landed):
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        shop.run(jobs=2, on_event=stop).execute()
-    assert hidden(shop) == []
-    assert len(shop.entries()) == 1
     assert agrees(shop)
 
 
@@ -452,41 +404,22 @@ def test_an_old_file_stays_that_another_line_of_the_lock_has(shop_at: ShopAt, se
     assert len(service.tasks) == 2
 
 
-def test_a_file_that_cannot_be_moved_does_not_stop_the_others(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, assets("a", "b"))
-    shop.told()
-    shop.write(assets("a", more='path = "art/a.png"') + assets("b", more='path = "b/b.png"') + assets("c"))
-    (shop.folder / "art").write_bytes(b"no folder")
-    told = shop.told()
-    assert landed(told) == {"b": "moved", "c": "generated"}
-    assert list(fallen(told)) == ["a"]
-    assert agrees(shop)
-
-
 def test_images_of_one_task_are_fetched_again_together(shop_at: ShopAt, service: Service) -> None:
     """What the same request gave is in the same folder, and neither is in the other's way."""
-    shop = shop_at(service.base_url, EQUAL)
+    shop = shop_at(service.base_url, '[assets.b]\nprompt = "fox"\n')
     shop.told()
+    (shop.folder / "b.png").unlink()
+    # Those that are new are copies of the one that is fetched again.
+    shop.write(EQUAL)
+    assert landed(shop.told(jobs=4)) == {"a": "copied", "b": "fetched", "c": "copied"}
+    assert agrees(shop)
     for name in "abc":
         (shop.folder / f"{name}.png").unlink()
     asked = service.counts[IMAGE]
     told = shop.told(jobs=4)
-    assert fallen(told) == {}
-    assert set(landed(told)) == {"a", "b", "c"}
+    assert (fallen(told), set(landed(told))) == ({}, {"a", "b", "c"})
     assert agrees(shop)
     assert service.counts[IMAGE] - asked == 1
-    assert len(service.tasks) == 1
-
-
-def test_a_new_image_is_the_one_that_is_fetched_again_for_the_same_request(
-    shop_at: ShopAt, service: Service
-) -> None:
-    shop = shop_at(service.base_url, '[assets.b]\nprompt = "fox"\n')
-    shop.told()
-    (shop.folder / "b.png").unlink()
-    shop.write(EQUAL)
-    assert landed(shop.told(jobs=4)) == {"a": "copied", "b": "fetched", "c": "copied"}
-    assert agrees(shop)
     assert len(service.tasks) == 1
 
 

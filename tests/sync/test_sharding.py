@@ -20,12 +20,6 @@ def test_the_parts_are_all_of_it_do_not_overlap_and_are_balanced(total: int, cou
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_the_whole_has_everything() -> None:
-    assert all(map(WHOLE.has, range(10)))
-    assert WHOLE.is_first
-    assert not Shard(2, 2).is_first
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("1/1", WHOLE), ("2/4", Shard(2, 4)), ("04/4", Shard(4, 4)), ("100000/100000", Shard(100000, 100000))],

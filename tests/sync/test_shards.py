@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -156,16 +154,9 @@ def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
 def test_four_shards_of_a_repository_merge_to_the_whole(
     git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
 ) -> None:
+    """Then every image is changed, each by another shard: neighbouring lines are a conflict to git."""
     spread(git, origin, machine)
     assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
-    is_whole(machine(origin), sandbox)
-
-
-def test_lines_that_a_merge_leaves_twice_are_told_apart_by_what_is_on_disk(
-    git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
-) -> None:
-    """Every image is changed, each by another shard, and neighbouring lines are a conflict to git."""
-    spread(git, origin, machine)
     is_whole(machine(origin), sandbox)
     (origin / "seedream.toml").write_text(manifest("blue"))
     git.commit(origin)
@@ -174,31 +165,3 @@ def test_lines_that_a_merge_leaves_twice_are_told_apart_by_what_is_on_disk(
     merged = machine(origin)
     assert len(merged.lines()) > IMAGES, "otherwise there is nothing to tell apart"
     is_whole(merged, sandbox)
-
-
-# Without git
-
-
-def test_parts_that_are_put_together_by_hand_are_the_whole_in_any_order(
-    tmp_path: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
-) -> None:
-    """As where a scheduler collects the files of all jobs in one folder, and `cat` their locks."""
-    parts = [tmp_path / f"part-{index}" for index in range(SHARDS)]
-    for part in parts:
-        part.mkdir()
-        (part / "seedream.toml").write_text(manifest("red"))
-    run_all_shards([machine(part) for part in parts])
-    assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
-    lines = [
-        line for part in parts for line in (part / "seedream.lock").read_text().splitlines(keepends=True)
-    ]
-    assert len(lines) == IMAGES
-    whole = tmp_path / "whole"
-    for part in parts:
-        shutil.copytree(part, whole, dirs_exist_ok=True)
-    for seed in range(3):
-        draw = random.Random(seed)
-        shuffled = lines + draw.sample(lines, 4)
-        draw.shuffle(shuffled)
-        (whole / "seedream.lock").write_text("".join(shuffled))
-        is_whole(machine(whole), sandbox)

@@ -78,13 +78,7 @@ class TestASignal:
         ],
     )
     def test_ends_the_wait_for_an_answer(
-        self,
-        checkout: Checkout,
-        service: Service,
-        stage: str,
-        fault: Fault,
-        number: signal.Signals,
-        exit_code: int,
+        self, checkout: Checkout, service: Service, stage: str, fault: Fault, number: int, exit_code: int
     ) -> None:
         hanging = Hanging(fault)
         service.strikes.append(Strike(stage, hanging))
@@ -92,7 +86,7 @@ class TestASignal:
         # Two images have come, and three workers hang at the next three.
         wait_until(lambda: len(checkout.lines()) == 2 and hanging.count == 3)
         wait_until(lambda: len(checkout.temporary()) == (3 if stage == IMAGE else 0))
-        run.send(number)
+        run.send(signal.Signals(number))
         stopped = run.result()
         assert stopped.exit_code == exit_code, stopped.stderr
         assert "Traceback" not in stopped.stderr

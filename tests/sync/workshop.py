@@ -44,6 +44,12 @@ class Played:
     given: Given | None = None
     error: SeedreamError | None = None
 
+    @property
+    def came(self) -> Given:
+        """The image, where there is one."""
+        assert self.given is not None, self.error
+        return self.given
+
 
 class Workshop:
     """One machine with a project, at the service of ``base_url``. With a ``clock``, nobody waits really."""
