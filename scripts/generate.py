@@ -1,4 +1,4 @@
-"""Write the table of completion and the man pages: `python -m scripts.generate`.
+"""Write the completion table, the man pages and the JSON Schemas: `python -m scripts.generate`.
 
 They are kept with the sources, so that a package and a person with a checkout have them without running
 anything. A test compares them with what this would write.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import man, table
+from . import man, schemas, table
 from .tree import program
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +21,9 @@ def generated() -> Mapping[str, str]:
     tree = program()
     return {
         "seedream_cli/completion/table.py": table.module(tree),
+        "seedream_cli/output.schema.json": schemas.text(schemas.output_schema()),
+        "seedream_cli/sidecar.schema.json": schemas.text(schemas.sidecar_schema()),
+        "seedream_cli/sync/manifest.schema.json": schemas.text(schemas.manifest_schema()),
         **{f"man/{name}": page for name, page in man.pages(tree, _release()).items()},
     }
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-#: So many objects are made before the first search for garbage cycles, and between two.
-_OBJECTS = 50_000
-
 
 def main() -> None:
     """Run the program and exit with its code."""
     try:
         code = _answer()
     except KeyboardInterrupt:
-        # Ctrl-C ends it as quietly while nothing of it is loaded yet as later.
+        # Ctrl-C ends the program as quietly before anything of it is loaded as later.
         code = 130
-    # Python would now take apart all that was loaded, which takes as long as to load a third of it.
+    # A plain exit would tear down every loaded module first, and wait for threads that hang in the network.
     os._exit(code)
 
 
@@ -27,13 +24,13 @@ def _answer() -> int:
 
         answer(sys.argv[2:])
         return 0
-    if sys.argv[1:] in (["--version"], ["-V"]) and _told_version():
+    if sys.argv[1:] in (["--version"], ["-V"]) and _print_version():
         return 0
-    return _program()
+    return _run()
 
 
-def _told_version() -> bool:
-    """Whether stdout took it: what it did not take, the program proper has words for."""
+def _print_version() -> bool:
+    """Return True if stdout took the version. If not, the program proper reports why."""
     from . import VERSION_LINE
 
     try:
@@ -42,12 +39,8 @@ def _told_version() -> bool:
         return False
 
 
-def _program() -> int:
-    import gc
+def _run() -> int:
     import signal
-
-    # Next to nothing of what modules make is garbage: looking for it took a twentieth of the start.
-    gc.set_threshold(_OBJECTS)
 
     code = 130
     try:
@@ -56,17 +49,16 @@ def _program() -> int:
 
             code = run(sys.argv[1:])
         finally:
-            # All is done, and told: what is left takes no time, and has nothing to stop.
+            # Everything is done and reported: nothing is left to interrupt.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         pass
-    # What was said before Ctrl-C is said.
     _flush()
     return code
 
 
 def _flush() -> None:
-    """Write what is buffered; a reader that has left is no failure."""
+    """Write what is buffered. A reader that has left is not a failure."""
     from .output.streams import silence
 
     for stream in (sys.stdout, sys.stderr):

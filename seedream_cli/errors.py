@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from msgspec import Struct
 
@@ -154,10 +154,6 @@ class Problem(Struct, frozen=True):
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (f"{self.file}:{self.line}", self.key, self.what)))
-
-    def document(self) -> dict[str, Any]:
-        """The problem as a JSON object."""
-        return {"file": self.file, "line": self.line, "key": self.key or None, "what": self.what}
 
 
 class ProblemsFound(UsageProblem):

@@ -1,7 +1,7 @@
-"""Where this program keeps its files, at the platform's places.
+"""Where this program keeps its files: platformdirs' folders for each platform.
 
-Shells ask for these while a line is being typed, so nothing is imported here that the plain case does
-without: platformdirs alone would double what a Tab costs.
+On Linux, where these are one variable or its default, platformdirs is not imported: a Tab in a shell asks for
+them, and the import takes 23 ms of CPU where `python -c pass` takes 13.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def state_folder() -> str:
 
 
 def _plain(variable: str, default: str) -> str | None:
-    """What platformdirs answers on Linux where no path is relative; None where it has to be asked."""
+    """Return what platformdirs returns on Linux if no path is relative; None if it has to be asked."""
     if sys.platform != "linux" or hasattr(sys, "getandroidapilevel") or "ANDROID_DATA" in os.environ:
         return None
     base = os.environ.get(variable) or os.path.expanduser(default)

@@ -13,20 +13,13 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from .addresses import is_loopback
+from .catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, QUALITIES
 from .errors import UsageProblem
-from .models import (
-    ASPECT_RATIOS,
-    DEFAULT_ASPECT_RATIO,
-    DEFAULT_MODEL,
-    DEFAULT_QUALITY,
-    QUALITIES,
-)
 from .naming import DEFAULT_TEMPLATE, parse_output
 from .services import DEFAULT_BASE_URL
 
-_HOST_AND_PORT = r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?"
-
-_NAME_OF_SETTING = r"[A-Za-z_-]{1,32}"
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
+_NAME_OF_SETTING = re.compile(r"[A-Za-z_-]{1,32}")
 
 DEFAULT_PROFILE = "default"
 
@@ -108,7 +101,7 @@ def parse_base_url(value: str) -> str:
         raise ValueError("it is not a URL that begins with https://")
     if "@" in parts.netloc or any(char in value for char in "?#"):
         raise ValueError("it has a user name, a query or a fragment")
-    if not re.fullmatch(_HOST_AND_PORT, parts.netloc):
+    if not _HOST_AND_PORT.fullmatch(parts.netloc):
         # Such as [::1]example.com, of which urlsplit sees only the address.
         raise ValueError("its host is not a name or an address")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -176,7 +169,7 @@ def known(name: str) -> Key:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
     # Only what a setting could be called is repeated: all else may be a key.
     word, glued, _ = name.partition("=")
-    could_be_one = re.fullmatch(_NAME_OF_SETTING, word)
+    could_be_one = _NAME_OF_SETTING.fullmatch(word)
     if glued:
         raise UsageProblem(
             f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",

@@ -29,9 +29,8 @@ from .image_file import DamagedImage, NoImage, inspect
 #: third, and 30 MB become a request of 40 MB, which a common line uploads in a minute.
 LARGEST, LARGEST_IN_ALL = 10_000_000, 30_000_000
 
-#: Compiled where they are used: most calls have no source image.
-_REFERENCE = r"data:(image/[a-z]+);bytes=([0-9]{1,12});sha256=([0-9a-f]{64})"
-_SCHEME = r"(?i:[A-Z][A-Z0-9+.-]*:(?=//)|data:)"
+_REFERENCE = re.compile(r"data:(image/[a-z]+);bytes=([0-9]{1,12});sha256=([0-9a-f]{64})")
+_SCHEME = re.compile(r"(?i:[A-Z][A-Z0-9+.-]*:(?=//)|data:)")
 _HINT = 'seedream generate "as a watercolour" -i photo.jpg'
 
 
@@ -59,12 +58,12 @@ class SourceImage(Struct, frozen=True):
 
 def is_reference(name: str) -> bool:
     """Whether an image of a request is sent as data."""
-    return re.fullmatch(_REFERENCE, name) is not None
+    return _REFERENCE.fullmatch(name) is not None
 
 
 def facts_of(name: str) -> dict[str, Any]:
     """An image of a request as a JSON object: a URL, or media type, size and SHA-256 of what goes as data."""
-    found = re.fullmatch(_REFERENCE, name)
+    found = _REFERENCE.fullmatch(name)
     if found is None:
         return {"url": name, "media_type": None, "bytes": None, "sha256": None}
     return {"url": None, "media_type": found[1], "bytes": int(found[2]), "sha256": found[3]}
@@ -166,7 +165,7 @@ def _read_file(path: Path, shown: str, most: int) -> bytes:
     """The file's bytes; a pipe's too, which a shell's `<(…)` is."""
     if not shown:
         raise InvalidRequest("a source image's name is empty", hint=_HINT)
-    if re.match(_SCHEME, shown):
+    if _SCHEME.match(shown):
         raise InvalidRequest(
             f"source image {without_query(shown)[:80]} is neither a file nor an http(s) URL", hint=_HINT
         )

@@ -30,8 +30,8 @@ from seedream_cli.history import VERSION, History
 from seedream_cli.history_rows import _OPERATION, SCHEMA
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
 from seedream_cli.naming import Output, fields_of, part_path
+from seedream_cli.output.documents import task_document
 from seedream_cli.output.json import dumped
-from seedream_cli.output.report import task_document
 from seedream_cli.output.table import table
 from seedream_cli.output.text import duration
 from seedream_cli.prompt_parts import PromptParts

@@ -207,9 +207,24 @@ def test_no_field_of_sync_can_be_renamed(project: Project) -> None:
             assert VALIDATOR.is_valid(document), name
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"settings": []},
+        {"styles": []},
+        {"key": "model", "value": None},
+        {"removed": True},
+        {"key": "api_key", "keyring": False},
+        {"shell": "fish"},
+    ],
+)
+def test_fields_that_are_printed_together_require_each_other(document: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({**document, "error": None})
+
+
 def test_its_words_are_the_programs() -> None:
-    image, numbers = SCHEMA["$defs"]["image"]["properties"], SCHEMA["properties"]["counts"]
-    assert SCHEMA["$defs"]["state"]["enum"] == numbers["required"] == list(State)
+    image, numbers = SCHEMA["$defs"]["image"]["properties"], SCHEMA["$defs"]["counts"]
+    assert image["state"]["enum"] == numbers["required"] == list(State)
     assert image["action"]["enum"] == list(Action)
     done = {life.GENERATED, life.RESUMED, life.FETCHED, life.COPIED, *run._DONE.values(), None}
     assert set(image["done"]["enum"]) == done

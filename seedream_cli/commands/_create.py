@@ -13,8 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .. import config
+from ..catalog import MODELS
 from ..errors import InvalidOutput
-from ..models import MODELS, GenerationRequest, Operation
+from ..models import GenerationRequest, Operation
+from ..output.documents import DryRun, RequestDocument
 from ..output.report import TaskOutcome
 from ..prompt_parts import PromptParts
 from ._context import CommandContext
@@ -143,14 +145,8 @@ def show_requests(run: CommandContext, request: GenerationRequest, count: int) -
     base_url = "http://127.0.0.1/sandbox/v1" if run.sandboxed else run.settings.value("base_url")
     row = MODELS.get(request.model)
     limit = row.prompt_limit if row else None
-    shown = {
-        "method": "POST",
-        "url": f"{base_url}/images/generations",
-        "json": request.body(),
-        "prompt_characters": len(request.prompt),
-        "prompt_limit": limit,
-    }
+    url = f"{base_url}/images/generations"
+    document = DryRun([RequestDocument("POST", url, request.body(), len(request.prompt), limit)] * count)
     of = f" of {limit}" if limit is not None else ""
     run.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
-    document = {"requests": [shown] * count}
     run.reporter.tell(dumped(document).split("\n"), document)

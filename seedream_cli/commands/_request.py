@@ -9,8 +9,9 @@ import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..catalog import MODELS, for_editing
 from ..errors import InvalidRequest, UsageProblem
-from ..models import MODELS, GenerationRequest, for_editing
+from ..models import GenerationRequest
 from ..prompt_parts import PromptParts, style_of
 from ._context import CommandContext, read_bytes_of_stdin, read_stdin
 

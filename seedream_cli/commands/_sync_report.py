@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import Drift, ExitCode, UsageProblem
 from ..events import FellShort, Landed, OfImage
 from ..models import Operation
 from ..output import github
+from ..output.documents import CountsDocument, Document, ImageDocument, SyncedProject, error_document
 from ..output.plain import total_cost
 from ..output.report import Failure, Mark
 from ..output.streams import terminal_width
@@ -193,36 +193,36 @@ class SyncReport:
             text += f"; cost {cost}"
         return f"{text}; {duration(time.monotonic() - self._began)}" if self._landed else text
 
-    def _document(self) -> Mapping[str, Any]:
+    def _document(self) -> Document:
         if not self._run.options.json:
             # For thousands of images it takes its time, and nobody reads it.
-            return {}
-        return {
-            "manifest": os.path.abspath(self._manifest.path),
-            "lock": os.path.abspath(self._manifest.lock_path),
-            "to_pay": self._plan.to_pay,
-            "counts": {state.value: self._plan.counts.get(state, 0) for state in State},
-            "images": [self._image(item) for item in self._plan.items],
-        }
+            return Document()
+        return SyncedProject(
+            manifest=os.path.abspath(self._manifest.path),
+            lock=os.path.abspath(self._manifest.lock_path),
+            to_pay=self._plan.to_pay,
+            counts=CountsDocument(**{state.value: self._plan.counts.get(state, 0) for state in State}),
+            images=[self._image(item) for item in self._plan.items],
+        )
 
-    def _image(self, item: Item) -> dict[str, Any]:
+    def _image(self, item: Item) -> ImageDocument:
         landed, failure = self._landed.get(item.label), self._fallen.get(item.label)
         path = landed.path if landed else item.path
         entry = item.entry
-        return {
-            "name": item.name,
-            "number": item.number,
-            "state": item.state.value,
-            "action": item.action.value,
-            "done": landed.done if landed else None,
-            "path": str(self._manifest.folder.joinpath(*path.split("/"))) if path else None,
-            "task_id": landed.task_id if landed else entry.task_id if entry else None,
-            "sha256": landed.sha256 if landed else entry.sha256 if entry else None,
-            "bytes": landed.bytes if landed else None,
-            "cost": landed.cost if landed else None,
-            "seconds": round(landed.seconds, 3) if landed and landed.seconds is not None else None,
-            "error": failure.document() if failure else None,
-        }
+        return ImageDocument(
+            name=item.name,
+            number=item.number,
+            state=item.state.value,
+            action=item.action.value,
+            done=landed.done if landed else None,
+            path=str(self._manifest.folder.joinpath(*path.split("/"))) if path else None,
+            task_id=landed.task_id if landed else entry.task_id if entry else None,
+            sha256=landed.sha256 if landed else entry.sha256 if entry else None,
+            bytes=landed.bytes if landed else None,
+            cost=landed.cost if landed else None,
+            seconds=round(landed.seconds, 3) if landed and landed.seconds is not None else None,
+            error=error_document(failure) if failure else None,
+        )
 
     # GitHub
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageProblem
+from ..output.documents import CompletionScript
 from ..settings import did_you_mean
 from ._command import command
 from ._context import CommandContext
@@ -44,7 +45,7 @@ def completion(run: CommandContext, shell: Shell) -> None:
             code="unknown_shell",
         )
     script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
-    run.reporter.tell([script.rstrip("\n")], {"shell": shell, "script": script})
+    run.reporter.tell([script.rstrip("\n")], CompletionScript(shell, script))
 
 
 def _folder() -> Path:

@@ -8,9 +8,22 @@ import sys
 from typing import Annotated
 
 import typer
+from msgspec import UNSET
 
 from .. import config as settings
 from ..errors import Stopped, UsageProblem
+from ..output.documents import (
+    CheckDocument,
+    ConfigCheck,
+    ConfigGet,
+    ConfigList,
+    ConfigPath,
+    ConfigSet,
+    ConfigUnset,
+    KeyOriginDocument,
+    SettingDocument,
+    StyleDocument,
+)
 from ..output.streams import is_terminal
 from ..output.text import clean
 from ..settings import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
@@ -75,8 +88,8 @@ def set_(run: CommandContext, key: Name, value: Value = None, keyring: InKeyring
     run.reporter.notice(f"{setting.name} is stored in {where}")
     for variable in filter(os.environ.get, setting.variables):
         run.reporter.notice(f"{variable} is set in the environment, and comes before it")
-    document = {"path": str(settings.config_path()), "key": setting.name}
-    run.reporter.tell([], {**document, "keyring": keyring} if setting.secret else document)
+    path = str(settings.config_path())
+    run.reporter.tell([], ConfigSet(path, setting.name, keyring if setting.secret else UNSET))
 
 
 @app.command(cls=Command)
@@ -89,7 +102,7 @@ def get(run: CommandContext, key: Name) -> None:
     seedream config get output --profile print
     """
     setting = run.settings.get(known(key).name)
-    document = {"key": setting.key, "value": setting.shown, "origin": setting.origin}
+    document = ConfigGet(setting.key, setting.shown, setting.origin)
     run.reporter.tell([] if setting.shown is None else [clean(setting.shown)], document)
     if setting.shown is None:
         run.reporter.say(f"{setting.key} is not set")
@@ -114,7 +127,7 @@ def unset(run: CommandContext, key: Name) -> None:
         removed = config_store.unset_value(path, profile, setting.name)
     what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
     run.reporter.notice(f"{what} {_place(setting, profile)}")
-    run.reporter.tell([], {"key": setting.name, "removed": removed})
+    run.reporter.tell([], ConfigUnset(setting.name, removed))
 
 
 @app.command("list", cls=Command)
@@ -132,10 +145,10 @@ def list_(run: CommandContext) -> None:
     rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
     width = max(len(key) for key, _, _ in rows)
     lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
-    document = {
-        "settings": [{"key": one.key, "value": one.shown, "origin": one.origin} for one in found],
-        "styles": [{"name": one.name, "value": one.text, "origin": one.origin} for one in styles],
-    }
+    document = ConfigList(
+        [SettingDocument(one.key, one.shown, one.origin) for one in found],
+        [StyleDocument(one.name, one.text, one.origin) for one in styles],
+    )
     run.reporter.tell(lines, document)
 
 
@@ -149,7 +162,7 @@ def path(run: CommandContext) -> None:
     "$EDITOR" "$(seedream config path)"
     """
     where = str(settings.config_path())
-    run.reporter.tell([where], {"path": where})
+    run.reporter.tell([where], ConfigPath(where))
 
 
 @app.command(cls=Command)
@@ -168,8 +181,8 @@ def check(run: CommandContext) -> None:
     setting, origin = run.settings.key_place or ("api_key", "default")
     lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
     lines += [clean(f"{name}: {value}") for name, value in account.items()]
-    key = {"setting": setting, "origin": origin}
-    run.reporter.tell(lines, {"check": {"base_url": base_url, "key": key, "account": dict(account)}})
+    check = CheckDocument(base_url, KeyOriginDocument(setting, origin), dict(account))
+    run.reporter.tell(lines, ConfigCheck(check))
 
 
 def _require_keyring(setting: Key) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
 from ..errors import UsageProblem
-from ..models import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
 from ..output.presenters import Presenter, SavedImages, SubmittedTasks
 from ._command import CommandResult, command
 from ._context import CommandContext

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import Stopped, UsageProblem
+from ..output.documents import SandboxServer
 from ..sandbox.faults import FAULTS
 from ._command import CommandResult, command
 from ._context import CommandContext
@@ -89,7 +90,7 @@ def sandbox(
         raise UsageProblem(str(error)) from None
     try:
         with server:
-            run.reporter.tell_now([server.base_url], {"base_url": server.base_url})
+            run.reporter.tell_now([server.base_url], SandboxServer(server.base_url))
             run.reporter.say(
                 "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
             )

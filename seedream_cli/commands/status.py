@@ -10,8 +10,8 @@ import typer
 
 from ..errors import UsageProblem
 from ..models import Status
+from ..output.documents import TaskList, task_document
 from ..output.presenters import TaskStates
-from ..output.report import task_document
 from ..output.streams import terminal_width
 from ..settings import did_you_mean
 from ._command import CommandResult, command
@@ -88,8 +88,7 @@ def _list(run: CommandContext, *, limit: int, state: str | None) -> None:
         raise UsageProblem("a state is a word, such as completed", hint="seedream status")
     operations = run.history.recent(run.service, limit=limit, status=state)
     lines = task_lines(operations, width=terminal_width(), now=time.time(), cwd=os.getcwd())
-    document = {"tasks": [task_document(operation, with_result=True) for operation in operations]}
-    run.reporter.tell(lines, document)
+    run.reporter.tell(lines, TaskList([task_document(one, with_result=True) for one in operations]))
     if not operations:
         run.reporter.say(
             f"no task is {state}{_meant(state)}"

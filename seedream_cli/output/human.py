@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from msgspec import Struct, field
 from rich.console import Console, Group
@@ -27,6 +26,7 @@ from ..events import (
     Submitted,
 )
 from ..models import Operation
+from .documents import Document
 from .plain import GONE, Outcomes, PlainReporter, total_cost
 from .presenters import Presenter, SubmittedTasks
 from .report import Failure
@@ -144,7 +144,7 @@ class HumanReporter(PlainReporter):
         if self.verbose:
             self.say(text)
 
-    def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+    def tell(self, lines: Sequence[str], document: Document) -> None:
         self._clear()
         super().tell(lines, document)
 

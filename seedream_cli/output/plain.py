@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
 from os.path import dirname
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import Stopped
 from ..events import (
@@ -25,6 +25,7 @@ from ..events import (
     Waited,
 )
 from ..models import Operation, SavedFile
+from .documents import Document
 from .presenters import Presenter, percent
 from .report import Failure, TaskOutcome
 from .streams import Answer, Conversation
@@ -115,13 +116,13 @@ class PlainReporter:
     def fell(self, label: str) -> None:
         """An image of a set is not as it was wanted; its failure is told."""
 
-    def tell(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+    def tell(self, lines: Sequence[str], document: Document) -> None:
         """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
         self.talk.arrive()
         for line in lines:
             self.answer.line(line)
 
-    def tell_now(self, lines: Sequence[str], document: Mapping[str, Any]) -> None:
+    def tell_now(self, lines: Sequence[str], document: Document) -> None:
         """The answer of a command that goes on after it."""
         self.tell(lines, document)
 

@@ -6,11 +6,11 @@ Reporters decide *how* something is printed (plain lines, a live display, JSON);
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..errors import ExitCode, SeedreamError
 from ..models import Operation
-from .report import TaskOutcome, task_document
+from .documents import Document, ImageList, TaskList, task_list
+from .report import TaskOutcome
 from .text import clean
 
 
@@ -29,9 +29,9 @@ class Presenter:
         """Return True if stdout already reports this error of a task as the command's result."""
         return False
 
-    def document(self, outcomes: Sequence[TaskOutcome]) -> dict[str, Any]:
+    def document(self, outcomes: Sequence[TaskOutcome]) -> Document:
         """Return the JSON document, without its error."""
-        return {}
+        return Document()
 
 
 class SavedImages(Presenter):
@@ -40,8 +40,8 @@ class SavedImages(Presenter):
     def saved_line(self, path: str) -> str | None:
         return path
 
-    def document(self, outcomes: Sequence[TaskOutcome]) -> dict[str, Any]:
-        return {"tasks": [task_document(one.operation, one.failure) for one in outcomes]}
+    def document(self, outcomes: Sequence[TaskOutcome]) -> TaskList:
+        return task_list(outcomes)
 
 
 class SubmittedTasks(Presenter):
@@ -50,8 +50,8 @@ class SubmittedTasks(Presenter):
     def ended_line(self, operation: Operation, error: SeedreamError | None, *, polled: bool) -> str | None:
         return clean(operation.task_id or "") if error is None else None
 
-    def document(self, outcomes: Sequence[TaskOutcome]) -> dict[str, Any]:
-        return {"tasks": [task_document(one.operation, one.failure) for one in outcomes]}
+    def document(self, outcomes: Sequence[TaskOutcome]) -> TaskList:
+        return task_list(outcomes)
 
 
 class TaskStates(Presenter):
@@ -75,15 +75,15 @@ class TaskStates(Presenter):
             return not self._watching
         return error.exit_code == ExitCode.TASK_FAILED
 
-    def document(self, outcomes: Sequence[TaskOutcome]) -> dict[str, Any]:
-        return {"tasks": [task_document(one.operation, one.failure, with_result=True) for one in outcomes]}
+    def document(self, outcomes: Sequence[TaskOutcome]) -> TaskList:
+        return task_list(outcomes, with_result=True)
 
 
 class SyncedImages(Presenter):
     """`sync`: the reporter prints each path; the document is sync's own unless it failed before the plan."""
 
-    def document(self, outcomes: Sequence[TaskOutcome]) -> dict[str, Any]:
-        return {"images": []}
+    def document(self, outcomes: Sequence[TaskOutcome]) -> ImageList:
+        return ImageList([])
 
 
 def percent(operation: Operation) -> str:

@@ -1,16 +1,14 @@
-"""What every reporter shares: an operation as a JSON object, an error as lines and as an object."""
+"""What every reporter shares: how an operation ended, and an error as lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from ..errors import Problem, ProblemsFound, SeedreamError
 from ..models import Operation
-from ..source_images import facts_of
 from .text import LONGEST_DETAIL, clean, shortened
 
 
@@ -45,9 +43,9 @@ class Failure(Struct, frozen=True):
 
         What is wrong with a file is told line by line.
         """
-        lines = [clean(self._message())]
-        if len(self._problems) > 1:
-            return [*lines, *(clean(str(problem)) for problem in self._problems)]
+        lines = [clean(self.message)]
+        if len(self.problems) > 1:
+            return [*lines, *(clean(str(problem)) for problem in self.problems)]
         words = [shortened(clean(self.error.detail), LONGEST_DETAIL)] if self.error.detail else []
         if self.error.request_id:
             words.append(f"(request {clean(self.error.request_id)})")
@@ -65,32 +63,20 @@ class Failure(Struct, frozen=True):
 
     def marks(self) -> list[Mark]:
         """What to show beside the log: every problem of a file at its line, or the error itself."""
-        if self._problems:
+        if self.problems:
             return [
                 Mark([problem.what], problem.key or self.error.code, Path(problem.file), problem.line)
-                for problem in self._problems
+                for problem in self.problems
             ]
         title = self.about or f"seedream: {self.error.exit_code.label}"
         return [Mark(self.lines(), title, *(self.place or ()))]
 
-    def document(self) -> dict[str, Any]:
-        return {
-            "code": self.error.code,
-            "exit_code": int(self.error.exit_code),
-            "message": self._message(),
-            "detail": shortened(self.error.detail, LONGEST_DETAIL) if self.error.detail else None,
-            "hint": " && ".join(filter(None, ("\n".join(self.settings), self.hint))) or None,
-            "http_status": self.error.http_status,
-            "request_id": self.error.request_id,
-            "task_id": self.task_id,
-            **({"problems": [problem.document() for problem in self._problems]} if self._problems else {}),
-        }
-
     @property
-    def _problems(self) -> Sequence[Problem]:
+    def problems(self) -> Sequence[Problem]:
         return self.error.problems if isinstance(self.error, ProblemsFound) else ()
 
-    def _message(self) -> str:
+    @property
+    def message(self) -> str:
         message = self.error.message
         if self.task_id and self.task_id not in message:
             message = f"{self.task_id}: {message}"
@@ -102,41 +88,3 @@ class TaskOutcome(Struct, frozen=True):
 
     operation: Operation
     failure: Failure | None = None
-
-
-def task_document(
-    operation: Operation, failure: Failure | None = None, *, with_result: bool = False
-) -> dict[str, Any]:
-    """One element of ``tasks``; the shape is in ``output.schema.json``.
-
-    ``with_result`` adds the result's URLs, which are signed: whoever reads them can fetch the image.
-    """
-    request = operation.request
-    return {
-        "task_id": operation.task_id,
-        "operation": operation.id,
-        "status": operation.status,
-        "progress": operation.progress,
-        "model": request.model if request else None,
-        "prompt": request.prompt if request else None,
-        "aspect_ratio": request.aspect_ratio if request else None,
-        "quality": request.quality if request else None,
-        "source_images": [facts_of(name) for name in request.image_urls] if request else [],
-        "created": operation.created,
-        **({"result": list(operation.results)} if with_result else {}),
-        "files": [
-            {
-                "path": file.path,
-                "sha256": file.sha256,
-                "bytes": file.bytes,
-                "media_type": file.media_type,
-                "width": file.width,
-                "height": file.height,
-            }
-            for file in operation.files
-        ],
-        "cost": operation.cost,
-        "request_id": operation.request_id,
-        "seconds": round(operation.seconds, 3) if operation.seconds is not None else None,
-        "error": failure.document() if failure else None,
-    }

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from ..models import DEFAULT_ASPECT_RATIO, DEFAULT_QUALITY
+from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_QUALITY
 from .fonts import chinese_fonts, western_fonts
 from .lettering import is_dash, set_text, tidy
 from .palette import Colour, Palette, mix, palette, ridge

@@ -10,9 +10,10 @@ from ..models import GenerationRequest
 from ..settings import KEYS
 from .complaints import Complaints, Keys, Table, kind
 from .image import Asset, digest_of
+from .manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
 from .places import Places
 from .problems import InvalidManifest
-from .requests import PICTURE, Requests
+from .requests import Requests
 from .templates import Piece, WrongTemplate
 from .wanted import (
     DEFAULT_PATH,
@@ -24,13 +25,6 @@ from .wanted import (
     pieces_of_folder,
 )
 
-TABLES = ("defaults", "vars", "styles", "assets")
-ASSET_KEYS: tuple[str, ...] = (
-    *("prompt", "prompt_file", "details", "style", "images", *PICTURE, "path", "count", "take"),
-)
-DEFAULTS_KEYS: tuple[str, ...] = ("dir", *(name for name, key in KEYS.items() if key.in_project))
-MOST_IMAGES = 1000
-MOST_TAKES = 1_000_000
 _KNOWN = frozenset(ASSET_KEYS)
 
 

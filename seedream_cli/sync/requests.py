@@ -8,15 +8,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, for_editing
 from ..errors import InvalidRequest
-from ..models import (
-    DEFAULT_ASPECT_RATIO,
-    DEFAULT_MODEL,
-    DEFAULT_QUALITY,
-    MODELS,
-    GenerationRequest,
-    for_editing,
-)
+from ..models import GenerationRequest
 from ..prompt_parts import joined, style_of
 from ..source_images import SourceImage, check_sizes, check_url, is_url, read_file
 from .complaints import Complaints, Keys, Table, kind

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.tree import program
+from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
-from seedream_cli.models import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.sandbox.faults import FAULTS
 from seedream_cli.settings import ALL_KEYS
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.needs import missing
 
-from seedream_cli.models import ASPECT_RATIOS
+from seedream_cli.catalog import ASPECT_RATIOS
 from seedream_cli.sandbox import picture
 from seedream_cli.sandbox.lettering import set_text, tidy, wrap
 from seedream_cli.sandbox.server import Sandbox

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seedream_cli.models import ASPECT_RATIOS, MODELS
+from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.sandbox.envelopes import Answer
 from seedream_cli.sandbox.service import Service
 

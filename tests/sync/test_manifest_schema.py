@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from seedream_cli.models import (
+from seedream_cli.catalog import (
     ASPECT_RATIOS,
     DEFAULT_ASPECT_RATIO,
     DEFAULT_MODEL,
@@ -21,8 +21,8 @@ from seedream_cli.models import (
 )
 from seedream_cli.settings import KEYS
 from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
 from seedream_cli.sync.problems import InvalidManifest
-from seedream_cli.sync.reading import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
 from seedream_cli.sync.wanted import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 SCHEMA: dict[str, Any] = json.loads(
