@@ -15,8 +15,8 @@ from .fake_api import FakeAPI
 from .measure import Cost, Program, Row, interleave, wait
 
 #: How the script of a shell asks for the values of an option, and for the ids of tasks.
-_STATIC = ("completion", "--list", "styles", "seedream", "generate", "--style", "")
-_DYNAMIC = ("completion", "--list", "tasks", "seedream", "download", "task_")
+_STATIC = ("completion", "--list=", "--", "generate", "--style")
+_DYNAMIC = ("completion", "--list=task_", "--", "download")
 _TWO_COMMANDS = """
 import typer
 app = typer.Typer()

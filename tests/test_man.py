@@ -113,13 +113,6 @@ def test_the_programs_page_has_every_variable_and_command() -> None:
     assert "config.toml" in section(text, "FILES")
 
 
-def test_a_commands_page_has_only_its_own_variables() -> None:
-    assert "SEEDREAM_QUALITY" not in section(shown("seedream-status"), "ENVIRONMENT")
-    assert "SEEDREAM_SANDBOX_FAULT" in section(shown("seedream-sandbox"), "ENVIRONMENT")
-    assert "APIPOD_API_KEY" in section(shown("seedream-generate"), "ENVIRONMENT")
-    assert "ENVIRONMENT" not in shown("seedream-help")
-
-
 def test_whatis_reads_their_names() -> None:
     for page in PAGES:
         assert complaints("lexgrog", page=page) == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import subprocess
@@ -96,10 +95,6 @@ def test_an_index_would_take_what_is_published(dist: Path) -> None:
         timeout=60,
     )
     assert done.stdout.count(": PASSED\n") == len(files) == 2, done.stdout
-
-
-def test_the_checkout_that_is_tested_is_this_version() -> None:
-    assert importlib.metadata.version("apipod-seedream") == VERSION
 
 
 # Installers, each with a checkout and an empty home
@@ -222,12 +217,6 @@ def test_uv_installs_a_checkout_and_keeps_what_man_reads(index: Path, tmp_path: 
     script = f'uv() {{ "{sys.executable}" -m uv "$@"; }}; {line.replace("man ", "man --path ", 1)}'
     found = called(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()
     assert Path(found).read_bytes() == (ROOT / "man" / "seedream.1").read_bytes()
-
-
-def test_uvx_runs_a_checkout(index: Path, tmp_path: Path) -> None:
-    for name in ("seedream", "apipod-seedream"):
-        uvx = (sys.executable, "-m", "uv", "tool", "run", "--from", ROOT, name, "--version")
-        assert called(tmp_path, index, *uvx).stdout == f"seedream {VERSION}\n"
 
 
 @pytest.mark.parametrize(("arguments", "exit_code"), [(["generate", "-h"], 0), (["generate", "fox"], 4)])

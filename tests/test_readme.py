@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -163,14 +162,6 @@ def test_git_takes_its_line_for_the_lock(project: Project) -> None:
         [*git, "check-attr", "merge", project.lock_file.name], check=True, capture_output=True, text=True
     )
     assert told.stdout == "seedream.lock: merge: union\n"
-
-
-def test_its_command_prints_where_the_manifests_schema_is() -> None:
-    [command] = re.findall(r"^python -c .*$", OF_SYNC, re.MULTILINE)
-    words = shlex.split(command)
-    printed = subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True, text=True).stdout
-    schema = json.loads(Path(printed.strip()).read_text(encoding="utf-8"))
-    assert set(schema["$defs"]["asset"]["properties"]) == set(ASSET_KEYS)
 
 
 def runs(job: Mapping[str, Any]) -> list[str]:

@@ -98,60 +98,60 @@ def test_a_key_that_a_server_repeats_is_written_nowhere(
 
 # Everything there is, with a service that knows its business
 
-DAY = (
-    *(["generate", "fox", "-v", "-o", name] for name in ("fox.png", "fox.png", "foxes/", "{task}.{ext}")),
-    *(["generate", "fox", "-v", "--json"], ["generate", "fox", "-q"], ["generate", "fox", "--no-wait", "-v"]),
-    ["generate", "fox", "--dry-run"],
-    ["generate", "fox", "--dry-run", "--json", "-v"],
-    ["generate", "fox", "-v", "--model", "none", "--callback-url", "https://a.test/"],
-    ["generate", "fox", "-v", "-o", "fox.png", "--skip-existing"],
-    ["generate", "fox", "-v", "-o", "fox.png", "--overwrite", "--max-bytes", "5"],
-    ["generate", "--resume", "last", "-v"],
-    ["generate", "--resume", "last", "-v", "--new-key"],
-    ["generate", "--resume", "op_nowhere", "-v"],
-    ["generate", "fox", "--sandbox", "-v"],
-    ["generate", "fox", "-v", "--base-url", "http://127.0.0.1:1/v1"],
-    ["generate", "fox", "-v", "--base-url", "http://api.test/v1"],
-    ["generate", "fox", "-v", "--sandbox", "--base-url", "http://127.0.0.1:1/v1"],
-    ["generate", "", "-v"],
-    ["generate", "fox", "--nope"],
-    ["status", "-v"],
-    ["status", "--json", "-v", "--limit", "3", "--state", "completed"],
-    ["status", "nowhere", "-v"],
-    ["status", "--sandbox", "-v"],
-    ["download", "--pending", "-v"],
-    ["download", "nowhere", "-v", "--json"],
-    ["download", "-v"],
-    *(["config", word] for word in ("list", "path", "check")),
-    *(["config", word, "--json", "-v"] for word in ("list", "path", "check")),
-    *(["config", "get", name, "-v"] for name in ("api_key", "api_key_file", "base_url", "nope")),
-    ["config", "set", "model", "seedream-v4.5", "-v"],
-    ["config", "unset", "model", "-v"],
-    ["config", "set", "api_key", "-v"],
-    ["config", "list", "--profile", "nope"],
-    ["sandbox", "--fault", "nope", "-v"],
-    ["completion", "bash"],
-    ["completion", "--list=", "--", "status"],
-    *(["completion", "--list=", "--", "generate", option] for option in ("--resume", "--profile", "--style")),
-    *(
-        ["--help"],
-        ["--version"],
-        ["generate", "--help"],
-        ["config", "--help"],
-        ["sandbox", "--help"],
-        ["nope"],
-    ),
-)
+DAY = """
+generate fox -v -o fox.png
+generate fox -v -o fox.png
+generate fox -v -o foxes/
+generate fox -v -o {task}.{ext}
+generate fox -v --json
+generate fox -q
+generate fox -v --no-wait
+generate fox --dry-run
+generate fox -v --dry-run --json
+generate fox -v --model none --callback-url https://a.test/
+generate fox -v -o fox.png --skip-existing
+generate fox -v -o fox.png --overwrite --max-bytes 5
+generate --resume last -v
+generate --resume last -v --new-key
+generate --resume op_nowhere -v
+generate fox -v --sandbox
+generate fox -v --base-url http://127.0.0.1:1/v1
+generate fox -v --base-url http://api.test/v1
+generate fox -v --sandbox --base-url http://127.0.0.1:1/v1
+generate fox --nope
+status -v
+status -v --json --limit 3 --state completed
+status nowhere -v
+status --sandbox -v
+download --pending -v
+download nowhere -v --json
+download -v
+config list
+config path --json -v
+config check
+config list --json -v
+config check --json -v
+config get api_key -v
+config get api_key_file -v
+config get nope -v
+config set model seedream-v4.5 -v
+config unset model -v
+config set api_key -v
+config list --profile nope
+sandbox --fault nope -v
+completion --list= -- status
+completion --list= -- generate --resume
+completion --list= -- generate --profile
+--help
+config --help
+nope
+"""
 
 
 def give_key(seedream: Program, place: str) -> list[Path]:
     """Have the program find the key in this place; the files of its home that hold it now."""
     seedream.environment.pop("SEEDREAM_API_KEY", None)
-    if place == "environment":
-        seedream.environment["SEEDREAM_API_KEY"] = KEY
-    elif place == "the provider's variable":
-        seedream.environment["APIPOD_API_KEY"] = KEY
-    elif place == "file":
+    if place == "file":
         # Not in the home, which is searched.
         file = seedream.cwd.parent.parent / "key.txt"
         file.write_text(f"{KEY}\n")
@@ -163,7 +163,7 @@ def give_key(seedream: Program, place: str) -> list[Path]:
     return []
 
 
-@pytest.mark.parametrize("place", ["the provider's variable", "file", "config"])
+@pytest.mark.parametrize("place", ["file", "config"])
 def test_a_key_is_written_nowhere_in_a_day_of_work(
     seedream: Program, start_sandbox: Callable[..., Sandbox], place: str
 ) -> None:
@@ -172,8 +172,8 @@ def test_a_key_is_written_nowhere_in_a_day_of_work(
     seedream.use(sandbox.base_url)
     expected = give_key(seedream, place)
     codes = set()
-    for command in DAY:
-        done = seedream(*command)
+    for command in DAY.strip().splitlines():
+        done = seedream(*command.split())
         codes.add(done.exit_code)
         assert shows(done.raw) == [], command
         assert shows(done.stderr) == [], command

@@ -21,10 +21,6 @@ def test_the_file_is_fresh(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name], "run: python -m scripts.generate"
 
 
-def test_every_man_page_is_generated() -> None:
-    assert {f"man/{path.name}" for path in (ROOT / "man").iterdir()} <= set(GENERATED)
-
-
 def test_every_shell_has_its_script() -> None:
     names = {path.name for path in (ROOT / "completions").iterdir()}
     assert names == {*SCRIPTS.values(), "apipod-seedream.bash", "apipod-seedream.fish"}
@@ -47,18 +43,3 @@ def test_the_default_of_a_setting_is_one_of_its_values() -> None:
         [kind] = [row[1] for row in OPTIONS["generate"] if f"--{name.replace('_', '-')}" in row[0]]
         assert kind == name
         assert KEYS[name].default in VALUES[name]
-
-
-def test_help_is_told_whole() -> None:
-    command = TREE["config", "set"]
-    assert command.what.startswith("Store a setting.")
-    [profile] = [option for option in command.options if "--profile" in option.flags]
-    assert profile.brief == "The profile of the config to use"
-    assert profile.group == "Service"
-    generate = TREE["generate",]
-    assert generate.examples[0] == 'seedream generate "a red fox in snow" -a 16:9'
-    [model] = [option for option in generate.options if "-m" in option.flags]
-    assert (model.flags, model.metavar) == (("-m", "--model"), "NAME")
-    assert model.brief == "The model (default seedream-v4.5)"
-    [limit] = [option for option in TREE["status",].options if "--limit" in option.flags]
-    assert limit.default == "20"

@@ -129,11 +129,6 @@ def test_kitty_gets_the_picture_in_the_pixels_of_its_cells(
     assert capfd.readouterr().out == "", "stdout may be a pipe"
 
 
-def test_a_very_wide_terminal_gets_as_many_cells_as_can_be_numbered(show: Show) -> None:
-    _, placement = kitty(show(picture(4000, 100), KITTY, size=(24, 400, 0, 0)))
-    assert placement["c"] == "297"
-
-
 @pytest.mark.parametrize("multiplexer", ["TMUX", "STY", "ZELLIJ"])
 def test_a_multiplexer_in_kitty_gets_half_blocks(show: Show, multiplexer: str) -> None:
     assert "▀" in show(png(), {**KITTY, multiplexer: "0"})
@@ -166,15 +161,6 @@ def test_nothing_of_a_file_reaches_the_terminal_as_it_stands(
 def test_no_color_leaves_half_blocks_out_and_pictures_in(show: Show) -> None:
     with pytest.raises(NotShown, match="NO_COLOR"):
         show(png(), {"NO_COLOR": "1"})
-
-
-def test_no_color_does_not_take_the_number_of_a_picture(show: Show) -> None:
-    assert re.search(f"\x1b\\[38;2;\\d+;\\d+;\\d+m{PLACEHOLDER}", show(png(), {**KITTY, "NO_COLOR": "1"}))
-
-
-def test_where_no_half_block_can_be_written_there_is_no_picture(show: Show) -> None:
-    with pytest.raises(NotShown, match="half blocks in latin-1"):
-        show(png(), {}, encoding="latin-1")
 
 
 def bomb() -> bytes:

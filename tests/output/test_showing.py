@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from support import needs
 from support.images import png_of
-from support.program import Program, Result
+from support.program import Program
 from support.raw import RawServer, accepted, answer, success
 from support.terminal import Terminal
 
@@ -186,14 +186,16 @@ def test_where_nothing_is_drawn_there_is_no_picture(
 
 
 @pytest.mark.usefixtures("service")
-def test_in_a_pipe_a_preview_is_left_out_and_only_verbose_says_so(forked: Callable[..., Result]) -> None:
-    plain = forked(*GENERATE, "--overwrite")
-    verbose = forked(*GENERATE, "--overwrite", "--verbose")
+def test_in_a_pipe_nothing_is_shown_and_only_verbose_says_so(seedream: Program, viewer: Path) -> None:
+    plain = seedream(*GENERATE, "--open", "--overwrite")
+    verbose = seedream(*GENERATE, "--open", "--overwrite", "--verbose")
     for done in (plain, verbose):
         assert (done.exit_code, done.stdout) == (0, "fox.png\n")
         assert "\x1b" not in done.stderr
+        assert "note: --open is for a person: nothing is opened in CI or without a terminal\n" in done.stderr
     assert "preview" not in plain.stderr
     assert "note: no preview: stderr is not a terminal to draw on\n" in verbose.stderr
+    assert not viewer.exists()
 
 
 def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
@@ -216,18 +218,6 @@ def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
     assert {file.read_bytes() for file in seedream.cwd.glob("fox-*.png")} == {PICTURE}
 
 
-@pytest.mark.usefixtures("service")
-def test_download_shows_what_is_on_disk_already(seedream: Program, forked: Callable[..., Result]) -> None:
-    forked("generate", "a fox", "-o", "fox.png")
-    [task] = forked("status", "--json").document["tasks"]
-    arguments = ("download", task["task_id"], "--preview")
-    with Terminal(seedream, *arguments) as terminal:
-        answer_that_there_is_no_sixel(terminal)
-        done = terminal.result()
-    assert done.exit_code == 0
-    assert "▀" * 30 in done.lines
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -239,20 +229,20 @@ def test_download_shows_what_is_on_disk_already(seedream: Program, forked: Calla
     ids=" ".join,
 )
 def test_what_saves_no_image_has_none_to_show(
-    forked: Callable[..., Result], sandbox: Sandbox, arguments: tuple[str, ...]
+    seedream: Program, sandbox: Sandbox, arguments: tuple[str, ...]
 ) -> None:
-    done = forked(*arguments)
+    done = seedream(*arguments)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {arguments[-1]} shows saved images")
 
 
 @pytest.mark.parametrize("carry_on", [("download", "{}"), ("generate", "--resume", "{}")], ids=" ".join)
 def test_what_has_a_place_already_is_saved_there_whatever_the_setting_says(
-    seedream: Program, forked: Callable[..., Result], sandbox: Sandbox, carry_on: tuple[str, ...]
+    seedream: Program, sandbox: Sandbox, carry_on: tuple[str, ...]
 ) -> None:
-    task = forked("generate", "a fox", "-o", "fox.png", "--no-wait").stdout.strip()
+    task = seedream("generate", "a fox", "-o", "fox.png", "--no-wait").stdout.strip()
     arguments = [word.format(task) for word in carry_on]
-    done = forked(*arguments, "--preview", env={"SEEDREAM_OUTPUT": "-"})
+    done = seedream(*arguments, "--preview", env={"SEEDREAM_OUTPUT": "-"})
     assert (done.exit_code, done.stdout) == (0, f"{seedream.cwd / 'fox.png'}\n")
 
 
@@ -292,24 +282,3 @@ def test_open_starts_the_desktops_viewer_and_leaves_it_alone(seedream: Program, 
         assert not [line for line in descriptors if "/dev/pts" in line or "socket" in line]
     finally:
         os.kill(int(pid), signal.SIGKILL)
-
-
-@pytest.mark.usefixtures("service")
-def test_nothing_is_opened_in_a_pipe(forked: Callable[..., Result], viewer: Path) -> None:
-    done = forked("generate", "a fox", "-o", "fox.png", "--open")
-    assert (done.exit_code, done.stdout) == (0, "fox.png\n")
-    assert "note: --open is for a person: nothing is opened in CI or without a terminal\n" in done.stderr
-    assert not viewer.exists()
-
-
-@pytest.mark.usefixtures("service")
-def test_without_a_desktop_one_line_says_so(seedream: Program, viewer: Path) -> None:
-    del seedream.environment["DISPLAY"]
-    with Terminal(seedream, "generate", "a fox", "-o", "fox.png", "--open", columns=120) as terminal:
-        done = terminal.result()
-    assert done.exit_code == 0
-    assert done.lines[:2] == [
-        "fox.png",
-        "note: the image is not opened: there is no desktop here: neither DISPLAY nor WAYLAND_DISPLAY is set",
-    ]
-    assert not viewer.exists()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.needs import missing
 
-from seedream_cli.catalog import ASPECT_RATIOS, QUALITIES
+from seedream_cli.catalog import ASPECT_RATIOS
 from seedream_cli.sandbox import picture
 from seedream_cli.sandbox.lettering import set_text, tidy, wrap
 from seedream_cli.sandbox.server import Sandbox
@@ -30,13 +30,6 @@ def test_every_ratio_of_the_table_has_its_shape(ratio: str) -> None:
     width, height = picture.size(ratio, "2K")
     across, down = (int(part) for part in ratio.split(":"))
     assert width / height == pytest.approx(EXACT.get(ratio, across / down), rel=0.001)
-
-
-@pytest.mark.parametrize("quality", QUALITIES)
-def test_every_quality_of_the_table_has_its_scale(quality: str) -> None:
-    scale = {"2K": 1, "3K": 1.5, "4K": 2}[quality]
-    assert picture.size("1:1", quality) == (2048 * scale, 2048 * scale)
-    assert picture.size("16:9", quality) == (2560 * scale, 1440 * scale)
 
 
 @pytest.mark.parametrize("ratio", ["1:1", "21:9", "9:16"])
@@ -71,22 +64,6 @@ def test_no_prompt_is_too_strange(prompt: str) -> None:
         assert image.size == (2048, 2048)
 
 
-def test_words_are_drawn_below_and_characters_without_a_shape_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    drawn: list[str] = []
-
-    def spy(text: str, *rest: Any) -> Any:
-        drawn.append(text)
-        return set_text(text, *rest)
-
-    monkeypatch.setattr(picture, "set_text", spy)
-    monkeypatch.setattr(picture, "_families", lambda: ("",))
-    picture.draw({"prompt": "a cat 🐈‍⬛ on the moon — 月 café"})
-    picture.draw({"prompt": "月"})
-    assert drawn == ["a cat on the moon - cafe"]
-
-
 def test_chinese_is_drawn_where_a_font_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     families = picture._families()
     chinese = max(families, key=lambda family: len(picture._known("红狐狸", family)))
@@ -96,23 +73,8 @@ def test_chinese_is_drawn_where_a_font_has_it(monkeypatch: pytest.MonkeyPatch) -
     assert picture._drawable("红狐狸 fox", chinese) == "红狐狸 fox"
 
 
-def test_western_words_are_set_in_the_font_that_is_everywhere() -> None:
-    assert picture._family("a red fox — in snow 🌙") == ""
-
-
-def test_fonts_that_cannot_be_read_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "broken-for-sure.ttf").write_bytes(b"not a font")
-    monkeypatch.setattr(picture, "western_fonts", lambda: iter([tmp_path / "broken-for-sure.ttf"]))
-    monkeypatch.setattr(picture, "chinese_fonts", lambda: iter([tmp_path / "gone.ttc"]))
-    assert picture._families.__wrapped__() == ("",)
-
-
 def per_character(text: str) -> float:
     return float(len(text))
-
-
-def test_lines_break_at_spaces() -> None:
-    assert wrap("the quick brown fox", 10, per_character) == ["the quick", "brown fox"]
 
 
 def test_chinese_breaks_between_any_characters_but_not_before_a_mark() -> None:
@@ -135,24 +97,8 @@ def test_a_long_text_ends_after_six_lines_with_an_ellipsis() -> None:
     assert all(len(line) * size * 0.5 <= 800 for line in lines)
 
 
-def test_a_short_text_is_set_larger_than_a_long_one() -> None:
-    sizes = [
-        set_text("word " * count, 800, 1000, lambda part, size: len(part) * size * 0.5)[1]
-        for count in (2, 20, 80)
-    ]
-    assert sizes == sorted(sizes, reverse=True)
-    assert len(set(sizes)) == 3
-
-
 def test_what_cannot_be_seen_is_left_out() -> None:
     assert tidy("a\x00 \u200bb\ufe0f\n\tc\ud800") == "a b c"
-
-
-def test_without_pillow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for call in (picture.require, lambda: picture.draw(BODY)):
-        with pytest.raises(picture.PillowMissing, match=r"pip install 'apipod-seedream\[sandbox\]'"):
-            call()
 
 
 def test_a_server_starts_without_pillow_and_says_so_at_the_first_image(

@@ -48,12 +48,6 @@ def test_live_names_request_and_cost(make: Make) -> None:
     assert "X-Request-Cost" not in service.account(KEY).headers
 
 
-def test_seed_names_neither(make: Make) -> None:
-    service = make("seed")
-    for answer in (create(service), service.status(KEY, "none"), service.account({}), service.account(KEY)):
-        assert answer.headers == {}
-
-
 @pytest.mark.parametrize(
     "sent", [None, "", "Bearer", "Bearer ", "sk-test", "Basic sk-test", "Bearer sk-invalid"]
 )
@@ -176,12 +170,6 @@ def test_too_many_requests_have_to_wait(make: Make, clock: Any) -> None:
     assert service.account(KEY).status == 429
     clock.now += 0.5
     assert service.account(KEY).status == 200
-
-
-def test_the_account_is_active(make: Make) -> None:
-    for dialect, code in (("seed", 0), ("live", 200)):
-        body = make(dialect).account(KEY).body
-        assert (body["code"], body["data"]["status"]) == (code, "active")
 
 
 @pytest.mark.parametrize(
