@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,25 @@ def test_imports_point_only_downward() -> None:
         if here in inside and there in inside and here != there and floor(there) <= floor(here)
     ]
     assert upward == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even for type checkers only, or inside a function."""
+    names = {
+        path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+    }
+    modules = {name.removesuffix(".__init__") for name in names.values()}
+    imported: dict[str, set[str]] = {}
+    for path, name in names.items():
+        package = name.rpartition(".")[0]
+        for node in statements(path):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1])
+                base = f"{base}.{node.module}" if node.module else base
+                targets = {f"{base}.{one.name}" for one in node.names} & modules or {base}
+                imported.setdefault(name.removesuffix(".__init__"), set()).update(targets)
+    TopologicalSorter({name: targets - {name} for name, targets in imported.items()}).prepare()
 
 
 def test_rooms_that_have_no_business_with_each_other_stay_apart() -> None:
