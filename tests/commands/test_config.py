@@ -320,12 +320,6 @@ def test_a_profile_that_is_not_there_is_not_made_the_one_in_use(
     assert seedream.config.read_bytes() == before
 
 
-def test_another_profiles_place_is_told(config: Config, seedream: Program) -> None:
-    there = f"{seedream.config} [profiles.work]"
-    assert there in config("set", "model", "x", "--profile", "work").stderr
-    assert there in config("unset", "model", "--profile", "work").stderr
-
-
 def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
     done = config("set", "model", "x", SEEDREAM_MODEL="y")
     assert "SEEDREAM_MODEL" in done.stderr.splitlines()[-1]
@@ -378,25 +372,6 @@ def test_a_failure_as_json_is_one_document_without_tasks(
 
 
 # In use, with the flags and variables that every command takes.
-
-
-def test_every_flag_of_generate_has_its_variable_and_its_name_in_the_config(
-    config: Config, seedream: Program
-) -> None:
-    config("set", "quality", "4K")
-    config("set", "aspect_ratio", "1:1")
-    # What is stronger comes before it.
-    weaker = 'model = "seedream-v4.5"\ncallback_url = "https://weaker.test"\n'
-    (seedream.cwd / "seedream.toml").write_text(f'[defaults]\naspect_ratio = "16:9"\n{weaker}')
-    arguments = ("generate", "a fox", "--dry-run", "--model", "flagged")
-    request = seedream(*arguments, env={"SEEDREAM_CALLBACK_URL": "https://me.test"}).document["requests"][0]
-    assert request["json"] == {
-        "model": "flagged",
-        "prompt": "a fox",
-        "aspect_ratio": "16:9",
-        "quality": "4K",
-        "callback_url": "https://me.test",
-    }
 
 
 @pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])
@@ -463,14 +438,6 @@ def test_check_of_a_key_that_the_service_refuses_is_4_and_shows_no_key(
     if "--json" in options:
         assert json.loads(done.stdout)["error"]["http_status"] == 401
         assert "tasks" not in done.document
-
-
-@pytest.mark.usefixtures("sandbox")
-def test_a_config_that_others_can_read_is_used_with_a_notice(seedream: Program) -> None:
-    seedream("config", "set", "model", "seedream-v4.5")
-    seedream.config.chmod(0o644)
-    done = seedream("config", "check")
-    assert (done.exit_code, f"chmod 600 {seedream.config}\n" in done.stderr) == (0, True)
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b'{"code": 200, "data": null}'])

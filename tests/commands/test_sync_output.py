@@ -32,11 +32,6 @@ path = "[bold]/%s.png"
 """
 
 
-def polled(sandbox: Sandbox) -> int:
-    """How many tasks were asked for: these were surely created."""
-    return len({one.path for one in sandbox.requests if "/status/" in one.path})
-
-
 @pytest.fixture
 def sandbox(start: StartSandbox) -> Sandbox:
     return start()
@@ -158,19 +153,6 @@ class TestTextFromOutside:
         assert (done.exit_code, sorted(done.paths)) == (0, sorted(self.PATHS))
         assert "红狐: " in done.stderr
         assert '"path": "图/[red]红狐[-] 🦊.png"' in project.lock_file.read_text(encoding="utf-8")
-
-    def test_is_text_on_a_terminal(
-        self, project: Project, seedream: Program, start: StartSandbox, clock: Clock
-    ) -> None:
-        start(seconds=10, clock=clock)
-        with Terminal(seedream, "sync", columns=60) as terminal:
-            screen = terminal.screen_until(lambda screen: screen.count(" · pending · ") == 2)
-            clock.pause(10)
-            done = terminal.result()
-        assert "红狐 · pending · " in screen
-        assert "[bold]/%s.png" in done.lines
-        assert "图/[red]红狐[-] 🦊.png".encode() in done.raw
-        assert (done.exit_code, len(done.lines)) == (0, 3)
 
 
 SCHEMA = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
@@ -386,13 +368,12 @@ def test_a_manifest_without_assets_is_told_to_have_no_images(project: Project) -
 class TestOnATerminal:
     """Tasks take ten seconds of a clock that goes on only when a test has seen enough."""
 
-    @pytest.mark.parametrize("columns", [80, 40])
     def test_there_is_a_bar_for_all_and_a_line_for_each_task(
-        self, project: Project, seedream: Program, start: StartSandbox, clock: Clock, columns: int
+        self, project: Project, seedream: Program, start: StartSandbox, clock: Clock
     ) -> None:
         start(seconds=10, clock=clock)
         project.write(THREE)
-        with Terminal(seedream, "sync", "--jobs", "2", columns=columns) as terminal:
+        with Terminal(seedream, "sync", "--jobs", "2", columns=40) as terminal:
             screen = terminal.screen_until(
                 lambda screen: all(f"{name} · pending · " in screen for name in ("fox", "hen"))
             )
@@ -406,34 +387,11 @@ class TestOnATerminal:
         assert bar.startswith("─" * 20 + " 0 of 3 · 2 under")
         assert rows(later)[-1].startswith("━" * 13 + "─" * 7 + " 2 of 3 · 1 under")
         assert {len([row for row in rows(one) if " of 3 " in row]) for one in terminal.screens} == {0, 1}
-        assert max(len(row) for one in terminal.screens for row in rows(one)) < columns
+        assert max(len(row) for one in terminal.screens for row in rows(one)) < 40
         # Nothing but paths and the summary is left.
         assert sorted(done.lines[:-1]) == ["fox.png", "hen.png", "owl.png"]
         assert re.fullmatch(r"3 generated; cost 0\.105; \d+\.\d s", done.lines[-1])
         assert done.raw.count(b"\x1b[?25h") == done.raw.count(b"\x1b[?25l"), "the cursor is shown again"
-
-    def test_the_block_never_outgrows_the_screen(
-        self, project: Project, seedream: Program, start: StartSandbox, clock: Clock, tmp_path: Path
-    ) -> None:
-        sandbox = start(seconds=10, clock=clock)
-        project.write("".join(f'[assets.a{number}]\nprompt = "{number}"\n' for number in range(12)))
-        file = tmp_path / "answer.txt"
-        arguments = ("sync", "--jobs", "12")
-        with Terminal(seedream, *arguments, lines=8, columns=60, stdout=file) as terminal:
-            screen = terminal.screen_until(
-                lambda screen: "and 7 more" in screen and "12 under" in screen and polled(sandbox) == 12
-            )
-            clock.pause(10)
-            done = terminal.result()
-        *tasks, more, bar = rows(screen)
-        assert (len(tasks), more) == (5, "  and 7 more")
-        assert "0 of 12 · 12 under way" in bar
-        # What is scrolled off the screen cannot be taken back: there would be a second bar.
-        for one in terminal.screens:
-            assert len([line for line in one.split("\n") if " of 12 " in line]) <= 1
-        assert len(done.lines) == 1
-        assert done.lines[0].startswith("12 generated; cost 0.420; ")
-        assert len(file.read_text().splitlines()) == 12
 
     def test_a_plan_is_a_table_that_fits(self, project: Project, seedream: Program) -> None:
         project.write(THREE + f'[assets.elk]\nprompt = "an elk"\npath = "{"x" * 60}.png"\n')

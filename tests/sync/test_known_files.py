@@ -167,16 +167,6 @@ def test_what_is_no_readable_file_is_not_nothing(look: Look, project: Path) -> N
     assert look().exists("folder")
 
 
-def test_a_file_that_may_not_be_read(look: Look, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(project / "fox.png", b"fox")
-
-    def refuse(path: str, flags: int) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    assert look().sha256("fox.png") == UNREADABLE
-
-
 @pytest.mark.parametrize(
     ("data", "extension"),
     [(png(), "png"), (JPEG, "jpg"), (b"RIFF\x1a\x00\x00\x00WEBPVP8L", "webp"), (b"text", None), (b"", None)],
