@@ -124,11 +124,8 @@ def test_names_of_assets(write: Write, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "prompt"),
     [
-        ("A {animal}, {look}", "A red fox, {flat}"),
-        ("{{animal}} {animal}}}", "{animal} red fox}"),
-        ("  fox \\n\\n", "fox"),
-        ("{empty}fox{empty}", "fox"),
-        ("{2nd-look}", "ink"),
+        *(("A {animal}, {look}", "A red fox, {flat}"), ("{{animal}} {animal}}}", "{animal} red fox}")),
+        *(("  fox \\n\\n", "fox"), ("{empty}fox{empty}", "fox"), ("{2nd-look}", "ink")),
     ],
 )
 def test_variables_of_a_prompt(write: Write, text: str, prompt: str) -> None:
@@ -186,7 +183,7 @@ def test_prompts_that_are_refused(refuse: Refuse, prompt: str, said: str) -> Non
         *(("a.md", content) for content in (b"\xff\xfe", b"x" * (1024 * 1024 + 1), "a {b}", " \n")),
     ],
 )
-def test_files_of_prompts_that_are_refused(
+def test_prompt_files_that_are_refused(
     refuse: Refuse, tmp_path: Path, name: str, content: str | bytes
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -329,14 +326,10 @@ def test_folders_that_are_refused_are_told_once(refuse: Refuse, folder: str) -> 
 @pytest.mark.parametrize(
     ("first", "second", "place"),
     [
-        ("a.png", "a.png", "a.png"),
-        ("a.png", "A.PNG", "A.PNG"),
-        ("é.png", "E\\u0301.png", "E\u0301.png"),
-        ("ß.png", "SS.png", "SS.png"),
-        ("a.{ext}", "a.jpg", "a.jpg"),
-        ("a.webp", "A.{ext}", "A.webp"),
-        ("x/../a.{ext}", "./a.{ext}", "a.png"),
-        ("a", "a/b.png", "a"),
+        *(("a.png", "a.png", "a.png"), ("a.png", "A.PNG", "A.PNG")),
+        *(("é.png", "E\\u0301.png", "E\u0301.png"), ("ß.png", "SS.png", "SS.png")),
+        *(("a.{ext}", "a.jpg", "a.jpg"), ("a.webp", "A.{ext}", "A.webp")),
+        *(("x/../a.{ext}", "./a.{ext}", "a.png"), ("a", "a/b.png", "a")),
         ("a.{ext}", "a.png/b.png", "a.png"),
     ],
 )
@@ -359,10 +352,7 @@ def test_the_later_of_two_is_told_or_the_one_that_leads_through_the_other(refuse
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("a.png", "a.jpg"),
-        ("a.{ext}", "a.jpeg"),
-        ("a.{ext}", "a"),
-        ("a/b.png", "a.b/c.png"),
+        *(("a.png", "a.jpg"), ("a.{ext}", "a.jpeg"), ("a.{ext}", "a"), ("a/b.png", "a.b/c.png")),
         ("e.png", "é.png"),
     ],
 )
@@ -378,19 +368,13 @@ def test_paths_that_differ(write: Write, first: str, second: str) -> None:
     [
         ("{name}", "logo.v2", 2, True),
         ("-{n}.{slug}/{model}-{quality}.{ext}", "hero", 1, False),
-        ("{ratio}/x{{}}", "雪狐", 12, True),
-        ("{name}{name}{name}{ext}", "a" * 80, 1, False),
-        ("{slug}.{ext}", "hero", 3, True),
-        ("{name}.", "hero", 1, False),
-        ("{ext}", "con", 1, True),
-        ("a.{ext}.", "hero", 2, True),
-        ("..{ext}", "hero", 2, True),
+        *(("{ratio}/x{{}}", "雪狐", 12, True), ("{name}{name}{name}{ext}", "a" * 80, 1, False)),
+        *(("{slug}.{ext}", "hero", 3, True), ("{name}.", "hero", 1, False), ("{ext}", "con", 1, True)),
+        *(("a.{ext}.", "hero", 2, True), ("..{ext}", "hero", 2, True)),
     ],
 )
 @pytest.mark.parametrize("prompt", ["A red fox, in snow!", "雪中的红狐", "x" * 300])
-def test_a_path_is_what_output_makes_of_it(
-    text: str, name: str, prompt: str, number: int, several: bool
-) -> None:
+def test_a_path_is_what_output_makes(text: str, name: str, prompt: str, number: int, several: bool) -> None:
     request = GenerationRequest(prompt, "a/model", "21:9", "4K")
     template = PathTemplate(text, variables={}, folder=[], several=several)
     wanted = template.wanted(name, number, request)
@@ -486,12 +470,8 @@ def test_tables_that_are_none(refuse: Refuse, table: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a = 1\nb = = 2\n", 2),
-        ("[assets.a]\n[assets.a]\n", 2),
-        ('a = 1\nb = """\n\n', 3),
-        ("a = 1\nb = ", 2),
-        ("a = " + "[" * 100_000, 1),
-        (f"a = {'1' * 5000}", 1),
+        *(("a = 1\nb = = 2\n", 2), ("[assets.a]\n[assets.a]\n", 2), ('a = 1\nb = """\n\n', 3)),
+        *(("a = 1\nb = ", 2), ("a = " + "[" * 100_000, 1), (f"a = {'1' * 5000}", 1)),
     ],
 )
 def test_what_is_no_toml(refuse: Refuse, text: str, line: int) -> None:
@@ -520,9 +500,7 @@ def test_another_manifest_has_a_lock_of_its_own(tmp_path: Path) -> None:
         load(tmp_path / "icons.toml")
 
 
-def test_a_manifest_is_found_from_anywhere(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_found_from_anywhere(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prompts").mkdir()
     write('[assets.a]\nprompt_file = "a.md"', **{"a.md": "x"})
     monkeypatch.chdir(tmp_path / "prompts")

@@ -199,7 +199,7 @@ def test_what_is_edited_and_nothing_else_can_be_adopted(make: Make, row: tuple[A
         ('path = "x.png"', {"hero.png": OWN, "x.png": OTHER}, "x.png", "hero.png"),
     ],
 )
-def test_where_what_is_fetched_by_force_goes(
+def test_where_a_forced_fetch_goes(
     make: Make, more: str, files: dict[str, str], path: str | None, old: str | None
 ) -> None:
     item = only(make(hero(more), [HERO], files, force=True))
@@ -217,11 +217,7 @@ def test_a_plan_in_sum(make: Make) -> None:
     text = hero() + '[assets.a]\nprompt = "cat"\ncount = 2\n[assets.z]\nprompt = "owl"\n'
     made = make(text, [HERO, replace(HERO, name="old", path="old.png")], {"hero.png": OWN, "z.png": OTHER})
     assert [(item.name, item.number, item.state.value) for item in made.items] == [
-        ("a", 1, "new"),
-        ("a", 2, "new"),
-        ("hero", 1, "ok"),
-        ("old", 1, "orphan"),
-        ("z", 1, "edited"),
+        *(("a", 1, "new"), ("a", 2, "new"), ("hero", 1, "ok"), ("old", 1, "orphan"), ("z", 1, "edited")),
     ]
     assert made.counts == {"new": 2, "ok": 1, "orphan": 1, "edited": 1}
     assert made.to_pay == 2
@@ -246,13 +242,11 @@ def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> 
 @pytest.mark.parametrize(
     ("kind", "old", "path"),
     [
-        ("jpg", "hero.png", "x/hero.jpg"),
-        ("webp", "hero", "x/hero.webp"),
-        (None, "hero.png", "x/hero.png"),
-        (None, "hero", None),
+        *(("jpg", "hero.png", "x/hero.jpg"), ("webp", "hero", "x/hero.webp")),
+        *((None, "hero.png", "x/hero.png"), (None, "hero", None)),
     ],
 )
-def test_where_the_ending_is_open_a_moved_file_gets_that_of_its_bytes(
+def test_a_moved_file_gets_the_ending_of_its_bytes(
     make: Make, kind: str | None, old: str, path: str | None
 ) -> None:
     entry = replace(HERO, path=old)
@@ -429,11 +423,8 @@ MANY = "".join(f'[assets.{name}]\nprompt = "{name}"\ncount = 2\n' for name in ("
 @pytest.mark.parametrize(
     ("globs", "names"),
     [
-        ([], ["icon-a", "icon-b", "logo"]),
-        (["icon-*"], ["icon-a", "icon-b"]),
-        (["logo", "*-a"], ["icon-a", "logo"]),
-        (["icon-[!a]"], ["icon-b"]),
-        (["old"], ["old"]),
+        *(([], ["icon-a", "icon-b", "logo"]), (["icon-*"], ["icon-a", "icon-b"])),
+        *((["logo", "*-a"], ["icon-a", "logo"]), (["icon-[!a]"], ["icon-b"]), (["old"], ["old"])),
     ],
 )
 def test_only(make: Make, globs: list[str], names: list[str]) -> None:
