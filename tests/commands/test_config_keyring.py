@@ -118,7 +118,7 @@ def test_a_headless_machine_refuses_before_a_key_is_asked_for(headless: Program,
     assert not headless.config.exists()
 
 
-def test_a_config_that_came_to_a_headless_machine_is_refused_in_use(
+def test_a_config_that_came_to_a_headless_machine(
     headless: Program, forked: Forked, sandbox: Sandbox
 ) -> None:
     headless.config.parent.mkdir(parents=True)

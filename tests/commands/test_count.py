@@ -42,7 +42,7 @@ class TestTheNames:
         assert "fox-2.png" in done.stderr
         assert sandbox.requests == []
 
-    def test_that_are_there_are_skipped_where_that_is_asked_for(
+    def test_that_are_there_are_skipped_if_that_is_asked_for(
         self, seedream: Program, sandbox: Sandbox
     ) -> None:
         (seedream.cwd / "fox-2.png").write_bytes(png(7, 7))
@@ -66,7 +66,7 @@ def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[st
 
 def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1", "never-completes=1"]).base_url)
-    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "0.2", "--json")
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "1", "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 
@@ -77,10 +77,8 @@ class TestTheFirstGoesAhead:
     @pytest.mark.parametrize(
         ("status", "code", "exit_code"),
         [
-            (400, "invalid_request", ExitCode.USAGE),
-            (401, "invalid_api_key", ExitCode.AUTHENTICATION),
-            (402, "insufficient_quota", ExitCode.QUOTA),
-            (404, "model_not_found", ExitCode.NOT_FOUND),
+            *((400, "invalid_request", ExitCode.USAGE), (401, "invalid_api_key", ExitCode.AUTHENTICATION)),
+            *((402, "insufficient_quota", ExitCode.QUOTA), (404, "model_not_found", ExitCode.NOT_FOUND)),
         ],
     )
     def test_and_where_it_is_refused_no_other_is_sent(
@@ -101,7 +99,7 @@ class TestTheFirstGoesAhead:
         assert (task["status"], task["error"]["exit_code"]) == ("refused", exit_code)
         assert len(seedream("status").stdout.splitlines()) == 1
 
-    def test_and_where_it_gets_no_answer_it_is_all_that_there_is_to_resume(
+    def test_and_without_an_answer_is_all_there_is_to_resume(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
@@ -110,7 +108,7 @@ class TestTheFirstGoesAhead:
         assert done.exit_code == ExitCode.UNAVAILABLE
         assert done.stderr.count("--resume op_") == len(server.requests) == 1
 
-    def test_and_a_balance_that_ends_later_takes_nothing_from_those_that_have_a_task(
+    def test_and_a_balance_that_ends_later_leaves_it_its_task(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))

@@ -27,7 +27,7 @@ class TestATask:
         assert done.paths == [str(seedream.cwd / "art" / "fox.png")]
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_is_not_fetched_again_when_it_is_on_disk_unchanged(
+    def test_that_is_on_disk_is_not_fetched_again(
         self, seedream: Program, sandbox: Sandbox, task: str
     ) -> None:
         first = seedream("download", task)
@@ -49,9 +49,7 @@ class TestATask:
         assert seedream("download", task, "--overwrite", "-o", "art/fox.png").exit_code == 0
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_does_not_go_over_a_file_that_was_named(
-        self, seedream: Program, sandbox: Sandbox, task: str
-    ) -> None:
+    def test_does_not_go_over_a_named_file(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         (seedream.cwd / "mine.png").write_text("mine")
         before = len(sandbox.requests)
         done = seedream("download", task, "-o", "mine.png")
@@ -68,9 +66,7 @@ class TestATask:
     def test_is_written_to_stdout_with_a_dash(self, seedream: Program, task: str) -> None:
         assert seedream("download", task, "-o", "-").raw == png()
 
-    def test_that_is_not_finished_exits_8_with_no_wait(
-        self, seedream: Program, start_sandbox: StartSandbox
-    ) -> None:
+    def test_that_is_not_finished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
         done = seedream("download", task, "--no-wait")
@@ -80,9 +76,7 @@ class TestATask:
     def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
         assert seedream("download", "task_nope").exit_code == 6
 
-    def test_with_an_id_that_looks_like_a_path_stays_in_its_folder(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
+    def test_with_an_id_like_a_path_stays_in_its_folder(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, png()))
         api = start_raw(success({"status": "completed", "result": [f"{image.origin}/x"]}))
         seedream.use(api.base_url)
@@ -111,7 +105,7 @@ class TestPending:
     def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
 
-    def test_keeps_a_young_task_that_the_service_does_not_know_everywhere_yet(
+    def test_keeps_a_task_too_young_to_be_known_everywhere(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404), success({"status": "queued"})).base_url)
@@ -119,7 +113,7 @@ class TestPending:
         assert (done.exit_code, hint(done)) == (6, ["download", "task_1"])
         assert seedream("download", "--pending", "--no-wait").exit_code == 8
 
-    def test_leaves_a_task_alone_that_the_service_has_no_longer(
+    def test_leaves_a_task_that_the_service_has_no_longer(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
@@ -147,7 +141,7 @@ class TestOneNameForTwo:
 
 
 class TestPartialSuccess:
-    def test_saves_what_can_be_saved_and_tells_the_rest(
+    def test_saves_what_it_can_and_tells_the_rest(
         self, seedream: Program, sandbox: Sandbox, task: str
     ) -> None:
         done = seedream("download", "task_nope", task, "--json")
@@ -159,9 +153,7 @@ class TestPartialSuccess:
         assert done.document["error"] == missing["error"]
 
 
-def test_a_later_failure_of_what_was_saved_before_says_how_to_go_on(
-    seedream: Program, sandbox: Sandbox, task: str
-) -> None:
+def test_a_later_failure_says_how_to_go_on(seedream: Program, sandbox: Sandbox, task: str) -> None:
     seedream("download", task)
     (seedream.cwd / "art" / "fox.png").unlink()
     done = seedream("download", task, "--max-bytes", "10")

@@ -38,7 +38,7 @@ def test_it_prints_what_the_command_itself_does(seedream: Program, command: tupl
         (["--", "--version"], "'--version'", ["--help"]),
     ],
 )
-def test_a_command_that_is_none_gets_a_suggestion(
+def test_no_command_gets_a_suggestion(
     seedream: Program, words: list[str], meant: str, next_command: list[str]
 ) -> None:
     done = seedream("help", *words)
@@ -79,16 +79,8 @@ class TestEveryCommandsHelp:
         assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
         assert not re.search(r"\[/?(?:bold|dim|italic|red|green|cyan|yellow|link)\b", plain)
 
-    def test_says_all_that_there_is_to_say(self, seedream: Program, command: Command) -> None:
-        """No part of it is taken for markup."""
-        words = re.sub(r"\s+", " ", self.shown(seedream, command))
-        for said in texts(command):
-            assert said in words
-
-    @pytest.mark.parametrize("columns", ["40", "71"])
-    def test_cuts_no_name_off_on_a_narrow_terminal(
-        self, seedream: Program, command: Command, columns: str
-    ) -> None:
+    @pytest.mark.parametrize("columns", ["40", "80"])
+    def test_cuts_no_name_off_if_narrow(self, seedream: Program, command: Command, columns: str) -> None:
         shown = seedream(*command.path, "-h", env={"COLUMNS": columns}).stdout
         assert all(flag in shown for option in command.options for flag in option.flags)
         letters = re.sub(r"\s+", "", shown)

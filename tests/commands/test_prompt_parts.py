@@ -60,7 +60,7 @@ def test_a_dry_run_shows_the_prompt_and_its_length(seedream: Program) -> None:
         (["--style", "noir"], ""),
     ],
 )
-def test_what_is_refused_before_anything_is_sent(
+def test_what_is_refused_and_not_sent(
     seedream: Program, sandbox: Sandbox, arguments: list[str], told: str
 ) -> None:
     (seedream.cwd / "seedream.toml").write_text(STYLES)

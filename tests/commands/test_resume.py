@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from support.images import png
 from support.program import Program, Result, hint
-from support.raw import accepted, answer
+from support.raw import accepted
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -113,7 +113,7 @@ class TestWhatCouldPayAgainIsRefused:
             *(["--details", "x"], ["--style", "x"], ["-i", "a.png"], ["--dry-run"], ["--skip-existing"]),
         ],
     )
-    def test_another_picture_under_the_same_key(
+    def test_another_picture_by_the_same_key(
         self, seedream: Program, unanswered: Lost, arguments: list[str]
     ) -> None:
         operation, sandbox = unanswered
@@ -121,7 +121,7 @@ class TestWhatCouldPayAgainIsRefused:
         assert len(keys(sandbox)) == 1
 
 
-def test_of_another_services_operation_is_unknown_here(
+def test_of_another_services_is_unknown_here(
     seedream: Program, unanswered: Lost, start_raw: StartRaw
 ) -> None:
     operation, _ = unanswered
@@ -173,34 +173,3 @@ def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: StartS
     )
     assert waiting.exit_code == 8
     assert seedream(*hint(waiting)).paths == [str(seedream.cwd / "new.png")]
-
-
-def test_behind_a_refused_key_comes_after_the_key(seedream: Program, start_raw: StartRaw) -> None:
-    """A create that may have arrived; what another key of the same account may do is not known here."""
-    later = answer(503, {}, headers={"Retry-After": "3600"})
-    server = start_raw(later, answer(401))
-    seedream.use(server.base_url)
-    seedream("generate", "fox")
-    refused = seedream("generate", "--resume", "last")
-    assert refused.exit_code == 4
-    key, resume = refused.stderr.splitlines()[-1].split(" && seedream generate ")
-    assert "config set api_key" in key
-    assert resume.startswith("--resume op_")
-    with_another = seedream("generate", *resume.split(), env={"SEEDREAM_API_KEY": "sk-another-0123456789"})
-    assert with_another.exit_code == 2
-    assert len(server.requests) == 2
-
-
-def test_into_a_folder_that_cannot_be_used_says_how_to_take_another(
-    seedream: Program, start_sandbox: StartSandbox
-) -> None:
-    """The key of a create grows old: it need not wait for the folder."""
-    sandbox = start_sandbox(faults=["submit-429-long=1"])
-    seedream.use(sandbox.base_url)
-    seedream("generate", "fox", "-o", "art/fox.png")
-    (seedream.cwd / "art").rmdir()
-    (seedream.cwd / "art").write_text("no folder")
-    refused = seedream("generate", "--resume", "last")
-    assert (refused.exit_code, sandbox.task_count()) == (2, 0)
-    assert seedream(*hint(refused)).exit_code == 0
-    assert len(list(seedream.cwd.glob("fox-*.png"))) == sandbox.task_count() == 1

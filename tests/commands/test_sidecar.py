@@ -72,17 +72,13 @@ def test_each_image_of_several_has_its_own(seedream: Program, sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("command", [("download", "--pending"), ("generate", "--resume", "last")])
-def test_a_later_call_writes_it_where_the_first_asked_for_it(
-    seedream: Program, sandbox: Sandbox, command: tuple[str, ...]
-) -> None:
+def test_a_later_call_writes_it_too(seedream: Program, sandbox: Sandbox, command: tuple[str, ...]) -> None:
     seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
     assert seedream(*command).exit_code == 0
     assert read(seedream, "fox.png.json")["file"] == "fox.png"
 
 
-def test_one_that_is_missing_is_written_by_a_download_and_one_that_is_there_left(
-    seedream: Program, sandbox: Sandbox
-) -> None:
+def test_a_download_writes_one_that_is_missing_and_leaves_one(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--json").document["tasks"][0]["task_id"]
     sidecar = seedream.cwd / "fox.png.json"
     before = (len(sandbox.requests), sidecar.stat().st_mtime_ns)
@@ -121,9 +117,7 @@ class TestAFileThatIsNotOurs:
         assert read(seedream, "fox.png.json")["file"] == "fox.png"
 
 
-def test_one_that_cannot_be_written_leaves_the_image_and_says_how_to_go_on(
-    seedream: Program, start_raw: StartRaw
-) -> None:
+def test_one_that_cannot_be_written_leaves_the_image(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1"]})
     seedream.use(start_raw(accepted(), done).base_url)

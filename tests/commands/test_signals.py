@@ -43,18 +43,6 @@ def test_in_the_wait_the_printed_command_finishes_the_job(
     assert sandbox.task_count() == 1
 
 
-def test_in_the_wait_gives_a_document_with_json(seedream: Program, start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox(faults=["never-completes"])
-    seedream.use(sandbox.base_url)
-    running = seedream.start("generate", "fox", "--json", "--poll-interval", "30")
-    running.wait_for(lambda: "accepted" in running.stderr)
-    stopped = running.stop(signal.SIGINT)
-    document = stopped.document
-    assert stopped.exit_code == document["error"]["exit_code"] == 130
-    assert document["tasks"][0]["task_id"] == document["error"]["task_id"]
-    assert document["tasks"][0]["error"]["hint"] == document["error"]["hint"]
-
-
 @pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
 def test_before_the_answer_the_printed_command_sends_the_same_request(
     seedream: Program, start_raw: StartRaw, number: signal.Signals, exit_code: int

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 from support.program import Program, hint
-from support.raw import accepted, answer, success
+from support.raw import answer, success
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -29,7 +27,7 @@ class TestAskingForATask:
         assert (done.exit_code, hint(done)) == (8, ["download", task])
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "rejected"])
-    def test_that_ended_without_an_image_exits_3(
+    def test_that_has_no_image_exits_3(
         self, seedream: Program, start_sandbox: StartSandbox, status: str
     ) -> None:
         seedream.use(start_sandbox(faults=[f"task-{status}"], seconds=0).base_url)
@@ -52,9 +50,7 @@ class TestAskingForATask:
         assert entry["result"][0].startswith(sandbox.image_origin)
         assert entry["prompt"] == "fox"
 
-    def test_carries_several_tasks_as_far_as_they_go(
-        self, seedream: Program, start_sandbox: StartSandbox
-    ) -> None:
+    def test_carries_several_as_far_as_they_go(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["task-failed=1"], seconds=0).base_url)
         failed, fine = (seedream("generate", "fox", "--no-wait").stdout.strip() for _ in range(2))
         done = seedream("status", failed, "task_nope", fine, "--json")
@@ -69,9 +65,7 @@ class TestAskingForATask:
         done = seedream("status", "t/1 x")
         assert (done.exit_code, done.stdout) == (8, "t/1 x\tWarming-Up\n")
 
-    def test_is_answered_for_an_operation_without_a_task(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
+    def test_is_answered_for_one_without_a_task(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(answer(429, {}, headers={"Retry-After": "3600"})).base_url)
         seedream("generate", "fox")
         operation = seedream("status").stdout.split("\t")[1]
@@ -79,14 +73,6 @@ class TestAskingForATask:
         done = seedream("status", operation)
         assert done.exit_code == 8
         assert f"seedream generate --resume {operation}" in done.stderr
-
-    def test_with_an_id_that_cannot_be_shown_is_resumed_by_its_operation(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
-        seedream.use(start_raw(accepted("t\x1b[31m\n1"), success({"status": "queued"})).base_url)
-        done = seedream("generate", "fox", "--timeout", "0", "--poll-interval", "5")
-        operation = seedream("status", "--json").document["tasks"][0]["operation"]
-        assert done.stderr.splitlines()[-1].strip() == f"seedream download {operation}"
 
 
 class TestTheList:
@@ -116,12 +102,7 @@ class TestTheList:
         assert "'" not in seedream("status", "--state", "Failed").stderr
         assert seedream("status", "--state", "").exit_code == 2
 
-    def test_keeps_services_apart(self, seedream: Program, sandbox: Sandbox, start_raw: StartRaw) -> None:
-        seedream("generate", "here")
-        other = start_raw(accepted("task_2"))
-        assert seedream("status", env={"SEEDREAM_BASE_URL": other.base_url}).stdout == ""
-
-    def test_takes_every_sandbox_for_one_service(
+    def test_takes_all_sandboxes_for_one_service(
         self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
         seedream.use(start_sandbox().base_url)
@@ -132,11 +113,3 @@ class TestTheList:
 
     def test_refuses_to_watch_nothing(self, seedream: Program) -> None:
         assert seedream("status", "--watch").exit_code == 2
-
-    def test_shows_hostile_text_as_text(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "a\x1b[31mred\x07\u202efox\ttab [bold]", "--no-wait")
-        done = seedream("status")
-        assert not set("\x1b\x07\u202e") & set(done.stdout)
-        assert done.stdout.count("\t") == 4
-        assert "[bold]" in done.stdout
-        assert json.loads(seedream("status", "--json").stdout)["tasks"][0]["prompt"].startswith("a\x1b[31m")

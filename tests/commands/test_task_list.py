@@ -128,7 +128,7 @@ class TestWhatIsCarriedOnIsShownBefore:
         done = seedream("generate", "--resume", "last", "-o", "other.png")
         assert done.stderr.splitlines()[0].endswith("to other.png")
 
-    def test_with_what_has_had_no_answer_and_may_be_paid_for(
+    def test_with_what_had_no_answer_and_may_be_paid_for(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "3600"}))

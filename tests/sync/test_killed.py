@@ -89,7 +89,7 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
         pytest.param(LINE_WRITTEN, ("ok", "nothing"), NOTHING, id="line written"),
     ],
 )
-def test_a_new_image_is_paid_for_once(
+def test_a_new_image_is_paid_once(
     checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: Asked
 ) -> None:
     killed(checkout, at)
@@ -131,9 +131,7 @@ def test_a_changed_image_is_paid_for_once_and_takes_the_place_of_the_old(
         pytest.param(LINE_UNWRITTEN, id="moved"),
     ],
 )
-def test_a_file_that_is_moved_is_at_one_place_in_the_end(
-    checkout: Checkout, sandbox: Sandbox, at: Point
-) -> None:
+def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     assert checkout().exit_code == 0
     asked(sandbox)
     checkout.write(ONE.replace("hero.png", "art/hero.png"))
@@ -151,9 +149,7 @@ def test_a_file_that_is_moved_is_at_one_place_in_the_end(
         pytest.param(("seedream_cli.sync.project:Project.copy", 2), id="behind the copy"),
     ],
 )
-def test_images_that_one_request_gave_are_paid_for_once(
-    checkout: Checkout, sandbox: Sandbox, at: Point
-) -> None:
+def test_images_of_one_request_are_paid_for_once(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     checkout.write("".join(f'[assets.{name}]\nprompt = "a red fox"\n' for name in "abc"))
     killed(checkout, at)
     assert checkout().exit_code == 0
@@ -162,9 +158,7 @@ def test_images_that_one_request_gave_are_paid_for_once(
     assert is_in_step(checkout, sandbox)
 
 
-def test_a_second_run_that_is_killed_too_changes_nothing_of_that(
-    checkout: Checkout, sandbox: Sandbox
-) -> None:
+def test_a_second_run_that_is_killed_changes_nothing_of_that(checkout: Checkout, sandbox: Sandbox) -> None:
     for at in (INTENT_RECORDED, ANSWER_UNRECORDED, ANSWER_RECORDED, FILE_RECORDED, FILE_MOVED):
         killed(checkout, at)
     assert checkout().exit_code == 0

@@ -80,9 +80,7 @@ def test_where_nothing_is(look: Look, project: Path) -> None:
         assert not look().exists(path)
 
 
-def test_a_file_that_did_not_change_is_read_once(
-    look: Look, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_did_not_change_is_read_once(look: Look, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(project / "fox.png", b"fox")
     first = look()
     assert reads(first, "fox.png", monkeypatch)
@@ -135,7 +133,7 @@ def test_a_file_that_was_changed_just_before_is_not_trusted(
     assert not reads(look(now=changed + 3 * 86400 * SECOND), "fox.png", monkeypatch), "it has been quiet"
 
 
-def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
+def test_what_is_written_while_it_is_read_is_unknown(
     look: Look, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(project / "fox.png", b"fox")
@@ -167,23 +165,11 @@ def test_what_is_no_readable_file_is_not_nothing(look: Look, project: Path) -> N
     assert look().exists("folder")
 
 
-def test_a_file_that_may_not_be_read(look: Look, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(project / "fox.png", b"fox")
-
-    def refuse(path: str, flags: int) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    assert look().sha256("fox.png") == UNREADABLE
-
-
 @pytest.mark.parametrize(
     ("data", "extension"),
     [(png(), "png"), (JPEG, "jpg"), (b"RIFF\x1a\x00\x00\x00WEBPVP8L", "webp"), (b"text", None), (b"", None)],
 )
-def test_the_ending_that_suits_the_bytes(
-    look: Look, project: Path, data: bytes, extension: str | None
-) -> None:
+def test_the_ending_of_the_bytes(look: Look, project: Path, data: bytes, extension: str | None) -> None:
     put(project / "fox", data)
     assert look().extension("fox") == extension
     assert look().extension("nothing") is None
@@ -198,9 +184,7 @@ def kept(tmp_path: Path) -> Path:
 
 
 @posix_only
-def test_it_is_its_manifests_and_its_owners_alone_and_not_written_for_nothing(
-    look: Look, project: Path, tmp_path: Path
-) -> None:
+def test_it_is_its_manifests_and_its_owners_alone(look: Look, project: Path, tmp_path: Path) -> None:
     remember(look(), "nothing.png")
     assert not (tmp_path / "state").exists()
     put(project / "fox.png", b"fox")

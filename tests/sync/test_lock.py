@@ -217,9 +217,7 @@ def leftovers(file: Path) -> list[str]:
 
 
 @posix_only
-def test_a_new_lock_has_the_permissions_of_any_new_file_and_a_link_stays_one(
-    file: Path, tmp_path: Path
-) -> None:
+def test_a_new_lock_has_the_mode_of_any_new_file_and_a_link_stays_one(file: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     target = tmp_path / "real/other.lock"
     file.symlink_to("real/other.lock")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from seedream_cli.errors import UsageProblem
 from seedream_cli.models import GenerationRequest
-from seedream_cli.naming import EXTENSIONS
 from seedream_cli.sync.image import Image, digest_of
 from seedream_cli.sync.known_files import UNREADABLE
 from seedream_cli.sync.lock import Entry, Lock
-from seedream_cli.sync.manifest import Manifest, load
+from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan import Action, Item, Plan, State, plan
-from seedream_cli.sync.problems import InvalidManifest
 from seedream_cli.sync.sharding import Shard
 
 FOX = digest_of(GenerationRequest("fox"))
@@ -204,7 +199,7 @@ def test_what_is_edited_and_nothing_else_can_be_adopted(make: Make, row: tuple[A
         ('path = "x.png"', {"hero.png": OWN, "x.png": OTHER}, "x.png", "hero.png"),
     ],
 )
-def test_where_what_is_fetched_by_force_goes(
+def test_where_a_forced_fetch_goes(
     make: Make, more: str, files: dict[str, str], path: str | None, old: str | None
 ) -> None:
     item = only(make(hero(more), [HERO], files, force=True))
@@ -222,11 +217,7 @@ def test_a_plan_in_sum(make: Make) -> None:
     text = hero() + '[assets.a]\nprompt = "cat"\ncount = 2\n[assets.z]\nprompt = "owl"\n'
     made = make(text, [HERO, replace(HERO, name="old", path="old.png")], {"hero.png": OWN, "z.png": OTHER})
     assert [(item.name, item.number, item.state.value) for item in made.items] == [
-        ("a", 1, "new"),
-        ("a", 2, "new"),
-        ("hero", 1, "ok"),
-        ("old", 1, "orphan"),
-        ("z", 1, "edited"),
+        *(("a", 1, "new"), ("a", 2, "new"), ("hero", 1, "ok"), ("old", 1, "orphan"), ("z", 1, "edited")),
     ]
     assert made.counts == {"new": 2, "ok": 1, "orphan": 1, "edited": 1}
     assert made.to_pay == 2
@@ -251,13 +242,11 @@ def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> 
 @pytest.mark.parametrize(
     ("kind", "old", "path"),
     [
-        ("jpg", "hero.png", "x/hero.jpg"),
-        ("webp", "hero", "x/hero.webp"),
-        (None, "hero.png", "x/hero.png"),
-        (None, "hero", None),
+        *(("jpg", "hero.png", "x/hero.jpg"), ("webp", "hero", "x/hero.webp")),
+        *((None, "hero.png", "x/hero.png"), (None, "hero", None)),
     ],
 )
-def test_where_the_ending_is_open_a_moved_file_gets_that_of_its_bytes(
+def test_a_moved_file_gets_the_ending_of_its_bytes(
     make: Make, kind: str | None, old: str, path: str | None
 ) -> None:
     entry = replace(HERO, path=old)
@@ -340,6 +329,8 @@ def test_an_asset_that_is_only_renamed_is_not_paid_for_again(
     assert item.leaves == (("hero", 1),)
     if item.action == Action.MOVE:
         assert item.moved() == replace(HERO, name="new", path=path)
+    again = only(make(RENAMED + more + "\ntake = 2", [replace(HERO, take=2)], files))
+    assert (again.state, again.action, again.path) == ("new", action, path)
 
 
 @pytest.mark.parametrize(
@@ -432,11 +423,8 @@ MANY = "".join(f'[assets.{name}]\nprompt = "{name}"\ncount = 2\n' for name in ("
 @pytest.mark.parametrize(
     ("globs", "names"),
     [
-        ([], ["icon-a", "icon-b", "logo"]),
-        (["icon-*"], ["icon-a", "icon-b"]),
-        (["logo", "*-a"], ["icon-a", "logo"]),
-        (["icon-[!a]"], ["icon-b"]),
-        (["old"], ["old"]),
+        *(([], ["icon-a", "icon-b", "logo"]), (["icon-*"], ["icon-a", "icon-b"])),
+        *((["logo", "*-a"], ["icon-a", "logo"]), (["icon-[!a]"], ["icon-b"]), (["old"], ["old"])),
     ],
 )
 def test_only(make: Make, globs: list[str], names: list[str]) -> None:
@@ -465,174 +453,3 @@ def test_duplicates_of_a_merge_are_settled_by_what_is_on_disk(make: Make) -> Non
     assert only(made).state == State.OK
     assert made.entries == {("hero", 1): HERO}
     assert only(make(hero(), [stale, HERO], {"hero.png": OTHER})).state == State.CHANGED
-
-
-# A world in which everything happens to manifests, files and lock
-
-
-def sha_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass
-class World:
-    """A project and a service. ``sync`` does what a plan says, as a run would."""
-
-    file: Path
-    disk: Disk = field(default_factory=Disk)
-    entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
-    tasks: dict[str, str] = field(default_factory=dict)
-    manifest: Manifest | None = None
-
-    def plan(self, **options: Any) -> Plan:
-        assert self.manifest is not None
-        # As after a merge, in any order.
-        lock = Lock(self.file, tuple(reversed(self.entries.values())))
-        return plan(self.manifest, lock, self.disk, **options)
-
-    def sync(self, **options: Any) -> Plan:
-        made = self.plan(**options)
-        for item in sorted(made.items, key=lambda item: item.action != Action.MOVE):
-            self.do(item)
-        return made
-
-    def do(self, item: Item) -> None:
-        if item.image is not None and item.action in (Action.GENERATE, Action.FETCH):
-            self.save(item, item.image)
-        elif item.action == Action.MOVE:
-            assert item.entry is not None
-            assert item.path is not None
-            if self.disk.files.get(item.path) != item.entry.sha256:
-                assert item.old is not None
-                assert item.path not in self.disk.files, "moved over a file"
-                self.disk.files[item.path] = self.disk.files[item.old]
-            self.remove_old(item, item.path)
-            self.write(item, item.moved())
-        elif item.action == Action.ADOPT:
-            self.write(item, item.adopted(HERO.time))
-        elif item.action in (Action.FORGET, Action.REMOVE):
-            assert item.entry is not None
-            if item.action == Action.REMOVE:
-                # Two orphans can have had one file: whoever overwrites by force may get the same bytes.
-                assert self.disk.files.pop(item.entry.path, item.entry.sha256) == item.entry.sha256
-            self.entries.pop(item.key, None)
-
-    def save(self, item: Item, image: Image) -> None:
-        key = image.idempotency_key()
-        if item.action == Action.GENERATE:
-            self.tasks.setdefault(key, f"task-{len(self.tasks)}")
-            sha256, task_id = sha_of(key), self.tasks[key]
-        else:
-            assert item.entry is not None
-            sha256, task_id = item.entry.sha256, item.entry.task_id or ""
-            assert task_id in self.tasks.values()
-        path = item.path or image.wanted.path(EXTENSIONS[int(sha256[0], 16) % 3])
-        assert path in image.wanted.paths
-        if path in self.disk.files and path != item.old:
-            assert path in item.overwrites, "saved over a file that was not to be lost"
-        self.disk.files[path] = sha256
-        self.remove_old(item, path)
-        self.write(item, item.locked(path=path, sha256=sha256, task_id=task_id, time=HERO.time))
-
-    def remove_old(self, item: Item, path: str) -> None:
-        if item.old is None or item.entry is None or item.old == path:
-            return
-        # The same request may have given another image the same bytes, which has moved there by now.
-        others = {entry.path for key, entry in self.entries.items() if key not in (item.key, item.entry.key)}
-        if item.old not in others and self.disk.files.get(item.old) == item.entry.sha256:
-            del self.disk.files[item.old]
-
-    def write(self, item: Item, entry: Entry) -> None:
-        for key in item.leaves:
-            self.entries.pop(key, None)
-        self.entries[entry.key] = entry
-
-
-ASSETS = st.lists(
-    st.tuples(
-        st.sampled_from(["fox", "cat"]),
-        st.sampled_from(["", 'path = "x/"', 'path = "{name}.png"', 'path = "b.png"', 'path = "{n}/c.{ext}"']),
-        st.integers(1, 2),
-        st.integers(1, 2),
-    )
-    | st.none(),
-    min_size=3,
-    max_size=3,
-)
-FILES = st.sampled_from(
-    [
-        f"{folder}{name}.{ending}"
-        for folder in ("", "x/")
-        for name in ("a", "b", "a-1")
-        for ending in EXTENSIONS
-    ]
-)
-STEPS = st.lists(
-    st.tuples(st.just("manifest"), ASSETS)
-    | st.tuples(st.just("edit"), FILES)
-    | st.tuples(st.just("delete"), st.integers(0, 5))
-    | st.tuples(st.just("alter"), st.integers(0, 5))
-    | st.tuples(
-        st.just("sync"), st.sampled_from([{}, {}, {"force": True}, {"accept": True}, {"prune": True}])
-    ),
-    max_size=10,
-)
-
-
-def text_of(assets: list[tuple[str, str, int, int] | None]) -> str:
-    return "".join(
-        f'[assets.{name}]\nprompt = "{one[0]}"\n{one[1]}\ncount = {one[2]}\ntake = {one[3]}\n'
-        for name, one in zip("abc", assets, strict=True)
-        if one is not None
-    )
-
-
-@given(ASSETS, STEPS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_no_foreign_bytes_are_lost_and_syncing_comes_to_an_end(
-    tmp_path: Path, assets: list[tuple[str, str, int, int] | None], steps: list[tuple[str, Any]]
-) -> None:
-    world = World(tmp_path / "seedream.toml")
-    for number, (what, value) in enumerate([("manifest", assets), ("sync", {}), *steps]):
-        paths = sorted(world.disk.files)
-        if what == "manifest":
-            world.file.write_text(text_of(value))
-            try:
-                world.manifest = load(world.file)
-            except InvalidManifest:
-                assume(world.manifest is not None)
-        elif what == "edit":
-            world.disk.files[value] = sha_of(f"user {number}")
-        elif what == "alter" and paths:
-            world.disk.files[paths[value % len(paths)]] = sha_of(f"user {number}")
-        elif what == "delete" and paths:
-            del world.disk.files[paths[value % len(paths)]]
-        elif what == "sync":
-            check_sync(world, value)
-    finished = [world.sync() for _ in range(4)][-1]
-    assert finished.to_pay == 0
-    assert {item.action for item in finished.items} <= {Action.NOTHING}
-    world.sync(force=True, prune=True)
-    assert {item.state for item in world.plan().items} <= {State.OK}
-    assert_lock_and_disk_agree(world)
-
-
-def check_sync(world: World, options: dict[str, bool]) -> None:
-    known = {entry.sha256 for entry in world.entries.values()}
-    foreign = {path: sha256 for path, sha256 in world.disk.files.items() if sha256 not in known}
-    orphans = {item.path: item.entry for item in world.plan().items if item.state == State.ORPHAN}
-    made = world.sync(**options)
-    if "force" not in options:
-        assert foreign.items() <= world.disk.files.items()
-    if not options:
-        assert all(entry in world.entries.values() for entry in orphans.values())
-    if "force" in options:
-        assert world.plan().to_pay == 0
-    adopted = {item.key for item in made.of(Action.ADOPT)}
-    assert not any(item.pays for item in world.plan().items if item.key in adopted)
-
-
-def assert_lock_and_disk_agree(world: World) -> None:
-    assert world.manifest is not None
-    assert {entry.path: entry.sha256 for entry in world.entries.values()}.items() <= world.disk.files.items()
-    assert sorted(world.entries) == [image.key for image in world.manifest.images()]

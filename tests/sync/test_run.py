@@ -5,21 +5,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from support import network_faults as line
-from support.images import png
 from support.raw import Exchange as AtServer
-from support.raw import RawServer, accepted, answer, success
+from support.raw import RawServer
 from support.service import IMAGE, SUBMIT, Honest, Service, Strike
-from support.starting import StartRaw, StartSandbox
+from support.starting import StartSandbox
 from sync.workshop import Workshop, executed
 
 from seedream_cli.errors import (
@@ -31,7 +27,7 @@ from seedream_cli.errors import (
     TaskFailed,
     Unavailable,
 )
-from seedream_cli.events import FellShort, Landed, OfImage, Submitted
+from seedream_cli.events import FellShort, Landed
 from seedream_cli.jobs.rate_limiter import RateLimiter
 from seedream_cli.sync.run import Told
 
@@ -107,9 +103,7 @@ def alive() -> Alive:
 # Each image by itself
 
 
-def test_every_image_comes_and_has_its_line_before_it_is_told(
-    shop_at: ShopAt, start_sandbox: StartSandbox
-) -> None:
+def test_every_image_has_its_line_before_it_is_told(shop_at: ShopAt, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
     shop = shop_at(sandbox.base_url, assets(*names))
@@ -129,9 +123,7 @@ def test_every_image_comes_and_has_its_line_before_it_is_told(
     assert not shop.plan().drift
 
 
-def test_an_image_that_comes_is_in_the_lock_while_others_are_under_way_and_a_stop_keeps_it(
-    shop_at: ShopAt, service: Service
-) -> None:
+def test_an_image_is_in_the_lock_at_once_and_a_stop_keeps_it(shop_at: ShopAt, service: Service) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
     shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
 
@@ -179,74 +171,7 @@ def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: Shop
 # The rate limit
 
 
-class WatchedLimiter(RateLimiter):
-    """Tells when it has heard of a refusal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.limited = threading.Event()
-
-    def on_rate_limited(self, error: RateLimited, left_at: float) -> None:
-        super().on_rate_limited(error, left_at)
-        self.limited.set()
-
-
-@dataclass
-class Limited:
-    """A service that refuses its first create once `count` of them are there; the clock of each arrival."""
-
-    limiter: WatchedLimiter
-    count: int
-    seconds: str
-
-    def __post_init__(self) -> None:
-        self.arrivals: list[tuple[float, str]] = []
-        self.asked_until = 0.0
-        self._together = threading.Barrier(self.count)
-        self._lock = threading.Lock()
-        self._tasks = 0
-
-    def __call__(self, exchange: AtServer) -> None:
-        now, creates = time.monotonic(), exchange.request.method == "POST"
-        with self._lock:
-            self.arrivals.append((now, exchange.request.method))
-            position = len(self.arrivals)
-            self._tasks += creates
-            task = f"task_{self._tasks}"
-        if position <= self.count:
-            first = self._together.wait(20) == 0
-            if first:
-                self.asked_until = time.monotonic() + float(self.seconds)
-                reply = answer(429, headers={"Retry-After": self.seconds})
-                exchange.connection.sendall(reply)
-                return
-            # Once the run has heard of it, the others go on.
-            assert self.limiter.limited.wait(20)
-        if creates:
-            exchange.connection.sendall(accepted(task))
-        elif exchange.request.path.startswith("/v1/images/status/"):
-            url = f"http://127.0.0.1:{exchange.connection.getsockname()[1]}/image"
-            exchange.connection.sendall(success({"status": "completed", "result": [url]}))
-        else:
-            exchange.connection.sendall(answer(200, png()))
-
-
-def test_one_refusal_slows_all_workers(shop_at: ShopAt, start_raw: StartRaw) -> None:
-    """No other create and no poll arrives before the time that one of them was told to wait for."""
-    limiter = WatchedLimiter()
-    limited = Limited(limiter, count=4, seconds="0.5")
-    shop = shop_at(start_raw(limited).base_url, assets(*(f"n{number}" for number in range(6))))
-    told = shop.told(jobs=4, work={"rate_limiter": limiter})
-    assert len(landed(told)) == 6
-    later = limited.arrivals[4:]
-    # Of the four that were there, one create comes again; then the last two, and a poll of each.
-    assert Counter(method for _, method in later)["POST"] == 3
-    assert min(arrived for arrived, _ in later) >= limited.asked_until
-
-
-def test_a_limit_that_outlasts_all_patience_ends_the_run_and_keeps_what_came(
-    shop_at: ShopAt, service: Service
-) -> None:
+def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
     service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
     run = shop.run(jobs=1, work={"rate_limiter": RateLimiter()})
@@ -313,9 +238,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
     assert agrees(shop)
 
 
-def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
-    shop_at: ShopAt, service: Service
-) -> None:
+def test_a_lock_that_is_spoiled_ends_the_run_and_loses_no_image(shop_at: ShopAt, service: Service) -> None:
     """As by a merge in another window. Once that is put right, the next run writes the lines."""
     shop = shop_at(service.base_url, assets("a", "b", "c"))
     in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
@@ -337,31 +260,7 @@ def test_a_lock_that_is_spoiled_meanwhile_ends_the_run_and_loses_no_image(
     assert agrees(shop)
 
 
-def test_the_end_of_the_run_ends_every_wait_of_its_workers(
-    shop_at: ShopAt, start_sandbox: StartSandbox, alive: Alive
-) -> None:
-    sandbox = start_sandbox(faults=["never-completes"], rate=0)
-    shop = shop_at(sandbox.base_url, assets("a", "b"))
-    accepted = 0
-
-    def stop(one: Told) -> None:
-        nonlocal accepted
-        accepted += isinstance(one, OfImage) and isinstance(one.event, Submitted)
-        if accepted == 2:
-            accepted += 1
-            raise Stopped
-
-    run = shop.run(jobs=2, work={"poll_interval": 30.0}, on_event=stop)
-    with pytest.raises(Stopped):
-        run.execute()
-    assert alive() == []
-    assert {label: operation.task_id is not None for label, operation in run.under_way.items()} == {
-        "a": True,
-        "b": True,
-    }
-
-
-def test_no_temporary_file_is_left_by_a_worker_that_waits_for_the_network(
+def test_no_temporary_file_is_left_by_a_hanging_worker(
     shop_at: ShopAt, service: Service, alive: Alive
 ) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway))

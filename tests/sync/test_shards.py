@@ -81,45 +81,29 @@ def is_whole(checkout: Checkout, sandbox: Sandbox) -> None:
 # With git
 
 
-class Git:
-    """Runs git as nobody in particular."""
-
-    def __init__(self, home: Path) -> None:
-        self._git = program("git")
-        who = {
-            f"GIT_{role}_{what}": "ada@example.test"
-            for role in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_SYSTEM": os.devnull,
-            **who,
-        }
-
-    def __call__(self, folder: Path, *words: str) -> str:
-        done = subprocess.run(
-            [self._git, *words],
-            cwd=folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"git {' '.join(words)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def commit(self, folder: Path) -> None:
-        self(folder, "add", "--all")
-        self(folder, "commit", "--quiet", "--message", "Images")
+Git = Callable[..., str]
 
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    return Git(tmp_path)
+    """Runs git as nobody in particular."""
+    roles = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+    env = {f"GIT_{role}": "ada@example.test" for role in roles}
+    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "HOME": str(tmp_path)}
+    env |= {"PATH": os.environ["PATH"]}
+
+    def git(folder: Path, *words: str) -> str:
+        command = [program("git"), *words]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"git {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    return git
+
+
+def commit(git: Git, folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Images")
 
 
 @pytest.fixture
@@ -130,7 +114,7 @@ def origin(git: Git, tmp_path: Path) -> Path:
     git(folder, "init", "--quiet", "--initial-branch", "main")
     (folder / ".gitattributes").write_text("seedream.lock merge=union\n")
     (folder / "seedream.toml").write_text(manifest("red"))
-    git.commit(folder)
+    commit(git, folder)
     return folder
 
 
@@ -144,7 +128,7 @@ def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
         git(clone, "pull", "--quiet", "origin", "main")
     run_all_shards([machine(clone) for clone in clones])
     for clone in clones:
-        git.commit(clone)
+        commit(git, clone)
         git(clone, "push", "--quiet", "--force", "origin", clone.name)
     for clone in clones:
         git(origin, "merge", "--quiet", "--message", f"Merge {clone.name}", clone.name)
@@ -159,7 +143,7 @@ def test_four_shards_of_a_repository_merge_to_the_whole(
     assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
     is_whole(machine(origin), sandbox)
     (origin / "seedream.toml").write_text(manifest("blue"))
-    git.commit(origin)
+    commit(git, origin)
     spread(git, origin, machine)
     assert sandbox.task_count() == 2 * IMAGES
     merged = machine(origin)

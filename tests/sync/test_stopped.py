@@ -104,7 +104,7 @@ class TestASignal:
         assert checkout.files == [f"{name}.png" for name in NAMES]
         assert (checkout.disagreements(), checkout.temporary()) == ([], [])
 
-    def test_ends_the_wait_between_two_polls(
+    def test_ends_the_wait_for_a_poll(
         self, zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
     ) -> None:
         sandbox = start_sandbox(faults=["never-completes"], rate=0)

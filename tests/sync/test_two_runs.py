@@ -44,7 +44,7 @@ def is_whole(checkout: Checkout, service: Service) -> None:
 
 
 @pytest.mark.parametrize("machines", [1, 2], ids=["one history", "a history each"])
-def test_of_different_images_write_one_lock(
+def test_of_other_images_write_one_lock(
     zygote: Zygote, tmp_path: Path, service: Service, machines: int
 ) -> None:
     """The folder may be a network's, on which two machines work."""

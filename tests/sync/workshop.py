@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from msgspec.structs import replace
 from support.clock import Clock
@@ -51,10 +50,11 @@ class Played:
         return self.given
 
 
-class Workshop:
+class Workshop(ExitStack):
     """One machine with a project, at the service of ``base_url``. With a ``clock``, nobody waits really."""
 
     def __init__(self, home: Path, base_url: str, *, clock: Clock | None = None) -> None:
+        super().__init__()
         self.base_url = base_url
         self.clock = clock
         self.folder = home / "project"
@@ -64,16 +64,7 @@ class Workshop:
         self._now: Callable[[], float] = clock or time.time
         self.history = History(home / "state" / "history.sqlite3", now=self._now)
         self._state = home / "state"
-        self._opened = ExitStack()
-        self._opened.callback(self.history.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._opened.close()
+        self.callback(self.history.close)
 
     def write(self, text: str) -> None:
         self.manifest.write_text(text, encoding="utf-8")
@@ -93,7 +84,7 @@ class Workshop:
 
     def work(self, **options: Any) -> Work:
         client = Client(self.base_url, KEY, now=self._now)
-        self._opened.callback(client.close)
+        self.callback(client.close)
         given: dict[str, Any] = {
             "client": client,
             "history": self.history,
