@@ -6,10 +6,10 @@ import gzip
 import json
 import random
 import socket
-import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -44,6 +44,9 @@ BODY = GenerationRequest(prompt="a red fox").body()
 
 StartRaw = Callable[..., RawServer]
 Connect = Callable[..., Client]
+StartSandbox = Callable[..., Sandbox]
+Api = Callable[..., tuple[RawServer, Client]]
+Abroad = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
 
 
 @pytest.fixture
@@ -59,6 +62,17 @@ def connect() -> Iterator[Connect]:
         client.close()
 
 
+@pytest.fixture
+def api(start_raw: StartRaw, connect: Connect) -> Api:
+    """Starts an API that answers so; ``options`` are those of Client."""
+
+    def start(*replies: Reply, end: str = "", **options: Any) -> tuple[RawServer, Client]:
+        server = start_raw(*replies)
+        return server, connect(server.base_url + end, **options)
+
+    return start
+
+
 def fetched(client: Client, url: str, **options: Any) -> bytes:
     with client.stream(url, **options) as image:
         return b"".join(image.chunks)
@@ -67,61 +81,47 @@ def fetched(client: Client, url: str, **options: Any) -> bytes:
 # What leaves
 
 
-def test_a_create_is_a_post_of_utf_8_json(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(accepted("task_1"))
-    body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
-    assert connect(server.base_url).submit(body, "key-1").task_id == "task_1"
-    (request,) = server.requests
-    assert (request.method, request.path) == ("POST", "/v1/images/generations")
-    assert request.headers["content-type"] == "application/json"
-    assert "雪中的红狐狸 🦊".encode() in request.body
-    assert request.json == body
-    assert request.headers["idempotency-key"] == "key-1"
-
-
-def test_every_call_carries_the_key_and_names_the_program(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(accepted(), success({"status": "pending"}), success({}))
+def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Api) -> None:
     # A key has any form, and a slash at the end of the base URL does not matter.
     key = "anything~!@#$%^&*()"
-    client = connect(f"{server.base_url}/", key)
-    client.submit(BODY, "key-1")
+    server, client = api(accepted("task_1"), success({"status": "pending"}), success({}), key=key, end="/")
+    body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
+    assert client.submit(body, "key-1").task_id == "task_1"
     client.task("task_1")
     client.account()
-    assert [request.path for request in server.requests] == [
-        "/v1/images/generations",
-        "/v1/images/status/task_1",
-        "/v1/account/status",
+    assert [(request.method, request.path) for request in server.requests] == [
+        ("POST", "/v1/images/generations"),
+        ("GET", "/v1/images/status/task_1"),
+        ("GET", "/v1/account/status"),
     ]
     for request in server.requests:
         assert request.headers["authorization"] == f"Bearer {key}"
         assert request.headers["user-agent"] == f"seedream/{__version__}"
+    create = server.requests[0]
+    assert create.headers["content-type"] == "application/json"
+    assert create.headers["idempotency-key"] == "key-1"
+    assert "雪中的红狐狸 🦊".encode() in create.body
+    assert create.json == body
 
 
-@pytest.mark.parametrize(
-    ("task_id", "path"),
-    [
-        ("task_abc", "task_abc"),
-        ("5f4dcc3b-5aa7-65d6", "5f4dcc3b-5aa7-65d6"),
-        ("a/b?c=d#e f%2F", "a%2Fb%3Fc%3Dd%23e%20f%252F"),
-        ("任务", "%E4%BB%BB%E5%8A%A1"),
-        ("../account", "..%2Faccount"),
-        ("..", "%2E%2E"),
-        (".", "%2E"),
-        ("\udcff", "%FF"),
-        ("a\r\nb\0", "a%0D%0Ab%00"),
-    ],
-)
-def test_a_task_id_is_percent_encoded_whole(
-    start_raw: StartRaw, connect: Connect, task_id: str, path: str
-) -> None:
-    server = start_raw(success({"status": "pending"}))
-    connect(server.base_url).task(task_id)
-    assert server.requests[0].path == f"/v1/images/status/{path}"
+def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
+    paths = {
+        "5f4dcc3b-5aa7-65d6": "5f4dcc3b-5aa7-65d6",
+        "a/b?c=d#e f%2F": "a%2Fb%3Fc%3Dd%23e%20f%252F",
+        "任务": "%E4%BB%BB%E5%8A%A1",
+        "../account": "..%2Faccount",
+        "..": "%2E%2E",
+        ".": "%2E",
+        "\udcff": "%FF",
+        "a\r\nb\0": "a%0D%0Ab%00",
+    }
+    server, client = api(success({"status": "pending"}))
+    for task_id in paths:
+        client.task(task_id)
+    assert [request.path for request in server.requests] == [f"/v1/images/status/{p}" for p in paths.values()]
 
 
-def test_the_key_is_not_sent_to_the_images_host(
-    start_sandbox: Callable[..., Sandbox], connect: Connect
-) -> None:
+def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, faults=["image-redirect=1"])
     client = connect(sandbox.base_url)
     (url,) = client.task(client.submit(BODY, "key-1").task_id).results
@@ -132,16 +132,15 @@ def test_the_key_is_not_sent_to_the_images_host(
     assert all(request.headers["user-agent"] == f"seedream/{__version__}" for request in seen)
 
 
-def test_no_cookie_is_ever_sent_back(start_raw: StartRaw, connect: Connect) -> None:
+def test_no_cookie_is_ever_sent_back(api: Api) -> None:
     cookie = {"Set-Cookie": "session=1; Path=/"}
-    server = start_raw(
+    server, client = api(
         success({}, headers=cookie),
         success({}, headers=cookie),
         answer(302, headers={"Location": "/2.png", **cookie}),
         answer(200, b"image", headers=cookie),
         answer(200, b"image"),
     )
-    client = connect(server.base_url)
     client.account()
     client.account()
     fetched(client, f"{server.origin}/1.png")
@@ -150,59 +149,10 @@ def test_no_cookie_is_ever_sent_back(start_raw: StartRaw, connect: Connect) -> N
     assert not any("cookie" in request.headers for request in server.requests)
 
 
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "http://api.example.com/v1",
-        "http://10.0.0.1/v1",
-        "http://localhost.example.com/v1",
-        "ftp://api.example.com/v1",
-        "api.example.com/v1",
-        "https://[::1/v1",
-        "https://api.example.com:99999/v1",
-        "",
-    ],
-)
+@pytest.mark.parametrize("base_url", ["http://api.test/v1", "http://10.0.0.1/v1", "https://[::1/v1", ""])
 def test_a_base_url_that_would_show_the_key_is_refused_at_once(base_url: str) -> None:
     with pytest.raises(UsageProblem):
         Client(base_url, KEY)
-
-
-# Answers that an API gives
-
-
-@pytest.mark.parametrize("code", [0, 200])
-def test_both_dialects_of_success_are_understood(start_raw: StartRaw, connect: Connect, code: int) -> None:
-    server = start_raw(success({"task_id": "t"}, code=code), success({"status": "running"}, code=code))
-    client = connect(server.base_url)
-    assert client.submit(BODY, "key-1").task_id == "t"
-    assert client.task("t").status == "running"
-
-
-@pytest.mark.parametrize(
-    ("status", "exit_code"),
-    [
-        (400, 2),
-        (401, 4),
-        (402, 5),
-        (403, 4),
-        (404, 6),
-        (409, 2),
-        (429, 7),
-        (500, 7),
-        (502, 7),
-        (503, 7),
-        (504, 7),
-    ],
-)
-def test_an_http_error_has_its_exit_code(
-    start_raw: StartRaw, connect: Connect, status: int, exit_code: int
-) -> None:
-    reply = answer(status, b"<html>", headers={"X-Request-ID": "req_1"})
-    with pytest.raises(SeedreamError) as caught:
-        connect(start_raw(reply).base_url).submit(BODY, "key-1")
-    assert caught.value.exit_code == exit_code
-    assert caught.value.request_id == "req_1"
 
 
 def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, connect: Connect) -> None:
@@ -213,7 +163,7 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
     assert caught.value.retry_after == 7.0
 
 
-@pytest.mark.parametrize("status", [300, 302, 304, 307, 308])
+@pytest.mark.parametrize("status", [300, 302, 307, 308])
 @pytest.mark.parametrize(
     ("location", "host"),
     [
@@ -224,14 +174,11 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
     ],
 )
 def test_a_redirect_of_the_api_is_refused_by_its_host(
-    start_raw: StartRaw, connect: Connect, status: int, location: str | None, host: str
+    start_raw: StartRaw, api: Api, status: int, location: str | None, host: str
 ) -> None:
     elsewhere = start_raw(accepted())
-    headers = {"X-Request-ID": "req_1"}
-    if location is not None:
-        headers["Location"] = location.format(port=elsewhere.port)
-    server = start_raw(answer(status, headers=headers))
-    client = connect(server.base_url)
+    there = {} if location is None else {"Location": location.format(port=elsewhere.port)}
+    server, client = api(answer(status, headers={"X-Request-ID": "req_1", **there}))
     for call in (lambda: client.submit(BODY, "key-1"), lambda: client.task("t")):
         with pytest.raises(RedirectRefused, match=f"redirects to {host}") as caught:
             call()
@@ -245,12 +192,11 @@ def test_a_redirect_of_the_api_is_refused_by_its_host(
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
-def test_an_answer_beyond_a_mebibyte_is_refused(start_raw: StartRaw, connect: Connect, length: bool) -> None:
+def test_an_answer_beyond_a_mebibyte_is_refused(api: Api, length: bool) -> None:
     frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
     whole = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
     headers = {"X-Request-ID": "req_1"}
-    replies = [answer(200, body, length=length, headers=headers) for body in (whole, whole + b" ")]
-    client = connect(start_raw(*replies).base_url)
+    _, client = api(*[answer(200, body, length=length, headers=headers) for body in (whole, whole + b" ")])
     assert len(client.account()["x"]) > 10**6
     with pytest.raises(UnreadableAnswer, match="larger than 1 MiB") as caught:
         client.account()
@@ -262,9 +208,8 @@ def bomb(mebibytes: int) -> bytes:
     return b"".join(squeeze.compress(bytes(1024 * 1024)) for _ in range(mebibytes)) + squeeze.flush()
 
 
-def test_a_compressed_bomb_is_refused_with_flat_memory(start_raw: StartRaw, connect: Connect) -> None:
-    reply = answer(200, bomb(200), headers={"Content-Encoding": "gzip"})
-    client = connect(start_raw(reply).base_url)
+def test_a_compressed_bomb_is_refused_with_flat_memory(api: Api) -> None:
+    _, client = api(answer(200, bomb(60), headers={"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
         with pytest.raises(UnreadableAnswer, match="larger than 1 MiB"):
@@ -275,21 +220,18 @@ def test_a_compressed_bomb_is_refused_with_flat_memory(start_raw: StartRaw, conn
     assert peak < 16 * LARGEST_ANSWER
 
 
-@pytest.mark.parametrize("status", [401, 503])
+@pytest.mark.parametrize(("status", "code"), [(401, ExitCode.AUTHENTICATION), (503, ExitCode.UNAVAILABLE)])
 @pytest.mark.parametrize(
     ("body", "headers"),
-    [
-        pytest.param(b"<html>" + b" " * 2 * LARGEST_ANSWER, {}, id="too large"),
-        pytest.param(b"no gzip", {"Content-Encoding": "gzip"}, id="badly compressed"),
-    ],
+    [(b"<html>" + b" " * 2 * LARGEST_ANSWER, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
+    ids=["too large", "badly compressed"],
 )
 def test_an_error_is_told_by_its_status_whatever_its_body(
-    start_raw: StartRaw, connect: Connect, status: int, body: bytes, headers: dict[str, str]
+    api: Api, status: int, code: ExitCode, body: bytes, headers: dict[str, str]
 ) -> None:
     with pytest.raises(SeedreamError) as caught:
-        connect(start_raw(answer(status, body, headers=headers)).base_url).account()
-    assert caught.value.exit_code == {401: ExitCode.AUTHENTICATION, 503: ExitCode.UNAVAILABLE}[status]
-    assert caught.value.http_status == status
+        api(answer(status, body, headers=headers))[1].account()
+    assert (caught.value.exit_code, caught.value.http_status) == (code, status)
     assert type(caught.value) is not UnreadableAnswer
 
 
@@ -298,27 +240,21 @@ def test_an_error_is_told_by_its_status_whatever_its_body(
     [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
 )
 def test_a_compressed_answer_is_read_although_none_was_asked_for(
-    start_raw: StartRaw, connect: Connect, encoding: str, squeeze: Callable[[bytes], bytes]
+    api: Api, encoding: str, squeeze: Callable[[bytes], bytes]
 ) -> None:
-    body = squeeze(json.dumps({"code": 0, "data": {"plan": "pro"}}).encode())
-    server = start_raw(answer(200, body, headers={"Content-Encoding": encoding}))
-    assert connect(server.base_url).account() == {"plan": "pro"}
-    assert server.requests[0].headers["accept-encoding"] == "identity"
-
-
-def test_an_answer_ends_with_its_compression_and_not_long_after(
-    start_raw: StartRaw, connect: Connect
-) -> None:
-    whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}')
-    headers = {"Content-Encoding": "gzip"}
-    server = start_raw(
-        answer(200, whole + bytes(1000), headers=headers),
-        answer(200, whole + bytes(LARGEST_ANSWER), headers=headers),
+    whole, headers = squeeze(b'{"code": 0, "data": {"plan": "pro"}}'), {"Content-Encoding": encoding}
+    server, client = api(
+        *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(LARGEST_ANSWER))]
     )
-    client = connect(server.base_url)
     assert client.account() == {"plan": "pro"}
+    assert server.requests[0].headers["accept-encoding"] == "identity"
     with pytest.raises(UnreadableAnswer, match="larger than 1 MiB"):
         client.account()
+
+
+def test_what_follows_a_compressed_answer_is_not_looked_at(api: Api) -> None:
+    whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}') + bytes(1000)
+    assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].account() == {"plan": "pro"}
 
 
 # Answers that are no HTTP, or not all of it
@@ -350,10 +286,9 @@ BROKEN: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_ambiguous(start_raw: StartRaw, connect: Connect, reply: Reply) -> None:
+def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
     """So a create may be sent again under its key."""
-    server = start_raw(reply)
-    client = connect(server.base_url)
+    server, client = api(reply)
     with pytest.raises(Unavailable) as caught:
         client.submit(BODY, "key-1", seconds=5)
     assert isinstance(caught.value, Unreachable)
@@ -362,7 +297,7 @@ def test_a_broken_answer_is_ambiguous(start_raw: StartRaw, connect: Connect, rep
         fetched(client, f"{server.origin}/1.png", seconds=5)
 
 
-def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(start_raw: StartRaw, connect: Connect) -> None:
+def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(api: Api) -> None:
     whole = accepted("t", headers={"Retry-After": "1", "X-Request-ID": "req_1", "Location": "/x"})
     chance = random.Random(20261122)
 
@@ -379,85 +314,72 @@ def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(start_raw: StartRaw, c
                     data[place:place] = chance.randbytes(chance.randint(1, 20))
         return bytes(data)
 
-    server = start_raw(*[damaged() for _ in range(300)])
-    client = connect(server.base_url)
-    outcomes = {True: 0, False: 0}
-    for _ in range(300):
+    _, client = api(*[damaged() for _ in range(150)])
+    refused = 0
+    for _ in range(150):
         try:
             client.submit(BODY, "key-1", seconds=5)
-            outcomes[True] += 1
         except SeedreamError:
-            outcomes[False] += 1
-    assert min(outcomes.values()) > 5
+            refused += 1
+    assert 5 < refused < 145
 
 
 # The key stays secret
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("body", "headers"),
     [
-        pytest.param(
-            answer(200, b"x" * (LARGEST_ANSWER + 1), headers={"X-Request-ID": f"req-{KEY}"}), id="large"
-        ),
-        pytest.param(
-            answer(200, b"x", headers={"Content-Encoding": "gzip", "X-Request-ID": f"req-{KEY}"}),
-            id="no gzip",
-        ),
-        pytest.param(answer(200, b"x", headers={"X-Request-ID": "r" * 95 + KEY}), id="cut in the middle"),
+        pytest.param(b"x" * (LARGEST_ANSWER + 1), {"X-Request-ID": f"req-{KEY}"}, id="large"),
+        pytest.param(b"x", {"Content-Encoding": "gzip", "X-Request-ID": f"req-{KEY}"}, id="no gzip"),
+        pytest.param(b"x", {"X-Request-ID": "r" * 95 + KEY}, id="cut in the middle"),
     ],
 )
 def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
-    start_raw: StartRaw, connect: Connect, reply: bytes
+    api: Api, body: bytes, headers: dict[str, str]
 ) -> None:
     seen: list[Exchange] = []
     with pytest.raises(UnreadableAnswer) as caught:
-        connect(start_raw(reply).base_url, observe=seen.append).task("task_1")
+        api(answer(200, body, headers=headers), observe=seen.append)[1].task("task_1")
     assert "***" in (caught.value.request_id or "")
     assert KEY[:5] not in repr(vars(caught.value)) + repr(seen)
 
 
 @pytest.mark.parametrize("form", [str, partial(quote, safe=""), json.dumps], ids=["plain", "URL", "JSON"])
-def test_a_key_that_is_repeated_in_another_form_is_masked(
-    start_raw: StartRaw, connect: Connect, form: Callable[[str], str]
-) -> None:
+def test_a_key_that_is_repeated_in_another_form_is_masked(api: Api, form: Callable[[str], str]) -> None:
     key = 'sk-a/b+c="d"\\e&f%g'
     told = form(key)
     body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
     with pytest.raises(KeyRefused) as caught:
-        connect(start_raw(answer(401, body, headers={"X-Request-ID": told})).base_url, key).account()
+        api(answer(401, body, headers={"X-Request-ID": told}), key=key)[1].account()
     shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
     assert shown.count("***") == 4
     assert "sk-a" not in shown
 
 
-@pytest.mark.parametrize(
-    "echo", [KEY, json.dumps(KEY)[1:-1].replace("-", "\\u002d")], ids=["as it is", "escaped"]
-)
-def test_a_key_that_the_server_repeats_is_masked(start_raw: StartRaw, connect: Connect, echo: str) -> None:
+@pytest.mark.parametrize("echo", [KEY, KEY.replace("-", "\\u002d")], ids=["as it is", "escaped"])
+def test_a_key_that_the_server_repeats_is_masked(api: Api, echo: str) -> None:
     body = f'{{"error": {{"message": "Invalid key: {echo}.", "code": "invalid_api_key"}}}}'.encode()
     seen: list[Exchange] = []
-    reply = answer(401, body, headers={"X-Request-ID": f"req-{KEY}"})
     with pytest.raises(KeyRefused) as caught:
-        connect(start_raw(reply).base_url, observe=seen.append).account()
-    assert caught.value.detail == "Invalid key: ***."
-    assert caught.value.request_id == "req-***"
+        api(answer(401, body, headers={"X-Request-ID": f"req-{KEY}"}), observe=seen.append)[1].account()
+    assert (caught.value.detail, caught.value.request_id) == ("Invalid key: ***.", "req-***")
     assert KEY not in repr(vars(caught.value)) + repr(seen)
 
 
-def test_a_key_that_cannot_be_a_header_is_not_shown(start_raw: StartRaw, connect: Connect) -> None:
+def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:
     with pytest.raises(SeedreamError) as caught:
-        connect(start_raw(success({})).base_url, f"{KEY}\n").account()
+        api(success({}), key=f"{KEY}\n")[1].account()
     assert KEY not in repr(vars(caught.value))
 
 
 # What --verbose sees
 
 
-def test_an_exchange_tells_the_call_without_its_secrets(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(accepted(headers={"X-Request-ID": "req_1"}), answer(200, b"image"))
+def test_an_exchange_tells_the_call_without_its_secrets(api: Api) -> None:
     seen: list[Exchange] = []
-    client = connect(server.base_url, observe=seen.append)
+    replies = accepted(headers={"X-Request-ID": "req_1"}), answer(200, b"image")
+    server, client = api(*replies, observe=seen.append)
     client.submit(BODY, "key-1")
     fetched(client, f"{server.origin}/1.png?signature=hidden")
     assert [(each.method, each.url, each.status, each.request_id, each.problem) for each in seen] == [
@@ -484,51 +406,42 @@ def test_an_exchange_tells_the_call_without_its_secrets(start_raw: StartRaw, con
         ),
     ],
 )
-def test_an_image_comes_with_its_length(
-    start_raw: StartRaw, connect: Connect, reply: bytes, length: int | None
-) -> None:
-    server = start_raw(reply)
-    with connect(server.base_url).stream(f"{server.origin}/1.png") as image:
+def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | None) -> None:
+    server, client = api(reply)
+    # Its signature is kept as it is.
+    path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
+    with client.stream(server.origin + path) as image:
         assert image.length == length
         assert b"".join(image.chunks) == b"image"
-
-
-def test_the_signature_of_an_images_address_is_kept_as_it_is(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(200, b"image"))
-    path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
-    fetched(connect(server.base_url), server.origin + path)
     assert server.requests[0].path == path
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_an_image_may_be_redirected_to_another_host(
-    start_raw: StartRaw, connect: Connect, status: int
-) -> None:
-    target = start_raw(answer(200, b"image"))
-    server = start_raw(answer(status, headers={"Location": f"{target.origin}/2.png?s=1"}))
-    assert fetched(connect(server.base_url), f"{server.origin}/1.png") == b"image"
-    assert target.requests[0].path == "/2.png?s=1"
-    assert "authorization" not in target.requests[0].headers
-
-
-def test_a_sixth_redirect_is_refused(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(302, headers={"Location": "/again.png"}))
-    with pytest.raises(NotSaved, match="redirects more than 5 times"):
-        fetched(connect(server.base_url), f"{server.origin}/1.png")
-    assert len(server.requests) == 6
+    assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize(
-    "location",
-    ["file:///etc/passwd", "ftp://127.0.0.1/1.png", "http://127.0.0.1:99999/1.png", "data:,x"],
+    ("location", "requests"),
+    [
+        ("/again.png", 6),
+        *[(f"{url}", 1) for url in ("file:///etc/passwd", "ftp://127.0.0.1/1.png", "data:,x")],
+        ("http://127.0.0.1:99999/1.png", 1),
+    ],
 )
-def test_a_redirect_to_what_may_not_be_fetched_is_refused(
-    start_raw: StartRaw, connect: Connect, location: str
+def test_a_redirect_in_a_circle_or_to_what_may_not_be_fetched_is_refused(
+    api: Api, location: str, requests: int
 ) -> None:
-    server = start_raw(answer(302, headers={"Location": location}))
-    with pytest.raises((NotSaved, Unreachable)):
-        fetched(connect(server.base_url), f"{server.origin}/1.png")
-    assert len(server.requests) == 1
+    server, client = api(answer(302, headers={"Location": location}))
+    why = "redirects more than 5 times" if requests > 1 else None
+    with pytest.raises((NotSaved, Unreachable), match=why):
+        fetched(client, f"{server.origin}/1.png")
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_image_may_be_redirected_to_another_host(start_raw: StartRaw, api: Api, status: int) -> None:
+    target = start_raw(answer(200, b"image"))
+    server, client = api(answer(status, headers={"Location": f"{target.origin}/2.png?s=1"}))
+    assert fetched(client, f"{server.origin}/1.png") == b"image"
+    assert target.requests[0].path == "/2.png?s=1"
+    assert "authorization" not in target.requests[0].headers
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost"])
@@ -549,7 +462,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 def abroad(
     start_raw: StartRaw, certified: Authority, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[RawServer, Callable[[str], bytes]]]]:
+) -> Iterator[Abroad]:
     """Starts an image's host that counts as one on the internet, of a service that is there too.
 
     With it comes what fetches a URL, in which ``{port}`` is the host's.
@@ -576,9 +489,7 @@ def hop(location: str) -> Callable[[int], bytes]:
     return lambda port: answer(302, headers={"Location": location.format(port=port), "Set-Cookie": "a=b"})
 
 
-def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
-    abroad: Callable[..., tuple[RawServer, Callable[[str], bytes]]],
-) -> None:
+def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(abroad: Abroad) -> None:
     """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
     hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MOST_REDIRECTS)]
     server, fetch = abroad(*hops, lambda port: answer(200, b"image"))
@@ -599,68 +510,47 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
         ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
     ],
 )
-@pytest.mark.parametrize("hops", [1, MOST_REDIRECTS])
-def test_every_hop_of_an_image_on_the_internet_is_judged(
-    abroad: Callable[..., tuple[RawServer, Callable[[str], bytes]]], location: str, why: str, hops: int
-) -> None:
-    server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
-    with pytest.raises(NotSaved, match=why):
-        fetch("https://img.test:{port}/1.png")
-    assert len(server.requests) == hops
+def test_every_hop_of_an_image_on_the_internet_is_judged(abroad: Abroad, location: str, why: str) -> None:
+    for hops in (1, MOST_REDIRECTS):
+        server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
+        with pytest.raises(NotSaved, match=why):
+            fetch("https://img.test:{port}/1.png")
+        assert len(server.requests) == hops
 
 
 @pytest.mark.parametrize(
-    ("status", "transient", "stale"),
+    ("statuses", "transient", "stale"),
     [
-        (400, False, True),
-        (403, False, True),
-        (404, False, True),
-        (408, True, False),
-        (410, False, True),
-        (429, True, False),
-        (500, True, False),
-        (503, True, False),
-        (204, False, False),
-        (206, False, False),
-        (304, False, False),
+        ((400, 403, 404, 410), False, True),
+        ((408, 429, 500, 503), True, False),
+        ((204, 206, 304), False, False),
     ],
 )
 def test_an_image_that_is_refused_with(
-    start_raw: StartRaw, connect: Connect, status: int, transient: bool, stale: bool
+    api: Api, statuses: tuple[int, ...], transient: bool, stale: bool
 ) -> None:
-    server = start_raw(answer(status, headers={"Retry-After": "3"}))
-    with pytest.raises(ImageRefused) as caught:
-        fetched(connect(server.base_url), f"{server.origin}/1.png")
-    error = caught.value
-    assert (error.transient, error.stale, error.http_status, error.retry_after) == (
-        transient,
-        stale,
-        status,
-        3.0,
-    )
-    assert error.exit_code == ExitCode.NOT_SAVED
+    server, client = api(*[answer(status, headers={"Retry-After": "3"}) for status in statuses])
+    for status in statuses:
+        with pytest.raises(ImageRefused) as caught:
+            fetched(client, f"{server.origin}/1.png")
+        error = caught.value
+        assert (error.http_status, error.transient, error.stale) == (status, transient, stale)
+        assert (error.retry_after, error.exit_code) == (3.0, ExitCode.NOT_SAVED)
 
 
-def test_an_image_that_comes_compressed_is_refused(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(answer(200, gzip.compress(b"image"), headers={"Content-Encoding": "gzip"}))
+def test_an_image_that_comes_compressed_is_refused(api: Api) -> None:
+    server, client = api(answer(200, gzip.compress(b"image"), headers={"Content-Encoding": "gzip"}))
     with pytest.raises(NotSaved, match="compressed"):
-        fetched(connect(server.base_url), f"{server.origin}/1.png")
-    assert server.requests[0].headers["accept-encoding"] == "identity"
+        fetched(client, f"{server.origin}/1.png")
 
 
-def test_one_client_serves_many_threads(start_sandbox: Callable[..., Sandbox], connect: Connect) -> None:
+def test_one_client_serves_many_threads(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     client = connect(sandbox.base_url)
-    images: list[bytes] = []
 
-    def work(number: int) -> None:
-        made = client.submit(BODY, f"key-{number}")
-        images.append(fetched(client, client.task(made.task_id).results[0]))
+    def work(number: int) -> bytes:
+        return fetched(client, client.task(client.submit(BODY, f"key-{number}").task_id).results[0])
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert images == [png()] * 16
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(work, range(16))) == [png()] * 16
     assert sandbox.task_count() == 16

@@ -29,6 +29,7 @@ OTHERS = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 StartRaw = Callable[..., RawServer]
 Connect = Callable[[str], Client]
+Api = Callable[..., tuple[RawServer, Client]]
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,15 @@ def connect(running: ExitStack) -> Connect:
         return client
 
     return one
+
+
+@pytest.fixture
+def api(start_raw: StartRaw, connect: Connect) -> Api:
+    def start(*replies: Reply) -> tuple[RawServer, Client]:
+        server = start_raw(*replies)
+        return server, connect(server.base_url)
+
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -80,28 +90,26 @@ def trickle(head: bytes, piece: bytes) -> Callable[[Exchange], None]:
 @pytest.mark.parametrize(
     ("head", "piece"),
     [
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" ", id="with a length"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", b" ", id="without a length"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", id="chunked"),
+        (b"Content-Length: 99999\r\n\r\n", b" "),
+        (b"\r\n", b" "),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     ],
+    ids=["with a length", "without a length", "chunked"],
 )
-def test_a_body_that_drips_does_not_outlast_the_deadline(
-    start_raw: StartRaw, connect: Connect, head: bytes, piece: bytes
-) -> None:
-    server = start_raw(trickle(head, piece))
-    client = connect(server.base_url)
+def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, piece: bytes) -> None:
+    server, client = api(trickle(b"HTTP/1.1 200 OK\r\n" + head, piece))
     with pytest.raises(Unreachable) as caught:
-        client.task("task_1", seconds=0.3)
+        client.task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
     with pytest.raises(Unreachable) as caught:
-        fetched(client, f"{server.origin}/1.png", seconds=0.3)
+        fetched(client, f"{server.origin}/1.png", seconds=0.2)
     assert caught.value.code == "timeout"
 
 
-def test_a_server_that_never_answers_may_have_the_request(start_raw: StartRaw, connect: Connect) -> None:
-    server = start_raw(lambda exchange: exchange.closed.wait(30) and None)
+def test_a_server_that_never_answers_may_have_the_request(api: Api) -> None:
+    _, client = api(lambda exchange: exchange.closed.wait(30) and None)
     with pytest.raises(Unreachable, match="did not answer in time") as caught:
-        connect(server.base_url).submit({"prompt": "fox"}, "key-1", seconds=0.2)
+        client.submit({"prompt": "fox"}, "key-1", seconds=0.2)
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
 
 
@@ -199,13 +207,13 @@ def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
 # Which proxy is used
 
 
-@pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_proxy_does_not_see_what_stays_on_this_machine(
-    start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, host: str
+    start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy, server = start_raw(answer(502)), start_raw(success({"plan": "here"}), answer(200, b"image"))
-    monkeypatch.setenv(name, proxy.origin)
+    for name in PROXIES:
+        monkeypatch.setenv(name, proxy.origin)
     client = connect(server.base_url.replace("127.0.0.1", host))
     assert client.account() == {"plan": "here"}
     assert fetched(client, f"{server.origin}/1.png") == b"image"
@@ -232,12 +240,8 @@ def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
 @pytest.mark.parametrize(
     ("url", "entry"),
     [
-        ("https://api.test/v1", "localhost, api.test"),
-        ("https://api.test/v1", ".test"),
-        ("https://api.test/v1", "API.test:443"),
-        ("https://api.test/v1", "*"),
-        ("https://[2001:db8::1]/v1", "2001:db8::1"),
-        ("https://[2001:db8::1]/v1", "[2001:db8::1]"),
+        *[("https://api.test/v1", entry) for entry in ("localhost, api.test", ".test", "API.test:443", "*")],
+        *[("https://[2001:db8::1]/v1", entry) for entry in ("2001:db8::1", "[2001:db8::1]")],
     ],
 )
 def test_no_proxy_names_hosts_that_are_asked_directly(
@@ -247,13 +251,6 @@ def test_no_proxy_names_hosts_that_are_asked_directly(
     monkeypatch.setenv("no_proxy", entry)
     # Would refuse a proxy that it needed.
     http.HttpClient({}).prepare(url)
-
-
-def test_a_proxy_for_another_scheme_is_not_judged(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    connect("https://api.test/v1")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +277,7 @@ def test_a_proxy_for_another_scheme_is_not_judged(connect: Connect, monkeypatch:
     ],
 )
 def test_a_setting_that_cannot_be_used_is_one_clear_line(
-    start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    api: Api, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageProblem) as caught:
@@ -289,31 +286,28 @@ def test_a_setting_that_cannot_be_used_is_one_clear_line(
     assert caught.value.code == "invalid_environment"
     assert "sec" not in caught.value.message
     # A service on this machine needs none of them, and a paid image's own host is not a usage error.
-    server = start_raw(success({}), answer(200, b"image"))
-    client = connect(server.base_url)
+    server, client = api(success({}), answer(200, b"image"))
     assert client.account() == {}
     assert fetched(client, f"{server.origin}/1.png") == b"image"
     with pytest.raises(NotSaved, match="cannot be used"):
         fetched(client, "https://img.test/1.png")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("HTTPS_PROXY", "127.0.0.1:3128"),
-        ("HTTPS_PROXY", " http://proxy.test\n"),
-        ("https_proxy", "https://user:p%40ss@proxy.test:3128/"),
-        ("ALL_PROXY", "socks5h://[::1]:1080"),
-        ("ALL_PROXY", "HTTP://müller.test:1"),
-        ("ALL_PROXY", "socks://proxy.test"),
-        ("SSL_CERT_DIR", "/nonexistent:/"),
-    ],
-)
-def test_a_setting_that_can_be_used(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.setenv(name, value)
-    connect("https://api.test/v1")
+def test_settings_that_can_be_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent:/")
+    # Those of another scheme, and those that a stronger one replaces, are not judged.
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
+    for name, value in {
+        "HTTPS_PROXY": "127.0.0.1:3128 http://proxy.test\n",
+        "https_proxy": "https://user:p%40ss@proxy.test:3128/",
+        "ALL_PROXY": "socks5h://[::1]:1080 HTTP://müller.test:1 socks://proxy.test",
+    }.items():
+        for url in value.split(" "):
+            with monkeypatch.context() as patched:
+                patched.setenv(name, url)
+                if name != "ALL_PROXY":
+                    patched.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+                connect("https://api.test/v1")
 
 
 # Proxies that work
@@ -351,9 +345,8 @@ def test_through_a_proxy_the_deadline_holds_as_well(
     start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
 ) -> None:
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
-    with pytest.raises(
-        Unreachable, match=r"api\.test through the proxy 127.* did not answer in time"
-    ) as caught:
+    told = r"api\.test through the proxy 127.* did not answer in time"
+    with pytest.raises(Unreachable, match=told) as caught:
         through(kind, server, tls=tls).task("task_1", seconds=0.5)
     assert (caught.value.code, caught.value.unsent) == ("timeout", False)
 
@@ -396,9 +389,7 @@ def test_a_proxys_status_tells_whether_to_come_back(
     problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
     assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
     assert (problem.detail or "").startswith(f"it answered with HTTP {status}")
-
-
-def test_what_a_proxy_says_beside_its_status_is_not_repeated(start_raw: StartRaw, fails: Fails) -> None:
+    # What it says beside is not repeated.
     problem = fails(start_raw(b"HTTP/1.1 407 no: secret\r\nContent-Length: 0\r\n\r\n").origin)
     assert problem.detail == "it answered with HTTP 407 Proxy Authentication Required"
 
@@ -420,18 +411,18 @@ def test_a_socks_proxys_reply_tells_whether_to_come_back(
     assert why in (problem.detail or "")
 
 
-UNFINISHED = [
-    pytest.param("http", [b""], id="HTTP, at once"),
-    pytest.param("http", [b"HTTP/1.1 2"], id="HTTP, within its answer"),
-    pytest.param("socks5", [b""], id="SOCKS, at once"),
-    pytest.param("socks5", [b"\x05"], id="SOCKS, within its first reply"),
-    pytest.param("socks5", [b"\x05\x00"], id="SOCKS, before its second reply"),
-    pytest.param("socks5", [b"\x05\x00", b"\x05\x00\x00\x01\x00"], id="SOCKS, within an address"),
-    pytest.param("socks5", [b"HTTP/1.1 400 Bad Request\r\n\r\n"], id="SOCKS, in another protocol"),
-]
-
-
-@pytest.mark.parametrize(("scheme", "replies"), UNFINISHED)
+@pytest.mark.parametrize(
+    ("scheme", "replies"),
+    [
+        ("http", [b""]),
+        ("http", [b"HTTP/1.1 2"]),
+        ("socks5", [b""]),
+        ("socks5", [b"\x05"]),
+        ("socks5", [b"\x05\x00"]),
+        ("socks5", [b"\x05\x00", b"\x05\x00\x00\x01\x00"]),
+        ("socks5", [b"HTTP/1.1 400 Bad Request\r\n\r\n"]),
+    ],
+)
 @pytest.mark.parametrize("then", [[], [None]], ids=["leaves", "hangs"])
 def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
     fails: Fails, scheme: str, replies: list[bytes], then: list[None]
@@ -484,23 +475,17 @@ def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
 
 
 def test_a_certificate_of_ones_own_can_be_trusted(
-    start_raw: StartRaw,
-    connect: Connect,
-    trust: Authority,
-    running: ExitStack,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    start_raw: StartRaw, running: ExitStack, connect: Connect, trust: Authority, tmp_path: Path
 ) -> None:
     server = running.enter_context(Front(trust, start_raw(success({"secure": True})).port))
     base_url = f"https://127.0.0.1:{server.port}/v1"
-    monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
-    assert connect(base_url).account() == {"secure": True}
-    # A file comes before a folder.
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
-    with pytest.raises(SeedreamError) as caught:
-        connect(base_url).account()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
+        assert connect(base_url).account() == {"secure": True}
+        # A file comes before a folder.
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
+        with pytest.raises(SeedreamError) as caught:
+            connect(base_url).account()
     assert caught.value.code == "tls_error"
-
-
-def test_certificates_are_read_once_for_all_clients() -> None:
+    # They are read once for all clients.
     assert http._trusted() is http._trusted()

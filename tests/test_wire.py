@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seedream_cli.errors import (
@@ -60,34 +60,21 @@ def refusal(body: object, status: int = 200, headers: dict[str, str] | None = No
 # A create that was accepted
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(0, id="code 0, as the seed answers"),
-        pytest.param(200, id="code 200, as the live service answers"),
-        pytest.param("200", id="the number as text"),
-        pytest.param(200.0, id="the number as a float"),
-        pytest.param(201, id="another 2xx"),
-        pytest.param(None, id="no number"),
-    ],
-)
+# 0 as the seed answers, 200 as the live service does; the others, and unknown fields, are tolerated.
+@pytest.mark.parametrize("code", [0, 200, "200", 200.0, 201, None])
 def test_a_create_is_accepted_with(code: object) -> None:
-    assert create(success({"task_id": "task_abc123xyz"}, code)) == Accepted("task_abc123xyz")
+    body = success({"task_id": "task_abc123xyz", "queue": [1, {"place": None}]}, code) | {"trace": {}}
+    assert create(body) == Accepted("task_abc123xyz")
 
 
-@pytest.mark.parametrize(
-    "task_id", ["task_abc123xyz", "img_0f", "5f4dcc3b-5aa7-65d6-1d83-27deb882cf99", "a/b?c d%2F", "任务"]
-)
+@pytest.mark.parametrize("task_id", ["img_0f", "a/b?c d%2F", "任务"])
 def test_a_task_id_is_opaque(task_id: str) -> None:
     assert create(success({"task_id": task_id})).task_id == task_id
 
 
-def test_the_request_id_is_kept() -> None:
-    assert create(success({"task_id": "t"}), headers={"x-request-id": "req_1"}).request_id == "req_1"
-
-
-def test_the_cost_is_kept_as_it_came() -> None:
-    assert create(success({"task_id": "t"}), headers={"x-request-cost": "0.0350"}).cost == "0.0350"
+def test_request_id_and_cost_are_kept_as_they_came() -> None:
+    created = create(success({"task_id": "t"}), headers={"x-request-id": "req_1", "x-request-cost": "0.0350"})
+    assert (created.request_id, created.cost) == ("req_1", "0.0350")
 
 
 @pytest.mark.parametrize(
@@ -98,48 +85,34 @@ def test_a_replay_is_told_by_its_header(header: str | None, replayed: bool) -> N
     assert create(success({"task_id": "t"}), headers=headers).replayed is replayed
 
 
-def test_unknown_fields_are_ignored() -> None:
-    body = success({"task_id": "t", "queue": [1, {"place": None}]}) | {"trace": {}, "version": 9}
-    assert create(body) == Accepted("t")
-
-
-@pytest.mark.parametrize("data", [{}, {"task_id": None}, {"task_id": 7}, {"task_id": ""}, {"task_id": ["t"]}])
-def test_a_create_without_a_task_id_names_the_field(data: object) -> None:
-    error = refusal(success(data))
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        *[("data.task_id", data) for data in ({}, {"task_id": None}, {"task_id": 7}, {"task_id": ""})],
+        *[("data: expected an object", data) for data in (None, "task_1", [{"task_id": "t"}])],
+    ],
+)
+def test_a_create_that_lacks_a_field_names_it(field: str, found: object) -> None:
+    error = refusal(success(found))
     assert type(error) is UnreadableAnswer
-    assert "data.task_id" in error.message
-
-
-@pytest.mark.parametrize("data", [None, [], "task_1", 3, [{"task_id": "t"}]])
-def test_an_answer_without_a_data_object_names_the_field(data: object) -> None:
-    error = refusal(success(data))
-    assert type(error) is UnreadableAnswer
-    assert "data: expected an object" in error.message
+    assert field in error.message
 
 
 # A task's state
 
 
 @pytest.mark.parametrize(
-    ("word", "finished", "unsuccessful"),
+    ("words", "finished", "unsuccessful"),
     [
-        ("pending", False, False),
-        ("processing", False, False),
-        ("queued", False, False),
-        ("running", False, False),
-        ("submitted", False, False),
-        ("completed", True, False),
-        ("failed", True, True),
-        ("cancelled", True, True),
-        ("rejected", True, True),
-        pytest.param("warming_up", False, False, id="an unknown word"),
-        pytest.param("COMPLETED", True, False, id="completed in capitals"),
-        pytest.param("Failed", True, True, id="failed in capitals"),
+        ("pending processing queued running submitted warming_up", False, False),
+        ("completed COMPLETED", True, False),
+        ("failed cancelled rejected Failed", True, True),
     ],
 )
-def test_status(word: str, finished: bool, unsuccessful: bool) -> None:
-    task = status_of({"task_id": "task_1", "status": word, "result": ["https://img.test/1.png"]})
-    assert (task.status, task.finished, task.unsuccessful) == (word, finished, unsuccessful)
+def test_status(words: str, finished: bool, unsuccessful: bool) -> None:
+    for word in words.split():
+        task = status_of({"task_id": "task_1", "status": word, "result": ["https://img.test/1.png"]})
+        assert (task.status, task.finished, task.unsuccessful) == (word, finished, unsuccessful)
 
 
 @pytest.mark.parametrize("data", [{}, {"status": None}, {"status": 3}, {"status": ""}, {"status": {}}])
@@ -151,24 +124,19 @@ def test_a_state_without_a_status_names_the_field(data: object) -> None:
 @pytest.mark.parametrize(
     ("result", "urls"),
     [
-        pytest.param(["https://a/1", "https://a/2"], ("https://a/1", "https://a/2"), id="a list"),
-        pytest.param("https://a/1", ("https://a/1",), id="one string"),
-        pytest.param([{"url": "https://a/1", "size": 3}], ("https://a/1",), id="objects with a url"),
-        pytest.param({"url": "https://a/1"}, ("https://a/1",), id="one object"),
-        pytest.param(["https://a/1", {"url": "https://a/2"}], ("https://a/1", "https://a/2"), id="a mixture"),
-        pytest.param([], (), id="an empty list"),
-        pytest.param("", (), id="an empty string"),
-        pytest.param(None, (), id="null"),
-        pytest.param(..., (), id="absent"),
+        (["https://a/1", "https://a/2"], ("https://a/1", "https://a/2")),
+        ("https://a/1", ("https://a/1",)),
+        ([{"url": "https://a/1", "size": 3}, "https://a/2"], ("https://a/1", "https://a/2")),
+        ({"url": "https://a/1"}, ("https://a/1",)),
+        ([], ()),
+        ("", ()),
+        (None, ()),
+        (..., ()),
     ],
 )
 def test_result_is(result: object, urls: tuple[str, ...]) -> None:
-    data: dict[str, object] = {"status": "completed"}
-    if result is not ...:
-        data["result"] = result
-    task = status_of(data)
-    assert task.results == urls
-    assert task.finished is bool(urls)
+    task = status_of({"status": "completed", **({} if result is ... else {"result": result})})
+    assert (task.results, task.finished) == (urls, bool(urls))
 
 
 @pytest.mark.parametrize("result", [7, [None], [["https://a/1"]], {"href": "https://a/1"}, [{"url": 3}]])
@@ -184,18 +152,8 @@ def test_a_result_before_the_end_is_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("progress", "read"),
     [
-        (0, 0),
-        (42, 42),
-        (100, 100),
-        pytest.param(42.0, 42, id="a whole float"),
-        pytest.param("42", 42, id="text"),
-        pytest.param(42.5, None, id="a fraction"),
-        pytest.param(-1, None, id="negative"),
-        pytest.param(101, None, id="beyond 100"),
-        pytest.param("42%", None, id="with a sign"),
-        pytest.param(True, None, id="a truth value"),
-        pytest.param(None, None, id="null"),
-        pytest.param([1], None, id="a list"),
+        *[(0, 0), (42, 42), (100, 100), (42.0, 42), ("42", 42)],
+        *[(other, None) for other in (42.5, -1, 101, "42%", True, None, [1])],
     ],
 )
 def test_progress_is(progress: object, read: int | None) -> None:
@@ -206,13 +164,12 @@ def test_progress_is(progress: object, read: int | None) -> None:
     ("data", "message", "code"),
     [
         ({"error_message": "no capacity", "error_code": "UPSTREAM"}, "no capacity", "UPSTREAM"),
-        pytest.param({"error": "no capacity"}, "no capacity", None, id="the older field"),
-        pytest.param(
-            {"error": {"message": "no capacity"}}, "no capacity", None, id="the older field, nested"
-        ),
-        pytest.param({"error_message": "new", "error": "old"}, "new", None, id="both"),
-        pytest.param({"error_message": 3, "error_code": 4}, None, None, id="mistyped"),
-        pytest.param({}, None, None, id="no words"),
+        # The older field.
+        ({"error": "no capacity"}, "no capacity", None),
+        ({"error": {"message": "no capacity"}}, "no capacity", None),
+        ({"error_message": "new", "error": "old"}, "new", None),
+        ({"error_message": 3, "error_code": 4}, None, None),
+        ({}, None, None),
     ],
 )
 def test_a_failed_task_says_why(data: dict[str, object], message: str | None, code: str | None) -> None:
@@ -225,10 +182,7 @@ def test_a_failed_task_says_why(data: dict[str, object], message: str | None, co
     [
         (1_800_000_000, 1_800_000_000),
         ("1800000000", 1_800_000_000),
-        pytest.param(None, None, id="null"),
-        pytest.param("yesterday", None, id="a word"),
-        pytest.param(-5, None, id="before all time"),
-        pytest.param(10**400, None, id="beyond all time"),
+        *[(other, None) for other in (None, "yesterday", -5, 10**400)],
     ],
 )
 def test_completed_at_is(value: object, read: int | None) -> None:
@@ -239,21 +193,14 @@ def test_completed_at_is(value: object, read: int | None) -> None:
 
 #: HTTP status → the error and its exit code, as the API's table has them.
 STATUSES: list[tuple[int, type[SeedreamError], ExitCode, bool]] = [
-    (400, RequestRefused, ExitCode.USAGE, False),
-    (401, KeyRefused, ExitCode.AUTHENTICATION, False),
+    *[(status, RequestRefused, ExitCode.USAGE, False) for status in (400, 405, 409, 422)],
+    *[(status, KeyRefused, ExitCode.AUTHENTICATION, False) for status in (401, 403)],
     (402, QuotaExceeded, ExitCode.QUOTA, False),
-    (403, KeyRefused, ExitCode.AUTHENTICATION, False),
     (404, NotFound, ExitCode.NOT_FOUND, False),
-    (405, RequestRefused, ExitCode.USAGE, False),
-    (408, ServiceFailing, ExitCode.UNAVAILABLE, True),
-    (409, RequestRefused, ExitCode.USAGE, False),
-    (422, RequestRefused, ExitCode.USAGE, False),
     (429, RateLimited, ExitCode.UNAVAILABLE, True),
-    (500, ServiceFailing, ExitCode.UNAVAILABLE, True),
-    (502, ServiceFailing, ExitCode.UNAVAILABLE, True),
-    (503, ServiceFailing, ExitCode.UNAVAILABLE, True),
-    (504, ServiceFailing, ExitCode.UNAVAILABLE, True),
+    *[(status, ServiceFailing, ExitCode.UNAVAILABLE, True) for status in (408, 500, 502, 503, 504)],
 ]
+each_status = pytest.mark.parametrize(("status", "kind", "exit_code", "transient"), STATUSES)
 
 ENVELOPES: dict[str, Callable[[int], object]] = {
     "error object": lambda status: {"error": {"message": "their words", "type": "t", "code": "their_code"}},
@@ -266,44 +213,25 @@ ENVELOPES: dict[str, Callable[[int], object]] = {
 }
 
 
-@pytest.mark.parametrize("envelope", ENVELOPES)
-@pytest.mark.parametrize(
-    ("status", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
-)
-def test_http(
-    status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, envelope: str
-) -> None:
-    error = refusal(ENVELOPES[envelope](status), status, {"x-request-id": "req_7"})
-    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
-    assert (error.detail, error.http_status, error.request_id) == ("their words", status, "req_7")
-    assert str(status) in error.message
-    if envelope != "code without data":
-        assert error.code == "their_code"
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
-)
-@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"[]", b"null", b"\xff\xfe"])
-def test_the_status_alone_is_enough(
-    status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, body: bytes
-) -> None:
-    error = refusal(body, status)
-    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
-    assert error.detail is None
-
-
-@pytest.mark.parametrize("envelope", ["code with data", "code without data"])
-@pytest.mark.parametrize(
-    ("number", "kind", "exit_code", "transient"), STATUSES, ids=[str(row[0]) for row in STATUSES]
-)
-def test_an_error_inside_http_200_counts_as_its_number(
-    number: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool, envelope: str
-) -> None:
-    error = refusal(ENVELOPES[envelope](number))
-    assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
-    assert error.http_status == 200
-    assert str(number) in error.message
+@each_status
+def test_http(status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool) -> None:
+    for name, envelope in ENVELOPES.items():
+        error = refusal(envelope(status), status, {"x-request-id": "req_7"})
+        assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+        assert (error.detail, error.http_status, error.request_id) == ("their words", status, "req_7")
+        assert str(status) in error.message
+        assert name == "code without data" or error.code == "their_code"
+    # The status alone is enough.
+    for body in (b"", b"<html>Bad Gateway</html>", b"[]", b"null", b"\xff\xfe"):
+        error = refusal(body, status)
+        assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+        assert error.detail is None
+    # Inside HTTP 200 an error counts as its number.
+    for name in ("code with data", "code without data"):
+        error = refusal(ENVELOPES[name](status))
+        assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
+        assert error.http_status == 200
+        assert str(status) in error.message
 
 
 #: Machine code → the error that it means where there is no number.
@@ -323,15 +251,11 @@ CODES: dict[str, type[SeedreamError]] = {
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("number", [None, 0, 200, 1001])
-def test_an_error_inside_http_200_without_a_number_counts_as_its_code(code: str, number: int | None) -> None:
-    body = {"error": {"message": "their words", "code": code}, "code": number}
-    error = refusal(body)
-    assert type(error) is CODES[code]
-    assert (error.code, error.detail) == (code, "their words")
-
-
-def test_every_known_code_is_in_the_table() -> None:
+def test_an_error_inside_http_200_without_a_number_counts_as_its_code(code: str) -> None:
+    for number in (None, 0, 200, 1001):
+        error = refusal({"error": {"message": "their words", "code": code}, "code": number})
+        assert type(error) is CODES[code]
+        assert (error.code, error.detail) == (code, "their words")
     assert set(STATUS_OF_CODE) == set(CODES)
 
 
@@ -351,23 +275,13 @@ def test_an_error_of_an_unknown_kind_inside_http_200_is_7(body: object) -> None:
     assert (error.exit_code, error.transient, error.detail) == (ExitCode.UNAVAILABLE, False, "their words")
 
 
-def test_an_unknown_code_is_kept_and_the_status_decides() -> None:
+def test_which_of_status_and_codes_decides() -> None:
     error = refusal({"error": {"message": "busy", "code": "UPSTREAM_CAPACITY_EXHAUSTED"}}, 503)
-    assert type(error) is ServiceFailing
-    assert error.code == "UPSTREAM_CAPACITY_EXHAUSTED"
-
-
-def test_the_status_decides_against_a_known_code() -> None:
+    assert (type(error), error.code) == (ServiceFailing, "UPSTREAM_CAPACITY_EXHAUSTED")
+    # The status goes before a known code, and a code that is a status counts as it.
     assert type(refusal({"error": {"message": "?", "code": "invalid_api_key"}}, 500)) is ServiceFailing
-
-
-def test_the_code_of_the_error_object_goes_before_that_of_the_data() -> None:
-    body = {"error": {"code": "first"}, "data": {"error_code": "second"}}
-    assert refusal(body, 400).code == "first"
-
-
-def test_an_error_code_that_is_a_status_counts_as_it() -> None:
     assert type(refusal({"error": {"message": "no", "code": 404}})) is NotFound
+    assert refusal({"error": {"code": "first"}, "data": {"error_code": "second"}}, 400).code == "first"
 
 
 @pytest.mark.parametrize(
@@ -389,26 +303,18 @@ def test_a_403_speaks_of_balance_or_of_permission(
 
 
 @pytest.mark.parametrize("status", [200, 409])
-def test_a_first_request_that_still_runs_is_waited_for(status: int) -> None:
+def test_a_first_request_that_still_runs_is_waited_for_and_a_conflict_is_an_error(status: int) -> None:
     body = {"code": 409, "message": "running", "data": {"error_code": "idempotency_in_progress"}}
     error = refusal(body, status, {"retry-after": "1"})
-    assert type(error) is KeyBusy
-    assert (error.transient, error.retry_after) == (True, 1.0)
-
-
-def test_a_conflict_is_an_error() -> None:
-    body = {"code": 409, "message": "another body", "data": {"error_code": "idempotency_conflict"}}
-    error = refusal(body, 409)
+    assert (type(error), error.transient, error.retry_after) == (KeyBusy, True, 1.0)
+    error = refusal({**body, "data": {"error_code": "idempotency_conflict"}}, status)
     assert (type(error), error.transient, error.code) == (RequestRefused, False, "idempotency_conflict")
 
 
-def test_a_404_names_the_model_or_the_task() -> None:
+def test_what_is_not_found_is_named_and_a_refused_key_says_how_to_set_one() -> None:
     assert "seedream-v4.5" in refusal(b"", 404).message
     with pytest.raises(NotFound, match="task_1"):
         read_task(received(b"", 404), task_id="task_1")
-
-
-def test_a_refused_key_says_how_to_set_one() -> None:
     assert refusal(b"", 401).hint == "seedream config set api_key"
 
 
@@ -421,23 +327,17 @@ def test_a_success_that_is_no_json_object_is_unreadable(body: bytes) -> None:
     assert (error.http_status, error.request_id) == (200, "req_9")
 
 
-def test_a_byte_order_mark_is_tolerated() -> None:
-    assert create(b"\xef\xbb\xbf" + json.dumps(success({"task_id": "t"})).encode()).task_id == "t"
-
-
 # Text that would break what it touches later
 
 
-def test_lone_surrogates_do_not_get_inside() -> None:
+def test_lone_surrogates_do_not_get_inside_and_whole_pairs_stay_what_they_mean() -> None:
     body = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00!", "x\\ud800": 1}}'
     task = read_task(received(body), task_id="t")
     assert (task.status, task.error_message) == ("odd?", "?!")
     for key in read_data(received(body)):
         key.encode()
-
-
-def test_whole_pairs_of_surrogates_stay_what_they_mean() -> None:
-    assert create(b'{"code": 0, "data": {"task_id": "\\ud83e\\udd8a"}}').task_id == "🦊"
+    # A byte order mark is tolerated.
+    assert create(b'\xef\xbb\xbf{"code": 0, "data": {"task_id": "\\ud83e\\udd8a"}}').task_id == "🦊"
 
 
 @pytest.mark.parametrize("echo", ["sk-a/b\\\\c", "sk-a\\/b\\\\c", "\\u0073k-a/b\\u005cc"])
@@ -477,16 +377,27 @@ READERS: list[Callable[[Received], Any]] = [
     lambda answer: read_accepted(answer, model="m"),
     lambda answer: read_task(answer, task_id="t"),
 ]
+BOUNDED = 10 * 365 * 86400
 
 
 def _is_read(answer: Received) -> None:
+    """A value or an error of ours, bounded and of whole characters."""
     for reader in READERS:
         try:
             value = reader(answer)
         except SeedreamError as error:
             texts = [error.message, error.code, error.detail]
+            assert error.retry_after is None or 0 <= error.retry_after <= BOUNDED
+            assert len(error.request_id or "") <= 100
+            assert len(error.code) <= 100
         else:
-            texts = [value.status, *value.results, value.error_message] if isinstance(value, Task) else []
+            texts = []
+            if isinstance(value, Accepted):
+                assert len(value.cost or "") <= 64
+            if isinstance(value, Task):
+                texts = [value.status, *value.results, value.error_message]
+                assert len(value.status) <= 100
+                assert len(value.error_code or "") <= 100
         for text in texts:
             if text is not None:
                 text.encode()
@@ -505,11 +416,6 @@ def test_any_bytes_are_a_value_or_an_error_of_ours(body: bytes, status: int) -> 
     _is_read(received(body, status))
 
 
-@given(body=JSON | ENVELOPE, status=st.sampled_from([200, 201, 400, 403, 409, 500]))
-def test_any_json_is_a_value_or_an_error_of_ours(body: object, status: int) -> None:
-    _is_read(received(json.dumps(body).encode(), status))
-
-
 HEADERS = st.dictionaries(
     st.sampled_from(
         ["retry-after", "x-request-id", "x-request-cost", "x-idempotent-replay", "content-type", "location"]
@@ -518,30 +424,18 @@ HEADERS = st.dictionaries(
 )
 
 
+@settings(max_examples=60)
 @given(
     body=JSON | ENVELOPE,
-    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "latin-1"]),
+    encoding=st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"]),
     headers=HEADERS,
-    status=st.sampled_from([200, 302, 401, 429, 503]),
+    status=st.sampled_from([200, 302, 400, 401, 409, 429, 503]),
 )
-def test_any_encoding_and_any_headers_are_a_value_or_an_error_of_ours(
+def test_any_json_in_any_encoding_with_any_headers_is_a_value_or_an_error_of_ours(
     body: object, encoding: str, headers: dict[str, str], status: int
 ) -> None:
-    answer = received(json.dumps(body, ensure_ascii=False).encode(encoding, "replace"), status, headers)
-    _is_read(answer)
-    for reader in READERS:
-        try:
-            value = reader(answer)
-        except SeedreamError as error:
-            assert error.retry_after is None or 0 <= error.retry_after <= 10 * 365 * 86400
-            assert len(error.request_id or "") <= 100
-            assert len(error.code) <= 100
-        else:
-            if isinstance(value, Accepted):
-                assert len(value.cost or "") <= 64
-            if isinstance(value, Task):
-                assert len(value.status) <= 100
-                assert len(value.error_code or "") <= 100
+    content = json.dumps(body, ensure_ascii=False).encode(encoding, "replace")
+    _is_read(received(content, status, headers))
 
 
 @pytest.mark.parametrize(
@@ -582,24 +476,14 @@ def test_words_without_end_are_cut() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        pytest.param("1", 1.0, id="seconds"),
-        pytest.param("0", 0.0, id="zero"),
-        pytest.param(" 7 ", 7.0, id="blanks around"),
-        pytest.param("1.5", 1.5, id="a fraction"),
-        pytest.param(formatdate(NOW + 90, usegmt=True), 90.0, id="a date"),
+        *[("1", 1.0), ("0", 0.0), (" 7 ", 7.0), ("1.5", 1.5)],
+        (formatdate(NOW + 90, usegmt=True), 90.0),
         pytest.param(time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(NOW + 90)), 90.0, id="RFC 850"),
         pytest.param(time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(NOW + 90)), 90.0, id="asctime"),
         pytest.param(formatdate(NOW - 90, usegmt=True), 0.0, id="a date in the past"),
-        pytest.param("99999999999999999999", 10 * 365 * 86400.0, id="absurd seconds"),
-        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 10 * 365 * 86400.0, id="an absurd date"),
-        pytest.param("9" * 400, None, id="more digits than a number has"),
-        pytest.param("-5", None, id="negative"),
-        pytest.param("1e5", None, id="an exponent"),
-        pytest.param("٣", None, id="digits of another script"),
-        pytest.param("inf", None, id="infinity"),
-        pytest.param("soon", None, id="a word"),
-        pytest.param("", None, id="empty"),
-        pytest.param(None, None, id="absent"),
+        ("99999999999999999999", BOUNDED),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", BOUNDED),
+        *[(other, None) for other in ("9" * 400, "-5", "1e5", "٣", "inf", "soon", "", None)],
     ],
 )
 def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,25 +497,10 @@ def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytes
         time.tzset()
 
 
-#: What dates are made of, and what breaks their parser.
 DATE = st.lists(
     st.sampled_from(
         [
-            *(
-                "Mon",
-                "Mon,",
-                "Sunday,",
-                "06",
-                "31",
-                "99",
-                "0",
-                "Nov",
-                "Feb",
-                "1994",
-                "9999",
-                "10000",
-                "99999",
-            ),
+            *("Mon", "Mon,", "Sunday,", "06", "31", "99", "0", "Nov", "Feb", "1994", "9999", "10000"),
             *("08:49:37", "24:00:00", "99:99", "1:2:3:4", "GMT", "EST", "+0000", "-9999", "+99999999999"),
             *(" ", "\t", ",", ":", "-", "/", "(", ")", '"', "@", "\0", "é", "٣", "²", "1e999", "9" * 30),
         ]

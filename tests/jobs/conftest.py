@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.raw import RawServer
+from support.scene import Scene
 
 from seedream_cli.bodies import Bodies
 from seedream_cli.client import Client
 from seedream_cli.history import History
 from seedream_cli.jobs import Work
+from seedream_cli.sandbox.server import Sandbox
 
 KEY = "sk-test-0123456789"
 
@@ -55,3 +58,15 @@ def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable
             return Work(**given)
 
         yield work
+
+
+@pytest.fixture
+def scene(
+    tmp_path: Path,
+    history: History,
+    clock: Clock,
+    work_on: Callable[..., Work],
+    start_raw: Callable[..., RawServer],
+    start_sandbox: Callable[..., Sandbox],
+) -> Scene:
+    return Scene(tmp_path, history, clock, work_on, start_raw, start_sandbox)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from support.clock import Clock
 from support.images import JPEG, png
-from support.raw import Exchange, RawServer, Reply, answer, success
+from support.raw import Exchange, Reply, answer, success
+from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, played
 
 from seedream_cli import jobs
@@ -27,33 +27,54 @@ from seedream_cli.errors import (
     TaskFailed,
 )
 from seedream_cli.events import Ended, Event, Kept, Noticed, Polled, Receiving, Retrying, Saved
-from seedream_cli.history import History
 from seedream_cli.models import Operation, SavedFile
 from seedream_cli.naming import Output, parse_output
-from seedream_cli.sandbox.server import Sandbox
 
-StartRaw = Callable[..., RawServer]
-StartSandbox = Callable[..., Sandbox]
-WorkOn = Callable[..., jobs.Work]
-
-PNG = png()
+PNG, OTHER = answer(200, png()), answer(200, png(shade=9))
+STATUS = "/v1/images/status/task_1"
 
 
 class Service:
     """An API and its images on one port: each path answers in turn, the last answer again and again."""
 
-    def __init__(self, start_raw: StartRaw) -> None:
-        self.server = start_raw(self._answer)
-        self.images: dict[str, list[Reply]] = {}
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.folder = scene.folder / "pictures"
+        self.fox = self.folder / "fox.png"
+        self.server = scene.serve(self._answer)
+        self.images: dict[str, list[Reply]] = {"/1.png": [PNG]}
         self.results: list[list[str]] = [["/1.png"]]
         self.asked: list[str] = []
 
-    @property
-    def base_url(self) -> str:
-        return self.server.base_url
+    def answers(self, *replies: Reply) -> None:
+        """Answer so when the first image is asked for."""
+        self.images["/1.png"] = list(replies)
 
-    def fetched(self, path: str) -> int:
-        return self.asked.count(path)
+    def download(
+        self,
+        task: Operation | None = None,
+        *,
+        name: str = "fox.png",
+        on_event: Callable[[Event], None] = lambda event: None,
+        **options: object,
+    ) -> tuple[list[Event], Ended]:
+        """Download the task; ``options`` are those of Work."""
+        task = task or operation(self.folder, name, task_id="task_1", status="pending")
+        return played(jobs.download, self.scene.work(**options), task, on_event=on_event)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(each.name for each in self.folder.iterdir()) if self.folder.exists() else []
+
+    @property
+    def kept(self) -> Operation:
+        kept = self.scene.history.find(SERVICE, "task_1")
+        assert kept is not None
+        return kept
+
+    @property
+    def pending(self) -> list[Operation]:
+        return self.scene.history.pending(SERVICE)
 
     def _answer(self, exchange: Exchange) -> None:
         path = exchange.request.path.partition("?")[0]
@@ -73,31 +94,8 @@ class Service:
 
 
 @pytest.fixture
-def service(start_raw: StartRaw) -> Service:
-    return Service(start_raw)
-
-
-Download = Callable[..., tuple[list[Event], Ended]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "pictures"
-
-
-@pytest.fixture
-def download(service: Service, work_on: WorkOn, folder: Path) -> Download:
-    """Downloads the service's task into ``folder``; keywords of Work, or ``task`` for the operation."""
-
-    def run(*, task: Operation | None = None, name: str = "fox.png", **options: Any) -> Any:
-        current = task or operation(folder, name, task_id="task_1", status="pending")
-        return played(jobs.download, work_on(service.base_url, **options), current)
-
-    return run
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
+def service(scene: Scene) -> Service:
+    return Service(scene)
 
 
 def error_of(end: Ended) -> SeedreamError:
@@ -105,330 +103,216 @@ def error_of(end: Ended) -> SeedreamError:
     return end.error
 
 
+def notices(events: list[Event]) -> list[str]:
+    return [event.text for event in of_kind(events, Noticed)]
+
+
 # Saved
 
 
-def test_an_image_is_saved_recorded_and_told(
-    service: Service, download: Download, history: History, folder: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, end = download()
+def test_an_image_is_saved_recorded_and_told(service: Service) -> None:
+    events, end = service.download(max_bytes=len(png()))
     assert end.error is None
-    saved = SavedFile(
-        1,
-        str(folder / "fox.png"),
-        hashlib.sha256(PNG).hexdigest(),
-        len(PNG),
-        "image/png",
-        4,
-        3,
-    )
+    digest = hashlib.sha256(png()).hexdigest()
+    saved = SavedFile(1, str(service.fox), digest, len(png()), "image/png", 4, 3)
     assert end.operation.files == (saved,)
     assert end.operation.settled
-    assert (folder / "fox.png").read_bytes() == PNG
-    assert history.find(SERVICE, "task_1") == end.operation
+    assert service.fox.read_bytes() == png()
+    assert service.kept == end.operation
     assert [(event.file, event.shown) for event in of_kind(events, Saved)] == [(saved, saved.path)]
-    assert names(folder) == ["fox.png"]
-
-
-def test_what_was_received_is_told_as_it_comes(service: Service, download: Download) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, _ = download()
+    assert service.names == ["fox.png"]
     receiving = [(each.number, each.count, each.received, each.total) for each in of_kind(events, Receiving)]
-    assert receiving[0] == (1, 1, 0, len(PNG))
-    assert receiving[-1] == (1, 1, len(PNG), len(PNG))
+    assert receiving[0] == (1, 1, 0, len(png()))
+    assert receiving[-1] == (1, 1, len(png()), len(png()))
 
 
 @pytest.mark.parametrize("output", ["{slug}-{task}.{ext}", "{slug}.{ext}", "{date}/{slug}.{ext}"])
-def test_the_ending_follows_the_bytes_not_the_address(
-    service: Service, download: Download, folder: Path, output: str
-) -> None:
-    service.images["/1.png"] = [answer(200, JPEG)]
-    events, end = download(name=output)
+def test_the_ending_follows_the_bytes_not_the_address(service: Service, output: str) -> None:
+    service.answers(answer(200, JPEG))
+    events, end = service.download(name=output)
     assert end.operation.files[0].path.endswith(".jpg")
     assert end.operation.files[0].media_type == "image/jpeg"
-    assert of_kind(events, Noticed) == []
+    assert notices(events) == []
 
 
-def test_an_explicit_name_with_other_bytes_gets_a_notice(
-    service: Service, download: Download, folder: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, JPEG)]
-    events, end = download()
-    assert end.error is None
-    assert names(folder) == ["fox.png"]
-    assert [event.text for event in of_kind(events, Noticed)] == ["fox.png holds a JPEG image"]
+@pytest.mark.parametrize("name", ["fox.jpeg", "fox.JPG", "fox", "fox.png"])
+def test_an_explicit_name_with_other_bytes_gets_a_notice(service: Service, name: str) -> None:
+    service.answers(answer(200, JPEG))
+    events, end = service.download(name=name)
+    assert (end.error, service.names) == (None, [name])
+    assert notices(events) == (["fox.png holds a JPEG image"] if name == "fox.png" else [])
 
 
-@pytest.mark.parametrize("name", ["fox.jpeg", "fox.JPG", "fox"])
-def test_an_explicit_name_that_suits_its_bytes_gets_none(
-    service: Service, download: Download, folder: Path, name: str
-) -> None:
-    service.images["/1.png"] = [answer(200, JPEG)]
-    events, _ = download(name=name)
-    assert names(folder) == [name]
-    assert of_kind(events, Noticed) == []
-
-
-def test_several_results_are_numbered_and_each_is_recorded_when_it_is_here(
-    service: Service, download: Download, history: History, folder: Path
-) -> None:
+def test_several_results_are_numbered_and_each_is_recorded_when_it_is_here(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
-    service.images = {"/1.png": [answer(200, PNG)], "/2.png": [answer(404)]}
-    events, end = download()
+    service.images["/2.png"] = [answer(404)]
+    events, end = service.download()
     assert isinstance(end.error, ImageRefused)
-    assert names(folder) == ["fox-1.png"]
-    kept = history.find(SERVICE, "task_1")
-    assert kept is not None
-    assert ([file.number for file in kept.files], kept.settled) == ([1], False)
+    assert service.names == ["fox-1.png"]
+    assert ([file.number for file in service.kept.files], service.kept.settled) == ([1], False)
     # Only what is missing is fetched the next time.
-    service.images["/2.png"] = [answer(200, png(shade=9))]
-    events, end = download(task=kept)
+    service.images["/2.png"] = [OTHER]
+    events, end = service.download(service.kept)
     assert end.error is None
-    assert names(folder) == ["fox-1.png", "fox-2.png"]
+    assert service.names == ["fox-1.png", "fox-2.png"]
     assert [event.file.number for event in of_kind(events, Kept)] == [1]
     assert [event.file.number for event in of_kind(events, Saved)] == [2]
-    assert service.fetched("/1.png") == 1
+    assert service.asked.count("/1.png") == 1
     assert end.operation.settled
 
 
-def test_a_template_with_a_number_is_used_as_it_is(
-    service: Service, download: Download, folder: Path
-) -> None:
+def test_a_template_with_a_number_is_used_as_it_is(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
-    service.images = {"/1.png": [answer(200, PNG)], "/2.png": [answer(200, png(shade=9))]}
-    download(name="{n}-fox.{ext}")
-    assert names(folder) == ["1-fox.png", "2-fox.png"]
+    service.images["/2.png"] = [OTHER]
+    service.download(name="{n}-fox.{ext}")
+    assert service.names == ["1-fox.png", "2-fox.png"]
 
 
-def test_a_name_that_is_taken_is_left_alone_with_a_notice(
-    service: Service, download: Download, folder: Path
+@pytest.mark.parametrize(
+    ("there", "overwrite", "path", "notice"),
+    [
+        (b"mine", False, "fox-2.png", ["fox.png is taken: the image is saved as fox-2.png"]),
+        (b"old", True, "fox.png", []),
+        # The same bytes, from an earlier run, are adopted.
+        (png(), False, "fox.png", []),
+    ],
+    ids=["left alone", "overwritten", "adopted"],
+)
+def test_a_name_that_is_taken(
+    service: Service, there: bytes, overwrite: bool, path: str, notice: list[str]
 ) -> None:
-    folder.mkdir()
-    (folder / "fox.png").write_bytes(b"mine")
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, end = download()
-    assert end.operation.files[0].path == str(folder / "fox-2.png")
-    assert (folder / "fox.png").read_bytes() == b"mine"
-    assert [event.text for event in of_kind(events, Noticed)] == [
-        "fox.png is taken: the image is saved as fox-2.png"
-    ]
-
-
-def test_a_name_that_is_taken_may_be_overwritten(service: Service, download: Download, folder: Path) -> None:
-    folder.mkdir()
-    (folder / "fox.png").write_bytes(b"old")
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, _ = download(overwrite=True)
-    assert (folder / "fox.png").read_bytes() == PNG
-    assert of_kind(events, Noticed) == []
-
-
-def test_the_same_bytes_from_an_earlier_run_are_adopted(
-    service: Service, download: Download, folder: Path
-) -> None:
-    folder.mkdir()
-    (folder / "fox.png").write_bytes(PNG)
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, end = download()
-    assert end.operation.files[0].path == str(folder / "fox.png")
-    assert names(folder) == ["fox.png"]
-    assert of_kind(events, Noticed) == []
-
-
-def test_a_path_is_shown_relative_where_it_was_given_so(
-    service: Service, download: Download, tmp_path: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    events, _ = download(output=parse_output("here/cat.png", cwd=str(tmp_path)))
-    assert [event.shown for event in of_kind(events, Saved)] == ["here/cat.png"]
-    assert (tmp_path / "here" / "cat.png").exists()
-
-
-def test_what_a_killed_run_left_is_removed(service: Service, download: Download, folder: Path) -> None:
-    folder.mkdir()
-    (folder / ".seedream-op_abcd1234-1.part").write_bytes(b"half")
-    service.images["/1.png"] = [answer(200, PNG)]
-    download()
-    assert names(folder) == ["fox.png"]
+    service.folder.mkdir()
+    service.fox.write_bytes(there)
+    # What a killed run left is removed.
+    (service.folder / ".seedream-op_abcd1234-1.part").write_bytes(b"half")
+    events, end = service.download(overwrite=overwrite)
+    assert end.operation.files[0].path == str(service.folder / path)
+    assert (service.folder / path).read_bytes() == png()
+    assert service.fox.read_bytes() == (there if notice else png())
+    assert service.names == sorted({"fox.png", path})
+    assert notices(events) == notice
 
 
 # On disk already
 
 
-def test_what_is_on_disk_unchanged_is_not_asked_for(
-    service: Service, download: Download, folder: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download()
+def test_what_is_on_disk_unchanged_is_not_asked_for_and_anything_else_is_fetched(service: Service) -> None:
+    _, end = service.download()
     before = service.server.connections
-    events, again = download(task=end.operation)
-    assert again.error is None
-    assert again.operation == end.operation
-    assert [event.shown for event in of_kind(events, Kept)] == [str(folder / "fox.png")]
+    events, again = service.download(end.operation)
+    assert (again.error, again.operation) == (None, end.operation)
+    assert [event.shown for event in of_kind(events, Kept)] == [str(service.fox)]
     assert service.server.connections == before
-
-
-def test_what_was_deleted_is_fetched_again(service: Service, download: Download, folder: Path) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download()
-    (folder / "fox.png").unlink()
-    _, again = download(task=end.operation)
+    # Deleted.
+    service.fox.unlink()
+    _, again = service.download(end.operation)
     assert again.error is None
-    assert (folder / "fox.png").read_bytes() == PNG
+    assert service.fox.read_bytes() == png()
+    # Changed: kept, and fetched beside it.
+    service.fox.write_bytes(b"edited by hand")
+    _, again = service.download(end.operation)
+    assert again.error is None
+    assert service.fox.read_bytes() == b"edited by hand"
+    assert again.operation.files[0].path == str(service.folder / "fox-2.png")
 
 
-def test_what_was_changed_is_kept_and_fetched_beside_it(
-    service: Service, download: Download, folder: Path
+def test_another_place_gets_an_image_of_its_own_and_a_path_is_shown_as_it_was_given(
+    service: Service, tmp_path: Path
 ) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download()
-    (folder / "fox.png").write_bytes(b"edited by hand")
-    _, again = download(task=end.operation)
+    _, end = service.download()
+    events, again = service.download(end.operation, output=parse_output("here/copy.png", cwd=str(tmp_path)))
     assert again.error is None
-    assert (folder / "fox.png").read_bytes() == b"edited by hand"
-    assert again.operation.files[0].path == str(folder / "fox-2.png")
-
-
-def test_another_place_gets_an_image_of_its_own(
-    service: Service, download: Download, folder: Path, tmp_path: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download()
-    _, again = download(task=end.operation, output=parse_output("copy.png", cwd=str(tmp_path)))
-    assert again.error is None
-    assert (tmp_path / "copy.png").read_bytes() == (folder / "fox.png").read_bytes() == PNG
+    assert [event.shown for event in of_kind(events, Saved)] == ["here/copy.png"]
+    assert (tmp_path / "here" / "copy.png").read_bytes() == service.fox.read_bytes() == png()
 
 
 # Repeated
 
 PASSING: dict[str, Reply] = {
-    "a truncated image": answer(200, PNG[:40], length=len(PNG)),
-    "an image cut without a length": answer(200, PNG[:40], length=None),
+    "a truncated image": answer(200, png()[:40], length=len(png())),
+    "an image cut without a length": answer(200, png()[:40], length=None),
     "an HTML page": answer(200, b"<html>It works!</html>"),
     "an empty image": answer(200, b""),
     "a dropped connection": None,
-    "500": answer(500),
-    "503": answer(503),
-    "429": answer(429),
-    "408": answer(408),
+    **{str(status): answer(status) for status in (408, 429, 500, 503)},
     "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{",
 }
 
 
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
-def test_an_image_is_fetched_again_after(
-    service: Service, download: Download, folder: Path, reply: Reply
-) -> None:
-    service.images["/1.png"] = [reply, reply, answer(200, PNG)]
-    events, end = download()
-    assert end.error is None
-    assert (folder / "fox.png").read_bytes() == PNG
-    assert names(folder) == ["fox.png"]
-    assert [event.what for event in of_kind(events, Retrying)] == ["fetching the image"] * 2
-    # Its address is as good as it was.
-    assert service.fetched("/v1/images/status/task_1") == 1
-
-
-@pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
-def test_an_image_is_given_up_after_five_attempts(
-    service: Service, download: Download, history: History, folder: Path, clock: Clock, reply: Reply
-) -> None:
-    service.images["/1.png"] = [reply]
-    _, end = download(spread=lambda low, high: high)
+def test_an_image_is_fetched_again_and_given_up_after_five_attempts(service: Service, reply: Reply) -> None:
+    service.answers(reply)
+    _, end = service.download(spread=lambda low, high: high)
     assert isinstance(end.error, ImageDamaged | ImageUnreachable | ImageRefused)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
-    assert service.fetched("/1.png") == 5
-    assert clock.pauses == [0.5, 1.0, 2.0, 4.0]
-    assert names(folder) == []
-    assert history.pending(SERVICE) == [end.operation]
-
-
-def test_a_retry_after_of_the_images_host_is_honoured(
-    service: Service, download: Download, clock: Clock
-) -> None:
-    service.images["/1.png"] = [answer(503, headers={"Retry-After": "9"}), answer(200, PNG)]
-    _, end = download()
+    assert service.asked.count("/1.png") == 5
+    assert service.scene.clock.pauses == [0.5, 1.0, 2.0, 4.0]
+    assert service.names == []
+    assert service.pending == [end.operation]
+    service.asked.clear()
+    service.answers(reply, reply, PNG)
+    events, end = service.download()
     assert end.error is None
-    assert clock.pauses == [9.0]
+    assert service.fox.read_bytes() == png()
+    assert service.names == ["fox.png"]
+    assert [event.what for event in of_kind(events, Retrying)] == ["fetching the image"] * 2
+    # Its address is as good as it was.
+    assert service.asked.count(STATUS) == 1
 
 
-def test_a_retry_after_beyond_the_images_time_ends_at_once(
-    service: Service, download: Download, clock: Clock
-) -> None:
-    service.images["/1.png"] = [answer(503, headers={"Retry-After": "3600"})]
-    _, end = download()
+def test_a_retry_after_of_the_images_host_is_honoured_within_the_images_time(service: Service) -> None:
+    service.answers(answer(503, headers={"Retry-After": "3600"}))
+    _, end = service.download()
     assert "asks to come back" in error_of(end).message
-    assert clock.pauses == []
+    assert service.scene.clock.pauses == []
+    service.answers(answer(503, headers={"Retry-After": "9"}), PNG)
+    _, end = service.download()
+    assert (end.error, service.scene.clock.pauses) == (None, [9.0])
 
 
 # Addresses that died
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_dead_address_is_renewed(
-    service: Service, download: Download, history: History, status: int
-) -> None:
+def test_a_dead_address_is_renewed(service: Service, status: int) -> None:
     service.results = [["/old.png"], ["/new.png"]]
-    service.images = {"/old.png": [answer(status)], "/new.png": [answer(200, PNG)]}
-    _, end = download()
+    service.images = {"/old.png": [answer(status)], "/new.png": [PNG]}
+    _, end = service.download()
     assert end.error is None
-    assert service.asked == [
-        "/v1/images/status/task_1",
-        "/old.png",
-        "/v1/images/status/task_1",
-        "/new.png",
-    ]
+    assert service.asked == [STATUS, "/old.png", STATUS, "/new.png"]
     assert end.operation.results == (f"{service.server.origin}/new.png",)
-    assert history.find(SERVICE, "task_1") == end.operation
+    assert service.kept == end.operation
 
 
-def test_a_dead_address_is_renewed_only_once(service: Service, download: Download) -> None:
-    service.images["/1.png"] = [answer(403)]
-    _, end = download()
+def test_a_dead_address_is_renewed_only_once(service: Service) -> None:
+    service.answers(answer(403))
+    _, end = service.download()
     assert isinstance(end.error, ImageRefused)
     assert end.error.exit_code == ExitCode.NOT_SAVED
-    assert service.fetched("/1.png") == 2
-    assert service.fetched("/v1/images/status/task_1") == 2
+    assert (service.asked.count("/1.png"), service.asked.count(STATUS)) == (2, 2)
+    # A pause of zero seconds behind the renewal must not be taken for one.
+    service.asked.clear()
+    service.answers(answer(403), answer(503), None, PNG)
+    _, end = service.download(spread=lambda low, high: 0.0)
+    assert (end.error, service.asked.count(STATUS)) == (None, 2)
 
 
-def test_a_failure_behind_the_renewal_does_not_renew_again(service: Service, download: Download) -> None:
-    """A pause of zero seconds must not be taken for one."""
-    service.images["/1.png"] = [answer(403), answer(503), None, answer(200, PNG)]
-    _, end = download(spread=lambda low, high: 0.0)
-    assert end.error is None
-    assert service.fetched("/v1/images/status/task_1") == 2
-
-
-def test_a_renewal_that_stumbles_is_repeated(
-    start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path
-) -> None:
-    sandbox = start_sandbox(seconds=0, faults=["image-403=1"])
-    work = work_on(sandbox.base_url)
-    _, end = played(jobs.generate, work, operation(tmp_path))
-    assert end.error is None
-
-
-def test_an_expired_signature_is_renewed(
-    start_sandbox: StartSandbox, work_on: WorkOn, history: History, tmp_path: Path, clock: Clock
-) -> None:
-    service_clock = Clock()
-    sandbox = start_sandbox(seconds=0, url_seconds=60.0, clock=service_clock)
-    work = work_on(sandbox.base_url)
-    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
-    _, told = played(jobs.status, work, end.operation)
-    dead = told.operation
-    service_clock.time += 3600
+def test_a_signature_that_cannot_be_renewed_is_told(scene: Scene) -> None:
+    clock = Clock()
+    scene.sandbox(url_seconds=60.0, clock=clock)
+    _, end = scene.generate()
+    _, told = played(jobs.status, scene.work(), end.operation)
+    clock.time += 3600
     # The service signs for a minute from the task's end: nothing it hands out is good any more.
-    _, end = played(jobs.download, work, dead)
+    _, end = played(jobs.download, scene.work(), told.operation)
     assert isinstance(end.error, ImageRefused)
-    assert history.pending(SERVICE) != []
+    assert scene.history.pending(SERVICE) != []
 
 
-def test_results_that_became_fewer_are_told(service: Service, download: Download) -> None:
+def test_results_that_became_fewer_are_told(service: Service) -> None:
     service.results = [["/1.png", "/2.png"], ["/1.png"]]
-    service.images = {"/1.png": [answer(200, PNG)], "/2.png": [answer(404)]}
-    _, end = download()
+    service.images["/2.png"] = [answer(404)]
+    _, end = service.download()
     assert isinstance(end.error, NotSaved)
     assert "no result any more" in end.error.message
 
@@ -438,93 +322,67 @@ def test_results_that_became_fewer_are_told(service: Service, download: Download
 
 @pytest.mark.parametrize("length", [True, None], ids=["announced", "not announced"])
 def test_an_image_beyond_the_limit_is_refused_and_not_tried_again(
-    service: Service, download: Download, folder: Path, length: bool | None
+    service: Service, length: bool | None
 ) -> None:
-    service.images["/1.png"] = [answer(200, PNG + bytes(100_000), length=length)]
-    _, end = download(max_bytes=50_000)
+    service.answers(answer(200, png() + bytes(100_000), length=length))
+    _, end = service.download(max_bytes=50_000)
     assert error_of(end).code == "too_large"
     assert "--max-bytes" in error_of(end).message
-    assert service.fetched("/1.png") == 1
-    assert names(folder) == []
+    assert (service.asked.count("/1.png"), service.names) == (1, [])
 
 
-def test_an_image_of_exactly_the_limit_is_saved(service: Service, download: Download) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download(max_bytes=len(PNG))
-    assert end.error is None
-
-
-def test_a_folder_that_cannot_be_written_keeps_the_task(
-    service: Service, download: Download, history: History, folder: Path
-) -> None:
-    folder.write_text("a file")
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download()
+def test_a_folder_that_cannot_be_written_keeps_the_task(service: Service) -> None:
+    service.folder.write_text("a file")
+    _, end = service.download()
     assert error_of(end).code == "cannot_write"
-    assert history.pending(SERVICE) == [end.operation]
+    assert service.pending == [end.operation]
 
 
-def test_an_address_that_may_not_be_fetched_is_not_saved(
-    start_raw: StartRaw, work_on: WorkOn, folder: Path
+@pytest.mark.parametrize(
+    ("told", "kind", "words"),
+    [
+        ({"status": "completed", "result": ["file:///etc/passwd"]}, NotSaved, None),
+        ({"status": "failed", "error": "no capacity"}, TaskFailed, "no capacity"),
+    ],
+    ids=["an address that may not be fetched", "a task that failed"],
+)
+def test_what_cannot_be_fetched(
+    scene: Scene, told: dict[str, object], kind: type[SeedreamError], words: str | None
 ) -> None:
-    server = start_raw(success({"status": "completed", "result": ["file:///etc/passwd"]}))
-    _, end = played(
-        jobs.download, work_on(server.base_url), operation(folder, task_id="task_1", status="pending")
-    )
-    assert type(end.error) is NotSaved
-    assert len(server.requests) == 1
+    server = scene.serve(success(told))
+    task = operation(scene.folder, task_id="task_1", status="pending")
+    _, end = played(jobs.download, scene.work(), task)
+    assert (type(end.error), error_of(end).detail or words, len(server.requests)) == (kind, words, 1)
 
 
-def test_a_task_that_failed_has_nothing_to_download(
-    start_raw: StartRaw, work_on: WorkOn, folder: Path
-) -> None:
-    server = start_raw(success({"status": "failed", "error": "no capacity"}))
-    _, end = played(
-        jobs.download, work_on(server.base_url), operation(folder, task_id="task_1", status="pending")
-    )
-    assert isinstance(end.error, TaskFailed)
-    assert end.error.detail == "no capacity"
-
-
-def test_a_stop_leaves_nothing_half_done(
-    service: Service, work_on: WorkOn, history: History, folder: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    work = work_on(service.base_url)
-    current = operation(folder, task_id="task_1", status="pending")
-
+def test_a_stop_leaves_nothing_half_done(service: Service) -> None:
     def stop(event: Event) -> None:
         if isinstance(event, Receiving):
-            assert names(folder) != []
+            assert service.names != []
             raise Stopped
 
     with pytest.raises(Stopped):
-        played(jobs.download, work, current, on_event=stop)
-    assert names(folder) == []
-    assert len(history.pending(SERVICE)) == 1
+        service.download(on_event=stop)
+    assert service.names == []
+    assert len(service.pending) == 1
 
 
 # The history fails after the payment
 
 
 @pytest.mark.parametrize("moment", [Polled, Receiving], ids=["while waiting", "while receiving"])
-def test_an_image_matters_more_than_its_entry(
-    service: Service, work_on: WorkOn, history: History, folder: Path, moment: type[Event]
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    current = operation(folder, task_id="task_1", status="pending")
-
+def test_an_image_matters_more_than_its_entry(service: Service, moment: type[Event]) -> None:
     def close(event: Event) -> None:
         if isinstance(event, moment):
-            history.close()
+            service.scene.history.close()
 
-    events, end = played(jobs.download, work_on(service.base_url), current, on_event=close)
+    events, end = service.download(on_event=close)
     assert end.error is None
-    assert (folder / "fox.png").read_bytes() == PNG
-    (notice,) = of_kind(events, Noticed)
-    assert "the history cannot be used" in notice.text
+    assert service.fox.read_bytes() == png()
+    (notice,) = notices(events)
+    assert "the history cannot be used" in notice
     with pytest.raises(HistoryUnusable):
-        history.find(SERVICE, "task_1")
+        service.scene.history.find(SERVICE, "task_1")
 
 
 # To stdout
@@ -543,93 +401,71 @@ class Stdout:
 STDOUT = Output("", None, stdout=True)
 
 
-def test_an_image_goes_to_stdout_once_it_is_whole(
-    service: Service, download: Download, history: History, tmp_path: Path
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG[:40], length=len(PNG)), answer(200, PNG)]
+def test_an_image_goes_to_stdout_once_it_is_whole(service: Service, tmp_path: Path) -> None:
+    service.answers(answer(200, png()[:40], length=len(png())), PNG)
     stdout, scratch = Stdout(), tmp_path / "scratch"
-    events, end = download(output=STDOUT, deliver=stdout, scratch=scratch)
+    events, end = service.download(output=STDOUT, deliver=stdout, scratch=scratch)
     assert end.error is None
-    assert stdout.delivered == [PNG]
+    assert stdout.delivered == [png()]
     assert (end.operation.delivered, end.operation.settled) == ("-", True)
-    assert history.find(SERVICE, "task_1") == end.operation
+    assert service.kept == end.operation
     assert of_kind(events, Saved) == []
-    assert names(scratch) == []
+    assert list(scratch.iterdir()) == []
 
 
-def test_a_reader_that_left_did_not_get_the_image(
-    service: Service, download: Download, history: History
-) -> None:
-    service.images["/1.png"] = [answer(200, PNG)]
-    _, end = download(output=STDOUT, deliver=Stdout(taken=False))
-    assert end.error is None
-    assert not end.operation.settled
-    assert history.pending(SERVICE) == [end.operation]
+def test_a_reader_that_left_did_not_get_the_image(service: Service) -> None:
+    _, end = service.download(output=STDOUT, deliver=Stdout(taken=False))
+    assert (end.error, end.operation.settled) == (None, False)
+    assert service.pending == [end.operation]
 
 
-def test_stdout_takes_one_image(service: Service, download: Download) -> None:
+def test_stdout_takes_one_image(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
     stdout = Stdout()
-    _, end = download(output=STDOUT, deliver=stdout)
-    assert error_of(end).code == "several_images"
-    assert error_of(end).exit_code == ExitCode.NOT_SAVED
+    _, end = service.download(output=STDOUT, deliver=stdout)
+    assert (error_of(end).code, error_of(end).exit_code) == ("several_images", ExitCode.NOT_SAVED)
     assert stdout.delivered == []
 
 
 # The whole life, in both dialects
 
 
-@pytest.mark.parametrize("dialect", ["live", "seed"])
 @pytest.mark.parametrize(
-    "fault",
+    ("dialect", "fault"),
     [
-        "submit-500=2",
-        "status-503=2",
-        "no-result-yet=2",
-        "image-truncated=2",
-        "image-cut=2",
-        "image-html=2",
-        "image-503=2",
-        "image-redirect=1",
-        "image-404=1",
+        *[("live", fault) for fault in ("submit-500=2", "status-503=2", "no-result-yet=2", "image-403=1")],
+        *[("seed", fault) for fault in ("no-result-yet=2", "image-cut=2", "image-redirect=1", "image-404=1")],
     ],
 )
-def test_an_image_arrives_whatever_stumbles(
-    start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, dialect: str, fault: str
-) -> None:
-    sandbox = start_sandbox(seconds=0, dialect=dialect, faults=[fault])
-    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
+def test_an_image_arrives_whatever_stumbles(scene: Scene, dialect: str, fault: str) -> None:
+    sandbox = scene.sandbox(fault, dialect=dialect)
+    _, end = scene.generate(wait=True)
     assert end.error is None
-    assert (tmp_path / "fox.png").read_bytes() == PNG
+    assert (scene.folder / "fox.png").read_bytes() == png()
     assert sandbox.task_count() == 1
 
 
 @pytest.mark.parametrize("dialect", ["live", "seed"])
 @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
-def test_a_task_that_ends_without_an_image(
-    start_sandbox: StartSandbox, work_on: WorkOn, tmp_path: Path, dialect: str, word: str
-) -> None:
-    sandbox = start_sandbox(seconds=0, dialect=dialect, faults=[f"task-{word}"])
-    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
+def test_a_task_that_ends_without_an_image(scene: Scene, dialect: str, word: str) -> None:
+    scene.sandbox(f"task-{word}", dialect=dialect)
+    _, end = scene.generate(wait=True)
     assert isinstance(end.error, TaskFailed)
     assert end.operation.status == word
     assert end.error.detail
 
 
-def test_a_task_of_another_machine_is_recorded_once_its_image_is_saved(
-    start_sandbox: StartSandbox, work_on: WorkOn, history: History, tmp_path: Path
-) -> None:
-    sandbox = start_sandbox(seconds=0)
-    work = work_on(sandbox.base_url)
-    _, made = played(jobs.generate, work, operation(tmp_path), wait=False)
+def test_a_task_of_another_machine_is_recorded_once_its_image_is_saved(scene: Scene) -> None:
+    scene.sandbox()
+    _, made = scene.generate()
     foreign = replace(
-        operation(tmp_path, "copy.png", id="op_foreign0", task_id=made.operation.task_id),
+        operation(scene.folder, "copy.png", id="op_foreign0", task_id=made.operation.task_id),
         request=None,
         idempotency_key=None,
         status="pending",
     )
-    _, end = played(jobs.download, work, foreign)
+    _, end = played(jobs.download, scene.work(), foreign)
     assert end.error is None
-    kept = history.find(SERVICE, "op_foreign0")
+    kept = scene.history.find(SERVICE, "op_foreign0")
     assert kept is not None
-    assert kept.files[0].path == str(tmp_path / "copy.png")
+    assert kept.files[0].path == str(scene.folder / "copy.png")

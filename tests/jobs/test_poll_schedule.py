@@ -99,32 +99,26 @@ def test_nothing_is_known_at_first() -> None:
     assert [schedule.next_pause(waited) for waited in (29.9, 30.0, 119.9, 120.0, 1e6)] == [2, 5, 5, 15, 15]
 
 
-def test_three_durations_are_needed() -> None:
-    assert PollSchedule([18.0] * (FEWEST - 1), INTERVAL, shortest).first_pause() == 2.0
-    assert PollSchedule([18.0] * FEWEST, INTERVAL, shortest).first_pause() == 18.0
-
-
-def test_the_first_poll_is_early_enough_for_nearly_all() -> None:
-    durations = [float(seconds) for seconds in range(11, 51)]
-    assert PollSchedule(durations, INTERVAL, shortest).first_pause() == 13.0
-
-
-def test_only_the_newest_durations_count() -> None:
-    assert PollSchedule([18.0] * NEWEST + [3.0] * 99, INTERVAL, shortest).first_pause() == 18.0
-
-
-def test_tasks_that_take_less_than_an_interval_are_asked_for_sooner() -> None:
-    assert PollSchedule([0.3] * 3, INTERVAL, shortest).first_pause() == 0.3
+@pytest.mark.parametrize(
+    ("durations", "pause"),
+    [
+        pytest.param([18.0] * (FEWEST - 1), INTERVAL, id="too few"),
+        pytest.param([18.0] * FEWEST, 18.0, id="enough"),
+        pytest.param([float(s) for s in range(11, 51)], 13.0, id="early enough for nearly all"),
+        pytest.param([18.0] * NEWEST + [3.0] * 99, 18.0, id="the newest count"),
+        pytest.param([0.3] * 3, 0.3, id="less than an interval"),
+    ],
+)
+def test_the_first_poll_comes_when_earlier_tasks_ended(durations: list[float], pause: float) -> None:
+    assert PollSchedule(durations, INTERVAL, shortest).first_pause() == pytest.approx(pause)
 
 
 def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
     schedule = PollSchedule([10.0] * 3, INTERVAL, shortest)
     assert [schedule.next_pause(10.0 + waited) for waited in (0.0, 29.9, 30.1, 120.1)] == [2, 2, 5, 15]
-
-
-@pytest.mark.parametrize(("age", "pause"), [(5.0, 13.0), (17.0, 2.0), (100.0, 2.0)])
-def test_an_older_task_is_waited_for_less(age: float, pause: float) -> None:
-    assert PollSchedule([18.0] * 3, INTERVAL, shortest, age=age).next_pause(0.0) == pause
+    # An older task is waited for less.
+    older = [PollSchedule([18.0] * 3, INTERVAL, shortest, age=age) for age in (5.0, 17.0, 100.0)]
+    assert [schedule.next_pause(0.0) for schedule in older] == [13.0, 2.0, 2.0]
 
 
 # What a duration is taken for
@@ -173,7 +167,7 @@ def test_a_duration_is_what_service_and_polls_agree_on(
 def test_fewer_requests_find_out_the_end_about_as_soon(
     draw: Draw, most_requests: float, latest: float, reported: bool
 ) -> None:
-    tasks = run(draw, 3000, reported=reported)
+    tasks = run(draw, 2050, reported=reported)
     assert requests(tasks[50:]) <= most_requests
     # No drift: what was seen late is not asked for later and later.
     assert lateness(tasks[50:1050]) <= latest

@@ -6,17 +6,17 @@ import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from support.clock import Clock
-from support.raw import RawServer, accepted, answer
-from support.tasks import operation, played
+from support.raw import accepted, answer
+from support.scene import Scene
+from support.tasks import of_kind, operation
 from support.virtual_time import VirtualTime
 
 from seedream_cli import jobs
 from seedream_cli.errors import RateLimited, Stopped
-from seedream_cli.events import Ended, Submitted
+from seedream_cli.events import Ended, Event, Submitted
 from seedream_cli.jobs.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
 from seedream_cli.jobs.several import Several
 from seedream_cli.models import Operation
@@ -52,14 +52,11 @@ def rate(limiter: RateLimiter, clock: Clock) -> float:
     return 1 / (after - before)
 
 
-def test_before_the_first_429_no_call_waits(limiter: RateLimiter, clock: Clock) -> None:
-    assert departures(limiter, clock, 9) == [0.0] * 9
-    assert clock.pauses == []
-
-
 def test_after_a_429_calls_leave_one_by_one_from_the_time_that_it_asks_for(
     limiter: RateLimiter, clock: Clock
 ) -> None:
+    assert departures(limiter, clock, 9) == [0.0] * 9
+    assert clock.pauses == []
     refuse(limiter, clock, 7.0)
     assert departures(limiter, clock, 3) == pytest.approx([7.0, 7.0 + 1 / FIRST_RATE, 7.0 + 2 / FIRST_RATE])
 
@@ -98,17 +95,14 @@ def test_calls_that_were_on_their_way_together_are_one_refusal(limiter: RateLimi
 
 def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
+    # Time alone does not.
+    clock.time += 600.0
+    assert departures(limiter, clock, 3) == pytest.approx([0.0, 1 / FIRST_RATE, 2 / FIRST_RATE])
     began = clock.time
     while rate(limiter, clock) < 2 * FIRST_RATE:
         limiter.on_success()
         limiter.on_success()
     assert 10 <= clock.time - began <= 20
-
-
-def test_time_alone_does_not_raise_it(limiter: RateLimiter, clock: Clock) -> None:
-    refuse(limiter, clock)
-    clock.time += 600.0
-    assert departures(limiter, clock, 3) == pytest.approx([0.0, 1 / FIRST_RATE, 2 / FIRST_RATE])
 
 
 def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateLimiter, clock: Clock) -> None:
@@ -124,7 +118,7 @@ def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateL
     assert limiter.acquire(pause, PATIENCE) - began == pytest.approx(5.0)
 
 
-def test_after_a_429_nobody_waits_for_the_turns_of_before(limiter: RateLimiter, clock: Clock) -> None:
+def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter, clock: Clock) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
@@ -137,28 +131,15 @@ def test_after_a_429_nobody_waits_for_the_turns_of_before(limiter: RateLimiter, 
     assert departures(limiter, clock, 1) == pytest.approx([0.6])
 
 
-@pytest.mark.parametrize(("seconds", "gives_up"), [(61.0, True), (59.0, False)])
-def test_a_limit_beyond_the_patience_is_reported_at_once(
-    limiter: RateLimiter, clock: Clock, seconds: float, gives_up: bool
-) -> None:
-    refuse(limiter, clock, seconds)
-    if not gives_up:
-        limiter.acquire(clock.pause, PATIENCE)
-        return
+def test_a_limit_beyond_the_patience_is_reported_at_once(limiter: RateLimiter, clock: Clock) -> None:
+    refuse(limiter, clock, 61.0)
     with pytest.raises(RateLimited) as caught:
         limiter.acquire(clock.pause, PATIENCE)
-    assert caught.value.retry_after == pytest.approx(seconds)
+    assert caught.value.retry_after == pytest.approx(61.0)
     assert clock.pauses == []
-
-
-def test_a_stop_ends_the_wait(limiter: RateLimiter, clock: Clock) -> None:
-    refuse(limiter, clock)
-
-    def stop(seconds: float) -> None:
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        limiter.acquire(stop, PATIENCE)
+    clock.time += 2.0
+    limiter.acquire(clock.pause, PATIENCE)
+    assert sum(clock.pauses) == pytest.approx(59.0)
 
 
 # With many threads
@@ -253,56 +234,47 @@ def test_calls_that_wait_together_leave_in_the_order_in_which_they_came() -> Non
 # With the budget of a create
 
 
-StartRaw = Callable[..., RawServer]
-WorkOn = Callable[..., jobs.Work]
-
-
 def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
-    start_raw: StartRaw, work_on: WorkOn, limiter: RateLimiter, clock: Clock, tmp_path: Path
+    scene: Scene, limiter: RateLimiter, clock: Clock
 ) -> None:
     refuse(limiter, clock, 50.0)
-    server = start_raw(answer(429, headers={"Retry-After": "30"}), accepted())
-    work = work_on(server.base_url, rate_limiter=limiter)
-    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
+    scene.serve(answer(429, headers={"Retry-After": "30"}), accepted())
+    _, end = scene.generate(rate_limiter=limiter)
     assert end.error is None
     assert sum(clock.pauses) >= 80.0
 
 
-def test_a_create_is_given_up_if_the_limit_outlasts_its_budget(
-    start_raw: StartRaw, work_on: WorkOn, limiter: RateLimiter, clock: Clock, tmp_path: Path
+def test_a_create_that_is_refused_makes_the_others_wait_or_give_up(
+    scene: Scene, limiter: RateLimiter
 ) -> None:
-    refuse(limiter, clock, 3600.0)
-    server = start_raw(accepted())
-    work = work_on(server.base_url, rate_limiter=limiter)
-    _, end = played(jobs.generate, work, operation(tmp_path), wait=False)
+    server = scene.serve(answer(429, headers={"Retry-After": "3600"}))
+    scene.generate(rate_limiter=limiter)
+    other = operation(scene.folder, id="op_other", idempotency_key="key-2")
+    _, end = scene.generate(other, rate_limiter=limiter)
     assert isinstance(end.error, RateLimited)
     assert "asks to come back in 3600 s" in end.error.message
-    assert server.connections == 0
-
-
-def test_a_create_that_is_refused_makes_the_others_wait(
-    start_raw: StartRaw, work_on: WorkOn, limiter: RateLimiter, tmp_path: Path
-) -> None:
-    server = start_raw(answer(429, headers={"Retry-After": "3600"}))
-    work = work_on(server.base_url, rate_limiter=limiter)
-    played(jobs.generate, work, operation(tmp_path), wait=False)
-    _, end = played(jobs.generate, work, operation(tmp_path, id="op_other", idempotency_key="key-2"))
-    assert isinstance(end.error, RateLimited)
     assert server.connections == 1
 
 
-def test_calls_that_are_let_through_are_counted(
-    start_raw: StartRaw, work_on: WorkOn, limiter: RateLimiter, clock: Clock, tmp_path: Path
-) -> None:
+def test_calls_that_are_let_through_are_counted(scene: Scene, limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
-    work = work_on(start_raw(accepted()).base_url, rate_limiter=limiter)
+    scene.serve(accepted())
     for number in range(4):
-        one = operation(tmp_path, id=f"op_{number}", idempotency_key=f"key-{number}")
-        played(jobs.generate, work, one, wait=False)
+        one = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
+        scene.generate(one, rate_limiter=limiter)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE + 4 * INCREASE)
 
 
-def test_tasks_that_run_in_parallel_share_a_limiter(work_on: WorkOn, tmp_path: Path) -> None:
+def several(scene: Scene, act: Callable[[jobs.Work, Operation], Ended], count: int = 4) -> list[Event]:
+    """Events of tasks that run in parallel."""
+    operations = [operation(scene.folder, id=f"op_{number}") for number in range(count)]
+    heard: list[Event] = []
+    scene.base_url = "http://127.0.0.1:9/v1"
+    Several(scene.work(), operations, act, on_event=heard.append, shield=nullcontext).run()
+    return heard
+
+
+def test_tasks_that_run_in_parallel_share_a_limiter_and_are_all_heard(scene: Scene) -> None:
     limiters = []
 
     def act(work: jobs.Work, one: Operation) -> Ended:
@@ -311,9 +283,8 @@ def test_tasks_that_run_in_parallel_share_a_limiter(work_on: WorkOn, tmp_path: P
         work.on_event(Ended(one))
         return Ended(one)
 
-    operations = [operation(tmp_path, id=f"op_{number}") for number in range(4)]
-    work = work_on("http://127.0.0.1:9/v1")
-    Several(work, operations, act, on_event=lambda event: None, shield=nullcontext).run()
+    heard = several(scene, act)
     assert len(limiters) == 4
     assert len({id(limiter) for limiter in limiters}) == 1
     assert isinstance(limiters[0], RateLimiter)
+    assert len(of_kind(heard, Submitted)) == len(of_kind(heard, Ended)) == 4

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import Exchange, RawServer, Reply, answer, success
+from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, played
 
 from seedream_cli import jobs
@@ -88,6 +89,11 @@ class Watching:
             return seen, error
         return seen, None
 
+    def states(self) -> list[str]:
+        known = self.work.history.find(SERVICE, self.operation.id)
+        assert known is not None
+        return [word for _, word in self.work.history.states(known)]
+
 
 Wait = Callable[..., Watching]
 
@@ -99,10 +105,8 @@ def wait(start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path) -> 
     def make(*replies: Reply, task: dict[str, Any] | None = None, **options: Any) -> Watching:
         polls = Polls(clock, [reply for reply in replies if not callable(reply)])
         work = work_on(start_raw(polls).base_url, **options)
-        current = operation(
-            tmp_path, **{"task_id": "task_1", "status": "pending", "accepted": NOW, **(task or {})}
-        )
-        return Watching(work, polls, clock, current)
+        known = {"task_id": "task_1", "status": "pending", "accepted": NOW, **(task or {})}
+        return Watching(work, polls, clock, operation(tmp_path, **known))
 
     return make
 
@@ -118,13 +122,7 @@ def longest(low: float, high: float) -> float:
 # When polls leave
 
 
-@pytest.mark.parametrize(
-    ("spread", "gaps"),
-    [
-        pytest.param(shortest, (2.0, 5.0, 15.0), id="at the shortest"),
-        pytest.param(longest, (2.04, 10.0, 30.0), id="at the longest"),
-    ],
-)
+@pytest.mark.parametrize(("spread", "gaps"), [(shortest, (2.0, 5.0, 15.0)), (longest, (2.04, 10.0, 30.0))])
 def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, float]) -> None:
     watching = wait(RUNNING, timeout=400.0, spread=spread)
     _, error = watching.events()
@@ -135,14 +133,11 @@ def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, f
         assert after - before == pytest.approx(expected)
     # The last one falls to the end of the wait.
     assert times[-1] == 400
-
-
-def test_a_poll_interval_of_ones_own_stretches_the_whole_schedule(wait: Wait) -> None:
+    # An interval of one's own stretches the whole schedule.
     watching = wait(RUNNING, timeout=300.0, poll_interval=4.0)
     watching.events()
-    gaps = [after - before for before, after in pairwise([0.0, *watching.polls.times[:-1]])]
-    assert gaps[0] == 4.0
-    assert gaps[-1] == 30.0
+    times = [0.0, *watching.polls.times]
+    assert (times[1] - times[0], times[-2] - times[-3]) == (4.0, 30.0)
 
 
 @pytest.mark.parametrize("spread", [shortest, longest])
@@ -166,17 +161,13 @@ def test_two_polls_are_never_closer_than_the_interval(
     assert times[-1] <= timeout
 
 
-def test_a_fresh_task_is_given_a_moment(wait: Wait) -> None:
+def test_a_fresh_task_is_given_a_moment_and_an_older_one_is_asked_for_at_once(wait: Wait) -> None:
     watching = wait(DONE)
     watching.events(fresh=True)
     assert watching.polls.times == [2.0]
-
-
-def test_an_older_task_is_asked_for_at_once(wait: Wait) -> None:
-    watching = wait(DONE)
     events, error = watching.events(fresh=False)
     assert error is None
-    assert watching.polls.times == [0.0]
+    assert watching.polls.times == [2.0, 2.0]
     assert isinstance(events[0], Asking)
 
 
@@ -212,19 +203,15 @@ def test_a_retry_after_on_a_poll_is_honoured(wait: Wait, seconds: int, gap: floa
     assert (retrying.pause, retrying.what) == (gap, "polling")
 
 
-def test_polls_that_fail_back_off(wait: Wait) -> None:
-    watching = wait(answer(503), answer(503), answer(503), answer(503), answer(503), DONE, spread=longest)
+def test_polls_that_fail_back_off_until_one_is_answered(wait: Wait) -> None:
+    failing = [answer(503)] * 5
+    watching = wait(*failing, DONE, spread=longest)
     _, error = watching.events(fresh=False)
     assert error is None
     assert watching.polls.times == [0.0, 2.0, 4.0, 6.0, 10.0, 18.0]
-
-
-def test_a_poll_that_is_answered_ends_the_backing_off(wait: Wait) -> None:
-    failing = [answer(503)] * 4
-    watching = wait(*failing, RUNNING, answer(503), DONE, spread=longest)
+    watching = wait(*failing[1:], RUNNING, answer(503), DONE, spread=longest)
     watching.events(fresh=False)
-    times = watching.polls.times
-    assert times[-1] - times[-2] == 2.0
+    assert watching.polls.times[-1] - watching.polls.times[-2] == 2.0
 
 
 # What earlier tasks tell
@@ -238,36 +225,29 @@ def remember(watching: Watching, seconds: float, **values: Any) -> None:
         watching.work.history.record(replace(watching.operation, **{**earlier, **ended, **values}))
 
 
-def test_the_first_poll_comes_when_earlier_tasks_ended(wait: Wait) -> None:
-    watching = wait(RUNNING, RUNNING, DONE)
-    remember(watching, 18.0)
-    watching.events()
-    assert watching.polls.times == [18.0, 20.0, 22.0]
+ANOTHER_KIND = {"request": GenerationRequest("a fox", quality="4K")}
 
 
-def test_tasks_of_another_kind_tell_nothing(wait: Wait) -> None:
-    watching = wait(DONE)
-    remember(watching, 18.0, request=GenerationRequest("a fox", quality="4K"))
-    watching.events()
-    assert watching.polls.times == [2.0]
-
-
-def test_a_task_that_goes_on_is_asked_for_at_once_and_then_when_earlier_ones_ended(wait: Wait) -> None:
-    watching = wait(RUNNING, DONE, task={"accepted": NOW - 5.0})
-    remember(watching, 18.0)
-    watching.events(fresh=False)
-    assert watching.polls.times == [0.0, 13.0]
-
-
-@pytest.mark.parametrize("task", [{"request": None}, {"accepted": None}], ids=["request", "acceptance"])
-def test_a_task_of_which_too_little_is_known_is_polled_as_documented(
-    wait: Wait, task: dict[str, Any]
+@pytest.mark.parametrize(
+    ("fresh", "earlier", "task", "options", "times"),
+    [
+        pytest.param(True, {}, {}, {}, [18.0, 20.0, 22.0], id="when earlier tasks ended"),
+        pytest.param(True, ANOTHER_KIND, {}, {}, [2.0, 4.0, 6.0], id="another kind tells nothing"),
+        pytest.param(False, {}, {"accepted": NOW - 5}, {}, [0.0, 13.0, 15.0], id="now, then when they ended"),
+        pytest.param(False, {}, {"request": None}, {}, [0.0, 2.0, 4.0], id="no request"),
+        pytest.param(False, {}, {"accepted": None}, {}, [0.0, 2.0, 4.0], id="no acceptance"),
+        pytest.param(True, {}, {}, {"timeout": 10.0}, [10.0], id="a shorter wait, at its end"),
+    ],
+)
+def test_a_task_is_asked_for_when_earlier_ones_ended(
+    wait: Wait, fresh: bool, earlier: Any, task: Any, options: Any, times: list[float]
 ) -> None:
-    watching = wait(RUNNING, DONE)
-    remember(watching, 18.0)
+    watching = wait(RUNNING, RUNNING, DONE, **options)
+    remember(watching, 18.0, **earlier)
     watching.operation = replace(watching.operation, **task)
-    watching.events(fresh=False)
-    assert watching.polls.times == [0.0, 2.0]
+    _, error = watching.events(fresh=fresh)
+    assert watching.polls.times == times
+    assert isinstance(error, StillPending) is bool(options)
 
 
 def test_a_history_that_cannot_be_read_does_not_stop_the_wait(wait: Wait, history: History) -> None:
@@ -279,14 +259,6 @@ def test_a_history_that_cannot_be_read_does_not_stop_the_wait(wait: Wait, histor
     assert watching.polls.times == [2.0]
 
 
-def test_a_wait_that_is_shorter_than_any_task_is_asked_for_at_its_end(wait: Wait) -> None:
-    watching = wait(RUNNING, timeout=10.0)
-    remember(watching, 18.0)
-    _, error = watching.events()
-    assert isinstance(error, StillPending)
-    assert watching.polls.times == [10.0]
-
-
 def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
     watching = wait(DONE)
     polls = []
@@ -294,12 +266,8 @@ def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
         watching.polls.started = watching.clock.time
         watching.polls.times.clear()
         watching.polls.replies[:] = [*[RUNNING] * 4, DONE] if number < 3 else [DONE]
-        watching.operation = replace(
-            watching.operation,
-            id=f"op_{number:08}",
-            idempotency_key=f"key-{number}",
-            task_id=f"task_{number}",
-        )
+        named = {"id": f"op_{number:08}", "idempotency_key": f"key-{number}", "task_id": f"task_{number}"}
+        watching.operation = replace(watching.operation, **named)
         watching.events()
         polls.append(list(watching.polls.times))
     # The answers have no time of completion: half an interval before it was seen.
@@ -326,33 +294,24 @@ def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wa
 
 @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected", "FAILED"])
 def test_a_terminal_state_stops_the_wait_at_once(wait: Wait, history: History, word: str) -> None:
-    watching = wait(
-        RUNNING, state(word, error_message="no capacity", error_code="UPSTREAM_CAPACITY_EXHAUSTED")
-    )
+    watching = wait(RUNNING, state(word, error_message="no capacity", error_code="FULL"))
     events, error = watching.events()
     assert isinstance(error, TaskFailed)
-    assert error.exit_code == ExitCode.TASK_FAILED
-    assert (error.code, error.detail) == ("UPSTREAM_CAPACITY_EXHAUSTED", "no capacity")
+    assert (error.exit_code, error.code, error.detail) == (ExitCode.TASK_FAILED, "FULL", "no capacity")
     assert len(watching.polls.times) == 2
     last = of_kind(events, Polled)[-1].operation
     assert (last.status, last.settled) == (word, True)
     assert history.find(SERVICE, "task_1") == last
 
 
-@pytest.mark.parametrize(
-    "word", ["pending", "processing", "queued", "running", "submitted", "warming_up", "Unknown Word!"]
-)
-def test_any_other_word_is_waited_through_and_shown_as_it_came(
-    wait: Wait, history: History, word: str
-) -> None:
+@pytest.mark.parametrize("word", ["pending", "processing", "queued", "running", "submitted", "Unknown Word!"])
+def test_any_other_word_is_waited_through_and_shown_as_it_came(wait: Wait, word: str) -> None:
     watching = wait(state(word, progress=30), DONE)
     events, error = watching.events()
     assert error is None
-    assert [event.operation.status for event in of_kind(events, Polled)] == [word, "completed"]
-    assert [event.operation.progress for event in of_kind(events, Polled)] == [30, None]
-    known = history.find(SERVICE, "task_1")
-    assert known is not None
-    assert word in [status for _, status in history.states(known)]
+    polled = [(event.operation.status, event.operation.progress) for event in of_kind(events, Polled)]
+    assert polled == [(word, 30), ("completed", None)]
+    assert watching.states() == [word, "completed"]
 
 
 @pytest.mark.parametrize("nothing", [{"result": []}, {"result": None}, {"result": ""}, {}])
@@ -365,35 +324,27 @@ def test_completed_without_a_result_is_not_the_end(wait: Wait, nothing: dict[str
 
 
 def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
-    watching = wait(RUNNING, timeout=20.0)
-    _, error = watching.events()
+    _, error = wait(RUNNING, timeout=20.0).events()
     assert isinstance(error, StillPending)
     assert error.exit_code == ExitCode.PENDING
     assert error.message == "task_1 is not finished after 20.0 s: processing 42%"
     assert history.last_unsettled(SERVICE) is not None
+    # Also where polls failed, but the last one did not.
+    _, error = wait(answer(503), answer(503), RUNNING, timeout=20.0).events()
+    assert isinstance(error, StillPending)
 
 
-FAILING: dict[str, tuple[Reply, type[SeedreamError]]] = {
-    "a 429": (answer(429), RateLimited),
-    "a 503": (answer(503), ServiceFailing),
-    "a dropped connection": (None, Unreachable),
-}
-
-
-@pytest.mark.parametrize(("reply", "kind"), FAILING.values(), ids=FAILING)
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [(answer(429), RateLimited), (answer(503), ServiceFailing), (None, Unreachable)],
+    ids=["429", "503", "dropped"],
+)
 def test_a_wait_that_runs_out_while_polling_fails_is_that_failure(
     wait: Wait, reply: Reply, kind: type[SeedreamError]
 ) -> None:
-    watching = wait(RUNNING, reply, timeout=20.0)
-    _, error = watching.events()
+    _, error = wait(RUNNING, reply, timeout=20.0).events()
     assert type(error) is kind
     assert error.exit_code == ExitCode.UNAVAILABLE
-
-
-def test_a_last_poll_that_is_answered_makes_it_pending_again(wait: Wait) -> None:
-    watching = wait(answer(503), answer(503), RUNNING, timeout=20.0)
-    _, error = watching.events()
-    assert isinstance(error, StillPending)
 
 
 def test_a_retry_after_beyond_the_wait_ends_it_at_once(wait: Wait) -> None:
@@ -416,12 +367,8 @@ def test_a_poll_that_is_refused_ends_the_wait(wait: Wait, status: int, kind: typ
 
 
 def test_a_wait_of_two_minutes_is_worth_a_word_once(wait: Wait) -> None:
-    watching = wait(RUNNING, timeout=300.0)
-    events, _ = watching.events()
+    events, _ = wait(RUNNING, timeout=300.0).events()
     assert [event.seconds for event in of_kind(events, Waited)] == [120.0]
-
-
-def test_a_shorter_wait_is_not(wait: Wait) -> None:
     events, _ = wait(RUNNING, timeout=119.0).events()
     assert of_kind(events, Waited) == []
 
@@ -450,16 +397,12 @@ def completed(completed_at: Any) -> bytes:
         pytest.param((RUNNING, RUNNING, completed(int(NOW) + 5)), 6.0, id="as the service reports"),
         pytest.param((RUNNING, RUNNING, completed(int(NOW) + 3)), 5.0, id="when it was still unfinished"),
         pytest.param((completed(int(NOW)),), 1.0, id="before the first poll"),
+        pytest.param((RUNNING, answer(503), completed(int(NOW) + 2)), 3.0, id="a failed poll tells nothing"),
     ],
 )
 def test_how_long_a_fresh_task_took(wait: Wait, replies: tuple[bytes, ...], seconds: float) -> None:
     events, _ = wait(*replies).events()
     assert events[-1].operation.seconds == seconds
-
-
-def test_polls_that_fail_tell_nothing_of_how_long_a_task_took(wait: Wait) -> None:
-    events, _ = wait(RUNNING, answer(503), completed(int(NOW) + 2)).events()
-    assert events[-1].operation.seconds == 3.0
 
 
 def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: Clock) -> None:
@@ -499,14 +442,15 @@ def test_an_absurd_time_of_completion_is_left_out(wait: Wait, completed_at: Any)
     assert events[-1].operation.seconds is None
 
 
-def test_text_that_no_file_can_hold_does_not_stop_the_wait(wait: Wait, history: History) -> None:
+def test_every_state_is_recorded_once_whatever_its_text(wait: Wait) -> None:
+    watching = wait(RUNNING, RUNNING, RUNNING, DONE)
+    watching.events()
+    assert watching.states() == ["processing", "completed"]
     odd = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00"}}'
-    watching = wait(answer(200, odd), DONE)
+    watching = wait(answer(200, odd), DONE, task={"id": "op_odd", "idempotency_key": "key-2"})
     _, error = watching.events()
     assert error is None
-    known = history.find(SERVICE, "task_1")
-    assert known is not None
-    assert [word for _, word in history.states(known)] == ["odd?", "completed"]
+    assert watching.states()[-2:] == ["odd?", "completed"]
 
 
 def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wait, history: History) -> None:
@@ -516,30 +460,20 @@ def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wa
     assert history.find(SERVICE, "task_1") is None
 
 
-def test_nothing_is_recorded_twice(wait: Wait, history: History) -> None:
-    watching = wait(RUNNING, RUNNING, RUNNING, DONE)
-    watching.events()
-    known = history.find(SERVICE, "task_1")
-    assert known is not None
-    assert [word for _, word in history.states(known)] == ["processing", "completed"]
-
-
 # Asking once
 
 
-def test_status_asks_once(wait: Wait) -> None:
-    watching = wait(RUNNING)
+def test_status_asks_once_and_watches_where_it_is_asked_to(wait: Wait) -> None:
+    watching = wait(RUNNING, DONE)
     events, end = played(jobs.status, watching.work, watching.operation)
     assert isinstance(end.error, StillPending)
     assert [type(event) for event in events] == [Asking, Polled, Ended]
     assert watching.polls.times == [0.0]
-
-
-def test_status_of_a_completed_task_is_ok(wait: Wait) -> None:
-    watching = wait(DONE)
     _, end = played(jobs.status, watching.work, watching.operation)
-    assert end.error is None
-    assert end.operation.results == ("https://img.test/1.png",)
+    assert (end.error, end.operation.results) == (None, ("https://img.test/1.png",))
+    watching = wait(RUNNING, DONE)
+    _, end = played(jobs.status, watching.work, watching.operation, wait=True)
+    assert (end.error, len(watching.polls.times)) == (None, 2)
 
 
 def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
@@ -549,42 +483,26 @@ def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
     assert watching.clock.pauses == [0.5, 1.0, 2.0, 4.0]
 
 
-def test_status_watches_where_it_is_asked_to(wait: Wait) -> None:
-    watching = wait(RUNNING, DONE)
-    _, end = played(jobs.status, watching.work, watching.operation, wait=True)
+@pytest.mark.parametrize("fault", ["status-drop", "status-html", "status-429", "strange-status"])
+def test_a_service_that_stumbles_is_outlasted(scene: Scene, fault: str) -> None:
+    scene.sandbox(f"{fault}=3")
+    _, end = scene.generate(wait=True)
     assert end.error is None
-    assert len(watching.polls.times) == 2
-
-
-@pytest.mark.parametrize(
-    "fault", ["status-drop", "status-html", "status-500", "status-429", "strange-status"]
-)
-def test_a_service_that_stumbles_is_outlasted(
-    start_sandbox: Callable[..., Sandbox], work_on: WorkOn, tmp_path: Path, fault: str
-) -> None:
-    sandbox = start_sandbox(seconds=0, faults=[f"{fault}=3"])
-    _, end = played(jobs.generate, work_on(sandbox.base_url), operation(tmp_path))
-    assert end.error is None
-    assert (tmp_path / "fox.png").exists()
+    assert (scene.folder / "fox.png").exists()
 
 
 def test_the_same_image_again_takes_fewer_requests(
-    start_sandbox: Callable[..., Sandbox], work_on: WorkOn, clock: Clock, tmp_path: Path
+    start_sandbox: Callable[..., Sandbox], scene: Scene
 ) -> None:
-    sandbox = start_sandbox(seconds=15.0, clock=clock)
+    sandbox = start_sandbox(seconds=15.0, clock=scene.clock)
+    scene.base_url = sandbox.base_url
     took: list[int] = []
     for number in range(8):
         before = len(sandbox.requests)
         # A run of its own: it knows what the history tells it.
-        work = work_on(sandbox.base_url, spread=longest)
-        one = operation(
-            tmp_path,
-            f"fox-{number}.png",
-            id=f"op_{number:08}",
-            created=clock(),
-            idempotency_key=f"key-{number}",
-        )
-        _, end = played(jobs.generate, work, one)
+        named = {"id": f"op_{number:08}", "created": scene.clock(), "idempotency_key": f"key-{number}"}
+        one = operation(scene.folder, f"fox-{number}.png", **named)
+        _, end = scene.generate(one, wait=True, spread=longest)
         assert end.error is None
         took.append(len(sandbox.requests) - before)
     # Create, polls and download.

@@ -13,7 +13,6 @@ from textwrap import dedent
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.catalog import MODELS
 from seedream_cli.errors import ExitCode, UsageProblem
 from seedream_cli.models import GenerationRequest
 from seedream_cli.naming import EXTENSIONS, Fields, Output, parse_output

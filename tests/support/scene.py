@@ -1,0 +1,62 @@
+"""Jobs at a service, with a real client, a real history, and a clock that goes on only in pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedream_cli import jobs
+from seedream_cli.events import Ended, Event
+from seedream_cli.history import History
+from seedream_cli.models import Operation
+from seedream_cli.sandbox.server import Sandbox
+
+from .clock import Clock
+from .raw import RawServer, Reply
+from .tasks import SERVICE, operation, played
+
+
+@dataclass
+class Scene:
+    folder: Path
+    history: History
+    clock: Clock
+    work_on: Callable[..., jobs.Work]
+    start_raw: Callable[..., RawServer]
+    start_sandbox: Callable[..., Sandbox]
+    base_url: str = ""
+
+    def serve(self, *replies: Reply) -> RawServer:
+        server = self.start_raw(*replies)
+        self.base_url = server.base_url
+        return server
+
+    def sandbox(self, *faults: str, **options: Any) -> Sandbox:
+        sandbox = self.start_sandbox(seconds=0, faults=faults, **options)
+        self.base_url = sandbox.base_url
+        return sandbox
+
+    def work(self, **options: Any) -> jobs.Work:
+        return self.work_on(self.base_url, **options)
+
+    def generate(
+        self,
+        asked: Operation | None = None,
+        *,
+        wait: bool = False,
+        on_event: Callable[[Event], None] = lambda event: None,
+        work: jobs.Work | None = None,
+        **options: Any,
+    ) -> tuple[list[Event], Ended]:
+        """Send it to the service that was started last; ``options`` are those of Work."""
+        asked = asked or operation(self.folder)
+        return played(jobs.generate, work or self.work(**options), asked, wait=wait, on_event=on_event)
+
+    @property
+    def unsettled(self) -> Operation:
+        """What `--resume last` would take up."""
+        left = self.history.last_unsettled(SERVICE)
+        assert left is not None
+        return left
