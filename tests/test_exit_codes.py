@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import errno
 import shlex
-from collections.abc import Callable
 from unittest.mock import Mock
 
 import pytest
 from support.images import png
 from support.program import Program, hint
 from support.project import Project
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
-
-
-def test_0_everything_asked_for_is_done(seedream: Program, sandbox: Sandbox) -> None:
-    assert seedream("generate", "fox").exit_code == ExitCode.OK
 
 
 @pytest.mark.parametrize(
@@ -70,7 +66,7 @@ def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
 )
 def test_a_refusal_has_its_code_at_once(
     seedream: Program,
-    start_sandbox: Callable[..., Sandbox],
+    start_sandbox: StartSandbox,
     dialect: str,
     fault: str,
     key: str,
@@ -88,7 +84,7 @@ def test_a_refusal_has_its_code_at_once(
 
 
 def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
+    seedream: Program, start_sandbox: StartSandbox
 ) -> None:
     seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
     done = seedream("generate", "fox")
@@ -97,7 +93,7 @@ def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
     assert seedream(*hint(done)).exit_code == 0
 
 
-def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(None)
     seedream.use(server.base_url)
     server.__exit__(None, None, None)
@@ -106,7 +102,7 @@ def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: Calla
     assert hint(done)[:2] == ["generate", "--resume"]
 
 
-def test_7_an_api_that_redirects(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_7_an_api_that_redirects(seedream: Program, start_raw: StartRaw) -> None:
     thief = start_raw(accepted())
     server = start_raw(answer(307, headers={"Location": f"{thief.origin}/v1/images/generations"}))
     seedream.use(server.base_url)
@@ -116,9 +112,7 @@ def test_7_an_api_that_redirects(seedream: Program, start_raw: Callable[..., Raw
     assert thief.requests == []
 
 
-def test_8_a_wait_that_ended_before_the_task(
-    seedream: Program, start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_8_a_wait_that_ended_before_the_task(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
     # The one poll that is made gets as long for its answer as the interval is.
@@ -129,19 +123,13 @@ def test_8_a_wait_that_ended_before_the_task(
     assert sandbox.task_count() == 1
 
 
-def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["image-404=2"]).base_url)
     done = seedream("generate", "fox", "-o", "fox.png")
     assert done.exit_code == ExitCode.NOT_SAVED
     assert list(seedream.cwd.iterdir()) == []
     assert seedream(*hint(done)).exit_code == 0
     assert (seedream.cwd / "fox.png").read_bytes() == png()
-
-
-def test_9_an_image_larger_than_is_wanted(seedream: Program, sandbox: Sandbox) -> None:
-    done = seedream("generate", "fox", "--max-bytes", "10")
-    assert done.exit_code == ExitCode.NOT_SAVED
-    assert list(seedream.cwd.iterdir()) == []
 
 
 @pytest.mark.parametrize("left", ["new", "edited", "orphan"])
@@ -167,9 +155,7 @@ def test_10_drift_that_the_commands_in_the_messages_settle(
     assert project("--check").exit_code == ExitCode.OK
 
 
-def test_the_next_command_repeats_the_choice_of_service(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_the_next_command_repeats_the_choice_of_service(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(accepted("-t 1"), success({"status": "queued"}))
     (seedream.cwd / "key").write_text("sk-0123456789\n")
     chosen = ["--base-url", server.base_url, "--api-key-file", "key"]

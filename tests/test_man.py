@@ -111,8 +111,3 @@ def test_the_programs_page_has_every_variable_and_command() -> None:
         assert f"seedream {command.name}\n" in section(text, "COMMANDS")
         assert f"seedream-{command.name}(1)" in section(text, "SEE ALSO")
     assert "config.toml" in section(text, "FILES")
-
-
-def test_whatis_reads_their_names() -> None:
-    for page in PAGES:
-        assert complaints("lexgrog", page=page) == ""

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 from support.images import png
 from support.program import Program
-from support.raw import Exchange, RawServer, Reply, accepted, answer, success
+from support.raw import Exchange, Reply, accepted, answer, success
+from support.starting import StartRaw
 
 pytestmark = [
     pytest.mark.slow,
@@ -80,7 +81,7 @@ def large_png(size: int) -> Callable[[Exchange], None]:
     return reply
 
 
-def saving(seedream: Program, start_raw: Callable[..., RawServer], image: Reply, *more: str) -> int:
+def saving(seedream: Program, start_raw: StartRaw, image: Reply, *more: str) -> int:
     """The peak of a `generate` whose image is this one; 0 where it was refused as too large."""
     host = start_raw(image)
     done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
@@ -92,7 +93,7 @@ def saving(seedream: Program, start_raw: Callable[..., RawServer], image: Reply,
     return peak
 
 
-def test_an_image_is_saved_with_flat_memory(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_an_image_is_saved_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
     small = saving(seedream, start_raw, large_png(MEGABYTE))
     large = saving(seedream, start_raw, large_png(150 * MEGABYTE))
     assert (seedream.cwd / "fox.png").stat().st_size > 149 * MEGABYTE
@@ -173,9 +174,7 @@ for act in sys.argv[3:]:
 """
 
 
-def test_what_has_no_end_ends_with_flat_memory(
-    seedream: Program, start_raw: Callable[..., RawServer]
-) -> None:
+def test_what_has_no_end_ends_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
     cases = {
         "a plain answer": ("api", "nothing", answer(200, PENDING)),
         "a plain image": ("image", "nothing", answer(200, png())),

@@ -16,6 +16,7 @@ import yaml
 from support.github import marks, split
 from support.needs import program
 from support.program import Program, Result
+from support.starting import StartSandbox
 
 import seedream_cli
 from seedream_cli.sandbox.server import Sandbox
@@ -29,8 +30,11 @@ GITHUB, GITLAB = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)``
 MANIFEST = '[defaults]\ndir = "assets"\n[assets.fox]\nprompt = "a fox"\n[assets.hen]\nprompt = "a hen"\n'
 
 
+Checkout = Callable[[str], Program]
+
+
 @pytest.fixture
-def checkout(seedream: Program) -> Callable[[str], Program]:
+def checkout(seedream: Program) -> Checkout:
     """A fresh machine with the program on its PATH and a project checked out."""
     folder = seedream.cwd.parent / "bin"
     folder.mkdir()
@@ -95,7 +99,7 @@ def paid(service: Sandbox) -> int:
 
 
 def test_the_job_for_github_brings_images_and_pays_once(
-    checkout: Callable[[str], Program], start_sandbox: Callable[..., Sandbox]
+    checkout: Checkout, start_sandbox: StartSandbox
 ) -> None:
     service = start_sandbox()
     [job] = GITHUB["jobs"].values()
@@ -113,7 +117,7 @@ def test_the_job_for_github_brings_images_and_pays_once(
 
 
 def test_the_job_for_github_without_its_secret_tells_where_it_belongs(
-    checkout: Callable[[str], Program], start_sandbox: Callable[..., Sandbox]
+    checkout: Checkout, start_sandbox: StartSandbox
 ) -> None:
     service = start_sandbox()
     [job] = GITHUB["jobs"].values()
@@ -124,9 +128,7 @@ def test_the_job_for_github_without_its_secret_tells_where_it_belongs(
     assert service.requests == []
 
 
-def test_the_job_for_gitlab_brings_images(
-    checkout: Callable[[str], Program], start_sandbox: Callable[..., Sandbox]
-) -> None:
+def test_the_job_for_gitlab_brings_images(checkout: Checkout, start_sandbox: StartSandbox) -> None:
     service, machine = start_sandbox(), checkout("runner")
     [job] = GITLAB.values()
     gitlab = {
@@ -146,7 +148,7 @@ def test_the_job_for_gitlab_brings_images(
 
 
 @pytest.fixture
-def makes(checkout: Callable[[str], Program]) -> Program:
+def makes(checkout: Checkout) -> Program:
     machine = checkout("makes")
     (machine.cwd / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     (machine.cwd / "prompts").mkdir()
@@ -156,7 +158,7 @@ def makes(checkout: Callable[[str], Program]) -> Program:
 
 
 def test_make_makes_what_is_missing_or_older_than_its_prompt(
-    makes: Program, start_sandbox: Callable[..., Sandbox]
+    makes: Program, start_sandbox: StartSandbox
 ) -> None:
     service, make = start_sandbox(), program("make")
     makes.use(service.base_url)
@@ -176,7 +178,7 @@ def test_make_makes_what_is_missing_or_older_than_its_prompt(
     assert [body(request)["prompt"] for request in posts(service)][2:] == ["A hero"]
 
 
-def test_make_takes_no_failed_task_for_done(makes: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def test_make_takes_no_failed_task_for_done(makes: Program, start_sandbox: StartSandbox) -> None:
     service, make = start_sandbox(faults=["task-failed=1"]), program("make")
     makes.use(service.base_url)
     image = makes.cwd / "public" / "hero.png"

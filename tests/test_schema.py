@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from support.program import Program, Result
 from support.project import Project
-from support.raw import RawServer, answer
+from support.raw import answer
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync import life, run
@@ -66,7 +66,7 @@ def test_of_what_is_done_with_a_task(seedream: Program, sandbox: Sandbox) -> Non
     checked(seedream("download", task["task_id"], "task_nope", "--json"), 6)
 
 
-def test_of_a_failure(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_of_a_failure(seedream: Program, start_raw: StartRaw) -> None:
     refusal = {"error": {"message": "no", "code": "invalid_api_key"}}
     seedream.use(start_raw(answer(401, refusal, headers={"X-Request-ID": "req_1"})).base_url)
     document = checked(seedream("generate", "fox", "--json"), 4)
@@ -156,7 +156,7 @@ def test_of_a_sync_that_pays_nothing(
 
 
 def test_of_a_sync_of_which_part_fails(
-    project: Project, seedream: Program, start_sandbox: Callable[..., Sandbox]
+    project: Project, seedream: Program, start_sandbox: StartSandbox
 ) -> None:
     seedream.use(start_sandbox(faults=["task-failed=1"]).base_url)
     (project.folder / "fox.png").write_bytes(b"edited")
@@ -177,12 +177,6 @@ def test_of_an_invalid_manifest(project: Project, manifest: str, problems: int) 
     assert document["images"] == []
     assert set(document["error"]) == {*ERROR, "problems"}
     assert len(document["error"]["problems"]) == problems
-
-
-def test_of_an_invalid_lock(project: Project) -> None:
-    project.lock_file.write_text("{}\nnonsense\n", encoding="utf-8")
-    document = checked(project("--json"), 2)
-    assert {problem["line"] for problem in document["error"]["problems"]} == {1, 2}
 
 
 @pytest.mark.parametrize("arguments", ["--nope", "--shard 3/2", "nowhere.toml", "--only nobody"])

@@ -16,7 +16,8 @@ from support.echoing import TALKING, services
 from support.images import png
 from support.keyrings import secret_service
 from support.program import Program
-from support.raw import Exchange, RawServer, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -76,7 +77,7 @@ SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", 
 
 @pytest.mark.parametrize(("key", "name"), SERVERS)
 def test_a_key_that_a_server_repeats_is_written_nowhere(
-    seedream: Program, start_raw: Callable[..., RawServer], key: str, name: str
+    seedream: Program, start_raw: StartRaw, key: str, name: str
 ) -> None:
     server = start_raw(*services(key)[name])
     seedream.use(server.base_url, key=key)
@@ -163,9 +164,10 @@ def give_key(seedream: Program, place: str) -> list[Path]:
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "config"])
 def test_a_key_is_written_nowhere_in_a_day_of_work(
-    seedream: Program, start_sandbox: Callable[..., Sandbox], place: str
+    seedream: Program, start_sandbox: StartSandbox, place: str
 ) -> None:
     # Whoever waits for nothing would be above any limit all day, and now and then until it gives up.
     sandbox = start_sandbox(rate=0)
@@ -215,7 +217,7 @@ def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
 @pytest.mark.started
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
 def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
-    seedream: Program, start_raw: Callable[..., RawServer]
+    seedream: Program, start_raw: StartRaw
 ) -> None:
     # Every process of the machine is looked at: this key is no other test's.
     key = f"sk-canary-{secrets.token_hex(8)}"
@@ -341,7 +343,7 @@ def test_a_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox, plac
 # Other secrets
 
 
-def test_a_signed_urls_query_is_not_said(seedream: Program, start_raw: Callable[..., RawServer]) -> None:
+def test_a_signed_urls_query_is_not_said(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(404), answer(404), answer(200, png()))
     signed = f"{image.origin}/1.png?signature=s3cr3t"
     seedream.use(start_raw(accepted(), success({"status": "completed", "result": [signed]})).base_url)

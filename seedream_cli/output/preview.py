@@ -57,6 +57,8 @@ _MOST_PLACEHOLDERS = 297
 _END = b"\x18\x1b\\\x1b[0m"
 #: kitty waits for the last piece of a picture.
 _END_KITTY = b"\x1b_Gm=0,q=2;\x1b\\"
+#: Bytes of a picture that are written in one call.
+_AT_ONCE = 16384
 #: textual-image moves the cursor up for a sixel picture, and saves where it was.
 _SAVE_CURSOR, _RESTORE_CURSOR = b"\x1b7", b"\x1b8"
 
@@ -165,14 +167,15 @@ class Preview:
         try:
             while rest:
                 try:
-                    rest = rest[os.write(self._terminal, rest[:16384]) :]
+                    rest = rest[os.write(self._terminal, rest[:_AT_ONCE]) :]
                 except BlockingIOError:
                     # Another program left the terminal in this mode.
                     select.select([], [self._terminal], [])
         finally:
             if rest:
                 end = _END + (_END_KITTY if self._kitty else b"")
-                if _SAVE_CURSOR in data[: len(data) - len(rest)]:
+                # What was being written when the signal came may have arrived.
+                if _SAVE_CURSOR in data[: len(data) - len(rest) + _AT_ONCE]:
                     end += _RESTORE_CURSOR
                 # If the terminal is gone, the signal is still the reason for the end.
                 with self._shield(), suppress(OSError):

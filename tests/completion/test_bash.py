@@ -12,7 +12,7 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
@@ -133,14 +133,6 @@ def test_what_a_list_says_is_never_put_on_the_line(bash: Shell) -> None:
 def test_what_stands_behind_the_cursor_is_left_alone(bash: Shell) -> None:
     back = "\x1b[D" * len(" --json")
     assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"
-
-
-def test_it_does_without_a_colon_among_the_breaks_of_words(scene: Scene) -> None:
-    for breaks in ("${COMP_WORDBREAKS//:}", "${COMP_WORDBREAKS//=}", "${COMP_WORDBREAKS//[:=]}"):
-        with start(scene, f"COMP_WORDBREAKS={breaks}", f". '{COMPLETIONS / 'seedream.bash'}'") as shell:
-            assert shell.tab("seedream generate -a 16:") == "seedream generate -a 16:9 "
-            line = "seedream generate --aspect-ratio=16:"
-            assert shell.tab(line) == f"{line}9 "
 
 
 def test_settings_of_the_person_do_no_harm(scene: Scene) -> None:

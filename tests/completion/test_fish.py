@@ -13,7 +13,7 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 PROMPT = r"""
 function tell; printf '%s\0' (commandline) >$TOLD; printf '\0'; end

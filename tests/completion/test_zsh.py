@@ -10,7 +10,7 @@ from completion.scene import COMPLETIONS, Scene, readme_line
 from support import needs
 from support.shells import Shell
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 START = r"""
 autoload -U compinit

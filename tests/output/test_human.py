@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.images import png
@@ -14,7 +13,7 @@ from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
-from seedream_cli.sandbox.server import Sandbox
+pytestmark = pytest.mark.slow
 
 #: A frame of the spinner, then state, elapsed time and progress.
 BLOCK = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (processing|pending) · \d+\.\d s · \d+%$")
@@ -70,33 +69,11 @@ def test_a_long_reason_for_waiting_is_cut_and_not_wrapped(seedream: Program, sta
     assert {len(row) for [row] in filter(None, rows)} <= set(range(40))
 
 
-def test_an_answer_that_goes_elsewhere_leaves_the_summary_alone(
-    seedream: Program, service: Service, tmp_path: Path
-) -> None:
-    service()
-    file = tmp_path / "answer.txt"
-    arguments = ("generate", "a fox", "-o", "fox.png")
-    with Terminal(seedream, *arguments, stdout=file) as terminal:
-        terminal.screen_until(lambda screen: BLOCK.match(screen.strip()))
-        done = terminal.result()
-    assert file.read_text() == "fox.png\n"
-    assert len(done.lines) == 1
-
-
 def test_a_window_that_is_closed_ends_the_program_quietly(seedream: Program, service: Service) -> None:
     service(3600)
     with Terminal(seedream, "generate", "a fox") as terminal:
         terminal.screen_until(lambda screen: "pending" in screen)
         assert terminal.hang_up() == 143
-
-
-def test_no_color_leaves_the_block_and_takes_the_colours(seedream: Program, service: Service) -> None:
-    service(faults=["task-failed"])
-    env = {"NO_COLOR": "1"}
-    with Terminal(seedream, "generate", "a fox", env=env) as terminal:
-        terminal.screen_until(lambda screen: BLOCK.match(screen.strip()))
-        done = terminal.result()
-    assert not re.search(rb"\x1b\[[0-9;]*m", done.raw)
 
 
 def test_an_ascii_locale_gets_an_ascii_spinner_or_utf8(seedream: Program, service: Service) -> None:
@@ -128,11 +105,3 @@ def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_
         rest.set()
         assert terminal.result().exit_code == 0
     assert (seedream.cwd / "fox.png").read_bytes() == image
-
-
-def test_status_on_a_terminal_leaves_the_state_alone(seedream: Program, sandbox: Sandbox) -> None:
-    task = seedream("generate", "a fox", "--no-wait").stdout.strip()
-    with Terminal(seedream, "status", task, "--watch") as terminal:
-        done = terminal.result()
-    assert done.exit_code == 0
-    assert [re.split(r"\s+", line) for line in done.lines] == [[task, "completed"]]

@@ -66,12 +66,6 @@ def test_partial_success_has_the_files_of_one_task_and_the_error_of_the_other(te
     assert "img_1: completed" in stderr
 
 
-def test_quiet_keeps_the_document(tell: Tell) -> None:
-    stdout, stderr = tell(PARTIAL, json=True, quiet=True)
-    assert len(json.loads(stdout)["tasks"]) == 2
-    assert stderr.splitlines()[0] == "error: img_2: the task failed"
-
-
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=()))

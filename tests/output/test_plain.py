@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from support.events import FILE, SENT, operation
 from support.reporters import Tell, told
 
-from seedream_cli.errors import NotSaved, RateLimited, SeedreamError, StillPending, Stopped, TaskFailed
+from seedream_cli.errors import NotSaved, SeedreamError, StillPending, Stopped, TaskFailed
 from seedream_cli.events import (
     Asking,
     Ended,
@@ -22,7 +22,6 @@ from seedream_cli.events import (
     Noticed,
     Polled,
     Receiving,
-    Retrying,
     Saved,
     Sending,
     Submitted,
@@ -105,21 +104,10 @@ def test_a_state_is_one_line_with_tabs(
     assert stdout == f"{line}\n"
 
 
-def test_a_state_that_nobody_told_is_not_made_up(tell: Tell) -> None:
-    stdout, _ = tell([Asking(operation()), Ended(operation(), RateLimited("later"))], kind="states")
-    assert stdout == ""
-
-
 def test_a_file_that_is_there_already_is_an_answer_too(tell: Tell) -> None:
     stdout, stderr = tell([Kept(DONE, FILE, "red-fox.png"), Ended(DONE)])
     assert stdout == "red-fox.png\n"
     assert stderr.startswith("red-fox.png ")
-
-
-def test_waits_are_told_with_verbose_alone(tell: Tell) -> None:
-    event = Retrying(SENT, RateLimited("the API asks to slow down"), 2.5, "submitting")
-    assert tell([event])[1] == ""
-    assert re.search(r"the API asks to slow down.* 2\.5 s\n", tell([event], verbose=True)[1])
 
 
 def test_a_long_wait_gets_a_word(tell: Tell) -> None:

@@ -149,15 +149,6 @@ def test_transparent_pixels_are_black_in_the_colours_that_there_are(
     assert show(file.getvalue(), environment) == f"\x1b[{colours}m▀\x1b[0m\n"
 
 
-@pytest.mark.parametrize("environment", [KITTY, PLAIN], ids=["kitty", "blocks"])
-def test_nothing_of_a_file_reaches_the_terminal_as_it_stands(
-    show: Show, environment: Mapping[str, str]
-) -> None:
-    raw = show(png_of([[(1, 2, 3)]], comment=b"\x1b]0;owned\x07\x9b31m"), environment)
-    assert "owned" not in raw
-    assert "\x9b" not in raw
-
-
 def test_no_color_leaves_half_blocks_out_and_pictures_in(show: Show) -> None:
     with pytest.raises(NotShown, match="NO_COLOR"):
         show(png(), {"NO_COLOR": "1"})

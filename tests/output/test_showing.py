@@ -9,7 +9,6 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,13 @@ from PIL import Image
 from support import needs
 from support.images import png_of
 from support.program import Program
-from support.raw import RawServer, accepted, answer, success
+from support.raw import accepted, answer, success
+from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
+
+pytestmark = pytest.mark.slow
 
 #: Red beside blue.
 PICTURE = png_of([[(255, 0, 0)] * 150 + [(0, 0, 255)] * 150] * 200)
@@ -44,7 +46,7 @@ WITH_OTHER_INPUT = f'"{sys.executable}" -m seedream_cli "$@" < /dev/null'
 
 
 @pytest.fixture
-def service(seedream: Program, start_sandbox: Callable[..., Sandbox]) -> None:
+def service(seedream: Program, start_sandbox: StartSandbox) -> None:
     """A sandbox whose pictures are known."""
     seedream.use(start_sandbox(draw=lambda body: PICTURE).base_url)
 
@@ -126,7 +128,7 @@ def test_ctrl_c_waits_for_the_answer_and_leaves_the_terminal_as_it_was(seedream:
     ids=["kitty", "sixel"],
 )
 def test_ctrl_c_in_a_picture_ends_its_sequence(
-    seedream: Program, start_sandbox: Callable[..., Sandbox], env: dict[str, str], begins: bytes, end: bytes
+    seedream: Program, start_sandbox: StartSandbox, env: dict[str, str], begins: bytes, end: bytes
 ) -> None:
     file = io.BytesIO()
     Image.frombytes("RGB", (1000, 500), os.urandom(1_500_000)).save(file, "PNG", compress_level=0)
@@ -199,7 +201,7 @@ def test_in_a_pipe_nothing_is_shown_and_only_verbose_says_so(seedream: Program, 
 
 
 def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
-    seedream: Program, start_raw: Callable[..., RawServer], tmp_path: Path
+    seedream: Program, start_raw: StartRaw, tmp_path: Path
 ) -> None:
     (tmp_path / "shadow").mkdir()
     (tmp_path / "shadow" / "textual_image.py").write_text("raise ImportError('there is none')")

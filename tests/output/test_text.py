@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 import pytest
@@ -24,11 +23,6 @@ def test_no_control_character_is_left(text: str) -> None:
     assert not [char for char in left if unicodedata.bidirectional(char) in bidirectional]
     assert len(left.splitlines()) <= 1
     left.encode("utf-8")
-
-
-@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
-def test_letters_of_any_script_and_brackets_stay_as_they_are(text: str) -> None:
-    assert clean(text) == text
 
 
 @pytest.mark.parametrize(
@@ -75,21 +69,3 @@ def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> 
 )
 def test_durations_and_sizes_are_read_by_people(made: str, shown: str) -> None:
     assert made == shown
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "::error::you are fooled",
-        "  ::stop-commands::x",
-        "\n::add-mask::x",
-        "so ##[error]x",
-        "so ##vso[task.setvariable variable=x]y",
-        "##teamcity[buildStop]",
-    ],
-)
-def test_nothing_is_left_that_a_ci_service_would_obey(text: str) -> None:
-    shown = clean(text)
-    assert not shown.lstrip().startswith("::")
-    assert not re.search(r"##\w*\[", shown)
-    assert shown.replace(" ", "") == text.replace(" ", "").strip()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sandbox.caller import TINY_IMAGE, Caller, Start, fetch
 
 from seedream_cli.sandbox.faults import IMAGE, ROWS
-from seedream_cli.sandbox.server import Sandbox
-
-Start = Callable[..., Sandbox]
 
 
 @pytest.mark.parametrize(
@@ -25,9 +22,9 @@ Start = Callable[..., Sandbox]
         ("submit-hang", 1),
     ],
 )
-def test_mishaps_of_a_create(start: Start, as_caller: Any, name: str, created: int) -> None:
+def test_mishaps_of_a_create(start: Start, name: str, created: int) -> None:
     sandbox = start(faults=[f"{name}=1"])
-    caller = as_caller(sandbox)
+    caller = Caller(sandbox)
     if "drop" in name:
         with pytest.raises(http.client.RemoteDisconnected):
             caller.create()
@@ -42,18 +39,9 @@ def test_mishaps_of_a_create(start: Start, as_caller: Any, name: str, created: i
     assert caller.create().json["code"] == 200
 
 
-def test_a_dropped_create_is_replayed_under_its_key(start: Start, as_caller: Any) -> None:
-    sandbox = start(faults=["submit-drop=1"])
-    caller = as_caller(sandbox)
-    with pytest.raises(http.client.RemoteDisconnected):
-        caller.create(idempotency_key="op-1")
-    assert caller.create(idempotency_key="op-1").headers["x-idempotent-replay"] == "true"
-    assert sandbox.task_count() == 1
-
-
 @pytest.mark.parametrize("name", ["status-drop", "status-html", "status-hang"])
-def test_mishaps_of_a_status(start: Start, as_caller: Any, name: str) -> None:
-    caller = as_caller(start(faults=[f"{name}=1"]))
+def test_mishaps_of_a_status(start: Start, name: str) -> None:
+    caller = Caller(start(faults=[f"{name}=1"]))
     task = caller.task_id()
     if name == "status-drop":
         with pytest.raises(http.client.RemoteDisconnected):
@@ -71,43 +59,41 @@ IMAGE_REFUSALS = [row for row in ROWS.values() if row.stage == IMAGE and row.ref
 
 
 @pytest.mark.parametrize("row", IMAGE_REFUSALS, ids=lambda row: row.name)
-def test_refusals_of_an_image(start: Start, as_caller: Any, get: Any, row: Any) -> None:
-    url = as_caller(start(faults=[f"{row.name}=1"])).image_url()
-    refused = get(url)
+def test_refusals_of_an_image(start: Start, row: Any) -> None:
+    url = Caller(start(faults=[f"{row.name}=1"])).image_url()
+    refused = fetch(url)
     assert (refused.status, row.name) == (row.refusal.status, f"image-{refused.status}")
     assert f"<Code>{row.refusal.code}</Code>".encode() in refused.raw
-    assert get(url).status == 200
+    assert fetch(url).status == 200
 
 
-def test_a_truncated_image_is_half_of_what_was_promised(
-    start: Start, as_caller: Any, get: Any, tiny_image: bytes
-) -> None:
-    url = as_caller(start(faults=["image-truncated=1"])).image_url()
+def test_a_truncated_image_is_half_of_what_was_promised(start: Start) -> None:
+    url = Caller(start(faults=["image-truncated=1"])).image_url()
     with pytest.raises(http.client.IncompleteRead) as caught:
-        get(url)
-    assert caught.value.partial == tiny_image[: len(tiny_image) // 2]
-    assert caught.value.expected == len(tiny_image) - len(caught.value.partial)
-    assert get(url).raw == tiny_image
+        fetch(url)
+    assert caught.value.partial == TINY_IMAGE[: len(TINY_IMAGE) // 2]
+    assert caught.value.expected == len(TINY_IMAGE) - len(caught.value.partial)
+    assert fetch(url).raw == TINY_IMAGE
 
 
-def test_a_cut_image_does_not_tell(start: Start, as_caller: Any, get: Any, tiny_image: bytes) -> None:
-    url = as_caller(start(faults=["image-cut=1"])).image_url()
-    cut = get(url)
-    assert (cut.status, cut.raw) == (200, tiny_image[: len(tiny_image) // 2])
+def test_a_cut_image_does_not_tell(start: Start) -> None:
+    url = Caller(start(faults=["image-cut=1"])).image_url()
+    cut = fetch(url)
+    assert (cut.status, cut.raw) == (200, TINY_IMAGE[: len(TINY_IMAGE) // 2])
     assert "content-length" not in cut.headers
     assert cut.headers["connection"] == "close"
     assert cut.headers["content-type"] == "image/png"
-    assert get(url).raw == tiny_image
+    assert fetch(url).raw == TINY_IMAGE
 
 
-def test_an_image_may_be_elsewhere(start: Start, as_caller: Any, get: Any, tiny_image: bytes) -> None:
+def test_an_image_may_be_elsewhere(start: Start) -> None:
     sandbox = start(faults=["image-redirect"])
-    url = as_caller(sandbox).image_url()
-    moved = get(url)
+    url = Caller(sandbox).image_url()
+    moved = fetch(url)
     assert moved.status == 302
     location = moved.headers["location"]
     assert location != url.removeprefix(sandbox.image_origin)
-    assert get(f"{sandbox.image_origin}{location}").raw == tiny_image
+    assert fetch(f"{sandbox.image_origin}{location}").raw == TINY_IMAGE
 
 
 def test_every_fault_has_been_seen_to() -> None:
@@ -118,11 +104,11 @@ def test_every_fault_has_been_seen_to() -> None:
     assert [name for name in sorted(named - outcomes) if name not in texts] == []
 
 
-def test_an_image_may_be_a_page_or_never_come(start: Start, as_caller: Any, get: Any) -> None:
-    url = as_caller(start(faults=["image-hang=1", "image-html=1"])).image_url()
+def test_an_image_may_be_a_page_or_never_come(start: Start) -> None:
+    url = Caller(start(faults=["image-hang=1", "image-html=1"])).image_url()
     with pytest.raises(TimeoutError):
-        get(url, timeout=0.2)
-    page = get(url)
+        fetch(url, timeout=0.2)
+    page = fetch(url)
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert b"<html>" in page.raw
-    assert get(url).status == 200
+    assert fetch(url).status == 200

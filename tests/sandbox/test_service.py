@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sandbox.caller import IMAGE, KEY, Make, create
 
+from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.sandbox.envelopes import Answer
 from seedream_cli.sandbox.faults import ROWS, STATUS, SUBMIT
 from seedream_cli.sandbox.service import COSTS, Service
-
-KEY = {"authorization": "Bearer sk-test"}
-IMAGE = "https://example.com/a.png"
-Make = Callable[..., Service]
-
-
-def create(service: Service, headers: Mapping[str, str] = KEY, **body: Any) -> Answer:
-    return service.create(headers, json.dumps({"prompt": "a fox", **body}).encode())
 
 
 def task_id(service: Service, **body: Any) -> str:
@@ -101,14 +95,6 @@ def test_a_task_is_pending_then_processing_then_completed(make: Make, clock: Any
     assert data["completed_at"] == int(began + 10)
     (url,) = data["result"]
     assert url.startswith(f"http://images.test/results/{name}/1.png?expires=")
-
-
-def test_asking_again_gives_the_same_link(make: Make, clock: Any) -> None:
-    service = make(seconds=0)
-    name = task_id(service)
-    first = service.status(KEY, name).body
-    clock.now += 30
-    assert service.status(KEY, name).body == first
 
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
@@ -252,3 +238,158 @@ def test_a_status_may_be_a_word_that_nobody_knows(make: Make) -> None:
 def test_options_that_make_no_sense_are_refused(make: Make, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         make(**options)
+
+
+# The same operation sent twice, as the live dialect judges it
+
+
+def idempotent(key: str) -> dict[str, str]:
+    return {**KEY, "idempotency-key": key}
+
+
+def test_the_same_operation_is_replayed(make: Make) -> None:
+    service = make("live", ("task-failed=1",))
+    first = service.create(idempotent("a"), b'{"prompt": "fox", "quality": "4K"}')
+    again = service.create(idempotent("a"), b' {"quality":"4K",\n "prompt":"f\\u006fx"}')
+    assert again.body == first.body
+    assert again.headers["X-Idempotent-Replay"] == "true"
+    assert again.headers["X-Request-Cost"] == first.headers["X-Request-Cost"] == "0.07"
+    assert "X-Idempotent-Replay" not in first.headers
+
+
+def test_a_replay_spends_no_fault_of_a_task(make: Make, clock: Any) -> None:
+    service = make("live", ("task-failed=1",), seconds=0)
+    settled = make("live", seconds=0)
+    settled.create(idempotent("a"), b'{"prompt": "fox"}')
+    service.create(idempotent("a"), b'{"prompt": "fox"}')
+    assert service.status(KEY, create(service).body["data"]["task_id"]).body["data"]["status"] == "failed"
+
+
+def test_another_body_under_the_same_key_conflicts(make: Make) -> None:
+    service = make("live")
+    create(service, idempotent("a"))
+    answer = create(service, idempotent("a"), quality="4K")
+    assert answer.status == 409
+    assert answer.body["data"] == {"type": "idempotency_error", "error_code": "idempotency_conflict"}
+    # It is scoped to its caller, and to its name.
+    other_caller = {"authorization": "Bearer sk-other", "idempotency-key": "a"}
+    assert create(service, other_caller, quality="4K").status == 200
+    assert create(service, idempotent("b"), quality="4K").status == 200
+
+
+def test_an_idempotency_key_is_forgotten_after_seven_days(make: Make, clock: Any) -> None:
+    service = make("live")
+    first = create(service, idempotent("a")).body
+    clock.now += 7 * 24 * 3600 - 1
+    assert create(service, idempotent("a")).body == first
+    clock.now += 2
+    assert create(service, idempotent("a")).body != first
+
+
+@pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 200)])
+def test_an_idempotency_key_has_a_length(make: Make, key: str, status: int) -> None:
+    answer = create(make("live"), idempotent(key))
+    assert answer.status == status
+    if status == 400:
+        assert answer.body["data"]["error_code"] == "invalid_idempotency_key"
+
+
+def test_seed_knows_no_idempotency(make: Make) -> None:
+    service = make("seed")
+    assert create(service, idempotent("a")).body != create(service, idempotent("a")).body
+    assert create(service, idempotent("k" * 256)).status == 200
+
+
+# Bodies
+
+
+EDIT = {"model": "seedream-v4.5-edit"}
+
+
+BAD_BODIES: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": None}, "prompt is required"),
+    ({"prompt": ""}, "prompt is required"),
+    ({"prompt": 7}, "prompt must be a string"),
+    ({"prompt": ["a"]}, "prompt must be a string"),
+    ({"prompt": "狐" * 4001}, "4001 characters, at most 4000"),
+    ({"prompt": "a" * 2001, "model": "seedream-5.0-lite"}, "2001 characters, at most 2000"),
+    ({"model": 7}, "model must be a string"),
+    ({"aspect_ratio": "1:2"}, "Invalid aspect_ratio value"),
+    ({"aspect_ratio": None}, "Invalid aspect_ratio value"),
+    ({"aspect_ratio": ["1:1"]}, "Invalid aspect_ratio value"),
+    ({"quality": "2k"}, "Invalid quality value"),
+    ({"quality": "3K"}, "Invalid quality value"),
+    ({"quality": "4K", "model": "seedream-5.0-lite"}, "Invalid quality value"),
+    ({"quality": 2}, "Invalid quality value"),
+    ({"image_urls": [IMAGE]}, "image_urls is not supported by seedream-v4.5"),
+    ({"image_urls": [IMAGE], "model": "seedream-5.0-lite"}, "image_urls is not supported"),
+    (EDIT, "image_urls is required"),
+    ({"model": "seedream-5.0-lite-edit"}, "image_urls is required"),
+    ({**EDIT, "image_urls": []}, "array of 1 to 14"),
+    ({**EDIT, "image_urls": [IMAGE] * 15}, "array of 1 to 14"),
+    ({**EDIT, "image_urls": IMAGE}, "array of 1 to 14"),
+    ({**EDIT, "image_urls": [IMAGE, 7]}, r"image_urls\[1\]"),
+    ({**EDIT, "image_urls": ["ftp://example.com/a.png"]}, r"image_urls\[0\]"),
+    ({**EDIT, "image_urls": ["https://"]}, r"image_urls\[0\]"),
+    ({**EDIT, "image_urls": ["http://[::1/a.png"]}, r"image_urls\[0\]"),
+    ({**EDIT, "image_urls": ["data:text/plain,hi"]}, r"image_urls\[0\]"),
+    ({**EDIT, "image_urls": ["/home/me/a.png"]}, r"image_urls\[0\]"),
+    ({"callback_url": "ftp://example.com"}, "callback_url must be"),
+    ({"callback_url": None}, "callback_url must be"),
+    ({"callback_url": IMAGE, "model": "seedream-5.0-lite"}, "callback_url is not supported"),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), BAD_BODIES)
+def test_a_body_that_breaks_a_rule_is_refused(make: Make, body: dict[str, Any], message: str) -> None:
+    answer = create(make("live"), **body)
+    assert (answer.status, answer.body["code"], answer.body["data"]) == (400, 400, None)
+    assert re.search(message, answer.body["message"])
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b'"a"', b"null", b"\xff", b'{"prompt": NaN}', b"[" * 100_000]
+)
+@pytest.mark.parametrize("dialect", ["seed", "live"])
+def test_what_is_no_json_object_is_refused(make: Make, dialect: str, raw: bytes) -> None:
+    answer = make(dialect).create(KEY, raw)
+    assert answer.status == 400
+    if dialect == "seed":
+        assert answer.body["error"]["code"] == "invalid_request"
+        assert answer.body["error"]["type"] == "invalid_request_error"
+    else:
+        assert answer.body["data"] is None
+
+
+def test_seed_names_the_machine_code_of_a_bad_parameter(make: Make) -> None:
+    answer = create(make("seed"), aspect_ratio="1:2")
+    assert answer.status == 400
+    assert answer.body == {
+        "error": {
+            "message": "Invalid aspect_ratio value",
+            "type": "invalid_request_error",
+            "code": "invalid_parameter",
+        }
+    }
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_everything_in_the_tables_is_accepted(make: Make, model: Any) -> None:
+    service = make("live")
+    for quality, ratio in itertools.product(model.qualities, ASPECT_RATIOS):
+        body: dict[str, Any] = {"model": model.name, "aspect_ratio": ratio, "quality": quality}
+        if model.needs_images:
+            body["image_urls"] = [IMAGE] * 13 + ["data:image/png;base64,AAAA"]
+        if model.takes_callback:
+            body["callback_url"] = "https://example.com/hook"
+        assert create(service, prompt="狐" * model.prompt_limit, **body).status == 200
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model"), [("live", "dall-e"), ("seed", "dall-e"), ("seed", "seedream-5.0-lite")]
+)
+def test_a_model_that_is_not_there(make: Make, dialect: str, model: str) -> None:
+    answer = create(make(dialect), model=model)
+    assert answer.status == 404
+    found = answer.body["error"]["code"] if dialect == "seed" else answer.body["data"]["error_code"]
+    assert found == "model_not_available"

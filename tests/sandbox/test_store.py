@@ -22,14 +22,6 @@ def maker(task_id: str) -> Callable[[], tuple[StoredTask, dict[str, Any]]]:
     return lambda: (replace(TASK, task_id=task_id), {"task_id": task_id})
 
 
-def test_secrets_differ_between_stores(tmp_path: Path) -> None:
-    stores = [Store(tmp_path / name) for name in ("a.db", "b.db")]
-    assert stores[0].secret != stores[1].secret
-    assert len(stores[0].secret) >= 32
-    for store in stores:
-        store.close()
-
-
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     previous = os.umask(0)

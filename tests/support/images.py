@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+import random
 import struct
 import zlib
 from collections.abc import Sequence
 
+Pixels = Sequence[Sequence[tuple[int, int, int]]]
+
 
 def png(width: int = 4, height: int = 3, shade: int = 128) -> bytes:
-    """A grey PNG; another shade gives other bytes."""
-    rows = b"".join(b"\0" + bytes([shade]) * width for _ in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    """Return a grey PNG; another shade gives other bytes."""
+    return _packed(width, height, 0, [bytes([shade]) * width] * height)
 
 
-def png_of(
-    pixels: Sequence[Sequence[tuple[int, int, int]]], *, level: int = -1, comment: bytes = b""
+def png_of(pixels: Pixels, *, comment: bytes = b"") -> bytes:
+    """Return a PNG of these pixels (red, green, blue), row by row."""
+    return _packed(
+        len(pixels[0]), len(pixels), 2, [b"".join(map(bytes, row)) for row in pixels], comment=comment
+    )
+
+
+@functools.cache
+def noise(seed: int, size: int = 400) -> bytes:
+    """Return a PNG whose bytes nothing shortens: larger than what a client takes from the line at once."""
+    draw = random.Random(seed)
+    return _packed(size, size, 2, [draw.randbytes(3 * size) for _ in range(size)], level=0)
+
+
+def _packed(
+    width: int, height: int, colours: int, rows: Sequence[bytes], *, level: int = -1, comment: bytes = b""
 ) -> bytes:
-    """A PNG of these pixels (red, green, blue), row by row; ``level`` is zlib's."""
-    rows = b"".join(b"\0" + b"".join(map(bytes, row)) for row in pixels)
-    header = struct.pack(">IIBBBBB", len(pixels[0]), len(pixels), 8, 2, 0, 0, 0)
-    chunks = [_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows, level)), _chunk(b"IEND", b"")]
-    if comment:
-        chunks.insert(1, _chunk(b"tEXt", comment))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    data = zlib.compress(b"".join(b"\0" + row for row in rows), level)
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
+    chunks = [(b"IHDR", header), *([(b"tEXt", comment)] if comment else []), (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 #: The smallest JPEG that has a frame, a scan and an end: 1 by 1, grey.

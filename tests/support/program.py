@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO, Any
 
 COMMAND = (sys.executable, "-m", "seedream_cli")
@@ -164,11 +164,11 @@ class Running:
 
     def wait_for(self, condition: Callable[[], object], *, timeout: float = 20) -> None:
         """Wait until something outside of the program tells that it is where it should be."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while not condition():
             assert self.process.poll() is None, self.result()
-            assert time.monotonic() < deadline, "the program did not come this far"
-            time.sleep(0.01)
+            assert monotonic() < deadline, "the program did not come this far"
+            sleep(0.01)
 
     def stop(self, number: signal.Signals) -> Result:
         self.process.send_signal(number)

@@ -6,15 +6,12 @@ which image belongs to which task. A `Strike` puts a fault in the place of some 
 
 from __future__ import annotations
 
-import functools
-import random
-import struct
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .images import noise
 from .raw import Exchange, RawServer, Request, answer, success
 
 #: Polls until a task is completed.
@@ -132,16 +129,3 @@ class Service:
 def refusal(status: int, code: str, *, headers: dict[str, str] | None = None) -> bytes:
     body = {"error": {"message": f"The service says {status}.", "type": "error", "code": code}}
     return answer(status, body, headers=headers)
-
-
-@functools.cache
-def noise(seed: int, width: int = 400, height: int = 400) -> bytes:
-    """A PNG whose bytes nothing shortens: larger than what a client takes from the line at once."""
-    draw = random.Random(seed)
-    rows = b"".join(b"\0" + draw.randbytes(3 * width) for _ in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -100,14 +100,14 @@ class Terminal:
     def screen_until(self, predicate: Callable[[str], object], *, timeout: float = 20) -> str:
         """Wait for a screen that fulfils the predicate (those that are gone already count); that screen."""
         seen = 0
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         with self._changed:
             while True:
                 for screen in self.screens[seen:]:
                     if predicate(screen):
                         return screen
                 seen = len(self.screens)
-                left = deadline - time.monotonic()
+                left = deadline - monotonic()
                 assert left > 0, f"no such screen; the last one is:\n{self.screen}"
                 assert self._reader.is_alive(), (
                     f"it ended without such a screen; the last one is:\n{self.screen}"
@@ -116,10 +116,10 @@ class Terminal:
 
     def raw_until(self, expected: bytes, *, timeout: float = 20) -> None:
         """Wait until these bytes have come."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         with self._changed:
             while expected not in self.raw:
-                assert time.monotonic() < deadline, f"{expected!r} did not come: {self.raw[-200:]!r}"
+                assert monotonic() < deadline, f"{expected!r} did not come: {self.raw[-200:]!r}"
                 assert self._reader.is_alive(), f"it ended without {expected!r}: {self.raw[-200:]!r}"
                 self._changed.wait(0.2)
 
