@@ -151,12 +151,3 @@ class TestPartialSuccess:
         assert saved["error"] is None
         assert saved["files"][0]["path"] == str(seedream.cwd / "art" / "fox.png")
         assert done.document["error"] == missing["error"]
-
-
-def test_a_later_failure_says_how_to_go_on(seedream: Program, sandbox: Sandbox, task: str) -> None:
-    seedream("download", task)
-    (seedream.cwd / "art" / "fox.png").unlink()
-    done = seedream("download", task, "--max-bytes", "10")
-    assert done.exit_code == 9
-    assert hint(done)[:2] == ["download", "--max-bytes"]
-    assert seedream(*hint(done)).exit_code == 0
