@@ -97,10 +97,6 @@ class TestPending:
         assert seedream("download", "--pending").paths == []
         assert sandbox.task_count() == 3
 
-    def test_is_success_where_there_is_nothing(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("download", "--pending", "--json")
-        assert (done.exit_code, done.document) == (0, {"tasks": [], "error": None})
-
     @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
     def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2

@@ -19,7 +19,7 @@ from seedream_cli.naming import EXTENSIONS, Fields, Output, parse_output
 from seedream_cli.safe_names import slug
 from seedream_cli.sync.image import digest_of, idempotency_key
 from seedream_cli.sync.manifest import Manifest, load
-from seedream_cli.sync.problems import InvalidManifest, Problem, dotted
+from seedream_cli.sync.problems import InvalidManifest
 from seedream_cli.sync.wanted import PathTemplate
 
 EXAMPLE = """
@@ -492,11 +492,6 @@ def test_it_is_found_from_anywhere(write: Write, tmp_path: Path, monkeypatch: py
     manifest = load(Path("../seedream.toml"))
     assert manifest.folder == tmp_path
     assert manifest.path == Path("../seedream.toml")
-
-
-def test_keys_with_dots_are_told_as_toml_has_them() -> None:
-    assert dotted(("assets", "logo.v2", "path")) == 'assets."logo.v2".path'
-    assert str(Problem("a.toml", 3, "", "is wrong")) == "a.toml:3: is wrong"
 
 
 def test_a_number_beyond_all_bounds_is_a_problem_like_any_other(refuse: Refuse) -> None:
