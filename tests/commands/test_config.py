@@ -151,14 +151,8 @@ def test_what_is_set_is_found_again(
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(
-            "aspect_ratio 5:4",
-            "quality 8K",
-            "timeout 2m",
-            "poll_interval 0",
-            "max_bytes 1.5",
-            "output {slgu}.png",
-        ),
+        *("aspect_ratio 5:4", "quality 8K", "timeout 2m", "poll_interval 0", "max_bytes 1.5"),
+        "output {slgu}.png",
         *("model a\udcffb", "base_url http://api.apipod.ai", "base_url https://u:p@api.apipod.ai"),
         # A style, and no value at all.
         *("styles.film grainy", "model", "modle x", f"api_key_file {KEY}"),
@@ -248,24 +242,17 @@ def test_what_is_wrong_in_the_config_can_be_put_right(config: Config, seedream: 
     assert config("list").exit_code == 0
 
 
-def test_profiles_are_kept_apart(config: Config) -> None:
-    config("set", "model", "mine")
-    config("set", "model", "theirs", "--profile", "work")
-    assert config("get", "model").stdout == "mine\n"
-    assert config("get", "model", "--profile", "work").stdout == "theirs\n"
-    assert config("get", "model", SEEDREAM_PROFILE="work").stdout == "theirs\n"
-    config("unset", "model", "--profile", "work")
-    assert config("get", "model").stdout == "mine\n"
-
-
-def test_a_profile_is_made_the_one_in_use(config: Config, seedream: Program) -> None:
+def test_profiles_are_kept_apart_and_one_is_in_use(config: Config, seedream: Program) -> None:
     assert config("get", "profile", "--json").document == {
         "key": "profile",
         "value": "default",
         "origin": "default",
         "error": None,
     }
+    config("set", "model", "mine")
     config("set", "model", "theirs", "--profile", "work")
+    assert config("get", "model").stdout == "mine\n"
+    assert config("get", "model", SEEDREAM_PROFILE="work").stdout == "theirs\n"
     assert config("set", "profile", "work").exit_code == 0
     assert config("get", "model").stdout == "theirs\n"
     assert config("list").stdout.splitlines()[0].split() == ["profile", "work", f"({seedream.config})"]
@@ -275,6 +262,8 @@ def test_a_profile_is_made_the_one_in_use(config: Config, seedream: Program) -> 
     assert config("unset", "profile").exit_code == 0
     assert config("get", "profile").stdout == "default\n"
     assert config("unset", "profile").exit_code == 0
+    config("unset", "model", "--profile", "work")
+    assert config("get", "model").stdout == "mine\n"
 
 
 def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
@@ -299,9 +288,6 @@ def test_a_failure_is_one_document_without_tasks(
     assert (done.exit_code, list(done.document)) == (2, ["error"])
     assert (done.document["error"]["code"], done.document["error"]["exit_code"]) == (code, 2)
     assert ("'work'" in done.document["error"]["message"]) is (code == "unknown_profile")
-
-
-# In use, with the flags and variables that every command takes.
 
 
 @pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])

@@ -91,9 +91,6 @@ def test_a_keyring_that_nobody_unlocks_is_told_and_sends_nothing(
     assert sandbox.requests == []
 
 
-# Without any
-
-
 @pytest.fixture
 def headless(seedream: Program, sandbox: Sandbox) -> Program:
     """A machine without a desktop."""

@@ -65,8 +65,8 @@ def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[st
 
 
 def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
-    seedream.use(start_sandbox(faults=["task-failed=1", "never-completes=1"]).base_url)
-    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "1", "--json")
+    seedream.use(start_sandbox(rate=0, faults=["task-failed=1", "never-completes=1"]).base_url)
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "0.2", "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 

@@ -97,10 +97,6 @@ class TestPending:
         assert seedream("download", "--pending").paths == []
         assert sandbox.task_count() == 3
 
-    def test_is_success_where_there_is_nothing(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("download", "--pending", "--json")
-        assert (done.exit_code, done.document) == (0, {"tasks": [], "error": None})
-
     @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
     def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
@@ -151,12 +147,3 @@ class TestPartialSuccess:
         assert saved["error"] is None
         assert saved["files"][0]["path"] == str(seedream.cwd / "art" / "fox.png")
         assert done.document["error"] == missing["error"]
-
-
-def test_a_later_failure_says_how_to_go_on(seedream: Program, sandbox: Sandbox, task: str) -> None:
-    seedream("download", task)
-    (seedream.cwd / "art" / "fox.png").unlink()
-    done = seedream("download", task, "--max-bytes", "10")
-    assert done.exit_code == 9
-    assert hint(done)[:2] == ["download", "--max-bytes"]
-    assert seedream(*hint(done)).exit_code == 0

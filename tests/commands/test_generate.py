@@ -11,7 +11,7 @@ import pytest
 from support.images import JPEG, png
 from support.program import Program, hint
 from support.raw import accepted, answer, success
-from support.starting import StartRaw, StartSandbox
+from support.starting import StartRaw
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -214,15 +214,6 @@ class TestRefusedBeforeAnythingIsSent:
         for way in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox"):
             assert way in done.stderr
         assert hint(done) == ["config", "set", "api_key"]
-
-
-def test_the_next_command_keeps_overwrite(seedream: Program, start_sandbox: StartSandbox) -> None:
-    seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
-    (seedream.cwd / "fox.png").write_text("old")
-    done = seedream(
-        "generate", "fox", "-o", "fox.png", "--overwrite", "--timeout", "0", "--poll-interval", "5"
-    )
-    assert seedream(*hint(done)).paths == [str(seedream.cwd / "fox.png")]
 
 
 def test_the_next_command_allows_the_size_that_was_announced(seedream: Program, sandbox: Sandbox) -> None:

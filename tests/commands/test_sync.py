@@ -128,6 +128,12 @@ class TestTheFlow:
         again = project(env={"XDG_STATE_HOME": str(tmp_path / "other")})
         assert (again.exit_code, sorted(again.paths)) == (0, sorted(self.first.paths))
         assert asked(sandbox) == Asked(creates=0, statuses=3, images=3)
+        # And where it was renamed, too.
+        (project.folder / "assets" / "hero.png").unlink()
+        project.replace("assets.hero", "assets.banner")
+        assert project().paths == ["assets/banner.png"]
+        assert asked(sandbox) == Asked(creates=0, statuses=1, images=1)
+        assert list(project.lock) == ["badge", "badge2", "banner"]
 
     def test_rolls_again_where_the_take_was_raised(self, project: Project, sandbox: Sandbox) -> None:
         project.replace('{look}"\n', '{look}"\ntake = 2\n')

@@ -99,15 +99,6 @@ class TestTheConversation:
             assert running.result().exit_code == 0
         assert f"127.0.0.1:{service.server.port}" in said[0]
 
-    def test_is_not_had_with_quiet(self, project: Project, sandbox: Sandbox) -> None:
-        project.write(THREE)
-        done = project("--quiet")
-        assert (done.exit_code, len(done.paths), done.stderr) == (0, 3, "")
-        (project.folder / "fox.png").write_text("mine")
-        done = project("-q")
-        assert (done.exit_code, len(done.stderr.splitlines())) == (10, 2)
-        assert "fox.png" in done.stderr
-
 
 SCHEMA = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
 

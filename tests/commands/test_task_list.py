@@ -81,14 +81,6 @@ def test_a_time_is_relative_for_a_day() -> None:
     assert re.match(r"\d{4}-\d\d-\d\d", lines(made(age=-60))[0]), "a clock that was set back"
 
 
-def test_several_files_are_counted(tmp_path: Path) -> None:
-    assert lines() == []
-    one = made(path="/home/ada/art/fox-1.png")
-    two = SavedFile(2, "/home/ada/art/fox-2.png", "0" * 64, 1, None, None, None)
-    [line] = lines(operation(tmp_path, created=NOW, files=(*one.files, two), task_id="t"), width=120)
-    assert line.endswith("fox-1.png and 1 more")
-
-
 class TestWhatIsCarriedOnIsShownBefore:
     def test_by_a_download_of_all_that_is_pending(self, seedream: Program, sandbox: Sandbox) -> None:
         one = seedream("generate", "a red\nfox " + "x" * 60, "--no-wait", "-o", "one.png").stdout.strip()

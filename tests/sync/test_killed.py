@@ -124,13 +124,7 @@ def test_a_changed_image_is_paid_for_once_and_takes_the_place_of_the_old(
     assert is_in_step(checkout, sandbox)
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        pytest.param(("seedream_cli.claims:claim", 1), id="not begun"),
-        pytest.param(LINE_UNWRITTEN, id="moved"),
-    ],
-)
+@pytest.mark.parametrize("at", [("seedream_cli.claims:claim", 1), LINE_UNWRITTEN], ids=["not begun", "moved"])
 def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     assert checkout().exit_code == 0
     asked(sandbox)
@@ -142,16 +136,10 @@ def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: San
     assert is_in_step(checkout, sandbox)
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        pytest.param(("seedream_cli.sync.project:Project.copy", 1), id="before the copy"),
-        pytest.param(("seedream_cli.sync.project:Project.copy", 2), id="behind the copy"),
-    ],
-)
-def test_images_of_one_request_are_paid_for_once(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
+@pytest.mark.parametrize("copy", [1, 2])
+def test_images_of_one_request_are_paid_for_once(checkout: Checkout, sandbox: Sandbox, copy: int) -> None:
     checkout.write("".join(f'[assets.{name}]\nprompt = "a red fox"\n' for name in "abc"))
-    killed(checkout, at)
+    killed(checkout, ("seedream_cli.sync.project:Project.copy", copy))
     assert checkout().exit_code == 0
     assert sandbox.task_count() == 1
     assert checkout.files == ["a.png", "b.png", "c.png"]
@@ -164,9 +152,6 @@ def test_a_second_run_that_is_killed_changes_nothing_of_that(checkout: Checkout,
     assert checkout().exit_code == 0
     assert sandbox.task_count() == 1
     assert is_in_step(checkout, sandbox)
-
-
-# Many
 
 
 @dataclass

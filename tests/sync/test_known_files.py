@@ -175,9 +175,6 @@ def test_the_ending_of_the_bytes(look: Look, project: Path, data: bytes, extensi
     assert look().extension("nothing") is None
 
 
-# The file that keeps it
-
-
 def kept(tmp_path: Path) -> Path:
     [file] = (tmp_path / "state").iterdir()
     return file

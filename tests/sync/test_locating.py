@@ -69,10 +69,6 @@ def test_inline_tables_over_several_lines_which_later_toml_has() -> None:
     assert (lines.line_of("a", "x"), lines.line_of("x"), lines.line_of("b")) == (2, 1, 5)
 
 
-def test_no_keys_are_the_first_line() -> None:
-    assert Lines(MANIFEST).line_of() == Lines("").line_of("a") == 1
-
-
 @pytest.mark.parametrize(
     "text",
     [

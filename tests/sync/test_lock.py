@@ -129,9 +129,6 @@ def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
     assert file.read_bytes() == before
 
 
-# What is refused
-
-
 @pytest.mark.parametrize(
     "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(more="\ud800")]
 )
@@ -182,9 +179,6 @@ def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
         read(tmp_path)
 
 
-# Merges
-
-
 def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
     ours = replace(HERO, path="a.png", sha256="2" * 64, digest="f" * 64, time="2026-01-01T00:00:00Z")
     theirs = replace(HERO, path="b.png", sha256="1" * 64, digest="e" * 64, time="2026-01-02T00:00:00Z")
@@ -207,9 +201,6 @@ def test_the_order_of_lines_makes_no_difference(entries: list[Entry], chance: ra
     shuffled = candidates.copy()
     chance.shuffle(shuffled)
     assert resolve(candidates, lambda path: None) == resolve(shuffled, lambda path: None)
-
-
-# Written whole or not at all
 
 
 def leftovers(file: Path) -> list[str]:

@@ -19,7 +19,7 @@ from seedream_cli.naming import EXTENSIONS, Fields, Output, parse_output
 from seedream_cli.safe_names import slug
 from seedream_cli.sync.image import digest_of, idempotency_key
 from seedream_cli.sync.manifest import Manifest, load
-from seedream_cli.sync.problems import InvalidManifest, Problem, dotted
+from seedream_cli.sync.problems import InvalidManifest
 from seedream_cli.sync.wanted import PathTemplate
 
 EXAMPLE = """
@@ -84,9 +84,6 @@ def of(asset: str, *, before: str = "") -> str:
     return f'{before}\n[assets.hero]\nprompt = "fox"\n{asset}\n'
 
 
-# What is asked for
-
-
 def test_the_example(write: Write, tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/badge.md").write_text("A fox's head, {look}\n")
@@ -116,9 +113,6 @@ def test_names_of_assets(write: Write, name: str) -> None:
     [image] = write(f'[assets."{name}"]\nprompt = "x"').images()
     assert image.name == name
     assert image.wanted.path("png") == f"{name}.png"
-
-
-# Prompts
 
 
 @pytest.mark.parametrize(
@@ -191,7 +185,7 @@ def test_prompt_files_that_are_refused(
     assert refuse(text, **{"a.md": content}) == ["2: assets.x.prompt_file", "5: assets.y.prompt_file"]
 
 
-# Digests and keys, which no later version may change: images would be paid for again
+# No later version may change digests and keys: images would be paid for again.
 
 
 def test_the_digest_is_that_of_the_exact_body() -> None:
@@ -243,9 +237,6 @@ def test_the_digest_has_what_changes_the_picture_and_nothing_else(write: Write) 
     assert digest_of(GenerationRequest("fox")) in same
     assert digest_of(GenerationRequest("fox", callback_url="https://x")) in same
     assert digest_of(GenerationRequest("fox", image_urls=("https://x",))) not in same
-
-
-# Paths
 
 
 @pytest.mark.parametrize(
@@ -360,9 +351,6 @@ def test_paths_that_differ(write: Write, first: str, second: str) -> None:
     write(f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"')
 
 
-# The same rules as those of --output
-
-
 @pytest.mark.parametrize(
     ("text", "name", "number", "several"),
     [
@@ -390,9 +378,6 @@ def test_a_path_is_what_output_makes(text: str, name: str, prompt: str, number: 
         )
         assert len(wanted.path(extension).encode()) <= 250 * (1 + text.count("/"))
     assert kept.explicit_ending == output.explicit_ending
-
-
-# What is wrong
 
 
 def test_everything_wrong_is_told_at_once_in_order_of_line(refuse: Refuse) -> None:
@@ -507,17 +492,9 @@ def test_it_is_found_from_anywhere(write: Write, tmp_path: Path, monkeypatch: py
     assert manifest.path == Path("../seedream.toml")
 
 
-def test_keys_with_dots_are_told_as_toml_has_them() -> None:
-    assert dotted(("assets", "logo.v2", "path")) == 'assets."logo.v2".path'
-    assert str(Problem("a.toml", 3, "", "is wrong")) == "a.toml:3: is wrong"
-
-
 def test_a_number_beyond_all_bounds_is_a_problem_like_any_other(refuse: Refuse) -> None:
     assert refuse(of(f"take = 0x{'f' * 9000}")) == ["4: assets.hero.take"]
     assert refuse(of("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}")) == ["2: defaults.timeout"]
-
-
-# Source images and the prompt's parts
 
 
 class TestSourceImages:

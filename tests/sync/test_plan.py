@@ -76,85 +76,51 @@ PNG, MOVED = 'path = "hero.png"', 'path = "x/"'
 KEEP = replace(HERO, task_id=None)
 FOLDER = UNREADABLE
 
-#: Asset's keys and prompt, lock, files → state, action, path, old; with `force`: action, what it overwrites.
-ROWS: dict[str, tuple[Any, ...]] = {
-    "nothing is there": ("", "fox", [], {}, "new generate - -", "generate"),
-    "nothing is there, its path certain": (PNG, "fox", [], {}, "new generate hero.png -", "generate"),
-    "unknown file": (
-        *("", "fox", [], {"hero.jpg": OTHER}),
-        *("edited nothing hero.jpg -", "generate hero.jpg"),
-    ),
-    "unknown files": (
-        *("", "fox", [], {"hero.png": OTHER, "hero.webp": OTHER}),
-        *("edited nothing hero.png -", "generate hero.png hero.webp"),
-    ),
-    "file of another ending": (PNG, "fox", [], {"hero.jpg": OTHER}, "new generate hero.png -", "generate"),
-    "all is well": ("", "fox", [HERO], {"hero.png": OWN}, "ok nothing hero.png -", "nothing"),
-    "all is well beside a stray file": (
-        *("", "fox", [HERO], {"hero.png": OWN, "hero.jpg": OTHER}),
-        *("ok nothing hero.png -", "nothing"),
-    ),
-    "deleted": ("", "fox", [HERO], {}, "missing fetch hero.png -", "fetch"),
-    "deleted, of no task": ("", "fox", [KEEP], {}, "missing generate - -", "generate"),
-    "deleted, of no task, with an unknown file of another ending": (
-        *("", "fox", [KEEP], {"hero.jpg": OTHER}),
-        *("edited nothing hero.jpg -", "generate hero.jpg"),
-    ),
-    "edited": ("", "fox", [HERO], {"hero.png": OTHER}, "edited nothing hero.png -", "fetch hero.png"),
-    "edited, of no task": (
-        *("", "fox", [KEEP], {"hero.png": OTHER}),
-        *("edited nothing hero.png -", "generate hero.png"),
-    ),
-    "changed": ("", "cat", [HERO], {"hero.png": OWN}, "changed generate - hero.png", "generate"),
-    "changed, its path certain": (
-        *(PNG, "cat", [HERO], {"hero.png": OWN}),
-        *("changed generate hero.png hero.png", "generate"),
-    ),
-    "changed and deleted": ("", "cat", [HERO], {}, "changed generate - -", "generate"),
-    "changed and edited": (
-        *("", "cat", [HERO], {"hero.png": OTHER}),
-        *("edited nothing hero.png -", "generate hero.png"),
-    ),
-    "changed, with an unknown file of another ending": (
-        *("", "cat", [HERO], {"hero.png": OWN, "hero.jpg": OTHER}),
-        *("edited nothing hero.jpg -", "generate hero.jpg"),
-    ),
-    "taken again": ("take = 2", "fox", [HERO], {"hero.png": OWN}, "changed generate - hero.png", "generate"),
-    "changed and moved": (
-        *('path = "x.png"', "cat", [HERO], {"hero.png": OWN}),
-        *("changed generate x.png hero.png", "generate"),
-    ),
-    "moved": (MOVED, "fox", [HERO], {"hero.png": OWN}, "missing move x/hero.png hero.png", "move"),
-    "moved and deleted": (MOVED, "fox", [HERO], {}, "missing fetch x/hero.png -", "fetch"),
-    "moved and edited": (
-        *(MOVED, "fox", [HERO], {"hero.png": OTHER}),
-        *("edited nothing hero.png -", "fetch hero.png"),
-    ),
-    "moved by hand": (MOVED, "fox", [HERO], {"x/hero.png": OWN}, "missing move x/hero.png -", "move"),
-    "moved half way": (
-        *(MOVED, "fox", [HERO], {"x/hero.png": OWN, "hero.png": OWN}),
-        *("missing move x/hero.png hero.png", "move"),
-    ),
-    "moved to where something is": (
-        *(MOVED, "fox", [HERO], {"hero.png": OWN, "x/hero.jpg": OTHER}),
-        *("edited nothing x/hero.jpg -", "fetch x/hero.jpg"),
-    ),
-    "now several": (
-        *('count = 1\npath = "{name}-{n}.{ext}"', "fox", [HERO], {"hero.png": OWN}),
-        *("missing move hero-1.png hero.png", "move"),
-    ),
-    "a folder in its place": (
-        "",
-        "fox",
-        [HERO],
-        {"hero.png": FOLDER},
-        "edited nothing hero.png -",
-        "nothing",
-    ),
-    "a folder where it is to be": (
-        *("", "fox", [], {"hero.webp": FOLDER}),
-        *("edited nothing hero.webp -", "nothing"),
-    ),
+#: Asset's keys, prompt, lock and files → state, action, path, old; with `force`: action, what it overwrites.
+#: `~` is hero.
+TABLE = """
+nothing is there || fox ||  | new generate - - | generate
+nothing is there, its path certain | path = "~.png" | fox ||  | new generate ~.png - | generate
+unknown file || fox || ~.jpg=other | edited nothing ~.jpg - | generate ~.jpg
+unknown files || fox || ~.png=other ~.webp=other | edited nothing ~.png - | generate ~.png ~.webp
+file of another ending | path = "~.png" | fox || ~.jpg=other | new generate ~.png - | generate
+all is well || fox | line | ~.png=own | ok nothing ~.png - | nothing
+all is well beside a stray file || fox | line | ~.png=own ~.jpg=other | ok nothing ~.png - | nothing
+deleted || fox | line || missing fetch ~.png - | fetch
+deleted, of no task || fox | kept || missing generate - - | generate
+deleted, of no task, one beside it || fox | kept | ~.jpg=other | edited nothing ~.jpg - | generate ~.jpg
+edited || fox | line | ~.png=other | edited nothing ~.png - | fetch ~.png
+edited, of no task || fox | kept | ~.png=other | edited nothing ~.png - | generate ~.png
+changed || cat | line | ~.png=own | changed generate - ~.png | generate
+changed, its path certain | path = "~.png" | cat | line | ~.png=own | changed generate ~.png ~.png | generate
+changed and deleted || cat | line || changed generate - - | generate
+changed and edited || cat | line | ~.png=other | edited nothing ~.png - | generate ~.png
+changed, one beside it || cat | line | ~.png=own ~.jpg=other | edited nothing ~.jpg - | generate ~.jpg
+taken again | take = 2 | fox | line | ~.png=own | changed generate - ~.png | generate
+changed and moved | path = "x.png" | cat | line | ~.png=own | changed generate x.png ~.png | generate
+moved | path = "x/" | fox | line | ~.png=own | missing move x/~.png ~.png | move
+moved and deleted | path = "x/" | fox | line || missing fetch x/~.png - | fetch
+moved and edited | path = "x/" | fox | line | ~.png=other | edited nothing ~.png - | fetch ~.png
+moved by hand | path = "x/" | fox | line | x/~.png=own | missing move x/~.png - | move
+moved half way | path = "x/" | fox | line | x/~.png=own ~.png=own | missing move x/~.png ~.png | move
+moved onto it | path = "x/" | fox | line | ~.png=own x/~.jpg=other | edited nothing x/~.jpg - | fetch x/~.jpg
+now many | count = 1; path = "{name}-{n}.{ext}" | fox | line | ~.png=own | missing move ~-1.png ~.png | move
+a folder in its place || fox | line | ~.png=folder | edited nothing ~.png - | nothing
+a folder where it is to be || fox || ~.webp=folder | edited nothing ~.webp - | nothing
+"""
+MEANT: dict[str, Any] = {"": [], "line": [HERO], "kept": [KEEP], "own": OWN, "other": OTHER, "folder": FOLDER}
+
+
+def row_of(text: str) -> tuple[Any, ...]:
+    more, prompt, entries, files, expected, forced = (
+        part.strip() for part in text.replace("~", "hero").split("|")
+    )
+    there = {path: MEANT[data] for path, data in (one.split("=") for one in files.split())}
+    return more.replace("; ", "\n"), prompt, MEANT[entries], there, expected, forced
+
+
+ROWS = {
+    name.strip(): row_of(rest) for name, _, rest in (one.partition("|") for one in TABLE.strip().split("\n"))
 }
 
 
@@ -283,9 +249,6 @@ def test_an_orphan_that_was_taken_over_is_not_adopted_too(make: Make) -> None:
     assert [item.action.value for item in made.items] == ["move", "nothing"]
 
 
-# Orphans
-
-
 @pytest.mark.parametrize(
     ("files", "action"), [({"hero.png": OWN}, "remove"), ({"hero.png": OTHER}, "forget"), ({}, "forget")]
 )
@@ -363,9 +326,6 @@ def test_an_orphan_that_serves_another_machine_is_nobodys_to_prune(make: Make) -
     second = make(text, [HERO], {"hero.png": OWN}, shard=Shard(2, 2), prune=True)
     assert [item.name for item in first.items] == ["a"]
     assert [(item.name, item.action.value) for item in second.items] == [("new", "move")]
-
-
-# A run that was killed between a file and its line
 
 
 def remembering(*entries: Entry) -> dict[str, Any]:

@@ -85,9 +85,6 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-# An image comes
-
-
 @pytest.mark.parametrize(
     ("template", "image", "path"),
     [
@@ -177,9 +174,6 @@ def test_a_link_to_known_bytes_is_replaced_not_followed(folder: Path, tmp_path: 
     assert cache.read_bytes() == THEIRS
 
 
-# Folders
-
-
 @posix
 @pytest.mark.parametrize("path", ["art/hero.png", "art/deeper/hero.{ext}"])
 def test_a_folder_that_leads_outside_is_refused(
@@ -224,9 +218,6 @@ def test_folders_that_take_no_image_are_told_before_anything_is_paid_and_the_oth
     assert [one["name"] for one in checkout.lines()] == ["c"]
 
 
-# A copy
-
-
 def saved(path: Path) -> SavedFile:
     data = path.read_bytes()
     return SavedFile(1, str(path), sha256(data), len(data), "image/png", 4, 3)
@@ -260,9 +251,6 @@ def test_what_is_spoiled_or_gone_is_not_copied(
     assert files(folder) == spoiled
 
 
-# A file gets another place
-
-
 @pytest.mark.parametrize(
     ("old", "there", "after"),
     [
@@ -287,9 +275,6 @@ def test_a_file_is_moved(
     else:
         Project(folder).move(moving)
     assert files(folder) == (before if after is None else after)
-
-
-# A file goes
 
 
 @pytest.mark.parametrize(("data", "left"), [(OURS, {}), (THEIRS, {"old.png": THEIRS}), (None, {})])

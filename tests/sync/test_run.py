@@ -45,13 +45,6 @@ def shop_at(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
         yield shop_at
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    served = Service()
-    with served.server:
-        yield served
-
-
 ShopAt = Callable[..., Workshop]
 
 
@@ -100,9 +93,6 @@ def alive() -> Alive:
     return at_work
 
 
-# Each image by itself
-
-
 def test_every_image_has_its_line_before_it_is_told(shop_at: ShopAt, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
@@ -139,9 +129,6 @@ def test_an_image_is_in_the_lock_at_once_and_a_stop_keeps_it(shop_at: ShopAt, se
     assert agrees(shop)
 
 
-# Equal requests
-
-
 def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, service: Service) -> None:
     service.ends_as = {"status": "failed", "result": [], "error_message": "no capacity"}
     shop = shop_at(service.base_url, EQUAL)
@@ -168,9 +155,6 @@ def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: Shop
     assert agrees(shop)
 
 
-# The rate limit
-
-
 def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
     service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
@@ -183,9 +167,6 @@ def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopA
     assert run.not_begun == 5
     # None of them knocked but the first.
     assert service.counts[SUBMIT] == 2
-
-
-# What all would meet with
 
 
 def test_a_service_that_is_out_of_reach_is_not_asked_for_every_image(shop_at: ShopAt) -> None:
@@ -212,13 +193,10 @@ def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service
     assert len(landed(told)) == len(fallen(told)) == 4
 
 
-# What breaks within
-
-
 def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
     shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = shop_at(service.base_url, assets("a", "b"))
+    shop = shop_at(service.base_url, assets("a", "b", "c"))
     monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
     with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
 
@@ -233,7 +211,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
     assert landed(told) == {"a": "generated"}
     # What could not be remembered is not paid for.
     assert [type(error) for error in fallen(told).values()] == [HistoryUnusable]
-    assert len(service.tasks) == 1
+    assert (len(service.tasks), run.not_begun) == (1, 1)
     assert [entry.name for entry in shop.entries()] == ["a"]
     assert agrees(shop)
 
@@ -277,9 +255,6 @@ def test_no_temporary_file_is_left_by_a_hanging_worker(
     service.server.closing.set()
     worker.join(timeout=0.2)
     assert hidden(shop) == []
-
-
-# What is no service's business
 
 
 def test_an_old_file_stays_that_was_edited_meanwhile(shop_at: ShopAt, service: Service) -> None:

@@ -78,9 +78,6 @@ def is_whole(checkout: Checkout, sandbox: Sandbox) -> None:
     assert checkout.disagreements() == []
 
 
-# With git
-
-
 Git = Callable[..., str]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +21,6 @@ from seedream_cli.sandbox.server import Sandbox
 
 NAMES = [f"n{number}" for number in range(6)]
 MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    served = Service()
-    with served.server:
-        yield served
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from sync.checkout import Checkout
 
 NAMES = [f"{who}{number}" for who in "ab" for number in range(5)]
 MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    served = Service()
-    with served.server:
-        yield served
 
 
 def in_step(service: Service) -> None:
