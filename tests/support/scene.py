@@ -1,4 +1,4 @@
-"""Jobs at a service, with a real client, a real history, and a clock that goes on only when somebody waits."""
+"""Jobs at a service, with a real client and history, and a clock that goes on only when somebody waits."""
 
 from __future__ import annotations
 
