@@ -278,22 +278,6 @@ def test_threads_that_want_one_name_all_keep_their_image(folder: Path) -> None:
     assert [path.read_bytes() for path in saved] == [png(shade=number) for number in range(8)]
 
 
-SAVER = """
-import sys
-from pathlib import Path
-from support.images import png
-from seedream_cli.download import Part
-folder, number = Path(sys.argv[1]), int(sys.argv[2])
-print("ready", flush=True)
-sys.stdin.readline()
-for turn in range(20):
-    part = Part(folder / f".seedream-op_{number}-{turn}.part")
-    with part:
-        part.write(png(shade=number, width=turn + 1))
-        part.verify(None)
-        part.move_to(folder / f"fox-{turn}.png", overwrite=False)
-"""
-
 HOLDER = """
 import sys
 from pathlib import Path
@@ -323,17 +307,6 @@ def python(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.communicate(timeout=30)
-
-
-def test_processes_that_want_the_same_names_lose_nothing(folder: Path) -> None:
-    with python(SAVER, folder, 1) as first, python(SAVER, folder, 2) as second:
-        for process in (first, second):
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-    assert (first.returncode, second.returncode) == (0, 0)
-    found = sorted(path.read_bytes() for path in folder.iterdir())
-    assert found == sorted(png(shade=shade, width=turn + 1) for shade in (1, 2) for turn in range(20))
 
 
 @posix

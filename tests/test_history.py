@@ -134,16 +134,6 @@ def test_recording_again_replaces_what_was_known_and_writes_nothing_twice(
     assert history._db.total_changes == changes
 
 
-def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
-    clock = Clock(100.0)
-    history = opened(clock=clock)
-    current = operation(tmp_path)
-    for word in ("unanswered", "pending", "pending", "warming_up"):
-        history.record(replace(current, status=word))
-        clock.time += 1
-    assert history.states(current) == [(100.0, "unanswered"), (101.0, "pending"), (103.0, "warming_up")]
-
-
 def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
     history = opened()
     here = history.record(operation(tmp_path, id="op_here0000", task_id="task_1"))
@@ -236,14 +226,19 @@ def test_a_slower_program_does_not_write_over_what_a_faster_one_found(opened: Op
     assert history.record(answered) == history.find(SERVICE, "task_9") == faster
 
 
-@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
-def test_a_folder_whose_name_is_no_unicode_is_kept_byte_by_byte(opened: Open, tmp_path: Path) -> None:
+def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
+    clock = Clock(100.0)
+    history = opened(clock=clock)
+    # In a folder whose name is no Unicode.
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
-    odd: Operation = operation(folder, files=(file,))
-    history = opened()
-    history.record(odd)
-    assert history.recent(SERVICE, limit=9) == [odd]
+    current = operation(folder, files=(file,))
+    for word in ("unanswered", "pending", "pending", "warming_up"):
+        current = history.record(replace(current, status=word))
+        clock.time += 1
+    assert history.states(current) == [(100.0, "unanswered"), (101.0, "pending"), (103.0, "warming_up")]
+    assert history.recent(SERVICE, limit=9) == [current]
+    assert current.files == (file,)
 
 
 # Who may read it
@@ -268,14 +263,12 @@ def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
-def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(
-    opened: Open, path: Path
-) -> None:
+def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(path: Path) -> None:
     path.parent.parent.mkdir(mode=0o755)
     path.parent.mkdir()
     path.touch()
     path.chmod(0o644)
-    opened()
+    History(path, now=Clock()).close()
     assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o755
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -541,9 +534,8 @@ def without_shared_memory(path: Path) -> None:
 def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
     opened: Open, path: Path, tmp_path: Path
 ) -> None:
-    first = opened()
-    first.record(operation(tmp_path, id="op_1"))
-    first.close()
+    with closing(History(path, now=Clock())) as first:
+        first.record(operation(tmp_path, id="op_1"))
     without_shared_memory(path)
     # Side by side: neither keeps the file for itself.
     one, other = opened(), opened()
@@ -605,16 +597,14 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(
-    opened: Open, tmp_path: Path, content: bytes
-) -> None:
+def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(tmp_path: Path, content: bytes) -> None:
     where = tmp_path / "my state" / "it's.sqlite3"
     where.parent.mkdir()
     where.write_bytes(content)
     # What belongs to it goes with it.
     Path(f"{where}-journal").touch()
     with pytest.raises(HistoryUnusable) as caught:
-        opened(where)
+        History(where, now=Clock())
     assert str(where) in caught.value.message
     moves = [shlex.split(move) for move in (caught.value.hint or "").split(" && ")]
     assert moves == [["mv", f"{where}{end}", f"{where}.broken{end}"] for end in ("", "-journal")]
