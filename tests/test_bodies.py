@@ -40,12 +40,6 @@ def asked(tmp_path: Path, image: SourceImage) -> Operation:
     return operation(tmp_path, request=request)
 
 
-def test_a_request_that_says_it_all_has_none(tmp_path: Path) -> None:
-    bodies = Bodies(tmp_path / "bodies")
-    assert bodies.of(operation(tmp_path)) is None
-    assert not (tmp_path / "bodies").exists()
-
-
 def test_the_same_bytes_come_again_when_the_image_is_gone(
     bodies: Bodies, image: SourceImage, asked: Operation
 ) -> None:
@@ -102,15 +96,13 @@ def test_several_operations_that_ask_for_the_same_share_the_bytes(
     assert bodies.of(replace(asked, id="op_00000003")) == bodies.of(second)
 
 
-def test_what_is_neither_kept_nor_at_hand_is_not_sent(tmp_path: Path, asked: Operation) -> None:
+def test_what_is_not_kept_or_cannot_be_is_not_sent(tmp_path: Path, bodies: Bodies, asked: Operation) -> None:
+    # A request that says it all has none.
+    assert bodies.of(operation(tmp_path)) is None
+    assert not (tmp_path / "bodies").exists()
     with pytest.raises(UsageProblem, match="not kept any more") as caught:
         Bodies(tmp_path / "bodies").of(asked)
     assert caught.value.code == "source_images_gone"
-
-
-def test_a_folder_that_takes_nothing_refuses_before_anything_is_sent(
-    tmp_path: Path, bodies: Bodies, asked: Operation
-) -> None:
     (tmp_path / "bodies").write_text("no folder")
     with pytest.raises(HistoryUnusable):
         bodies.of(asked)

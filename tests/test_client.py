@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import random
 import socket
 import tracemalloc
 import zlib
@@ -297,33 +296,6 @@ def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
         fetched(client, f"{server.origin}/1.png", seconds=5)
 
 
-def test_any_bytes_at_all_are_a_value_or_an_error_of_ours(api: Api) -> None:
-    whole = accepted("t", headers={"Retry-After": "1", "X-Request-ID": "req_1", "Location": "/x"})
-    chance = random.Random(20261122)
-
-    def damaged() -> bytes:
-        data = bytearray(whole)
-        for _ in range(chance.randint(1, 6)):
-            place = chance.randrange(len(data))
-            match chance.randrange(3):
-                case 0:
-                    data[place] = chance.randrange(256)
-                case 1:
-                    del data[place : place + chance.randint(1, 20)]
-                case _:
-                    data[place:place] = chance.randbytes(chance.randint(1, 20))
-        return bytes(data)
-
-    _, client = api(*[damaged() for _ in range(150)])
-    refused = 0
-    for _ in range(150):
-        try:
-            client.submit(BODY, "key-1", seconds=5)
-        except SeedreamError:
-            refused += 1
-    assert 5 < refused < 145
-
-
 # The key stays secret
 
 
@@ -345,26 +317,22 @@ def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
     assert KEY[:5] not in repr(vars(caught.value)) + repr(seen)
 
 
-@pytest.mark.parametrize("form", [str, partial(quote, safe=""), json.dumps], ids=["plain", "URL", "JSON"])
-def test_a_key_that_is_repeated_in_another_form_is_masked(api: Api, form: Callable[[str], str]) -> None:
-    key = 'sk-a/b+c="d"\\e&f%g'
+@pytest.mark.parametrize(
+    "form",
+    [str, partial(quote, safe=""), json.dumps, lambda key: key.replace("-", "\\u002d")],
+    ids=["plain", "URL", "JSON", "escaped"],
+)
+def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str], str]) -> None:
+    key, seen = 'sk-a/b+c="d"\\e&f%g', list[Exchange]()
     told = form(key)
     body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
+    content = json.dumps(body).encode().replace(b"\\\\u002d", b"\\u002d")
+    reply = answer(401, content, headers={"X-Request-ID": told.replace("\\u002d", "-")})
     with pytest.raises(KeyRefused) as caught:
-        api(answer(401, body, headers={"X-Request-ID": told}), key=key)[1].account()
+        api(reply, key=key, observe=seen.append)[1].account()
     shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
     assert shown.count("***") == 4
-    assert "sk-a" not in shown
-
-
-@pytest.mark.parametrize("echo", [KEY, KEY.replace("-", "\\u002d")], ids=["as it is", "escaped"])
-def test_a_key_that_the_server_repeats_is_masked(api: Api, echo: str) -> None:
-    body = f'{{"error": {{"message": "Invalid key: {echo}.", "code": "invalid_api_key"}}}}'.encode()
-    seen: list[Exchange] = []
-    with pytest.raises(KeyRefused) as caught:
-        api(answer(401, body, headers={"X-Request-ID": f"req-{KEY}"}), observe=seen.append)[1].account()
-    assert (caught.value.detail, caught.value.request_id) == ("Invalid key: ***.", "req-***")
-    assert KEY not in repr(vars(caught.value)) + repr(seen)
+    assert "sk-a" not in shown + repr(vars(caught.value)) + repr(seen)
 
 
 def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:

@@ -44,32 +44,20 @@ def test_static_values_come_from_the_table(typed: str) -> None:
 def test_a_candidate_has_a_description(seedream: Program) -> None:
     assert ["16:9", "thumbnails, banners"] in asked(seedream, "generate -a ")
     assert ["--aspect-ratio=16:9", "thumbnails, banners"] in asked(seedream, "generate --aspect-ratio=1")
-    assert ["generate", "Generate an image: submit the prompt, wait for the task, save the result"] in asked(
-        seedream, ""
-    )
-
-
-def test_a_quote_at_the_cursor_is_ignored(seedream: Program) -> None:
+    generate = "Generate an image: submit the prompt, wait for the task, save the result"
+    assert ["generate", generate] in asked(seedream, "")
+    # A quote at the cursor is ignored.
     assert ["--aspect-ratio", "The aspect ratio (default 1:1)"] in asked(seedream, "generate '--asp")
 
 
-@pytest.mark.parametrize(
-    ("typed", "prefix"),
-    [
-        ("generate -o fo", ""),
-        ("generate --output=fo", "--output="),
-        ("generate --output='a", "--output="),
-        ("generate -ofo", "-o"),
-        ("generate --prompt-file ", ""),
-        ("generate -i ", ""),
-        ("sync ", ""),
-        ("config set output ", ""),
-        ("config set api_key_file ", ""),
-        ("status --api-key-file=", "--api-key-file="),
-    ],
-)
-def test_paths_are_left_to_the_shell(seedream: Program, typed: str, prefix: str) -> None:
-    assert asked(seedream, typed) == [[":files", prefix]]
+def test_paths_are_left_to_the_shell(seedream: Program) -> None:
+    whole = ("generate -o fo", "generate --prompt-file ", "generate -i ", "sync ", "config set output ")
+    for typed in (*whole, "config set api_key_file "):
+        assert asked(seedream, typed) == [[":files", ""]]
+    for typed in ("generate --output=fo", "generate --output='a"):
+        assert asked(seedream, typed) == [[":files", "--output="]]
+    assert asked(seedream, "generate -ofo") == [[":files", "-o"]]
+    assert asked(seedream, "status --api-key-file=") == [[":files", "--api-key-file="]]
 
 
 @pytest.fixture
@@ -87,7 +75,8 @@ def record(history: History, number: int, service: str = DEFAULT_BASE_URL, **val
 def test_tasks_are_the_newest_first_each_with_its_state_and_prompt(
     seedream: Program, history: History
 ) -> None:
-    record(history, 1, task_id="img_1", status=Status.COMPLETED)
+    record(history, 1, task_id="img_1", status=Status.COMPLETED, delivered="-")
+    assert asked(seedream, "generate --resume ") == []
     record(history, 2)
     record(history, 3, task_id="img_3", status="processing")
     assert asked(seedream, "status ") == [
@@ -95,15 +84,9 @@ def test_tasks_are_the_newest_first_each_with_its_state_and_prompt(
         ["op_00000002", "unanswered: fox 2"],
         ["img_1", "completed: fox 1"],
     ]
-
-
-def test_what_can_be_resumed_is_what_is_not_done(seedream: Program, history: History) -> None:
-    record(history, 1, task_id="img_1", status=Status.COMPLETED, delivered="-")
-    assert asked(seedream, "generate --resume ") == []
-    record(history, 2)
-    record(history, 3, task_id="img_3", status="processing")
-    names = [name for name, _ in asked(seedream, "generate --resume ")]
-    assert names == ["last", "img_3", "op_00000002"]
+    # What can be resumed is what is not done, and what is on the line is not offered again.
+    assert [name for name, _ in asked(seedream, "generate --resume ")] == ["last", "img_3", "op_00000002"]
+    assert [name for name, _ in asked(seedream, "download img_3 'op_00000002' ")] == ["img_1"]
 
 
 def test_real_tasks_are_found_where_the_program_keeps_them(seedream: Program, sandbox: Sandbox) -> None:
@@ -113,60 +96,43 @@ def test_real_tasks_are_found_where_the_program_keeps_them(seedream: Program, sa
     assert asked(seedream, "status ") == [[task, "completed: 雪中的红狐"]]
 
 
-def test_what_is_on_the_line_is_not_offered_again(seedream: Program, history: History) -> None:
-    for number in range(3):
-        record(history, number, task_id=f"img_{number}")
-    assert [name for name, _ in asked(seedream, "download img_2 'img_0' ")] == ["img_1"]
+OTHER = "https://other.example/v1"
 
 
 @pytest.mark.parametrize(
     ("words", "environment", "expected"),
     [
-        ((), {}, "default"),
-        (("--sandbox",), {}, "sandbox"),
-        (("--base-url", "https://other.example/v1"), {}, "other"),
-        (("--base-url=https://other.example/v1",), {}, "other"),
-        (("'--base-url=https://other.example/v1'",), {}, "other"),
-        ((), {"SEEDREAM_BASE_URL": "https://other.example/v1"}, "other"),
-        ((), {"SEEDREAM_BASE_URL": "http://127.0.0.1:8765/sandbox/v1"}, "sandbox"),
-        (("--profile", "work"), {}, "work"),
-        ((), {"SEEDREAM_PROFILE": "work"}, "work"),
-        (("--profile", "nobody"), {}, None),
-        (("--base-url", "nonsense"), {}, None),
+        ((), {}, ["img_default"]),
+        (("--sandbox",), {}, ["img_sandbox"]),
+        (("--base-url", OTHER), {}, ["img_other"]),
+        ((f"'--base-url={OTHER}'",), {}, ["img_other"]),
+        ((), {"SEEDREAM_BASE_URL": OTHER}, ["img_other"]),
+        ((), {"SEEDREAM_BASE_URL": "http://127.0.0.1:8765/sandbox/v1"}, ["img_sandbox"]),
+        (("--profile", "work"), {}, ["img_work"]),
+        ((), {"SEEDREAM_PROFILE": "work"}, ["img_work"]),
+        (("--profile", "nobody"), {}, []),
+        (("--base-url", "nonsense"), {}, []),
     ],
 )
 def test_only_tasks_of_the_service_that_is_meant(
-    seedream: Program,
-    history: History,
-    words: tuple[str, ...],
-    environment: dict[str, str],
-    expected: str | None,
+    seedream: Program, history: History, words: Any, environment: dict[str, str], expected: list[str]
 ) -> None:
-    services = {
-        "default": DEFAULT_BASE_URL,
-        "sandbox": SANDBOX_SERVICE,
-        "other": "https://other.example/v1",
-        "work": "https://work.example/v1",
-    }
+    # The default service is called as settings call it.
+    assert config.service_of(str(settings.KEYS["base_url"].default)) == DEFAULT_BASE_URL
+    work = "https://work.example/v1"
+    services = {"default": DEFAULT_BASE_URL, "sandbox": SANDBOX_SERVICE, "other": OTHER, "work": work}
     for number, (name, service) in enumerate(services.items()):
         record(history, number, service, task_id=f"img_{name}")
-    seedream("config", "set", "base_url", "https://work.example/v1", "--profile", "work")
+    seedream("config", "set", "base_url", work, "--profile", "work")
     seedream.environment |= environment
-    found = [name for name, _ in asked(seedream, " ".join(("status", *words, "")))]
-    assert found == ([f"img_{expected}"] if expected else [])
+    assert [name for name, _ in asked(seedream, " ".join(("status", *words, "")))] == expected
 
 
-def test_the_default_service_is_called_as_settings_call_it() -> None:
-    assert config.service_of(str(settings.KEYS["base_url"].default)) == DEFAULT_BASE_URL
-
-
-@pytest.mark.parametrize("task_id", ["$(reboot)", "a b", "-rf", "a;b", "`x`", "a\nb", "é", "a/b", ""])
-def test_an_id_that_a_shell_could_obey_is_not_offered(
-    seedream: Program, history: History, task_id: str
-) -> None:
-    record(history, 1, task_id=task_id)
-    record(history, 2, task_id="563d1f90-c153.a_B")
-    assert asked(seedream, "status ") == [["563d1f90-c153.a_B", "unanswered: fox 2"]]
+def test_an_id_that_a_shell_could_obey_is_not_offered(seedream: Program, history: History) -> None:
+    for number, task_id in enumerate(["$(reboot)", "a b", "-rf", "a;b", "`x`", "a\nb", "é", "a/b", ""]):
+        record(history, number, task_id=task_id)
+    record(history, 20, task_id="563d1f90-c153.a_B")
+    assert asked(seedream, "status ") == [["563d1f90-c153.a_B", "unanswered: fox 20"]]
 
 
 def test_a_prompt_does_nothing_to_the_terminal(seedream: Program, history: History) -> None:
@@ -178,10 +144,14 @@ def test_a_prompt_does_nothing_to_the_terminal(seedream: Program, history: Histo
     assert len(shown) < 60
 
 
-def test_a_request_that_is_no_json_is_no_obstacle(seedream: Program, history: History) -> None:
+def test_another_program_that_writes_is_not_waited_for(seedream: Program, history: History) -> None:
     record(history, 1, task_id="img_1")
     with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        assert asked(seedream, "status ") == [["img_1", "unanswered: fox 1"]]
+        # A request that is no JSON is no obstacle.
         db.execute("UPDATE operations SET request = '{'")
+        db.execute("COMMIT")
     assert asked(seedream, "status ") == [["img_1", "unanswered"]]
 
 
@@ -192,13 +162,6 @@ def test_asking_leaves_nothing_behind(seedream: Program) -> None:
     before = sorted(seedream.state.iterdir())
     assert asked(seedream, "status ") == []
     assert sorted(seedream.state.iterdir()) == before
-
-
-def test_another_program_that_writes_is_not_waited_for(seedream: Program, history: History) -> None:
-    record(history, 1, task_id="img_1")
-    with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        assert asked(seedream, "status ") == [["img_1", "unanswered: fox 1"]]
 
 
 def test_profiles_are_told_with_what_is_in_them(seedream: Program) -> None:
@@ -229,58 +192,29 @@ def test_assets_are_those_of_the_manifest(seedream: Program) -> None:
     assert asked(seedream, "sync folder/seedream.toml --only=") == [["--only=snow owl", "an owl"]]
 
 
-def broken_toml(seedream: Program) -> None:
-    seedream.config.write_text("profiles = [")
+@pytest.mark.parametrize("content", [b"styles = [", b"profiles = 3\nstyles = 4", b"\xff\xfe", None, "schema"])
+def test_an_unreadable_file_is_not_an_error(seedream: Program, content: bytes | str | None) -> None:
+    """Neither config nor history, of these bytes or a folder; nor a history of another schema."""
+    kept = seedream.state / "history.sqlite3"
+    for file in (seedream.config, kept):
+        file.parent.mkdir(parents=True)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        elif content is None:
+            file.mkdir()
+    if content == "schema":
+        with closing(sqlite3.connect(kept)) as db:
+            db.execute("CREATE TABLE operations (id TEXT)")
+    for typed in ("status ", "status --profile "):
+        assert asked(seedream, typed) == []
 
 
-def no_table(seedream: Program) -> None:
-    seedream.config.write_text("profiles = 3\nstyles = 4\n")
-
-
-def no_text(seedream: Program) -> None:
-    seedream.config.write_bytes(b"\xff\xfe")
-
-
-def no_history(seedream: Program) -> None:
-    (seedream.state / "history.sqlite3").write_bytes(b"nothing of the kind")
-
-
-def another_schema(seedream: Program) -> None:
-    (seedream.state / "history.sqlite3").unlink()
-    with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as db:
-        db.execute("CREATE TABLE operations (id TEXT)")
-
-
-def a_folder(seedream: Program) -> None:
-    for file in (seedream.config, seedream.state / "history.sqlite3"):
-        file.unlink()
-        file.mkdir()
-
-
-@pytest.mark.parametrize("damage", [broken_toml, no_table, no_text, no_history, another_schema, a_folder])
-@pytest.mark.parametrize("typed", ["status ", "status --profile "])
-def test_an_unreadable_file_is_not_an_error(
-    seedream: Program, damage: Callable[[Program], None], typed: str
-) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.touch()
-    seedream.state.mkdir(parents=True)
-    (seedream.state / "history.sqlite3").touch()
-    damage(seedream)
-    assert asked(seedream, typed) == []
-
-
-@pytest.mark.parametrize(
-    "typed", ["nonsense x --y=", "config set nonsense ", "config nonsense x --profile", "status -- -- --"]
-)
-def test_whatever_is_typed_is_not_an_error(seedream: Program, typed: str) -> None:
-    asked(seedream, typed)
-
-
-@pytest.mark.parametrize("words", [["--list="], ["--list=x", "--"], ["--list==", "a", "b"]])
-def test_whatever_a_script_asks_is_not_an_error(seedream: Program, words: list[str]) -> None:
-    done = seedream("completion", *words)
-    assert (done.exit_code, done.stderr) == (0, "")
+def test_whatever_is_typed_or_asked_is_not_an_error(seedream: Program) -> None:
+    for typed in ("x --y=", "config set nonsense ", "config nonsense x --profile", "status -- -- --"):
+        asked(seedream, typed)
+    for words in (["--list="], ["--list=x", "--"], ["--list==", "a", "b"]):
+        done = seedream("completion", *words)
+        assert (done.exit_code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("end", ["| true", ">&-", "> /dev/full"])

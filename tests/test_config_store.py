@@ -41,6 +41,13 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "config.toml"
 
 
+@pytest.fixture
+def by_hand(config: Path) -> Path:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    return config
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -89,12 +96,12 @@ def test_nobody_else_can_read_a_config_while_it_is_written(
     assert seen == [0o600, 0o600]
 
 
-@pytest.mark.parametrize("leads_to", ["a file", "nowhere"])
+@pytest.mark.parametrize("is_there", [True, False])
 def test_a_link_at_the_temporary_name_is_not_followed(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leads_to: str
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
 ) -> None:
     precious = tmp_path / "precious.txt"
-    if leads_to == "a file":
+    if is_there:
         precious.write_text("do not touch")
     config.parent.mkdir()
     # Nobody can foretell the name: here it is.
@@ -103,21 +110,28 @@ def test_a_link_at_the_temporary_name_is_not_followed(
     with pytest.raises(UsageProblem, match="File exists"):
         set_value(config, "default", "api_key", "sk-test-0123456789")
     assert not config.exists()
-    if leads_to == "a file":
-        assert precious.read_text() == "do not touch"
-    else:
-        assert not precious.exists()
+    assert precious.exists() is is_there
+    assert not is_there or precious.read_text() == "do not touch"
 
 
-def test_comments_and_order_are_kept(config: Path) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
-    set_value(config, "work", "quality", "4K")
-    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"')
-    unset_value(config, "work", "model")
-    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace(
-        'model = "seedream-v4.5"\n', ""
-    )
+def test_comments_and_order_are_kept_and_others_cannot_read_it_any_more(by_hand: Path) -> None:
+    by_hand.chmod(0o644)
+    set_value(by_hand, "work", "quality", "4K")
+    changed = WRITTEN_BY_HAND.replace('"2K"', '"4K"')
+    assert (by_hand.read_text(), mode(by_hand)) == (changed, 0o600)
+    unset_value(by_hand, "work", "model")
+    assert by_hand.read_text() == changed.replace('model = "seedream-v4.5"\n', "")
+
+
+def test_a_config_that_is_read_only_stays_as_it_is(by_hand: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"no profile 'hom' in .*did you mean 'home'"):
+        set_value(by_hand, "default", "profile", "hom")
+    by_hand.chmod(0o400)
+    with pytest.raises(UsageProblem, match="is read-only") as refused:
+        set_value(by_hand, "work", "quality", "4K")
+    assert refused.value.hint == f"chmod u+w {by_hand}"
+    assert not unset_value(by_hand, "work", "timeout")
+    assert (by_hand.read_text(), mode(by_hand)) == (WRITTEN_BY_HAND, 0o400)
 
 
 #: As people and their tools write such files.
@@ -168,43 +182,17 @@ def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str
     assert holds(f'{changed}\nquality = "4K"\n')
 
 
-def test_a_config_that_others_could_read_is_not_so_after_a_change(config: Path) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
-    config.chmod(0o644)
-    set_value(config, "work", "quality", "4K")
-    assert mode(config) == 0o600
-
-
-def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["# mine\n", None])
+def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path, text: str | None) -> None:
     real = tmp_path / "dotfiles" / "seedream.toml"
-    real.parent.mkdir()
-    real.write_text("# mine\n")
+    if text is not None:
+        real.parent.mkdir()
+        real.write_text(text)
     config.parent.mkdir()
     config.symlink_to(real)
     set_value(config, "default", "model", "x")
     assert config.is_symlink()
-    assert real.read_text() == '# mine\n\n[profiles.default]\nmodel = "x"\n'
-
-
-def test_a_link_that_leads_nowhere_yet_is_followed(config: Path, tmp_path: Path) -> None:
-    real = tmp_path / "dotfiles" / "seedream.toml"
-    config.parent.mkdir()
-    config.symlink_to(real)
-    set_value(config, "default", "model", "x")
-    assert config.is_symlink()
-    assert "x" in real.read_text()
-
-
-def test_a_config_that_is_read_only_stays_as_it_is(config: Path) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
-    config.chmod(0o400)
-    with pytest.raises(UsageProblem, match="is read-only") as refused:
-        set_value(config, "work", "quality", "4K")
-    assert refused.value.hint == f"chmod u+w {config}"
-    assert not unset_value(config, "work", "timeout")
-    assert (config.read_text(), mode(config)) == (WRITTEN_BY_HAND, 0o400)
+    assert real.read_text() == (f"{text}\n" if text else "") + '[profiles.default]\nmodel = "x"\n'
 
 
 @pytest.mark.parametrize("text", ["", WRITTEN_BY_HAND])
@@ -227,20 +215,18 @@ def test_of_changes_at_the_same_time_none_is_lost(config: Path, text: str) -> No
     assert os.listdir(config.parent) == ["config.toml"]
 
 
-def test_what_is_written_meanwhile_is_not_lost(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
+def test_what_is_written_meanwhile_is_not_lost(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = os.fsync
 
     def meanwhile(descriptor: int) -> None:
         written(descriptor)
-        if "4K" not in config.read_text():
-            config.write_text(WRITTEN_BY_HAND.replace('"2K"', '"4K"'))
+        if "4K" not in by_hand.read_text():
+            by_hand.write_text(WRITTEN_BY_HAND.replace('"2K"', '"4K"'))
 
     monkeypatch.setattr(os, "fsync", meanwhile)
-    set_value(config, "home", "timeout", 60)
-    assert config.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace("300", "60")
-    assert os.listdir(config.parent) == ["config.toml"]
+    set_value(by_hand, "home", "timeout", 60)
+    assert by_hand.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace("300", "60")
+    assert os.listdir(by_hand.parent) == ["config.toml"]
 
 
 @pytest.mark.parametrize(
@@ -261,14 +247,6 @@ def test_a_profile_is_chosen_at_the_top(config: Path, before: str, after: str) -
     assert not unset_value(config, "default", "profile")
 
 
-def test_only_a_profile_that_is_there_is_chosen(config: Path) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
-    with pytest.raises(UsageProblem, match=r"no profile 'hom' in .*did you mean 'home'"):
-        set_value(config, "default", "profile", "hom")
-    assert config.read_text() == WRITTEN_BY_HAND
-
-
 def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
     assert not unset_value(config, "default", "model")
     assert not config.parent.exists()
@@ -282,33 +260,26 @@ def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"a = = 3\n", b"\xff\n", b"profiles = 3\n", b"[profiles]\ndefault = 3\n", b"[profilse.x]\n"],
+    [
+        *(b"a = = 3\n", b"\xff\n", b"profiles = 3\n", b"[profiles]\ndefault = 3\n", b"[profilse.x]\n"),
+        # A table would take what follows; many levels, and too many; a long key.
+        b'profiles.work.model = "x"\nprofile = "work"\n',
+        b"[profiles.default]\nx = " + b"[" * 150 + b"]" * 150 + b"\n",
+        pytest.param(b"[styles]\nx = " + b"[" * 100_000, id="too many levels"),
+        b"styles" + b".a" * 150 + b" = 1\n",
+    ],
 )
-def test_a_config_that_cannot_be_understood_is_left_alone(config: Path, content: bytes) -> None:
+def test_a_config_that_cannot_be_understood_or_changed_without_loss_is_left_alone(
+    config: Path, content: bytes
+) -> None:
     config.parent.mkdir()
     config.write_bytes(content)
     with pytest.raises(UsageProblem, match=r"config\.toml"):
         set_value(config, "default", "model", "x")
-    with pytest.raises(UsageProblem, match=r"config\.toml"):
-        unset_value(config, "default", "model")
+    if len(content) < 30:
+        with pytest.raises(UsageProblem, match=r"config\.toml"):
+            unset_value(config, "default", "model")
     assert config.read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param('profiles.work.model = "x"\nprofile = "work"\n', id="a table would take what follows"),
-        pytest.param("[profiles.default]\nx = " + "[" * 150 + "]" * 150 + "\n", id="many levels"),
-        pytest.param("[styles]\nx = " + "[" * 100_000, id="too many levels"),
-        pytest.param("styles" + ".a" * 150 + " = 1\n", id="a long key"),
-    ],
-)
-def test_a_config_that_cannot_be_changed_without_loss_is_left_alone(config: Path, content: str) -> None:
-    config.parent.mkdir()
-    config.write_text(content)
-    with pytest.raises(UsageProblem, match=r"config\.toml"):
-        set_value(config, "default", "model", "x")
-    assert config.read_text() == content
     assert os.listdir(config.parent) == ["config.toml"]
 
 
@@ -325,20 +296,18 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         set_value(tmp_path / "file" / "config.toml", "default", "model", "x")
 
 
-def test_a_write_that_fails_leaves_the_old_config_and_no_rest(config: Path) -> None:
-    config.parent.mkdir()
-    config.write_text(WRITTEN_BY_HAND)
+def test_a_write_that_fails_leaves_the_old_config_and_no_rest(by_hand: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
     try:
         with pytest.raises(UsageProblem, match="cannot be written: File too large"):
-            set_value(config, "work", "quality", "4K")
+            set_value(by_hand, "work", "quality", "4K")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    assert config.read_text() == WRITTEN_BY_HAND
-    assert os.listdir(config.parent) == ["config.toml"]
+    assert by_hand.read_text() == WRITTEN_BY_HAND
+    assert os.listdir(by_hand.parent) == ["config.toml"]
 
 
 SHAPES = [

@@ -80,22 +80,21 @@ def test_a_keyring_that_does_not_keep_a_key_safe_is_refused(use: Use, backend: A
 
 
 def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
+    assert isinstance(import_module("keyring.backends.chainer").ChainerBackend.backends, list)
     plain, good = Backend(priority=0.5), Backend()
     use(Chain(plain, good))
     desktop_keyring.store("default", KEY)
     assert (plain.kept, good.kept) == ({}, {("apipod-seedream", "default"): KEY})
 
 
-def test_the_librarys_own_chain_is_such_a_one() -> None:
-    own = import_module("keyring.backends.chainer").ChainerBackend
-    assert isinstance(own.backends, list)
-
-
-def test_a_keyring_that_is_not_unlocked_is_told(use: Use) -> None:
+def test_a_keyring_that_is_not_unlocked_is_told_and_a_signal_is_no_failure_of_its(use: Use) -> None:
     use(Backend(error=KeyringLocked("Failed to unlock the collection!")))
     with pytest.raises(KeyringProblem, match="is locked, and was not unlocked") as refused:
         desktop_keyring.read("default")
     assert refused.value.code == "keyring_locked"
+    use(Backend(error=Stopped()))
+    with pytest.raises(Stopped):
+        desktop_keyring.read("default")
 
 
 @pytest.mark.parametrize("error", [PasswordSetError, OSError, ValueError])
@@ -115,12 +114,6 @@ def test_a_keyring_that_cannot_be_found_is_told(use: Use, monkeypatch: pytest.Mo
     monkeypatch.setattr(keyring, "get_keyring", broken)
     with pytest.raises(KeyringProblem, match="failed: ModuleNotFoundError: No module named 'keyrings'"):
         desktop_keyring.require()
-
-
-def test_a_signal_while_the_keyring_waits_is_no_failure_of_its(use: Use) -> None:
-    use(Backend(error=Stopped()))
-    with pytest.raises(Stopped):
-        desktop_keyring.read("default")
 
 
 def test_without_the_library_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,12 +62,16 @@ def _reason(data: bytes) -> str:
 
 
 @each_image
-def test_a_whole_image_is_known_with_its_size(data: bytes) -> None:
+def test_a_whole_image_is_known_with_its_size_and_every_truncation_is_refused(data: bytes) -> None:
     info = _inspected(data)
     with Image.open(io.BytesIO(data)) as image:
         assert (info.width, info.height) == image.size == SIZE
         assert info.media_type == image.get_format_mimetype()
     assert sniff(data[:HEAD_BYTES]) == info.kind
+    # Blank bytes after the end are tolerated.
+    assert _inspected(data + b"\r\n\0\0 ") == info
+    for length in range(len(data)):
+        _reason(data[:length])
 
 
 @pytest.mark.parametrize(
@@ -82,23 +86,9 @@ def test_kind_media_type_and_extension(name: str, kind: str, media_type: str, ex
     assert _inspected(IMAGES[name]) == ImageInfo(kind, media_type, extension, *SIZE)
 
 
-@each_image
-def test_every_truncation_is_refused(data: bytes) -> None:
-    for length in range(len(data)):
-        _reason(data[:length])
-
-
-@each_image
-def test_blank_bytes_after_the_end_are_tolerated(data: bytes) -> None:
-    assert _inspected(data + b"\r\n\0\0 ") == _inspected(data)
-
-
-def test_anything_may_follow_a_png_and_a_webp() -> None:
+def test_anything_may_follow_a_png_and_a_webp_and_not_much_a_jpeg() -> None:
     for name in ("png", "webp, lossy"):
         assert _inspected(IMAGES[name] + b"trailer").width == SIZE[0]
-
-
-def test_padding_that_hides_the_end_of_a_jpeg_is_not_searched_for_ever() -> None:
     assert _reason(IMAGES["jpeg, baseline"] + bytes(65_536)) == "the JPEG ends before its end marker"
 
 
@@ -140,27 +130,22 @@ def _header(width: int, height: int) -> tuple[bytes, bytes]:
     return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
 
-def test_a_png_begins_with_a_header_of_possible_size() -> None:
+def test_a_png_begins_with_a_header_of_possible_size_and_has_data() -> None:
     data, end = (b"IDAT", b"x"), (b"IEND", b"")
     assert _inspected(_png(_header(3, 2), data, end)).height == 2
     assert "IHDR" in _reason(_png(data, _header(3, 2), end))
     assert _reason(_png(_header(0, 2), data, end)) == "the PNG's size is impossible (0 x 2)"
     assert "impossible" in _reason(_png(_header(3, 2**31), data, end))
+    assert _reason(_png(_header(3, 2), end)) == "the PNG holds no image data"
+    assert _reason(_png(_header(3, 2), data, (b"IEND", b"x"))) == "the PNG's end is damaged"
 
 
-def test_a_png_without_image_data_is_refused() -> None:
-    assert _reason(_png(_header(3, 2), (b"IEND", b""))) == "the PNG holds no image data"
-    assert _reason(_png(_header(3, 2), (b"IDAT", b"x"), (b"IEND", b"x"))) == "the PNG's end is damaged"
-
-
-def test_a_png_of_empty_chunks_ends_the_walk() -> None:
-    assert _reason(_png(_header(3, 2)) + _png((b"teXt", b""))[8:] * 500_000) == "the PNG has too many chunks"
-
-
-def test_a_webp_of_empty_chunks_ends_the_walk() -> None:
+def test_empty_chunks_end_the_walk() -> None:
+    png = _png(_header(3, 2)) + _png((b"teXt", b""))[8:] * 500_000
+    assert _reason(png) == "the PNG has too many chunks"
     chunks = b"VP8X\x0a\0\0\0" + bytes(10) + b"ICCP\0\0\0\0" * 500_000
-    data = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
-    assert _reason(data) == "the WebP has too many chunks"
+    webp = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    assert _reason(webp) == "the WebP has too many chunks"
 
 
 class Watched(io.FileIO):
@@ -185,15 +170,15 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("beginning", ABSURD.values(), ids=ABSURD)
-@pytest.mark.parametrize("size", [10**3, 5 * 10**9])
-def test_a_length_that_is_absurd_is_not_read(tmp_path: Path, beginning: bytes, size: int) -> None:
+def test_a_length_that_is_absurd_is_not_read(tmp_path: Path, beginning: bytes) -> None:
     path = tmp_path / "image"
     path.write_bytes(beginning)
-    # Nothing but a hole: it takes no room on the disk.
-    os.truncate(path, size)
-    with Watched(path) as file, pytest.raises(DamagedImage) as caught:
-        inspect(file)
-    assert len(str(caught.value)) < 120
+    for size in (10**3, 5 * 10**9):
+        # Nothing but a hole: it takes no room on the disk.
+        os.truncate(path, size)
+        with Watched(path) as file, pytest.raises(DamagedImage) as caught:
+            inspect(file)
+        assert len(str(caught.value)) < 120
 
 
 def test_a_jpeg_may_leave_its_height_to_the_scan() -> None:
@@ -215,26 +200,19 @@ def test_a_thumbnail_inside_a_jpeg_is_not_its_end() -> None:
 
 def test_an_ending_suits_its_kind() -> None:
     info = _inspected(IMAGES["jpeg, baseline"])
-    assert info.suits(".jpg")
-    assert info.suits(".JPEG")
-    assert info.suits("")
-    assert not info.suits(".png")
-    assert not info.suits("jpg")
+    assert [info.suits(ending) for ending in (".jpg", ".JPEG", "", ".png", "jpg")] == [True] * 3 + [False] * 2
 
 
-@given(st.binary(max_size=200))
-@example(b"\xff\xd8\xff")
-def test_any_bytes_are_judged(data: bytes) -> None:
-    _judged(data)
-
-
-@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP"])
-@given(tail=st.binary(max_size=100))
+@given(
+    head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP"]),
+    tail=st.binary(max_size=100),
+)
+@example(b"", b"\xff\xd8\xff")
 def test_any_bytes_after_a_true_beginning_are_judged(head: bytes, tail: bytes) -> None:
     _judged(head + tail)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(IMAGES)),
     st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=8),

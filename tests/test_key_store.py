@@ -63,28 +63,23 @@ def test_a_forgotten_key_is_nowhere(config: Path, backend: Backend) -> None:
     assert "keyring" not in config.read_text()
 
 
-def test_a_key_that_cannot_be_forgotten_stays_marked(config: Path, backend: Backend) -> None:
-    key_store.keep_in_keyring(config, "default", "sk-one")
-    backend.error = OSError("gone")
-    with pytest.raises(KeyringProblem, match=r"the API key is not removed: .*gone") as refused:
-        key_store.forget(config, "default")
-    assert refused.value.hint is None
-    assert config.read_text() == MARKED
-
-
-def test_a_keyring_that_fails_changes_nothing(config: Path, backend: Backend) -> None:
+def test_a_keyring_that_fails_changes_nothing_and_keeps_no_key_out_of_the_config(
+    config: Path, backend: Backend
+) -> None:
     set_value(config, "default", "api_key", "sk-one")
     backend.error = OSError("gone")
     with pytest.raises(KeyringProblem, match="gone"):
         key_store.keep_in_keyring(config, "default", "sk-two")
     assert key(config) == "sk-one"
-
-
-def test_a_keyring_that_fails_does_not_keep_a_key_out_of_the_config(config: Path, backend: Backend) -> None:
+    backend.error = None
     key_store.keep_in_keyring(config, "default", "sk-one")
     backend.error = OSError("gone")
-    problem = key_store.keep_in_config(config, "default", "sk-two")
-    assert "gone" in str(problem)
+    # A key that cannot be forgotten stays marked.
+    with pytest.raises(KeyringProblem, match=r"the API key is not removed: .*gone") as refused:
+        key_store.forget(config, "default")
+    assert refused.value.hint is None
+    assert config.read_text() == MARKED
+    assert "gone" in str(key_store.keep_in_config(config, "default", "sk-two"))
     assert key(config) == "sk-two"
 
 
@@ -116,28 +111,20 @@ def test_with_a_mark_the_keyring_is_touched_only_for_its_key(config: Path, backe
     assert len(list(settings.list())) > 10
 
 
-def test_a_key_that_the_keyring_has_not_any_more_is_missing(config: Path, backend: Backend) -> None:
+def test_a_key_that_the_keyring_does_not_give(config: Path, backend: Backend) -> None:
     config.write_text(MARKED)
     with pytest.raises(KeyringUnusable, match="'default' is not in the desktop's keyring") as missing:
         key(config)
     assert (missing.value.exit_code, missing.value.code) == (4, "missing_api_key")
     assert missing.value.hint == "seedream config set api_key --keyring"
-
-
-def test_a_keyring_that_fails_in_use_is_no_wrong_configuration(config: Path, backend: Backend) -> None:
-    config.write_text(MARKED)
-    backend.error = OSError("gone")
-    with pytest.raises(KeyringUnusable, match="gone") as unusable:
-        key(config)
-    assert (unusable.value.exit_code, unusable.value.code) == (4, "keyring_unusable")
-
-
-def test_a_malformed_key_in_the_keyring_is_not_shown(config: Path, backend: Backend) -> None:
-    config.write_text(MARKED)
     backend.kept["apipod-seedream", "default"] = "sk hunter22"
     with pytest.raises(MalformedKey, match="in the desktop's keyring is malformed") as malformed:
         key(config)
     assert "hunter22" not in f"{malformed.value!r}{malformed.value.__cause__}"
+    backend.error = OSError("gone")
+    with pytest.raises(KeyringUnusable, match="gone") as unusable:
+        key(config)
+    assert (unusable.value.exit_code, unusable.value.code) == (4, "keyring_unusable")
 
 
 @pytest.mark.parametrize("value", ["{}", '{in = "file"}', '{in = "keyring", of = "work"}', "[]"])

@@ -123,15 +123,6 @@ def assert_unsaid(seedream: Program, done: Result) -> None:
         assert form not in everything
 
 
-def assert_one_clear_error(done: Result, code: ExitCode) -> None:
-    """One JSON document, and at most three lines."""
-    assert done.exit_code == code, done.stderr
-    assert done.document["error"]["exit_code"] == code
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: "), done.stderr
-    assert len(done.stderr.splitlines()) <= 3, done.stderr
-
-
 # Through a proxy
 
 
@@ -163,17 +154,6 @@ def test_a_generate_goes_through_it_whole(
         assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("NO_PROXY", f"localhost,{API}"), ("no_proxy", ".seedream.test")]
-)
-def test_no_proxy_means_directly(world: World, variable: str, value: str) -> None:
-    proxy = world.http()
-    done = world.seedream("config", "check", env={"ALL_PROXY": proxy.url(), variable: value})
-    assert done.exit_code == ExitCode.UNAVAILABLE
-    assert world.left == [API]
-    assert proxy.connections == 0
-
-
 def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(world: World) -> None:
     """Over plain http a proxy would see the key; an image's request has none."""
     world.sandbox.images = f"http://{IMAGES}"
@@ -192,8 +172,10 @@ def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(worl
 def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: World) -> None:
     proxy = world.http()
     done = world.seedream("generate", "fox", "--json", "-q", env={"HTTPS_PROXY": proxy.url()})
-    assert_one_clear_error(done, ExitCode.UNAVAILABLE)
+    assert done.exit_code == done.document["error"]["exit_code"] == ExitCode.UNAVAILABLE
     assert done.document["error"]["code"] == "tls_error"
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) <= 3
     assert f"the certificate of {API} through the proxy 127.0.0.1:{proxy.port} is not trusted" in done.stderr
     assert proxy.asked == [f"{API}:443"]
     assert world.sandbox.requests == []
@@ -205,9 +187,8 @@ def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: Wor
 @pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
 def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: type[Proxy]) -> None:
     proxy = world.start(kind(world.hosts, ("ada", "another")))
-    done = world.seedream(
-        "generate", "fox", "--json", "--verbose", env={"HTTPS_PROXY": proxy.url(login=LOGIN), **world.trusted}
-    )
+    env = {"HTTPS_PROXY": proxy.url(login=LOGIN), **world.trusted}
+    done = world.seedream("generate", "fox", "--json", "--verbose", env=env)
     assert done.exit_code == ExitCode.UNAVAILABLE
     assert done.document["error"]["code"] == "proxy_error"
     assert "the proxy does not let the call through" in done.stderr
@@ -216,16 +197,14 @@ def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: typ
     assert_unsaid(world.seedream, done)
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5"])
-def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World, scheme: str) -> None:
+def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World) -> None:
     login = ":".join(quote(part, safe="") for part in LOGIN)
     with socket.socket() as nobody:
         # Taken, so that nobody else listens there either.
         nobody.bind(("127.0.0.1", 0))
         there = f"127.0.0.1:{nobody.getsockname()[1]}"
-        done = world.seedream(
-            "config", "check", "--json", "-v", env={"ALL_PROXY": f"{scheme}://{login}@{there}"}
-        )
+        env = {"ALL_PROXY": f"socks5://{login}@{there}"}
+        done = world.seedream("config", "check", "--json", "-v", env=env)
     assert done.exit_code == ExitCode.UNAVAILABLE
     assert done.document["error"]["message"] == f"no connection to {API} through the proxy {there}"
     assert_unsaid(world.seedream, done)
@@ -238,27 +217,3 @@ def test_a_crash_does_not_show_a_proxys_password(world: World) -> None:
     done = world.seedream("generate", "fox", "--verbose", env=env)
     assert "Traceback" in done.stderr
     assert_unsaid(world.seedream, done)
-
-
-# Values that cannot be used
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        pytest.param("ALL_PROXY", "socks4://ada:pa55@127.0.0.1:1", id="SOCKS4"),
-        pytest.param("HTTPS_PROXY", "http://ada:pa55@127.0.0.1:port", id="a port that is no number"),
-        pytest.param("SSL_CERT_FILE", "{home}/nothing.pem", id="no such file"),
-    ],
-)
-def test_a_value_that_cannot_be_used_is_one_clear_line(world: World, variable: str, value: str) -> None:
-    home = world.seedream.environment["HOME"]
-    proxy = world.http()
-    env = {"HTTPS_PROXY": proxy.url()} if variable == "SSL_CERT_FILE" else {}
-    done = world.seedream("generate", "fox", "--json", env={**env, variable: value.replace("{home}", home)})
-    assert_one_clear_error(done, ExitCode.USAGE)
-    assert done.document["error"]["code"] == "invalid_environment"
-    assert done.document["error"]["message"].startswith(f"{variable} in the environment cannot be used: ")
-    assert "pa55" not in done.stdout + done.stderr
-    assert proxy.connections == 0
-    assert world.left == []
