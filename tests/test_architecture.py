@@ -184,9 +184,9 @@ TOML, NETWORK = frozenset({"tomllib"}), frozenset({"tomllib", "sqlite3", "httpx"
 #: Command line → what of it all may be loaded.
 NEEDED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("--version", "--help", "generate --help", "help generate"), frozenset()),
-    **dict.fromkeys(("completion bash", "config path"), frozenset()),
+    **dict.fromkeys(("completion bash", "completion --list= -- generate -a", "config path"), frozenset()),
     **dict.fromkeys(("generate", "generate fox --dry-run", "config list"), TOML),
-    **dict.fromkeys(("status", "status --json"), TOML | {"sqlite3"}),
+    **dict.fromkeys(("status", "status --json", "completion --list= -- status"), TOML | {"sqlite3"}),
     "config set model seedream-v4.5": TOML | {"tomlkit"},
     **dict.fromkeys(("generate fox --no-wait", "generate fox --preview --open"), NETWORK),
     "generate fox --json": NETWORK,
@@ -247,64 +247,3 @@ def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:
     )
     code, modules = json.loads(done.stderr.splitlines()[-1])
     return code, set(modules)
-
-
-LOADED_AT_ONCE = """
-import os, sys
-before = set(sys.modules)
-from seedream_cli.__main__ import main
-
-def tell(code):
-    print(*sorted(set(sys.modules) - before), file=sys.stderr, flush=True)
-    sys.exit(code)
-
-# With which the program ends.
-os._exit = tell
-main()
-"""
-
-
-@pytest.mark.parametrize("option", ["--version", "-V"])
-def test_the_version_is_told_before_anything_is_loaded(seedream: Program, option: str) -> None:
-    stdout, loaded = loaded_at_once(seedream, "", option)
-    assert stdout == f"seedream {seedream_cli.__version__}\n"
-    assert loaded <= {"seedream_cli", "seedream_cli.__main__", "__future__"}
-
-
-def loaded_at_once(seedream: Program, library: str, *words: str) -> tuple[str, set[str]]:
-    """The answer, and the modules that it loaded beyond those of the library."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys{library and f', {library}'}; {LOADED_AT_ONCE}", *words],
-        capture_output=True,
-        env=seedream.environment,
-        cwd=seedream.cwd,
-        text=True,
-        check=True,
-    )
-    return done.stdout, set(done.stderr.split())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs has to be asked for folders")
-@pytest.mark.parametrize(
-    ("words", "library", "answer"),
-    [
-        (["generate", "-a"], "", "1:1"),
-        (["generate", "-o"], "", ":files"),
-        (["status", "--sandbox"], "sqlite3", "img_"),
-        (["status", "--profile"], "tomllib", "work"),
-    ],
-)
-def test_what_a_shell_asks_for_loads_one_library(
-    seedream: Program, sandbox: Sandbox, words: list[str], library: str, answer: str
-) -> None:
-    """At most, beyond what that library loads itself: a Tab waits for all of it."""
-    seedream("generate", "fox", "--no-wait")
-    seedream("config", "set", "quality", "4K", "--profile", "work")
-    del seedream.environment["SEEDREAM_BASE_URL"]
-    stdout, loaded = loaded_at_once(seedream, library, "completion", "--list=", "--", *words)
-    rooms = ("__main__", "folders", "services", "completion")
-    files = ("answer", "command_line", "table", "local_values")
-    own = {"seedream_cli", *(f"seedream_cli.{room}" for room in rooms)}
-    own |= {f"seedream_cli.completion.{file}" for file in files}
-    assert stdout.startswith(answer)
-    assert loaded - own <= {"__future__"}

@@ -123,9 +123,7 @@ def test_folders_are_those_that_readme_tells(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(scope="module")
 def windows() -> Any:
     """The room `naming` with the paths of Windows."""
-    fake = types.SimpleNamespace(
-        **{**vars(os), "name": "nt", "path": ntpath, "sep": "\\", "altsep": "/"},
-    )
+    fake = types.SimpleNamespace(**{**vars(os), "name": "nt", "path": ntpath, "sep": "\\", "altsep": "/"})
     spec = importlib.util.spec_from_file_location("seedream_cli.naming_on_windows", PACKAGE / "naming.py")
     assert spec is not None
     assert spec.loader is not None

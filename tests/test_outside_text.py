@@ -307,19 +307,3 @@ def test_on_a_terminal_it_is_text_above_and_in_the_block(seedream: Program, star
     assert "[bold red]fooled[/]" in done.text
     with Terminal(seedream, "status", columns=200) as terminal:
         assert obeyed(OWN.sub(b"\n", terminal.result().raw).decode()) == []
-
-
-def test_on_a_terminal_the_names_of_folders_are_text(seedream: Program, start_raw: StartRaw) -> None:
-    host = start_raw(answer(200, png()))
-    done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
-    seedream.use(start_raw(accepted(), done).base_url)
-    seedream.cwd = seedream.cwd / "\x1b[5m##[error]\u202e"
-    seedream.cwd.mkdir()
-    saved = seedream("generate", "fox")
-    assert (saved.exit_code, obeyed(saved.stdout + saved.stderr)) == (0, [])
-    with Terminal(seedream, "download", "task_1", columns=200) as terminal:
-        shown = terminal.result()
-    assert (shown.exit_code, obeyed(OWN.sub(b"\n", shown.raw).decode())) == (0, [])
-    # A program gets the path as it is.
-    [path] = seedream("download", "task_1", "-q").paths
-    assert Path(path).read_bytes() == png()

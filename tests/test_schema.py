@@ -168,8 +168,7 @@ def test_of_a_sync_of_which_part_fails(
 
 
 @pytest.mark.parametrize(
-    ("manifest", "problems"),
-    [('[assets.fox]\nprompt = "a fox"\ncuont = 2\n[asets]', 2), ("[assets.fox", 1)],
+    ("manifest", "problems"), [('[assets.fox]\nprompt = "a fox"\ncuont = 2\n[asets]', 2), ("[assets.fox", 1)]
 )
 def test_of_an_invalid_manifest(project: Project, manifest: str, problems: int) -> None:
     project.write(manifest)

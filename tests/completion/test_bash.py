@@ -118,18 +118,6 @@ def test_a_list_says_what_each_is(bash: Shell) -> None:
     assert "(pending: a fox: 16:9 [b] 100% $(touch done)" in bash.shown("seedream download img_")
 
 
-def test_what_a_list_says_is_never_put_on_the_line(bash: Shell) -> None:
-    for times in (1, 2, 3):
-        assert bash.tab("seedream generate -a ", times=times) == "seedream generate -a "
-    bash.run("bind 'set show-all-if-ambiguous on'")
-    assert bash.tab("seedream generate -m seedream-v") == "seedream generate -m seedream-v4.5"
-    assert "(text to image)" in bash.shown("seedream generate -m seedream-v", times=1)
-    bash.run("bind 'set show-all-if-ambiguous off'; bind 'TAB:menu-complete'")
-    assert bash.tab("seedream generate -a ") == "seedream generate -a 1:1 "
-    assert bash.tab("seedream generate -a ", times=2) == "seedream generate -a 2:3 "
-    bash.run("bind 'TAB:complete'")
-
-
 def test_what_stands_behind_the_cursor_is_left_alone(bash: Shell) -> None:
     back = "\x1b[D" * len(" --json")
     assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"

@@ -38,8 +38,7 @@ def test_it_is_powershell(tree: tree_sitter.Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
-    [(b"foreach (", b"foreach "), (b"} else {", b"} else"), (b"@($words", b"@(($words")],
+    ("right", "wrong"), [(b"foreach (", b"foreach "), (b"} else {", b"} else"), (b"@($words", b"@(($words")]
 )
 def test_a_mistake_would_be_found(right: bytes, wrong: bytes) -> None:
     language = tree_sitter.Language(tree_sitter_powershell.language())

@@ -101,16 +101,6 @@ def test_it_can_be_sourced_as_well(scene: Scene) -> None:
         assert shell.all("seedream status img_") == ["img_new", "img_old"]
 
 
-def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene, zsh: Shell) -> None:
-    (scene.cwd / "bin").mkdir()
-    other = scene.cwd / "bin" / "seedream"
-    other.write_text('#!/bin/sh\nprintf "img_other\\tx\\n"\n')
-    other.chmod(0o755)
-    zsh.run("alias sd=seedream")
-    assert zsh.tab("bin/seedream status img_") == "bin/seedream status img_other "
-    assert zsh.tab("sd status img_n") == "sd status img_new "
-
-
 def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
     with start(scene, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
         assert "found" not in shell.shown("seedream status ")

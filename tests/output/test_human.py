@@ -76,16 +76,6 @@ def test_a_window_that_is_closed_ends_the_program_quietly(seedream: Program, ser
         assert terminal.hang_up() == 143
 
 
-def test_an_ascii_locale_gets_an_ascii_spinner_or_utf8(seedream: Program, service: Service) -> None:
-    service()
-    env = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
-    with Terminal(seedream, "generate", "红狐", columns=120, env=env) as terminal:
-        terminal.screen_until(lambda screen: re.search("pending|processing", screen))
-        done = terminal.result()
-    assert done.exit_code == 0
-    assert done.lines[0].startswith("红狐-img_")
-
-
 def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_raw: StartRaw) -> None:
     image = png(200, 200)
     rest = threading.Event()

@@ -134,21 +134,6 @@ def test_a_multiplexer_in_kitty_gets_half_blocks(show: Show, multiplexer: str) -
     assert "▀" in show(png(), {**KITTY, multiplexer: "0"})
 
 
-@pytest.mark.parametrize(
-    ("environment", "colours"),
-    [
-        ({**PLAIN, "COLORTERM": "truecolor"}, "38;2;0;0;0;48;2;0;0;0"),
-        (PLAIN, "38;5;16;48;5;16"),
-    ],
-)
-def test_transparent_pixels_are_black_in_the_colours_that_there_are(
-    show: Show, environment: Mapping[str, str], colours: str
-) -> None:
-    file = io.BytesIO()
-    Image.new("RGBA", (10, 20), (255, 0, 0, 0)).save(file, "PNG")
-    assert show(file.getvalue(), environment) == f"\x1b[{colours}m▀\x1b[0m\n"
-
-
 def test_no_color_leaves_half_blocks_out_and_pictures_in(show: Show) -> None:
     with pytest.raises(NotShown, match="NO_COLOR"):
         show(png(), {"NO_COLOR": "1"})

@@ -121,10 +121,7 @@ def test_ctrl_c_waits_for_the_answer_and_leaves_the_terminal_as_it_was(seedream:
 
 @pytest.mark.parametrize(
     ("env", "begins", "end"),
-    [
-        (KITTY, b"\x1b_G", b"\x1b\\\x1b[0m\x1b_Gm=0,q=2;\x1b\\"),
-        ({}, b"\x1bP", b"\x1b\\\x1b[0m\x1b8"),
-    ],
+    [(KITTY, b"\x1b_G", b"\x1b\\\x1b[0m\x1b_Gm=0,q=2;\x1b\\"), ({}, b"\x1bP", b"\x1b\\\x1b[0m\x1b8")],
     ids=["kitty", "sixel"],
 )
 def test_ctrl_c_in_a_picture_ends_its_sequence(
@@ -236,16 +233,6 @@ def test_what_saves_no_image_has_none_to_show(
     done = seedream(*arguments)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {arguments[-1]} shows saved images")
-
-
-@pytest.mark.parametrize("carry_on", [("download", "{}"), ("generate", "--resume", "{}")], ids=" ".join)
-def test_what_has_a_place_already_is_saved_there_whatever_the_setting_says(
-    seedream: Program, sandbox: Sandbox, carry_on: tuple[str, ...]
-) -> None:
-    task = seedream("generate", "a fox", "-o", "fox.png", "--no-wait").stdout.strip()
-    arguments = [word.format(task) for word in carry_on]
-    done = seedream(*arguments, "--preview", env={"SEEDREAM_OUTPUT": "-"})
-    assert (done.exit_code, done.stdout) == (0, f"{seedream.cwd / 'fox.png'}\n")
 
 
 @pytest.fixture

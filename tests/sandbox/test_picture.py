@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from sandbox.caller import Caller, fetch
-from support.needs import missing
 
 from seedream_cli.catalog import ASPECT_RATIOS
 from seedream_cli.sandbox import picture
-from seedream_cli.sandbox.lettering import set_text, wrap
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -61,33 +59,6 @@ def test_the_same_body_gives_the_same_picture() -> None:
 def test_no_prompt_is_too_strange(prompt: str) -> None:
     with Image.open(io.BytesIO(picture.draw({"prompt": prompt}))) as image:
         assert image.size == (2048, 2048)
-
-
-def test_chinese_is_drawn_where_a_font_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    families = picture._families()
-    chinese = max(families, key=lambda family: len(picture._known("红狐狸", family)))
-    if len(picture._known("红狐狸", chinese)) < 3:
-        missing("a Chinese font")
-    assert picture._family("红狐狸 fox") == chinese != ""
-    assert picture._drawable("红狐狸 fox", chinese) == "红狐狸 fox"
-
-
-def per_character(text: str) -> float:
-    return float(len(text))
-
-
-def test_chinese_breaks_between_any_characters_but_not_before_a_mark() -> None:
-    text = "一只红狐狸、坐在雪地里。"
-    assert wrap(text, 5, per_character) == [text[:4], text[4:9], text[9:]]
-
-
-def test_a_long_text_ends_after_six_lines_with_an_ellipsis() -> None:
-    lines, size = set_text(
-        "words and more words, " * 180, 800, 1000, lambda part, size: len(part) * size * 0.5
-    )
-    assert len(lines) == 6
-    assert lines[-1].endswith("s…") or lines[-1].endswith("e…") or lines[-1].endswith("d…")
-    assert all(len(line) * size * 0.5 <= 800 for line in lines)
 
 
 def test_a_server_starts_without_pillow_and_says_so_at_the_first_image(

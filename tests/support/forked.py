@@ -137,10 +137,7 @@ class Run:
         stdout, stderr = (self._read[end] for end in self._streams)
         assert isinstance(code, int), stderr.decode()
         return Result(
-            code,
-            stdout.decode("utf-8", "surrogateescape"),
-            stderr.decode("utf-8", "surrogateescape"),
-            stdout,
+            code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
         )
 
     def _told(self) -> Iterator[bytes]:
