@@ -6,17 +6,23 @@ import json
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 
 import pytest
 from support.images import png
 from support.program import Program
-from support.raw import Exchange, Reply, accepted, success
+from support.raw import Exchange, Reply, accepted, answer, success
 from support.starting import StartRaw
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX"),
+]
 
 MEGABYTE = 1_000_000
+#: What a peak may differ by: buffers, and what the allocator keeps.
+BOUND = 12 * MEGABYTE
 #: The same, between an image and one a hundred times as large.
 BOUND_OF_IMAGES = 4 * MEGABYTE
 
@@ -98,3 +104,89 @@ def test_an_image_is_saved_with_flat_memory(seedream: Program, start_raw: StartR
     refused = saving(seedream, start_raw, endless, "--max-bytes", str(50 * MEGABYTE))
     assert refused - small < BOUND_OF_IMAGES
     assert list(seedream.cwd.iterdir()) == []
+
+
+def gzipped(data: bytes, times: int = 1) -> bytes:
+    squeeze = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    return b"".join(squeeze.compress(data) for _ in range(times)) + squeeze.flush()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
+JSON = b'{"code": 0, "data": {"status": "'
+PENDING = json.dumps({"code": 0, "data": {"status": "pending"}}).encode()
+BOMB = GZIP + gzipped(bytes(2**20), 100)
+#: A block of deflate that holds nothing, and is not the last one.
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
+
+REDIRECT = b"HTTP/1.1 302 No\r\nLocation: /x\r\n\r\n"
+ERROR = b"HTTP/1.1 500 No\r\n\r\n"
+
+#: What has no end, or unpacks to too much: who sends it, and the error that it is.
+ENDLESS: dict[str, tuple[str, str, Reply]] = {
+    "an answer": ("api", "UnreadableAnswer", sent(OK + b"\r\n" + JSON, then=b"y")),
+    "an answer of an absurd length": (
+        "api",
+        "UnreadableAnswer",
+        sent(OK + b"Content-Length: 999999999999\r\n\r\n" + JSON, then=b"y"),
+    ),
+    "an answer in chunks": ("api", "UnreadableAnswer", sent(CHUNKED, then=b"8\r\nyyyyyyyy\r\n")),
+    "the extension of a chunk": ("api", "Unreachable", sent(CHUNKED + b"8;", then=b"x")),
+    "trailers": ("api", "Unreachable", sent(CHUNKED + b"2\r\n{}\r\n0\r\n", then=b"X: y\r\n")),
+    "headers": ("api", "Unreachable", sent(OK, then=b"X: y\r\n")),
+    "one header": ("api", "Unreachable", sent(OK + b"X: ", then=b"y")),
+    "a status line": ("api", "Unreachable", sent(b"HTTP/1.1 200 ", then=b"O")),
+    "a bomb": ("api", "UnreadableAnswer", sent(BOMB)),
+    "a bomb behind an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
+    "bytes behind the end of a gzip": ("api", "UnreadableAnswer", sent(GZIP + gzipped(PENDING), then=b"x")),
+    "a gzip of nothing": ("api", "UnreadableAnswer", sent(GZIP + gzipped(b"")[:10], then=EMPTY_BLOCK)),
+    "the body of an error": ("api", "ServiceFailing", sent(ERROR, then=b"y")),
+    "the body of a redirect": ("api", "RedirectRefused", sent(REDIRECT, then=b"y")),
+    "an image's error": ("image", "ImageRefused", sent(ERROR, then=b"y")),
+    "an image's headers": ("image", "Unreachable", sent(OK, then=b"X: y\r\n")),
+    "an image that is a bomb": ("image", "NotSaved", sent(BOMB)),
+    # The last one: it leads to itself.
+    "an image's redirect": ("image", "NotSaved", sent(REDIRECT, then=b"y")),
+}
+
+#: Asks the API for a task, or fetches an image, as the arguments say; tells the error and the peak of each.
+ASK = """
+import resource, sys
+from seedream_cli.client import Client
+from seedream_cli.errors import SeedreamError
+
+client = Client(sys.argv[1], "sk-test-0123456789")
+
+def image():
+    with client.stream(sys.argv[2], seconds=30) as image:
+        for chunk in image.chunks:
+            pass
+
+for act in sys.argv[3:]:
+    told = "nothing"
+    try:
+        image() if act == "image" else client.task("task_1", seconds=30)
+    except SeedreamError as error:
+        told = type(error).__name__
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(told, peak * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def test_what_has_no_end_ends_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
+    cases = {
+        "a plain answer": ("api", "nothing", answer(200, PENDING)),
+        "a plain image": ("image", "nothing", answer(200, png())),
+        **ENDLESS,
+    }
+    api, host = (
+        start_raw(*(reply for one, _, reply in cases.values() if one == who)) for who in ("api", "image")
+    )
+    acts = [who for who, _, _ in cases.values()]
+    _, stdout, _ = peak_of(seedream, "-c", ASK, api.base_url, f"{host.origin}/1.png", *acts)
+    told = [line.split()[0] for line in stdout.splitlines()]
+    peaks = [int(line.split()[1]) for line in stdout.splitlines()]
+    assert dict(zip(cases, told, strict=True)) == {name: error for name, (_, error, _) in cases.items()}
+    grown = {name: peak - peaks[1] for name, peak in zip(cases, peaks, strict=True)}
+    assert {name: grew for name, grew in grown.items() if grew > BOUND} == {}

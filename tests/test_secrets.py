@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import secrets
 import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ from support.echoing import TALKING, services
 from support.images import png
 from support.keyrings import secret_service
 from support.program import Program
-from support.raw import accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -210,6 +212,46 @@ def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
     assert shows(said) == []
     assert holding(seedream) == []
     assert KEY in str(sandbox.requests)
+
+
+@pytest.mark.started
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
+def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
+    seedream: Program, start_raw: StartRaw
+) -> None:
+    # Every process of the machine is looked at: this key is no other test's.
+    key = f"sk-canary-{secrets.token_hex(8)}"
+    seen: dict[str, list[Path]] = {}
+    lines: dict[str, list[str]] = {}
+
+    def looked(what: str, reply: bytes) -> Callable[[Exchange], None]:
+        def look(exchange: Exchange) -> None:
+            seen[what] = holding(seedream, key)
+            lines[what] = list(command_lines())
+            exchange.connection.sendall(reply)
+
+        return look
+
+    host = start_raw(looked("the image", answer(200, png())))
+    done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
+    server = start_raw(looked("the create", accepted()), looked("the status", done))
+    seedream.use(server.base_url)
+    del seedream.environment["SEEDREAM_API_KEY"]
+    assert seedream("config", "set", "api_key", "-", stdin=key).exit_code == 0
+    assert seedream("generate", "fox").exit_code == 0
+    # Its journal is there at that moment, and so is the image's temporary file.
+    assert seen == {what: [seedream.config] for what in ("the create", "the status", "the image")}
+    assert [each for each in lines.values() if any("seedream_cli" in line for line in each)] != []
+    assert [line for each in lines.values() for line in each if shows(line, key)] == []
+
+
+def command_lines() -> Iterable[str]:
+    """Of every process, as anyone may read them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
 
 
 def test_a_sandbox_that_serves_keeps_and_logs_no_key(seedream: Program) -> None:
