@@ -77,6 +77,7 @@ class TestTheAnswer:
         assert (done.exit_code, done.raw) == (0, png())
         assert list(seedream.cwd.iterdir()) == []
         assert seedream("download", "--pending").paths == []
+        assert (seedream("generate", "fox", "-o", "-", "--json").exit_code, sandbox.task_count()) == (2, 1)
 
 
 class TestTheRequest:
