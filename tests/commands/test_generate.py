@@ -77,6 +77,7 @@ class TestTheAnswer:
         assert (done.exit_code, done.raw) == (0, png())
         assert list(seedream.cwd.iterdir()) == []
         assert seedream("download", "--pending").paths == []
+        assert (seedream("generate", "fox", "-o", "-", "--json").exit_code, sandbox.task_count()) == (2, 1)
 
 
 class TestTheRequest:
@@ -172,11 +173,11 @@ class TestRefusedBeforeAnythingIsSent:
         ],
     )
     def test_as_a_usage_error(self, seedream: Program, arguments: list[str]) -> None:
-        done = seedream("generate", *arguments)
+        done = seedream("generate", *arguments, stdin="fox")
         assert (done.exit_code, done.stdout) == (2, ""), done.stderr
         assert 1 <= len(done.stderr.splitlines()) <= 3
         assert "4001" in done.stderr or "x" * 4001 not in arguments
-        document = seedream("generate", *arguments, "--json").document
+        document = seedream("generate", *arguments, "--json", stdin="fox").document
         assert document["tasks"] == []
         assert document["error"]["exit_code"] == 2
 

@@ -149,7 +149,7 @@ def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
 def test_of_a_known_task_names_it_without_waiting(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "--no-wait").stdout
     done = seedream("generate", "--resume", "last", "--no-wait")
-    assert (done.exit_code, done.stdout) == (0, task)
+    assert (done.exit_code, done.stdout, list(seedream.cwd.iterdir())) == (0, task, [])
     # Another key would pay for it again.
     assert seedream("generate", "--resume", task.strip(), "--new-key").exit_code == 2
     done = seedream("generate", "--resume", "last", "-o", "-", "--no-wait")
