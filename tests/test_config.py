@@ -161,26 +161,20 @@ def test_a_missing_key_names_the_ways_to_give_one(resolve: Make) -> None:
 
 
 def test_a_malformed_key_is_refused_in_use_without_being_shown(resolve: Make) -> None:
-    for settings in (
-        resolve(environment={"SEEDREAM_API_KEY": "sk-hunter22\n"}),
-        resolve('[profiles.default]\napi_key = "sk hunter22"\n'),
-    ):
+    variable = {"SEEDREAM_API_KEY": "sk-hunter22\n"}
+    for settings in (resolve(environment=variable), resolve('[profiles.default]\napi_key = "sk hunter22"\n')):
         with pytest.raises(MalformedKey) as refused:
             settings.api_key(no_stdin)
         assert "hunter22" not in f"{refused.value}{refused.value.detail}{refused.value.hint}"
 
 
-@pytest.mark.parametrize(
-    ("key", "shown"),
-    [("sk-0123456789abcdef", "…cdef"), ("0123456789abcdef", "…cdef"), ("0123456789abcde", "…"), ("x", "…")],
-)
-def test_of_a_key_no_more_is_shown_than_it_can_spare(resolve: Make, key: str, shown: str) -> None:
-    assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").shown == shown
-
-
-@pytest.mark.parametrize(("text", "shown"), [("300", "300"), ("0.05", "0.05"), ("1234567.5", "1234567.5")])
-def test_a_number_is_shown_as_it_was_written(resolve: Make, text: str, shown: str) -> None:
-    assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").shown == shown
+def test_of_a_key_no_more_is_shown_than_it_can_spare(resolve: Make) -> None:
+    keys = {"sk-0123456789abcdef": "…cdef", "0123456789abcdef": "…cdef", "0123456789abcde": "…", "x": "…"}
+    for key, shown in keys.items():
+        assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").shown == shown
+    # A number is shown as it was written.
+    for text in ("300", "0.05", "1234567.5"):
+        assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").shown == text
 
 
 PROFILES = """
@@ -321,9 +315,9 @@ def test_a_config_is_read_as_windows_editors_write_it_or_refused(resolve: Make, 
         resolve().value("model")
 
 
-@pytest.mark.parametrize("value", ['"300"', "300", "300.0"])
-def test_numbers_may_be_written_as_numbers_or_as_text(resolve: Make, value: str) -> None:
-    assert resolve(f"[profiles.default]\ntimeout = {value}\n").value("timeout") == 300.0
+def test_numbers_may_be_written_as_numbers_or_as_text(resolve: Make) -> None:
+    for value in ('"300"', "300", "300.0"):
+        assert resolve(f"[profiles.default]\ntimeout = {value}\n").value("timeout") == 300.0
 
 
 @pytest.mark.parametrize(

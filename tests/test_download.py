@@ -47,8 +47,18 @@ def names(folder: Path) -> list[str]:
 # A whole image
 
 
-def test_an_image_is_saved_whole_and_is_not_there_before(folder: Path, part: Part) -> None:
+def test_an_image_is_saved_whole_and_is_not_there_before(
+    folder: Path, part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = png()
+    flushed: list[tuple[int, bool]] = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_size, (folder / "fox.png").exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
     with part:
         # Each attempt begins anew.
         part.write(b"half an ima")
@@ -60,6 +70,8 @@ def test_an_image_is_saved_whole_and_is_not_there_before(folder: Path, part: Par
         status = part.status
         assert part.move_to(folder / "fox.png", overwrite=False) == folder / "fox.png"
     assert (folder / "fox.png").read_bytes() == image
+    # It is on the disk before it has its name.
+    assert flushed == [(len(image), False)]
     assert (part.size, part.sha256) == (len(image), hashlib.sha256(image).hexdigest())
     assert names(folder) == ["fox.png"]
     moved = (folder / "fox.png").stat()

@@ -285,11 +285,13 @@ def test_a_dead_address_is_renewed(service: Service, status: int) -> None:
 
 
 def test_a_dead_address_is_renewed_only_once(service: Service) -> None:
-    service.answers(answer(403))
+    service.results = [["/0.png"], ["/1.png"]]
+    service.images = {"/0.png": [answer(403)], "/1.png": [answer(403)]}
     _, end = service.download()
     assert isinstance(end.error, ImageRefused)
     assert end.error.exit_code == ExitCode.NOT_SAVED
-    assert (service.asked.count("/1.png"), service.asked.count(STATUS)) == (2, 2)
+    assert service.asked == [STATUS, "/0.png", STATUS, "/1.png"]
+    assert service.kept.results == (f"{service.server.origin}/1.png",)
     # A pause of zero seconds behind the renewal must not be taken for one.
     service.asked.clear()
     service.answers(answer(403), answer(503), None, PNG)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import accepted, answer
 from support.scene import Scene
@@ -15,7 +17,7 @@ from support.tasks import of_kind, operation
 from support.virtual_time import VirtualTime
 
 from seedream_cli import jobs
-from seedream_cli.errors import RateLimited, Stopped
+from seedream_cli.errors import KeyRefused, RateLimited, Stopped
 from seedream_cli.events import Ended, Event, Submitted
 from seedream_cli.jobs.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
 from seedream_cli.jobs.several import Several
@@ -276,9 +278,13 @@ def several(scene: Scene, act: Callable[[jobs.Work, Operation], Ended], count: i
 
 def test_tasks_that_run_in_parallel_share_a_limiter_and_are_all_heard(scene: Scene) -> None:
     limiters = []
+    others = threading.Barrier(3, timeout=20)
 
     def act(work: jobs.Work, one: Operation) -> Ended:
         limiters.append(work.rate_limiter)
+        if one.id != "op_0":
+            # All at once, when the first has its task.
+            others.wait()
         work.on_event(Submitted(one))
         work.on_event(Ended(one))
         return Ended(one)
@@ -288,3 +294,19 @@ def test_tasks_that_run_in_parallel_share_a_limiter_and_are_all_heard(scene: Sce
     assert len({id(limiter) for limiter in limiters}) == 1
     assert isinstance(limiters[0], RateLimiter)
     assert len(of_kind(heard, Submitted)) == len(of_kind(heard, Ended)) == 4
+
+
+@pytest.mark.parametrize(
+    ("task_id", "begun"), [(None, ["op_0"]), ("task_1", ["op_0", "op_1", "op_2", "op_3"])]
+)
+def test_the_others_are_spared_what_got_the_first_no_task(
+    scene: Scene, task_id: str | None, begun: list[str]
+) -> None:
+    seen: list[str] = []
+
+    def act(work: jobs.Work, one: Operation) -> Ended:
+        seen.append(one.id)
+        return Ended(replace(one, task_id=task_id), KeyRefused("no"))
+
+    several(scene, act)
+    assert seen == begun

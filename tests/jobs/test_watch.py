@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -421,25 +420,25 @@ def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: 
     assert events[-1].operation.seconds == 1.0
 
 
-@pytest.mark.parametrize("ask", [jobs.status, partial(jobs.status, wait=True)], ids=["once", "watched"])
-def test_how_long_an_older_task_took_is_told_by_the_service(wait: Wait, ask: Any) -> None:
+@pytest.mark.parametrize("wait_for", [False, True], ids=["once", "watched"])
+def test_how_long_an_older_task_took_is_told_by_the_service_and_found_out_once(
+    wait: Wait, wait_for: bool
+) -> None:
     watching = wait(completed(int(NOW) - 83), task={"accepted": NOW - 100.0})
-    _, end = played(ask, watching.work, watching.operation)
+    _, end = played(jobs.status, watching.work, watching.operation, wait=wait_for)
     assert end.operation.seconds == 18.0
+    for reply in (DONE, completed(int(NOW) - 83)):
+        known = {"accepted": NOW - 100.0, "status": "completed", "seconds": 6.0}
+        watching = wait(reply, task={"id": "op_known", "idempotency_key": "key-2", **known})
+        _, end = played(jobs.status, watching.work, watching.operation)
+        assert end.operation.seconds == 6.0
 
 
-@pytest.mark.parametrize("reply", [DONE, completed(int(NOW) - 83)])
-def test_how_long_a_task_took_is_found_out_once(wait: Wait, reply: bytes) -> None:
-    watching = wait(reply, task={"accepted": NOW - 100.0, "status": "completed", "seconds": 6.0})
-    _, end = played(jobs.status, watching.work, watching.operation)
-    assert end.operation.seconds == 6.0
-
-
-@pytest.mark.parametrize("completed_at", [10**400, 1, -1, "soon", None])
-def test_an_absurd_time_of_completion_is_left_out(wait: Wait, completed_at: Any) -> None:
-    events, error = wait(completed(completed_at), task={"accepted": NOW}).events(fresh=False)
-    assert error is None
-    assert events[-1].operation.seconds is None
+def test_an_absurd_time_of_completion_is_left_out(wait: Wait) -> None:
+    for number, completed_at in enumerate((10**400, 1, -1, "soon", None)):
+        watching = wait(completed(completed_at), task={"accepted": NOW, "id": f"op_{number}"})
+        events, error = watching.events(fresh=False)
+        assert (error, events[-1].operation.seconds) == (None, None)
 
 
 def test_every_state_is_recorded_once_whatever_its_text(wait: Wait) -> None:
@@ -464,9 +463,11 @@ def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wa
 
 
 def test_status_asks_once_and_watches_where_it_is_asked_to(wait: Wait) -> None:
-    watching = wait(RUNNING, DONE)
+    watching = wait(RUNNING, DONE, task={"results": ("u",)})
     events, end = played(jobs.status, watching.work, watching.operation)
     assert isinstance(end.error, StillPending)
+    # What was known is kept.
+    assert end.operation.results == of_kind(events, Polled)[0].operation.results == ("u",)
     assert [type(event) for event in events] == [Asking, Polled, Ended]
     assert watching.polls.times == [0.0]
     _, end = played(jobs.status, watching.work, watching.operation)
