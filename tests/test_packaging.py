@@ -76,7 +76,7 @@ def test_the_sdist_has_what_the_wheel_and_its_tests_are_made_of(dist: Path) -> N
     with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     assert {name.partition("/")[0] for name in names} == {
-        *("seedream_cli", "completions", "man", "scripts", "tests", "benchmarks"),
+        *("seedream_cli", "completions", "man", "scripts", "tests", "benchmarks", "docs"),
         *("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"),
     }
     for folder in ("seedream_cli", "completions", "man", "scripts", "tests"):
