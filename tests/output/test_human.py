@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 from support.images import png
 from support.program import Program
 from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
+from seedream_cli.output.human import _AboveBlock
 from seedream_cli.sandbox.server import Sandbox
 
 #: A frame of the spinner, then state, elapsed time and progress.
@@ -136,3 +140,14 @@ def test_status_on_a_terminal_leaves_the_state_alone(seedream: Program, sandbox:
         done = terminal.result()
     assert done.exit_code == 0
     assert [re.split(r"\s+", line) for line in done.lines] == [[task, "completed"]]
+
+
+def test_a_block_that_goes_while_a_worker_prints_its_call_takes_no_answer_along(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --verbose a worker prints between a create's answer and its entry in the history."""
+    blocks: list[Live | None] = [Live(console=Console(file=sys.stderr)), None]
+    # What the worker sees: the main thread takes the block off after its first look.
+    monkeypatch.setattr(_AboveBlock, "live", property(lambda self: blocks.pop(0)))
+    _AboveBlock(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
+    assert "HTTP 200" in capsys.readouterr().err
