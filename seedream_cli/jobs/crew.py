@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from ..download import Part
-from ..errors import QuotaExceeded, SeedreamError, Stopped
+from ..errors import NotSaved, QuotaExceeded, SeedreamError, Stopped
 
 #: What is to be done.
 T = TypeVar("T")
@@ -58,12 +58,13 @@ class Brake:
         """Return the lock under which workers make and remove temporary files."""
         return self._files
 
-    def freeze(self, seconds: float) -> None:
+    def freeze(self, seconds: float) -> bool:
         """Stop every worker at the next temporary file that it would make or remove.
 
-        The lock is never released. It is not waited for longer than ``seconds``, should a file system hang.
+        The lock is never released. It is not waited for longer than ``seconds``, should a file system hang:
+        returns False.
         """
-        self._files.acquire(timeout=seconds)
+        return self._files.acquire(timeout=seconds)
 
 
 class _Over(Struct, frozen=True):
@@ -119,7 +120,14 @@ class Crew(Generic[T, W]):
         for _ in range(min(threads, len(self._todo))):
             thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
             self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The system has no more threads: those that run do all the work.
+                self._threads.pop()
+                if self._at_work:
+                    return
+                raise NotSaved(f"system error: {error}", code="system") from None
             self._at_work += 1
 
     def say(self, word: W | _Over) -> None:
@@ -164,9 +172,9 @@ class Crew(Generic[T, W]):
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
         # A thread that wakes up between here and the end of the process leaves nothing behind.
-        self._brake.freeze(_PATIENCE)
-        for part in list(self._parts):
-            part.close()
+        if self._brake.freeze(_PATIENCE):
+            for part in list(self._parts):
+                part.close()
 
     def _work(self) -> None:
         try:

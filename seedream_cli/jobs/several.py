@@ -32,7 +32,7 @@ class Several:
         on_event: Callable[[Event], None],
         shield: Shield,
     ) -> None:
-        brake = Brake()
+        self._brake = brake = Brake()
         self._act = act
         self._on_event = on_event
         self._shield = shield
@@ -73,9 +73,10 @@ class Several:
             self._unreported.extend(self._crew.said())
         while self._unreported:
             event = self._unreported.popleft()
-            if isinstance(event, Submitted):
-                self._crew.start(len(self.not_begun))
             self._on_event(event)
+            # Not in the last report, behind a signal.
+            if isinstance(event, Submitted) and not self._brake.pulled:
+                self._crew.start(len(self.not_begun))
 
     def _serve(self, operation: Operation) -> None:
         ended = self._act(self._work, operation)

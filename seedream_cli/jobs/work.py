@@ -72,6 +72,8 @@ class Work(Struct, frozen=True):
             return make()
         began = self.clock()
         left_at = self.rate_limiter.acquire(self.pause, patience)
+        # Once the workers are stopped, nothing is sent any more: nobody would report it.
+        self.pause(0.0)
         if retries is not None:
             retries.extend(self.clock() - began)
         try:

@@ -78,11 +78,12 @@ class _AboveBlock(Conversation):
     live: Live | None = None
 
     def line(self, text: str) -> None:
-        if self.live is None:
+        # Read once: with --verbose, workers print their calls while the main thread takes the block off.
+        if (live := self.live) is None:
             super().line(text)
         else:
             with _sparing_the_work():
-                self.live.console.print(Text.from_ansi(text))
+                live.console.print(Text.from_ansi(text))
 
 
 class HumanReporter(PlainReporter):

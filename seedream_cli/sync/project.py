@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -75,9 +75,9 @@ class Project:
         part.move_to(self.absolute(path), overwrite=replaces, beside=False)
         return path
 
-    def copy(self, file: SavedFile, item: Item, operation_id: str) -> tuple[str, SavedFile]:
+    def copy(self, file: SavedFile, item: Item, part: Part) -> tuple[str, SavedFile]:
         """Give the image the bytes of one that is saved already; its path and file. Raises NotSaved."""
-        with self.part(item, operation_id, nullcontext) as part:
+        with part:
             try:
                 with open(file.path, "rb") as source:
                     while chunk := source.read(_CHUNK):

@@ -75,11 +75,23 @@ class Workers(Crew[Group, Word]):
         for item in others:
             # The same request is the same task: its image is here.
             try:
+                self._brake.pause(0.0)
                 self._means.project.prepare(item)
-                path, file = self._means.project.copy(given.file, item, given.operation.id)
-                self.say(Came(item, Given(path, file, given.operation, COPIED)))
+                self.say(Came(item, self._copied(given, item)))
+            except Stopped:
+                raise
             except SeedreamError as error:
                 self.say(Fell(item, error))
+
+    def _copied(self, given: Given, item: Item) -> Given:
+        project, parts = self._means.project, self._means.parts
+        part = project.part(item, given.operation.id, self._brake.shield)
+        parts.add(part)
+        try:
+            path, file = project.copy(given.file, item, part)
+        finally:
+            parts.discard(part)
+        return Given(path, file, given.operation, COPIED)
 
     def _given(self, item: Item) -> Given:
         means = replace(self._means, on_event=lambda event: self.say(OfImage(item.label, event)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seedream_cli.download import Part
-from seedream_cli.errors import AuthenticationProblem, QuotaExceeded, SeedreamError
+from seedream_cli.errors import AuthenticationProblem, NotSaved, QuotaExceeded, SeedreamError
 from seedream_cli.jobs.crew import Brake, Crew
 
 Works = Callable[["Crew[str, str]", str], None]
@@ -191,3 +191,45 @@ def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> Non
     answered.set()
     assert not made.wait(0.2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_does_not_wait_for_a_file_system_that_hangs(tmp_path: Path) -> None:
+    hangs, hung = threading.Event(), threading.Event()
+    brake = Brake()
+    part = Part(tmp_path / "a", brake.shield)
+
+    def serve(what: str) -> None:
+        with part, brake.shield():
+            hangs.set()
+            hung.wait(20)
+
+    one: Crew[str, str] = Crew(["image"], serve, pays=lambda _: True, brake=brake, parts=[part])
+    one.start(1)
+    assert hangs.wait(10)
+    assert seconds_to_end(one) < 1
+    hung.set()
+
+
+class TestNoMoreThreads:
+    @pytest.fixture
+    def threads_left(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many threads the system gives."""
+        left = [0]
+        start = threading.Thread.start
+
+        def limited(thread: threading.Thread) -> None:
+            if left[0] == 0:
+                raise RuntimeError("can't start new thread")
+            left[0] -= 1
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+        return left
+
+    def test_those_that_there_are_do_all_the_work(self, threads_left: list[int]) -> None:
+        threads_left[0] = 2
+        assert sorted(heard(crew("abcd", echo), threads=4)) == [*"abcd"]
+
+    def test_with_none_at_all_the_machine_is_at_fault(self, threads_left: list[int]) -> None:
+        with pytest.raises(NotSaved, match="can't start new thread"):
+            crew("abcd", echo).start(4)

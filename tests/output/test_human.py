@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 from support.images import png
 from support.program import Program
 from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
+
+from seedream_cli.output.human import _AboveBlock
 
 pytestmark = pytest.mark.slow
 
@@ -95,3 +100,14 @@ def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_
         rest.set()
         assert terminal.result().exit_code == 0
     assert (seedream.cwd / "fox.png").read_bytes() == image
+
+
+def test_a_block_that_goes_while_a_worker_prints_its_call_takes_no_answer_along(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --verbose a worker prints between a create's answer and its entry in the history."""
+    blocks: list[Live | None] = [Live(console=Console(file=sys.stderr)), None]
+    # What the worker sees: the main thread takes the block off after its first look.
+    monkeypatch.setattr(_AboveBlock, "live", property(lambda self: blocks.pop(0)))
+    _AboveBlock(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
+    assert "HTTP 200" in capsys.readouterr().err

@@ -223,16 +223,21 @@ def saved(path: Path) -> SavedFile:
     return SavedFile(1, str(path), sha256(data), len(data), "image/png", 4, 3)
 
 
+def copied(folder: Path, file: SavedFile, item: Item) -> tuple[str, SavedFile]:
+    project = Project(folder)
+    return project.copy(file, item, project.part(item, "op_12345678", nullcontext))
+
+
 def test_a_copy_has_a_place_of_its_own_and_goes_over_nothing_unknown(folder: Path, item: NewItem) -> None:
     first = folder / "first.png"
     first.write_bytes(OURS)
-    path, file = Project(folder).copy(saved(first), item(), "op_12345678")
+    path, file = copied(folder, saved(first), item())
     assert path == "art/hero.png"
     assert file == replace(saved(first), path=str(folder / "art" / "hero.png"))
     assert files(folder) == {"art/hero.png": OURS, "first.png": OURS}
     (folder / "art" / "hero.png").write_bytes(THEIRS)
     with pytest.raises(NotSaved):
-        Project(folder).copy(saved(first), item(), "op_12345678")
+        copied(folder, saved(first), item())
     assert files(folder) == {"art/hero.png": THEIRS, "first.png": OURS}
 
 
@@ -247,7 +252,7 @@ def test_what_is_spoiled_or_gone_is_not_copied(
     for name, data in spoiled.items():
         (folder / name).write_bytes(data)
     with pytest.raises(NotSaved):
-        Project(folder).copy(file, item(), "op_12345678")
+        copied(folder, file, item())
     assert files(folder) == spoiled
 
 

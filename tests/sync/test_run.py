@@ -18,6 +18,7 @@ from support.service import IMAGE, SUBMIT, Honest, Service, Strike
 from support.starting import StartSandbox
 from sync.workshop import Workshop, executed
 
+from seedream_cli.download import Part
 from seedream_cli.errors import (
     ExitCode,
     HistoryUnusable,
@@ -29,6 +30,9 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import FellShort, Landed
 from seedream_cli.jobs.rate_limiter import RateLimiter
+from seedream_cli.models import SavedFile
+from seedream_cli.sync.items import Item
+from seedream_cli.sync.project import Project
 from seedream_cli.sync.run import Told
 
 
@@ -139,6 +143,46 @@ def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, servic
     fell = next(one for one in told if isinstance(one, FellShort))
     assert fell.operation is not None
     assert fell.operation.task_id == "task_1"
+
+
+class SlowProject(Project):
+    """Reads a file that is copied from a slow disk: it has half of it when the run is stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reading, self.go_on = threading.Event(), threading.Event()
+
+    def copy(self, file: SavedFile, item: Item, part: Part) -> tuple[str, SavedFile]:
+        write = part.write
+
+        def slowly(chunk: bytes) -> None:
+            write(chunk[: len(chunk) // 2])
+            self.reading.set()
+            assert self.go_on.wait(20)
+            write(chunk[len(chunk) // 2 :])
+
+        part.write = slowly  # type: ignore[method-assign]
+        return super().copy(file, item, part)
+
+
+def test_a_copy_that_a_signal_ends_leaves_no_file_behind_and_begins_no_other(
+    shop_at: ShopAt, service: Service, alive: Alive
+) -> None:
+    shop = shop_at(service.base_url, EQUAL)
+    project = SlowProject(shop.folder)
+
+    def on_event(told: Told) -> None:
+        if isinstance(told, Landed):
+            assert project.reading.wait(20)
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        shop.run(on_event=on_event, means={"project": project}).execute()
+    there = [*hidden(shop), *shop.folder.glob("*.png")]
+    project.go_on.set()
+    for thread in alive():
+        thread.join(1)
+    assert there == [*hidden(shop), *shop.folder.glob("*.png")] == [shop.folder / "a.png"]
 
 
 def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: ShopAt, service: Service) -> None:
