@@ -83,6 +83,14 @@ class History:
             self._db.close()
             self._lock.release()
 
+    @property
+    def is_in_use(self) -> bool:
+        """Return True if another thread has the connection for longer than a moment."""
+        if not self._lock.acquire(timeout=_LAST_PATIENCE):
+            return True
+        self._lock.release()
+        return False
+
     def record(self, operation: Operation) -> Operation:
         """Write the operation as it is now, and return it as it is kept.
 

@@ -243,3 +243,10 @@ def test_the_installed_command_answers_too(seedream: Program, history: History) 
         check=True,
     )
     assert done.stdout == b"img_1\tunanswered: fox 1\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX here")
+def test_a_manifest_that_is_a_pipe_keeps_no_shell_waiting(seedream: Program) -> None:
+    os.mkfifo(seedream.cwd / "pipe")
+    done = seedream.shell("timeout 5 seedream completion --list= -- sync pipe --only")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")

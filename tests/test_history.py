@@ -502,6 +502,7 @@ def journal_of(path: Path) -> str:
 
 
 @pytest.mark.started
+@pytest.mark.slow
 def test_the_program_works_without_shared_memory(
     seedream: Program, sandbox: Sandbox, no_shared_memory: dict[str, str]
 ) -> None:
@@ -531,6 +532,7 @@ def without_shared_memory(path: Path) -> None:
     Path(f"{path}-shm").symlink_to("elsewhere")
 
 
+@pytest.mark.slow
 def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
     opened: Open, path: Path, tmp_path: Path
 ) -> None:

@@ -188,6 +188,10 @@ class CommandContext:
 
     def _is_known(self, operation: Operation) -> bool:
         try:
+            # A worker that a signal left behind may hold the history for as long as another program does. The
+            # task is in it, unless recording it failed.
+            if self.shutdown.is_requested and self.history.is_in_use:
+                return True
             return self.history.find(operation.service, operation.task_id or "") is not None
         except HistoryUnusable:
             return False

@@ -152,11 +152,11 @@ def _toml(path: str) -> dict[str, Any]:
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().removeprefix("\ufeff")
-    except FileNotFoundError:
+    # A pipe or a terminal would keep the shell waiting.
+    if not os.path.isfile(path):
         return ""
+    with open(path, encoding="utf-8") as file:
+        return file.read().removeprefix("\ufeff")
 
 
 KINDS = {

@@ -93,10 +93,12 @@ class Run:
                 self._report()
         except BaseException:
             # A signal, a bug, or a lock that cannot be written.
-            with self.shield():
-                self._workers.end()
-                self._hear()
-            self._report()
+            try:
+                with self.shield():
+                    self._workers.end()
+                    self._hear()
+            finally:
+                self._report()
             raise
 
     def _report(self) -> None:
@@ -166,22 +168,21 @@ class Run:
     def _hear(self) -> None:
         """Write the lines of all images that came, at once."""
         with self.shield():
-            words = self._workers.said()
-            landed = self._land([word for word in words if isinstance(word, Came)])
-            for word in words:
+            came: list[Came] = []
+            for word in self._workers.said():
                 if isinstance(word, Came):
-                    self.under_way.pop(word.item.label, None)
-                    self._unreported.append(landed[word.item.key])
+                    came.append(word)
                 elif isinstance(word, Fell):
                     operation = self.under_way.pop(word.item.label, None)
                     self._unreported.append(FellShort(word.item.label, word.error, operation))
                 else:
                     self.under_way[word.label] = word.event.operation
                     self._unreported.append(word)
+            # Last: if the lock cannot be written, that hides nothing else.
+            if came:
+                self._land(came)
 
-    def _land(self, came: Sequence[Came]) -> dict[Key, Landed]:
-        if not came:
-            return {}
+    def _land(self, came: Sequence[Came]) -> None:
         now = timestamp(self.means.now())
         put = {
             one.item.key: one.item.locked(
@@ -194,7 +195,9 @@ class Run:
             for one in came
         }
         self.keeper.change(put, [key for one in came for key in one.item.leaves])
-        return {one.item.key: self._landed(one.item, one.given) for one in came}
+        for one in came:
+            self.under_way.pop(one.item.label, None)
+            self._unreported.append(self._landed(one.item, one.given))
 
     def _landed(self, item: Item, given: Given) -> Landed:
         return Landed(

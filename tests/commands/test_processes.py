@@ -10,7 +10,7 @@ from support.program import Program
 import seedream_cli
 from seedream_cli.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.started
+pytestmark = [pytest.mark.started, pytest.mark.slow]
 
 
 def test_commands_that_ask_the_service(seedream: Program, sandbox: Sandbox) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
+import time
+from contextlib import closing
 
 import pytest
 from support.images import png
@@ -95,3 +98,25 @@ def test_that_the_caller_ignores_stays_ignored(seedream: Program, start_sandbox:
         signal.signal(signal.SIGINT, before)
     running.wait_for(sandbox.task_count)
     assert running.stop(signal.SIGINT).exit_code == 0
+
+
+def test_while_another_program_holds_the_history_ends_all_workers(
+    seedream: Program, start_sandbox: StartSandbox
+) -> None:
+    """One of them waits for the history, which the report must not wait for."""
+    sandbox = start_sandbox(seconds=8)
+    seedream.use(sandbox.base_url)
+    arguments = ("generate", "fox", "-n", "2", "-o", "fox.png", "--poll-interval", "0.1")
+    running = seedream.start(*arguments)
+    running.wait_for(lambda: running.stderr.count("processing") == 2)
+    with closing(sqlite3.connect(seedream.state / "history.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # Each percent that is new is recorded.
+        polls = len(sandbox.requests)
+        running.wait_for(lambda: len(sandbox.requests) > polls)
+        time.sleep(0.2)
+        began = time.monotonic()
+        stopped = running.stop(signal.SIGINT)
+        assert time.monotonic() - began < 3
+    assert stopped.exit_code == 130
+    assert hint(stopped)[0] == "download"

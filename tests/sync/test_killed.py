@@ -18,6 +18,8 @@ from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.slow
+
 #: The same in every process that runs tests at the same time; a failure is repeated by setting it.
 SEED = (
     os.environ.get("SEEDREAM_TESTS_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or os.urandom(8).hex()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from seedream_cli.download import Part
 from seedream_cli.errors import (
     ExitCode,
     HistoryUnusable,
+    NotSaved,
     RateLimited,
     SeedreamError,
     Stopped,
@@ -31,7 +32,10 @@ from seedream_cli.errors import (
 from seedream_cli.events import FellShort, Landed
 from seedream_cli.jobs.rate_limiter import RateLimiter
 from seedream_cli.models import SavedFile
+from seedream_cli.sync import lock
 from seedream_cli.sync.items import Item
+from seedream_cli.sync.keeper import Keeper
+from seedream_cli.sync.lock import Entry, Key
 from seedream_cli.sync.project import Project
 from seedream_cli.sync.run import Told
 
@@ -197,6 +201,31 @@ def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: Shop
     assert landed(told) == {"c": "generated"}
     assert list(fallen(told)) == ["a"]
     assert agrees(shop)
+
+
+class FullKeeper(Keeper):
+    def change(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
+        raise NotSaved("the disk is full")
+
+
+def test_a_lock_that_cannot_be_written_hides_no_failure_of_an_image(
+    shop_at: ShopAt, service: Service, alive: Alive
+) -> None:
+    shop = shop_at(service.base_url, assets("good", "refused"))
+    service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), first=2))
+    told: list[Told] = []
+
+    def on_event(one: Told) -> None:
+        told.append(one)
+        # The rest is heard at once.
+        for thread in alive():
+            thread.join(20)
+
+    run = shop.run(on_event=on_event, jobs=1)
+    run.keeper = FullKeeper(lock.read(shop.lock_file), {})
+    with pytest.raises(NotSaved, match="full"):
+        run.execute()
+    assert list(fallen(told)) == ["refused"]
 
 
 def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:

@@ -19,6 +19,8 @@ from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"n{number}" for number in range(6)]
 MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
 
