@@ -64,17 +64,22 @@ def test_their_names_are_on_disk_before_they_are_sent(
 ) -> None:
     """A power cut would otherwise leave the operation in the history without what it has to send."""
     synced: list[list[str]] = []
+    sizes: list[int] = []
     sync = os.fsync
 
     def seen(descriptor: int) -> None:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             synced.append(sorted(os.listdir(descriptor)))
+        else:
+            sizes.append(os.fstat(descriptor).st_size)
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", seen)
     for name in ("op_a", "op_b"):
-        bodies.of(replace(asked, id=name))
+        body = bodies.of(replace(asked, id=name))
         assert f"{name}.json" in synced[-1]
+        # Once: the second is the same file.
+        assert sizes == [len(body or b"")]
     assert len(synced) == 2
 
 

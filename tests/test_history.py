@@ -233,8 +233,8 @@ def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
     current = operation(folder, files=(file,))
-    for word in ("unanswered", "pending", "pending", "warming_up"):
-        current = history.record(replace(current, status=word))
+    for progress, word in enumerate(("unanswered", "pending", "pending", "warming_up")):
+        current = history.record(replace(current, status=word, progress=progress))
         clock.time += 1
     assert history.states(current) == [(100.0, "unanswered"), (101.0, "pending"), (103.0, "warming_up")]
     assert history.recent(SERVICE, limit=9) == [current]
@@ -644,7 +644,7 @@ def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_p
 
 #: What a column may hold by another hand than this program's.
 STRANGE: list[object] = [
-    *(None, "", "x", "\0", b"", b"\xff\xfe", 0, -1, 7, 2**62, 1.5, -1e300, 1e300, float("inf")),
+    *(None, "", "x", "\0", "/x\0", b"", b"\xff\xfe", 0, -1, 7, 2**62, 1.5, -1e300, 1e300, float("inf")),
     *("null", "3", "[]", "{}", "[3]", "[[]]", '["\\ud800"]', '"x"', "[" * 100_000, "9" * 5000, "NaN"),
     '{"prompt": 3, "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
     '{"prompt": "\\ud800", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
