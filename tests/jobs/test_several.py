@@ -35,8 +35,18 @@ class HeldBodies(Bodies):
         return super().of(operation)
 
 
-def workers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith("worker-")]
+Workers = Callable[[], list[threading.Thread]]
+
+
+@pytest.fixture
+def workers() -> Workers:
+    """Return what lists the workers of this test, without those that hang since an earlier one."""
+    before = set(threading.enumerate())
+
+    def started() -> list[threading.Thread]:
+        return [one for one in set(threading.enumerate()) - before if one.name.startswith("worker-")]
+
+    return started
 
 
 @pytest.fixture
@@ -57,7 +67,9 @@ def several(
 Make = Callable[[Callable[[Event], None], Bodies], tuple[Several, Sandbox]]
 
 
-def test_what_was_not_sent_when_the_signal_came_is_not_sent_after_it(several: Make, tmp_path: Path) -> None:
+def test_what_was_not_sent_when_the_signal_came_is_not_sent_after_it(
+    several: Make, workers: Workers, tmp_path: Path
+) -> None:
     bodies = HeldBodies(tmp_path / "bodies")
     seen: list[Event] = []
 
@@ -77,7 +89,9 @@ def test_what_was_not_sent_when_the_signal_came_is_not_sent_after_it(several: Ma
     assert sandbox.task_count() == 1
 
 
-def test_a_signal_while_the_first_answer_is_reported_begins_no_other(several: Make, tmp_path: Path) -> None:
+def test_a_signal_while_the_first_answer_is_reported_begins_no_other(
+    several: Make, workers: Workers, tmp_path: Path
+) -> None:
     def on_event(event: Event) -> None:
         if isinstance(event, Submitted):
             raise Stopped
