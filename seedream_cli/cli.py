@@ -118,7 +118,7 @@ def run(arguments: list[str]) -> int:
     except _UsageError as error:
         code = _refuse(_usage(error), arguments)
     except Stopped as stopped:
-        # A signal between a session's end and the program's.
+        # A signal between the command's end and the program's.
         code = stopped.exit_code
     except (BrokenPipeError, SystemExit):
         # Help whose reader left early, which rich answers with SystemExit: that is no failure.

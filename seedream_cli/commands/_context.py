@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +112,7 @@ class CommandContext:
         service = self.service
         base_url = self._start_sandbox() if self.sandboxed else self.settings.value("base_url")
         client = Client(base_url, self.api_key, observe=self._on_exchange)
-        # After a signal, worker threads may still wait at its connections, which end with the process.
-        self._resources.callback(lambda: None if self.shutdown.is_requested else client.close())
+        self._close_at_end(client.close)
         self.reporter.service = (
             "the sandbox" if service == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
         )
@@ -208,7 +207,17 @@ class CommandContext:
         """Start the fake API inside this process and return its base URL."""
         from ._sandbox import embedded
 
-        return self._resources.enter_context(embedded()).base_url
+        sandbox = embedded()
+        self._close_at_end(sandbox.close)
+        sandbox.start()
+        return sandbox.base_url
+
+    def _close_at_end(self, close: Callable[[], None]) -> None:
+        """Close something that threads use, unless a signal ends the program.
+
+        They may then still wait at its connections, or draw: all of that ends with the process.
+        """
+        self._resources.callback(lambda: None if self.shutdown.is_requested else close())
 
 
 def read_bytes_of_stdin(most: int = -1) -> bytes:

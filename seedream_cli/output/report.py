@@ -22,7 +22,7 @@ class Mark(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """An error with what only the session knows: whose it is, and the command to run next."""
+    """An error with what only the command knows: whose it is, and the command to run next."""
 
     error: SeedreamError
     operation: Operation | None = None

@@ -120,3 +120,14 @@ def test_while_another_program_holds_the_history_ends_all_workers(
         assert time.monotonic() - began < 3
     assert stopped.exit_code == 130
     assert hint(stopped)[0] == "download"
+
+
+def test_while_the_sandbox_draws_ends_the_program_at_once(seedream: Program) -> None:
+    seedream.environment["SEEDREAM_SANDBOX_SECONDS"] = "0.2"
+    running = seedream.start(
+        "generate", "fox", "-n", "12", "-q", "--quality", "4K", "--sandbox", "--poll-interval", "0.1"
+    )
+    running.wait_for(lambda: [*seedream.cwd.glob("*.png")])
+    began = time.monotonic()
+    assert running.stop(signal.SIGINT).exit_code == 130
+    assert time.monotonic() - began < 1.5
