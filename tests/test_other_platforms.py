@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux plays the
 #: What is loaded for the program is loaded as on this system; then the other system's is taken away, and the
 #: program is loaded and run.
 AS_ELSEWHERE = """
-import importlib, json, os, pathlib, signal, sys
+import importlib, json, os, pathlib, shutil, signal, sys
 
 platform, rooms, arguments = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
 for room in rooms:
@@ -47,6 +47,8 @@ platformdirs.PlatformDirs = kinds[platform]
 platformdirs.windows.get_win_folder = lambda name: os.path.join(os.environ["HOME"], "local")
 sys.platform = platform
 if platform == "win32":
+    # shutil chose how it removes folders when it was imported.
+    shutil._use_fd_functions = False
     for name in ("fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "readline", "curses", "syslog"):
         sys.modules[name] = None
     for name in (
