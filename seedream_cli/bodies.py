@@ -90,6 +90,8 @@ class Bodies:
             _, body, other = self._last
             with suppress(OSError):
                 os.link(other, path)
+                # Its age is that of the first, and would end before the new key does.
+                os.utime(path)
                 sync_names(path.parent)
                 return body
         else:
