@@ -98,10 +98,10 @@ def command(
             )
             raise typer.Exit(_run(context, lambda: body(context, **values)))
 
-        # Typer reads a command's parameters from its signature.
-        parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [*(one.replace(kind=one.KEYWORD_ONLY) for one in own), *shared]
-        )
+        # Typer reads a command's parameters from its signature, and their types from its annotations.
+        parameters = [*(one.replace(kind=one.KEYWORD_ONLY) for one in own), *shared]
+        parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        parsed.__annotations__ = {one.name: one.annotation for one in parameters}
         return parsed
 
     return decorate
