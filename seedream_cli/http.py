@@ -37,7 +37,6 @@ READ_SECONDS = 30.0
 #: 1110). Idle connections end before the 60 s after which common servers close them.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=50.0)
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
-_PROXY_HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
 
 
 class Response:
@@ -274,7 +273,7 @@ def _proxy(name: str, text: str) -> httpx.Proxy:
         raise _unusable(name, f"its scheme is none of {', '.join(_PROXY_SCHEMES)}")
     # An @ after the host: what looks like the host is a part of a user name or password.
     hidden = b"@" in url.raw_path or "@" in url.fragment
-    if hidden or not _PROXY_HOST.fullmatch(url.raw_host):
+    if hidden or not re.fullmatch(rb"[a-z0-9._-]+|[0-9a-f:.]+", url.raw_host, re.IGNORECASE):
         raise _unusable(name, "it is no URL of a proxy")
     if url.port is not None and not 0 < url.port < 65536:
         raise _unusable(name, "its port is not from 1 to 65535")

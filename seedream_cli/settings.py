@@ -19,7 +19,6 @@ from .naming import DEFAULT_TEMPLATE, parse_output
 from .services import DEFAULT_BASE_URL
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
-_NAME_OF_SETTING = re.compile(r"[A-Za-z_-]{1,32}")
 
 DEFAULT_PROFILE = "default"
 
@@ -169,7 +168,7 @@ def known(name: str) -> Key:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
     # Only what a setting could be called is repeated: all else may be a key.
     word, glued, _ = name.partition("=")
-    could_be_one = _NAME_OF_SETTING.fullmatch(word)
+    could_be_one = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
     if glued:
         raise UsageProblem(
             f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",

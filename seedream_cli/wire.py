@@ -41,9 +41,6 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "idempotency_unavailable": 503,
 }
 
-#: 403 means permission or balance; these words in its code or message tell which.
-_QUOTA_WORDS = re.compile(r"(?i:balance|quota|credit|funds)")
-
 #: The end of the year 9999 in Unix seconds: what lies behind it is no time.
 _LATEST_TIME = 253_402_300_799
 
@@ -211,7 +208,8 @@ def _kind(
         return Unavailable, "the API reported an error of an unknown kind"
     if status == 401:
         return KeyRefused, "the API refused the key"
-    if status == 402 or (status == 403 and _QUOTA_WORDS.search(f"{code} {words}")):
+    # 403 means permission or balance: the words in its code or message tell which.
+    if status == 402 or (status == 403 and re.search(r"(?i:balance|quota|credit|funds)", f"{code} {words}")):
         return QuotaExceeded, "the account's balance or quota does not suffice"
     if status == 403:
         return KeyRefused, "the key has no permission for this"
