@@ -23,6 +23,12 @@ from seedream_cli.sandbox.server import Sandbox
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return two workers a processor for `-n auto`: tests wait more than they compute."""
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or 2 * (os.cpu_count() or 1))
+
+
 # Programs inherit what is ignored, as below nohup or in a shell's background: these are to reach them.
 for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:

@@ -194,6 +194,7 @@ NEEDED: dict[str, frozenset[str]] = {
 
 
 @pytest.mark.parametrize("line", NEEDED)
+@pytest.mark.slow
 def test_a_command_loads_no_more_than_it_needs(seedream: Program, sandbox: Sandbox, line: str) -> None:
     _, loaded = loaded_by(seedream, *line.split())
     assert (loaded & HEAVY) - NEEDED[line] <= PLATFORM

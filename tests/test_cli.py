@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.program import Program
 
-pytestmark = pytest.mark.started
+pytestmark = [pytest.mark.started, pytest.mark.slow]
 
 HELP = [["--help"], ["generate", "-h"], ["--version"], []]
 

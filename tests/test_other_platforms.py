@@ -29,7 +29,10 @@ from seedream_cli.sandbox.server import Sandbox
 PACKAGE = Path(seedream_cli.__file__).parent
 README = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux plays the other systems here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="Linux plays the other systems here"),
+]
 
 #: What is loaded for the program is loaded as on this system; then the other system's is taken away, and the
 #: program is loaded and run.

@@ -23,6 +23,8 @@ from support.tls import Authority, Front, authority
 from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-canary-4f9d2c7be1"
 API, IMAGES = "api.seedream.test", "images.seedream.test"
 #: A password of characters that a URL and a header each write in another way.

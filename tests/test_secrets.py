@@ -189,6 +189,7 @@ def test_a_key_is_written_nowhere_in_a_day_of_work(
     assert all(not shows(str(request)) for request in sandbox.requests if request.origin == "image")
 
 
+@pytest.mark.slow
 def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
     seedream_process: Program, sandbox: Sandbox
 ) -> None:

@@ -16,6 +16,8 @@ from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.slow
+
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 
 

@@ -132,6 +132,7 @@ def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
     assert git(origin, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_four_shards_of_a_repository_merge_to_the_whole(
     git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
 ) -> None:
