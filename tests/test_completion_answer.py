@@ -149,7 +149,7 @@ def test_another_program_that_writes_is_not_waited_for(seedream: Program, histor
     with closing(sqlite3.connect(history.path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         assert asked(seedream, "status ") == [["img_1", "unanswered: fox 1"]]
-        # A request that is no JSON is no obstacle.
+        # A request that is not JSON does not stop it.
         db.execute("UPDATE operations SET request = '{'")
         db.execute("COMMIT")
     assert asked(seedream, "status ") == [["img_1", "unanswered"]]

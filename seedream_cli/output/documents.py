@@ -294,7 +294,7 @@ def task_document(
 ) -> TaskDocument:
     """Return one element of ``tasks``.
 
-    ``with_result`` adds the result's URLs, which are signed: whoever reads them can fetch the image.
+    ``with_result`` adds the result's URLs, which are signed: anyone who reads them can fetch the image.
     """
     request = operation.request
     sources = request.image_urls if request else ()

@@ -1,4 +1,4 @@
-"""Every command as a process of its own, which most tests of commands are not."""
+"""Start each command once as a real process; most tests of commands call it in the test process."""
 
 from __future__ import annotations
 

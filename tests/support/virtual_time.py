@@ -28,7 +28,7 @@ class VirtualTime:
         turn.wait()
 
     def run(self, programs: Iterable[Callable[[], None]], *, until: float) -> None:
-        """Run all ``programs``, each in a thread of its own; raises what one of them raised."""
+        """Run each of ``programs`` in its own thread. Raises what one of them raised."""
         for program in programs:
             turn = self._wait_for_turn(self.now)
             threading.Thread(target=self._run, args=(program, turn), daemon=True).start()
