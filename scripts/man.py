@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from seedream_cli import folders
-from seedream_cli.config import PROJECT_FILE
 from seedream_cli.errors import ExitCode
-from seedream_cli.settings import KEYS
+from seedream_cli.settings import locations as folders
+from seedream_cli.settings.resolve import PROJECT_FILE
+from seedream_cli.settings.schema import KEYS
 
 from .tree import Argument, Command, Option
 from .values import STATIC

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES, Model
-from seedream_cli.jobs.sidecar import SidecarDocument
 from seedream_cli.output.documents import Document
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.schema import KEYS
+from seedream_cli.sync.asset_parser import PICTURE
+from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest_keys import DEFAULTS_KEYS, ManifestTables
-from seedream_cli.sync.problems import InvalidManifest
-from seedream_cli.sync.requests import PICTURE
+from seedream_cli.tasks.sidecar import SidecarDocument
 
 Schema = dict[str, Any]
 

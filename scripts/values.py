@@ -8,7 +8,7 @@ from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.models import Status
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings import ALL_KEYS
+from seedream_cli.settings.schema import ALL_KEYS
 
 #: Kind → its values, each with its description ("" where there is none).
 STATIC: Mapping[str, Mapping[str, str]] = {

@@ -59,7 +59,7 @@ def _run() -> int:
 
 def _flush() -> None:
     """Write what is buffered. A reader that has left is not a failure."""
-    from .output.streams import silence
+    from .output.stdio import silence
 
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from . import VERSION_LINE
-from .commands._help import Command, Group
+from .commands._help_formatter import Command, Group
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
-from .output.streams import columns_of_terminal, prepare, wants_colour
+from .output.stdio import columns_of_terminal, prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
 from .errors import InvalidRequest
-from .prompt_parts import PromptParts
+from .prompt import PromptParts
 
 
 class GenerationRequest(Struct, frozen=True):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.addresses import check_image_url, is_loopback, without_query
 from seedream_cli.errors import NotSaved
+from seedream_cli.urls import check_image_url, is_loopback, without_query
 
 
 def test_what_this_machine_is() -> None:

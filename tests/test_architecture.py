@@ -199,7 +199,7 @@ def test_a_command_loads_no_more_than_it_needs(seedream: Program, sandbox: Sandb
     _, loaded = loaded_by(seedream, *line.split())
     assert (loaded & HEAVY) - NEEDED[line] <= PLATFORM
     if "sqlite3" not in NEEDED[line]:
-        assert "seedream_cli.history" not in loaded
+        assert "seedream_cli.history.store" not in loaded
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_keyring_is_asked_only_for_its_key(seedream: Program, arguments: list[
     seedream.config.chmod(0o600)
     code, loaded = loaded_by(seedream, *arguments)
     assert code == ExitCode.OK
-    assert not loaded & {"keyring", "seedream_cli.desktop_keyring"}
+    assert not loaded & {"keyring", "seedream_cli.settings.keyring"}
 
 
 def loaded_by(seedream: Program, *arguments: str) -> tuple[int, set[str]]:

@@ -14,10 +14,10 @@ from support.clock import Clock
 from support.images import png
 from support.tasks import operation
 
-from seedream_cli.bodies import LIFETIME, Bodies
 from seedream_cli.errors import HistoryUnusable, UsageProblem
+from seedream_cli.history.request_bodies import LIFETIME, Bodies
+from seedream_cli.images.source_images import SourceImage, read_file
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.source_images import SourceImage, read_file
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from support.raw import RawServer, Reply, accepted, answer, success
 from support.tls import Authority, Front, authority
 
 from seedream_cli import __version__
-from seedream_cli.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
+from seedream_cli.api.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
 from seedream_cli.errors import (
     ExitCode,
     ImageRefused,

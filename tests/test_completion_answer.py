@@ -18,12 +18,13 @@ from support.program import Program, Result
 from support.raw import RawServer, answer
 from support.tasks import operation
 
-from seedream_cli import config, settings
 from seedream_cli.completion.answer import candidates
-from seedream_cli.history import History
+from seedream_cli.history.store import History
 from seedream_cli.models import GenerationRequest, Status
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.services import DEFAULT_BASE_URL, SANDBOX_SERVICE
+from seedream_cli.settings import resolve as config
+from seedream_cli.settings import schema as settings
+from seedream_cli.settings.locations import DEFAULT_BASE_URL, SANDBOX_SERVICE
 
 
 def asked(seedream: Program, typed: str) -> list[list[str]]:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seedream_cli.config import Settings, fingerprint, service_of
 from seedream_cli.errors import MalformedKey, MissingKey, UsageProblem
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.resolve import Settings, fingerprint, service_of
+from seedream_cli.settings.schema import KEYS
 
 #: For each setting, five values that can be told apart, from the strongest origin to the weakest but one.
 VALUES = {

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.config_store import set_value, unset_value
 from seedream_cli.errors import UsageProblem
+from seedream_cli.settings.config_edit import set_value, unset_value
 
 WRITTEN_BY_HAND = """\
 # my profiles

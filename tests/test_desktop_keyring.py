@@ -12,8 +12,8 @@ import pytest
 from keyring.errors import KeyringLocked, PasswordSetError
 from support.keyrings import Backend
 
-from seedream_cli import desktop_keyring
 from seedream_cli.errors import KeyringProblem, Stopped
+from seedream_cli.settings import keyring as desktop_keyring
 
 KEY = "sk-hunter22-0123456789"
 Use = Callable[[Any], None]

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.download import Part, check_folder, describe, move_file, sha256_of
 from seedream_cli.errors import ExitCode, ImageDamaged, InvalidOutput, NotSaved
+from seedream_cli.files.partial_file import Part, check_folder, describe, move_file, sha256_of
 
 posix = pytest.mark.skipif(os.name == "nt", reason="about POSIX file systems")
 
@@ -293,7 +293,7 @@ def test_threads_that_want_one_name_all_keep_their_image(folder: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from seedream_cli.download import Part
+from seedream_cli.files.partial_file import Part
 with Part(Path(sys.argv[1])) as part:
     part.write(b"half an image")
     part._open.flush()
@@ -391,7 +391,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from support.images import png
-from seedream_cli.download import Part
+from seedream_cli.files.partial_file import Part
 from seedream_cli.errors import NotSaved
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))

@@ -7,7 +7,7 @@ import sys
 import platformdirs
 import pytest
 
-from seedream_cli import folders
+from seedream_cli.settings import locations as folders
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="home folders have another variable there")
 

@@ -25,18 +25,18 @@ from support.clock import Clock
 from support.program import Program
 from support.tasks import SERVICE, operation
 
-from seedream_cli.commands._task_list import row_of
+from seedream_cli.commands.status import row_of
 from seedream_cli.errors import ExitCode, HistoryUnusable
-from seedream_cli.history import VERSION, History
-from seedream_cli.history_rows import _OPERATION, SCHEMA
+from seedream_cli.files.output_path import Output, fields_of, part_path
+from seedream_cli.history.schema import _OPERATION, SCHEMA
+from seedream_cli.history.store import VERSION, History
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, Status
-from seedream_cli.naming import Output, fields_of, part_path
 from seedream_cli.output.documents import task_document
-from seedream_cli.output.json import dumped
+from seedream_cli.output.json_reporter import dumped
 from seedream_cli.output.table import table
-from seedream_cli.output.text import duration
-from seedream_cli.prompt_parts import PromptParts
+from seedream_cli.prompt import PromptParts
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.text import duration
 
 KIND = GenerationRequest("p").kind
 
@@ -280,7 +280,7 @@ def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(pa
 def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
 ) -> None:
-    monkeypatch.setattr("seedream_cli.history._supports_wal", lambda folder: is_wal)
+    monkeypatch.setattr("seedream_cli.history.store._supports_wal", lambda folder: is_wal)
     history = opened()
     flushes: list[bool] = []
 
@@ -313,7 +313,7 @@ from pathlib import Path
 from support.tasks import operation
 from msgspec.structs import replace
 from seedream_cli import history
-from seedream_cli.history import History
+from seedream_cli.history.store import History
 
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 if sys.argv[4] == "False":
@@ -383,7 +383,7 @@ def test_a_history_that_another_program_holds_says_so(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = opened()
-    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
     with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
@@ -414,8 +414,8 @@ def test_threads_wait_together_for_another_program(
 ) -> None:
     """If each waited in turn, a run of 64 would not end for ten minutes."""
     history = opened()
-    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.3)
-    monkeypatch.setattr("seedream_cli.history._LAST_PATIENCE", 0.01)
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.3)
+    monkeypatch.setattr("seedream_cli.history.store._LAST_PATIENCE", 0.01)
 
     def write(who: int) -> None:
         with pytest.raises(HistoryUnusable):
@@ -438,7 +438,7 @@ def test_a_write_that_was_interrupted_leaves_no_lock(
     with suppress(Interrupted), written_to(history) as db:
         history._put(db, operation(tmp_path, id="op_half"))
         raise Interrupted
-    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
     opened().record(operation(tmp_path))
     assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
@@ -560,7 +560,7 @@ def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
         shared = Path(f"{path}-shm")
         shared.rename(shared.with_name("aside"))
         without_shared_memory(path)
-        monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.05)
+        monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
         with pytest.raises(HistoryUnusable, match="another program holds it"):
             opened()
         other.stdin.close()

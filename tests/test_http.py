@@ -19,8 +19,8 @@ from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
 from support.raw import Exchange, PatientServer, RawServer, Reply, answer, success
 from support.tls import Authority, Front, authority
 
-from seedream_cli import http
-from seedream_cli.client import Client
+from seedream_cli.api import http
+from seedream_cli.api.client import Client
 from seedream_cli.errors import NotSaved, SeedreamError, Unreachable, UsageProblem
 
 KEY = "sk-test-0123456789"

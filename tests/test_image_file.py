@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seedream_cli.image_file import HEAD_BYTES, DamagedImage, ImageInfo, inspect, sniff
+from seedream_cli.images.inspect import HEAD_BYTES, DamagedImage, ImageInfo, inspect, sniff
 
 SIZE = (61, 37)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seedream_cli.installation import command_for, command_for_upgrade
+from seedream_cli.install_hints import command_for, command_for_upgrade
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import keyring
 import pytest
 from support.keyrings import Backend
 
-from seedream_cli import key_store
-from seedream_cli.config import Settings
-from seedream_cli.config_store import set_value
 from seedream_cli.errors import KeyringProblem, KeyringUnusable, MalformedKey, UsageProblem
+from seedream_cli.settings import keyring as key_store
+from seedream_cli.settings.config_edit import set_value
+from seedream_cli.settings.resolve import Settings
 
 MARKED = '[profiles.default]\napi_key = {in = "keyring"}\n'
 

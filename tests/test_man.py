@@ -13,7 +13,7 @@ from support import needs
 
 from scripts.tree import Command, program
 from seedream_cli.errors import ExitCode
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.schema import KEYS
 
 pytestmark = pytest.mark.once
 

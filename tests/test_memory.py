@@ -153,7 +153,7 @@ ENDLESS: dict[str, tuple[str, str, Reply]] = {
 #: Asks the API for a task, or fetches an image, as the arguments say; tells the error and the peak of each.
 ASK = """
 import resource, sys
-from seedream_cli.client import Client
+from seedream_cli.api.client import Client
 from seedream_cli.errors import SeedreamError
 
 client = Client(sys.argv[1], "sk-test-0123456789")

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from seedream_cli.errors import InvalidOutput
-from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.naming import (
+from seedream_cli.files.output_path import (
     DEFAULT_TEMPLATE,
     FIELDS,
     Fields,
@@ -30,7 +29,8 @@ from seedream_cli.naming import (
     parse_output,
     part_path,
 )
-from seedream_cli.safe_names import slug
+from seedream_cli.files.safe_names import slug
+from seedream_cli.models import GenerationRequest, Operation
 
 CREATED = time.mktime((2026, 11, 22, 17, 45, 1, 0, 0, -1))
 FOX = Fields("a-red-fox", "task_1", "seedream-v4.5", "16:9", "2K", CREATED, "hero")
@@ -419,7 +419,7 @@ def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
 
 def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
     script = (
-        "import sys; from seedream_cli.naming import *\n"
+        "import sys; from seedream_cli.files.output_path import *\n"
         "fields = Fields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
         "target = parse_output(None, cwd='/x').target(fields, number=1, several=False, extension='png')\n"
         "print(sys.getfilesystemencoding(), target.name)"

@@ -21,10 +21,10 @@ from support.program import Program
 from support.terminal import Terminal
 
 import seedream_cli
-from seedream_cli import folders
 from seedream_cli.errors import InvalidOutput
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.settings import locations as folders
 
 PACKAGE = Path(seedream_cli.__file__).parent
 README = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ def test_what_no_file_can_be_called_on_windows_is_refused_there(windows: Any, ou
     """A device would swallow an image that was paid for."""
     with pytest.raises(InvalidOutput):
         windows.parse_output(output, cwd=CWD)
-    from seedream_cli import naming
+    from seedream_cli.files import output_path as naming
 
     naming.parse_output(output, cwd="/home/me")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seedream_cli.prompt_parts import PromptParts, joined, style_of
+from seedream_cli.prompt import PromptParts, joined, style_of
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ from support.project import Project
 import seedream_cli
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.errors import PRECEDENCE, ExitCode
-from seedream_cli.naming import FIELDS
+from seedream_cli.files.output_path import FIELDS
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings import ALL_KEYS
-from seedream_cli.sync.items import State
+from seedream_cli.settings.schema import ALL_KEYS
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.manifest_keys import ASSET_KEYS
-from seedream_cli.sync.wanted import DEFAULT_PATH
-from seedream_cli.sync.wanted import FIELDS as FIELDS_OF_PATHS
+from seedream_cli.sync.path_template import DEFAULT_PATH
+from seedream_cli.sync.path_template import FIELDS as FIELDS_OF_PATHS
+from seedream_cli.sync.plan_items import State
 
 ROOT = Path(seedream_cli.__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

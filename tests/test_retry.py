@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.clock import Clock
 
 from seedream_cli.errors import KeyRefused, RateLimited, ServiceFailing, Stopped
-from seedream_cli.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff
+from seedream_cli.tasks.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff
 
 
 def longest(low: float, high: float) -> float:

@@ -15,8 +15,9 @@ from support.raw import answer
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sync import life, run
-from seedream_cli.sync.items import Action, State
+from seedream_cli.sync import executor as run
+from seedream_cli.sync import image_task as life
+from seedream_cli.sync.plan_items import Action, State
 
 SCHEMA = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)

@@ -316,12 +316,12 @@ def test_a_malformed_key_is_not_repeated(seedream: Program, tmp_path: Path, vari
 
 #: What a bug may have in its hands, wherever the key comes from.
 BUG = """
-import seedream_cli.client
+import seedream_cli.api.client
 
 def broken(self, *args, **options):
     raise LookupError(f"Bearer {self._secret!r} {vars(self)}")
 
-seedream_cli.client.Client.submit = seedream_cli.client.Client.account = broken
+seedream_cli.api.client.Client.submit = seedream_cli.api.client.Client.account = broken
 """
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedream_cli.errors import UsageProblem
-from seedream_cli.settings import KEYS, known, parse_base_url, parse_key
+from seedream_cli.settings.schema import KEYS, known, parse_base_url, parse_key
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli import source_images
 from seedream_cli.catalog import MODELS, Model, for_editing
 from seedream_cli.errors import InvalidRequest
-from seedream_cli.source_images import LARGEST, LARGEST_IN_ALL, SourceImage, facts_of, is_reference, read_all
+from seedream_cli.images import source_images
+from seedream_cli.images.source_images import (
+    LARGEST,
+    LARGEST_IN_ALL,
+    SourceImage,
+    facts_of,
+    is_reference,
+    read_all,
+)
 
 WEBP = b"RIFF" + (22).to_bytes(4, "little") + b"WEBPVP8L" + (10).to_bytes(4, "little") + b"\x2f" + bytes(9)
 

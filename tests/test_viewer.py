@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seedream_cli.viewer import NoViewer, open_image, viewer
+from seedream_cli.output.image_viewer import NoViewer, open_image, viewer
 
 ALL = ("open", "xdg-open", "wslview")
 

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seedream_cli.api.raw_response import Received, read_retry_after
+from seedream_cli.api.responses import STATUS_OF_CODE, read_accepted, read_data, read_task
 from seedream_cli.errors import (
     ExitCode,
     KeyBusy,
@@ -26,8 +28,6 @@ from seedream_cli.errors import (
     UnreadableAnswer,
 )
 from seedream_cli.models import Accepted, Task
-from seedream_cli.received import Received, read_retry_after
-from seedream_cli.wire import STATUS_OF_CODE, read_accepted, read_data, read_task
 
 NOW = 1_800_000_000.0
 

@@ -21,9 +21,9 @@ from msgspec import Struct
 from ..errors import PRECEDENCE, ExitCode, NotSaved, SeedreamError, Stopped
 from ..models import Operation
 from ..output import reporter
+from ..output.outcome import Failure, TaskOutcome
 from ..output.presenters import Presenter, SavedImages, SyncedImages
-from ..output.report import Failure, TaskOutcome
-from ..settings import KEYS
+from ..settings.schema import KEYS
 from ._context import CommandContext
 from ._options import Options
 from ._signals import signal_handlers
@@ -177,7 +177,7 @@ def _as_error(context: CommandContext, problem: Exception) -> SeedreamError:
 
 def _without_key(context: CommandContext, text: str) -> str:
     """Mask the key in the text of an exception."""
-    from ..received import masked
+    from ..api.raw_response import masked
 
     # Nothing more is resolved here: that may be what has just failed.
     keys = [vars(context).get("api_key"), *map(os.environ.get, KEYS["api_key"].variables)]

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .. import config
-from ..addresses import is_loopback
 from ..errors import HistoryUnusable, SeedreamError, UsageProblem
 from ..events import Ended, Event, Exchange
 from ..models import Operation
 from ..output import reporter
+from ..output.outcome import Failure
 from ..output.presenters import Presenter
-from ..output.report import Failure
+from ..settings import resolve
+from ..urls import is_loopback
 from ._failures import FailureBuilder
 from ._hints import NextCommand
 from ._options import Options, ServiceOptions, TaskOptions
@@ -28,11 +28,11 @@ from ._signals import Shutdown
 from ._tracker import TaskTracker
 
 if TYPE_CHECKING:
-    from ..bodies import Bodies
-    from ..client import Client
-    from ..history import History
-    from ..jobs import Work
-    from ..naming import Output
+    from ..api.client import Client
+    from ..files.output_path import Output
+    from ..history.request_bodies import Bodies
+    from ..history.store import History
+    from ..tasks.run import Work
 
 #: Seconds to wait by default for a task of this quality: a 4K task may take minutes.
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
@@ -70,10 +70,10 @@ class CommandContext:
         self._placed: set[Path] = set()
 
     @cached_property
-    def settings(self) -> config.Settings:
+    def settings(self) -> resolve.Settings:
         shared = self.options.flags() if isinstance(self.options, ServiceOptions) else {}
         flags = {**shared, **self._flags}
-        settings = config.load(profile=self.options.profile, flags=flags, project=self.project)
+        settings = resolve.load(profile=self.options.profile, flags=flags, project=self.project)
         for notice in settings.notices:
             self.reporter.notice(notice)
         return settings
@@ -84,8 +84,8 @@ class CommandContext:
         if self.sandboxed:
             if self.settings.flags.get("base_url") is not None:
                 raise UsageProblem("--sandbox and --base-url name two services: choose one")
-            return config.SANDBOX_SERVICE
-        return config.service_of(self.settings.value("base_url"))
+            return resolve.SANDBOX_SERVICE
+        return resolve.service_of(self.settings.value("base_url"))
 
     @property
     def service_is_local(self) -> bool:
@@ -94,19 +94,19 @@ class CommandContext:
 
     @cached_property
     def history(self) -> History:
-        from ..history import History
+        from ..history.store import History
 
-        history = History(config.history_path(), now=time.time)
+        history = History(resolve.history_path(), now=time.time)
         self._resources.callback(history.close)
         return history
 
     @cached_property
     def api_key(self) -> str:
-        return config.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
+        return resolve.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
 
     @cached_property
     def client(self) -> Client:
-        from ..client import Client
+        from ..api.client import Client
 
         # The service's name comes first: it refuses options that contradict each other.
         service = self.service
@@ -114,21 +114,21 @@ class CommandContext:
         client = Client(base_url, self.api_key, observe=self._on_exchange)
         self._close_at_end(client.close)
         self.reporter.service = (
-            "the sandbox" if service == config.SANDBOX_SERVICE else urlsplit(base_url).netloc
+            "the sandbox" if service == resolve.SANDBOX_SERVICE else urlsplit(base_url).netloc
         )
         return client
 
     @cached_property
     def bodies(self) -> Bodies:
-        from ..bodies import Bodies
+        from ..history.request_bodies import Bodies
 
-        return Bodies(config.state_folder() / "bodies")
+        return Bodies(resolve.state_folder() / "bodies")
 
     def work(
         self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
     ) -> Work:
         """Return what jobs work with, from the settings."""
-        from ..jobs import Work
+        from ..tasks.run import Work
 
         timeout = self.settings.get("timeout")
         default = _TIMEOUT_OF_QUALITY.get(quality or "") if timeout.origin == "default" else None
@@ -145,7 +145,7 @@ class CommandContext:
             deliver=self.reporter.answer.file,
             scratch=self._scratch if output is not None and output.stdout else Path(os.curdir),
             placed=self._placed,
-            key_id=config.fingerprint(self.api_key),
+            key_id=resolve.fingerprint(self.api_key),
             shield=self.shutdown.defer_signals,
             on_event=self.handle,
         )
@@ -205,7 +205,7 @@ class CommandContext:
 
     def _start_sandbox(self) -> str:
         """Start the fake API inside this process and return its base URL."""
-        from ._sandbox import embedded
+        from ._embedded_sandbox import embedded
 
         sandbox = embedded()
         self._close_at_end(sandbox.close)

@@ -6,16 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import (
-    AuthenticationProblem,
-    ExitCode,
-    HistoryUnusable,
-    KeyringUnusable,
-    SeedreamError,
-)
+from ..errors import AuthenticationProblem, ExitCode, HistoryUnusable, KeyringUnusable, SeedreamError
 from ..models import Operation
-from ..output.report import Failure
-from ..output.text import clean
+from ..output.outcome import Failure
+from ..text import clean
 from ._hints import NextCommand, key_settings
 
 
@@ -84,7 +78,7 @@ class FailureBuilder:
         That is for a task that the history does not know: it is another machine's, or its answer could not
         be recorded. A name that is taken, or that a message cannot show as it is, is left out.
         """
-        from ..naming import parse_output
+        from ..files.output_path import parse_output
 
         output = operation.output
         if operation.task_id is None or output == parse_output(None, cwd=os.getcwd()).template:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from ..config import KEYRING
 from ..errors import SeedreamError
 from ..models import Operation
-from ..output import github
-from ..output.text import clean
-from ..settings import KEYS, may_be_key
+from ..output import github_actions
+from ..settings.resolve import KEYRING
+from ..settings.schema import KEYS, may_be_key
+from ..text import clean
 from ._options import Options, ServiceOptions, TaskOptions
 
 #: Hints that are about the service in use.
@@ -91,7 +91,7 @@ def key_settings(environment: Mapping[str, str], origin: str) -> Sequence[str]:
     variable = origin.removeprefix("environment: ") if origin else KEYS["api_key"].variables[0]
     if variable == origin:
         return ()
-    if github.is_here(environment):
+    if github_actions.is_here(environment):
         if origin:
             return (f"gh secret set {variable}",)
         if variable in environment:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
-from ..settings import KEYS
+from ..settings.schema import KEYS
 
 _CONVERSATION = "Conversation"
 _SERVICE = "Service"

@@ -11,16 +11,16 @@ from pathlib import Path
 from ..errors import Drift, ExitCode, UsageProblem
 from ..events import FellShort, Landed, OfImage
 from ..models import Operation
-from ..output import github
+from ..output import github_actions
 from ..output.documents import CountsDocument, Document, ImageDocument, SyncedProject, error_document
-from ..output.plain import total_cost
-from ..output.report import Failure, Mark
-from ..output.streams import terminal_width
+from ..output.outcome import Failure, Mark
+from ..output.plain_reporter import total_cost
+from ..output.stdio import terminal_width
 from ..output.table import table
-from ..output.text import duration, size
-from ..sync.items import Action, Item, State
 from ..sync.manifest import Manifest
 from ..sync.plan import Plan
+from ..sync.plan_items import Action, Item, State
+from ..text import duration, size
 from ._context import CommandContext
 
 #: Errors that only --force gets past.
@@ -237,7 +237,7 @@ class SyncReport:
 
     def _summarise(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:
         if "GITHUB_STEP_SUMMARY" in os.environ:
-            github.summarise(github.table(header, rows, closing), os.environ)
+            github_actions.summarise(github_actions.table(header, rows, closing), os.environ)
 
 
 def _tasks(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..models import Operation
-from ..output.report import Failure, TaskOutcome
+from ..output.outcome import Failure, TaskOutcome
 
 
 class TaskTracker:

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageProblem
 from ..output.documents import CompletionScript
-from ..settings import did_you_mean
+from ..settings.schema import did_you_mean
 from ._command import command
 from ._context import CommandContext
 from ._options import Options

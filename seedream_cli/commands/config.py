@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from msgspec import UNSET
 
-from .. import config as settings
 from ..errors import Stopped, UsageProblem
 from ..output.documents import (
     CheckDocument,
@@ -24,12 +23,13 @@ from ..output.documents import (
     SettingDocument,
     StyleDocument,
 )
-from ..output.streams import is_terminal
-from ..output.text import clean
-from ..settings import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
+from ..output.stdio import is_terminal
+from ..settings import resolve
+from ..settings.schema import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
+from ..text import clean
 from ._command import command
 from ._context import CommandContext, read_stdin
-from ._help import Command, Group
+from ._help_formatter import Command, Group
 from ._options import Options, ServiceOptions
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def set_(run: CommandContext, key: Name, value: Value = None, keyring: InKeyring
     run.reporter.notice(f"{setting.name} is stored in {where}")
     for variable in filter(os.environ.get, setting.variables):
         run.reporter.notice(f"{variable} is set in the environment, and comes before it")
-    path = str(settings.config_path())
+    path = str(resolve.config_path())
     run.reporter.tell([], ConfigSet(path, setting.name, keyring if setting.secret else UNSET))
 
 
@@ -117,14 +117,14 @@ def unset(run: CommandContext, key: Name) -> None:
     seedream config unset quality
     seedream config unset api_key --profile print
     """
-    from .. import config_store, key_store
+    from ..settings import config_edit
 
     setting = known(key)
-    path, profile = settings.config_path(), run.settings.profile
+    path, profile = resolve.config_path(), run.settings.profile
     if setting.secret:
-        removed = key_store.forget(path, profile)
+        removed = config_edit.forget(path, profile)
     else:
-        removed = config_store.unset_value(path, profile, setting.name)
+        removed = config_edit.unset_value(path, profile, setting.name)
     what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
     run.reporter.notice(f"{what} {_place(setting, profile)}")
     run.reporter.tell([], ConfigUnset(setting.name, removed))
@@ -161,7 +161,7 @@ def path(run: CommandContext) -> None:
     seedream config path
     "$EDITOR" "$(seedream config path)"
     """
-    where = str(settings.config_path())
+    where = str(resolve.config_path())
     run.reporter.tell([where], ConfigPath(where))
 
 
@@ -187,31 +187,30 @@ def check(run: CommandContext) -> None:
 
 def _require_keyring(setting: Key) -> None:
     """Before anybody types a key."""
-    from .. import desktop_keyring
 
     if not setting.secret:
         raise UsageProblem(f"only api_key can be kept in the keyring, not {setting.name}")
-    desktop_keyring.require()
+    keyring.require()
 
 
 def _store(run: CommandContext, setting: Key, text: str, *, keyring: bool) -> str:
     """Put it where it belongs; the words for where that is."""
-    from .. import config_store, key_store
+    from ..settings import config_edit
 
-    path, profile = settings.config_path(), run.settings.profile
+    path, profile = resolve.config_path(), run.settings.profile
     if keyring:
-        key_store.keep_in_keyring(path, profile, text)
+        config_edit.keep_in_keyring(path, profile, text)
         return f"the desktop's keyring, as {_place(setting, profile)} says"
     if not setting.secret:
-        config_store.set_value(path, profile, setting.name, _stored(setting, text))
-    elif problem := key_store.keep_in_config(path, profile, text):
+        config_edit.set_value(path, profile, setting.name, _stored(setting, text))
+    elif problem := config_edit.keep_in_config(path, profile, text):
         run.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
     return _place(setting, profile)
 
 
 def _place(setting: Key, profile: str) -> str:
     """Where a setting stands in the config; that a profile is the default one goes without saying."""
-    path = settings.config_path()
+    path = resolve.config_path()
     return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
 
 

@@ -10,17 +10,16 @@ from msgspec.structs import replace
 
 from ..errors import InvalidOutput, UsageProblem
 from ..models import Operation
+from ..output.outcome import TaskOutcome
 from ..output.presenters import SavedImages
-from ..output.report import TaskOutcome
 from ._command import CommandResult, command
 from ._context import CommandContext
+from ._operations import announce, known_or_foreign, unanswered
 from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout
-from ._showing import Open, Preview, show_images
-from ._target import prepare_folder, refuse_taken, wanted_output
-from ._tasks import announce, known_or_foreign, unanswered
+from ._output import Open, Preview, prepare_folder, refuse_taken, show_images, wanted_output
 
 if TYPE_CHECKING:
-    from ..naming import Output as Target
+    from ..files.output_path import Output as Target
 
 Tasks = Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Ids of tasks or operations.")]
 Pending = Annotated[
@@ -66,7 +65,7 @@ def download(
 
 
 def _pending(run: CommandContext, moved: Target | None) -> list[Operation]:
-    from ..jobs.submit import KEY_LIFETIME
+    from ..tasks.submit import KEY_LIFETIME
 
     operations = run.history.pending(run.service)
     run.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
@@ -80,7 +79,7 @@ def _pending(run: CommandContext, moved: Target | None) -> list[Operation]:
 def _download(
     run: CommandContext, operations: list[Operation], *, output: str | None, overwrite: bool, wait: bool
 ) -> list[TaskOutcome]:
-    from .. import jobs
+    from ..tasks import run
 
     targets = [_target(run, operation, flagged=output is not None) for operation in operations]
     if len(operations) > 1 and any(where is not None and where.stdout for where in targets):
@@ -97,7 +96,7 @@ def _download(
             continue
         quality = operation.request.quality if operation.request else None
         work = run.work(output=where, overwrite=overwrite, quality=quality)
-        jobs.download(work, operation, wait=wait)
+        run.download(work, operation, wait=wait)
     return run.tracker.outcomes_of(operations)
 
 

@@ -13,21 +13,11 @@ from ..errors import UsageProblem
 from ..output.presenters import Presenter, SavedImages, SubmittedTasks
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._create import MOST_TASKS, Places, create, show_requests
-from ._options import (
-    MaxBytes,
-    NoWait,
-    Output,
-    Overwrite,
-    PollInterval,
-    TaskOptions,
-    Timeout,
-    described,
-)
-from ._request import Asked, is_literal
-from ._resume import carry_on, refuse_with_resume
-from ._showing import Open, Preview, show_images
-from ._target import wanted_output
+from ._generate_request import Asked, is_literal
+from ._generate_resume import carry_on, refuse_with_resume
+from ._generate_submit import MOST_TASKS, Places, create, show_requests
+from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, described
+from ._output import Open, Preview, show_images, wanted_output
 
 _PICTURE, _REQUEST = "Picture", "Request"
 Prompt = Annotated[

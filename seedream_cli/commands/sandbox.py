@@ -11,9 +11,9 @@ from ..output.documents import SandboxServer
 from ..sandbox.faults import FAULTS
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._help import Command
+from ._embedded_sandbox import DIALECT, FAULT, SECONDS, made
+from ._help_formatter import Command
 from ._options import Options
-from ._sandbox import DIALECT, FAULT, SECONDS, made
 
 _SERVER = "Server"
 Port = Annotated[

@@ -12,21 +12,21 @@ import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .. import config
 from ..errors import Drift, SeedreamError, Stopped, UsageProblem
 from ..output.presenters import SyncedImages
+from ..settings import resolve
 from ._command import CommandResult, command
 from ._context import CommandContext
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
 
 if TYPE_CHECKING:
-    from ..jobs import Work
-    from ..jobs.crew import Brake
-    from ..sync.image import Image
-    from ..sync.keeper import Keeper
-    from ..sync.lock import Entry, Lock
+    from ..sync.assets import Image
+    from ..sync.lockfile import Entry, Lock
+    from ..sync.lockfile_writer import Keeper
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
+    from ..tasks.run import Work
+    from ..tasks.worker_pool import Brake
     from ._sync_report import SyncReport
 
 
@@ -123,7 +123,7 @@ class _Choice(Struct, frozen=True):
 @command(TaskOptions, lambda values: SyncedImages())
 def sync(
     run: CommandContext,
-    file: File = config.PROJECT_FILE,
+    file: File = resolve.PROJECT_FILE,
     dry_run: DryRun = False,
     check: Check = False,
     most: Most = None,
@@ -164,8 +164,8 @@ def sync(
 
 def _sync(run: CommandContext, file: Path, choice: _Choice) -> None:
     from ..sync import manifest
-    from ..sync.keeper import Keeper
-    from ..sync.lock import read
+    from ..sync.lockfile import read
+    from ..sync.lockfile_writer import Keeper
     from ._sync_report import SyncReport
 
     wanted = manifest.load(file)
@@ -191,10 +191,10 @@ def _sync(run: CommandContext, file: Path, choice: _Choice) -> None:
 
 def _plan(run: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
     from ..sync import sharding
-    from ..sync.known_files import KnownFiles
+    from ..sync.hash_cache import KnownFiles
     from ..sync.plan import plan
 
-    folder = config.state_folder() / "files"
+    folder = resolve.state_folder() / "files"
     known = KnownFiles(wanted.path, folder, now=time.time_ns, trust=not choice.rehash)
     todo = plan(
         wanted,
@@ -207,7 +207,7 @@ def _plan(run: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) ->
         force=choice.force,
         accept=choice.accept,
         prune=choice.prune,
-        sandbox=run.service == config.SANDBOX_SERVICE,
+        sandbox=run.service == resolve.SANDBOX_SERVICE,
     )
     known.save()
     return todo
@@ -217,9 +217,9 @@ def _memory(run: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | 
     """What the history knows of an image; it is opened for the first that it is asked for."""
 
     def remembered(image: Image) -> Entry | None:
-        from ..sync.life import remembered
+        from ..sync.image_task import remembered
 
-        sandbox = run.service == config.SANDBOX_SERVICE
+        sandbox = run.service == resolve.SANDBOX_SERVICE
         return remembered(run.history, run.service, wanted.folder, sandbox=sandbox)(image)
 
     return remembered
@@ -228,11 +228,11 @@ def _memory(run: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | 
 def _carry_out(
     run: CommandContext, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
 ) -> None:
-    from ..jobs.crew import Brake
-    from ..sync.life import Means
-    from ..sync.project import Project
-    from ..sync.purse import Purse
-    from ..sync.run import REMOTE, Run
+    from ..sync.executor import REMOTE, Run
+    from ..sync.image_task import Means
+    from ..sync.project_files import Project
+    from ..sync.spending_cap import Purse
+    from ..tasks.worker_pool import Brake
 
     remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
     project.prepare_lock(wanted.lock_path, run.shutdown.defer_signals)
@@ -241,7 +241,7 @@ def _carry_out(
         work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
         history=run.history,
         service=run.service,
-        key_id=config.fingerprint(run.api_key) if remote else "",
+        key_id=resolve.fingerprint(run.api_key) if remote else "",
         project=project,
         purse=Purse(*_allowance(choice)),
         force=choice.force,
@@ -254,7 +254,7 @@ def _carry_out(
         jobs=choice.jobs,
         on_event=report.take,
         shield=run.shutdown.defer_signals,
-        sandbox=run.service == config.SANDBOX_SERVICE,
+        sandbox=run.service == resolve.SANDBOX_SERVICE,
     )
     run.reporter.expect(len(remote))
     try:
@@ -270,7 +270,7 @@ def _carry_out(
 
 def _works(run: CommandContext, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
-    from ..jobs.rate_limiter import RateLimiter
+    from ..tasks.rate_limiter import RateLimiter
 
     limiter = RateLimiter()
     return {

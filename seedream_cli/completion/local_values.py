@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from .. import folders
-from ..services import DEFAULT_BASE_URL, SANDBOX_SERVICE
+from ..settings import locations
+from ..settings.locations import DEFAULT_BASE_URL, SANDBOX_SERVICE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _resumable(line: CommandLine) -> Iterator[Candidate]:
 def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
     import sqlite3
 
-    path = os.path.join(folders.state_folder(), folders.HISTORY_FILE)
+    path = os.path.join(locations.state_folder(), locations.HISTORY_FILE)
     db = sqlite3.connect(_existing(path), uri=True, timeout=_BUSY_TIMEOUT)
     try:
         values = (_service(line), settled, _MAX_TASKS)
@@ -87,10 +87,10 @@ def _service(line: CommandLine) -> str:
     if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _text(_config_path())):
         return DEFAULT_BASE_URL
     # Loading the settings costs more than everything else here: only those who changed the URL pay for it.
-    from .. import config
+    from ..settings import resolve
 
-    settings = config.load(profile=line.value("--profile"), flags={"base_url": base_url})
-    return config.service_of(settings.value("base_url"))
+    settings = resolve.load(profile=line.value("--profile"), flags={"base_url": base_url})
+    return resolve.service_of(settings.value("base_url"))
 
 
 def _is_plain(name: object) -> bool:
@@ -114,8 +114,8 @@ def _existing(path: str) -> str:
 
 def _profiles(line: CommandLine) -> Iterator[Candidate]:
     config = _toml(_config_path())
-    in_use = config.get("profile", "default")
-    for name, table in config.get("profiles", {}).items():
+    in_use = resolve.get("profile", "default")
+    for name, table in resolve.get("profiles", {}).items():
         if _is_word(name):
             yield name, "in use" if name == in_use else ", ".join(sorted(table))
 
@@ -142,7 +142,7 @@ def _is_word(name: str) -> bool:
 
 
 def _config_path() -> str:
-    return os.path.join(folders.config_folder(), folders.CONFIG_FILE)
+    return os.path.join(locations.config_folder(), locations.CONFIG_FILE)
 
 
 def _toml(path: str) -> dict[str, Any]:

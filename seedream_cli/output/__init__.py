@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from . import github
-from .plain import PlainReporter
+from . import github_actions
+from .plain_reporter import PlainReporter
 from .presenters import Presenter
-from .streams import Answer, Conversation, draws, wants_colour
+from .stdio import Answer, Conversation, draws, wants_colour
 
 __all__ = ["reporter"]
 
@@ -23,9 +23,13 @@ def reporter(
     """The reporter for this call's streams and options."""
     factory = PlainReporter
     if json:
-        from .json import JsonReporter as factory
+        from .json_reporter import JsonReporter as factory
     elif draws(sys.stderr, environment) and not quiet:
-        from .human import HumanReporter as factory
+        from .live_reporter import HumanReporter as factory
     colour = wants_colour(sys.stderr, environment)
-    talk = github.Log(colour, environment) if github.is_here(environment) else Conversation(colour=colour)
+    talk = (
+        github_actions.Log(colour, environment)
+        if github_actions.is_here(environment)
+        else Conversation(colour=colour)
+    )
     return factory(Answer(), talk, presenter, quiet=quiet, verbose=verbose)

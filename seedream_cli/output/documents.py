@@ -13,10 +13,10 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..errors import ExitCode, Problem
+from ..images.source_images import facts_of
 from ..models import Operation, SavedFile
-from ..source_images import facts_of
-from .report import Failure, TaskOutcome
-from .text import LONGEST_DETAIL, shortened
+from ..text import LONGEST_DETAIL, shortened
+from .outcome import Failure, TaskOutcome
 
 Count = Annotated[int, Meta(ge=0)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from ..errors import ExitCode, SeedreamError
 from ..models import Operation
+from ..text import clean
 from .documents import Document, ImageList, TaskList, task_list
-from .report import TaskOutcome
-from .text import clean
+from .outcome import TaskOutcome
 
 
 class Presenter:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import SeedreamError
-from ..installation import command_for
+from ..install_hints import command_for
 
 try:
     import fcntl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
-from .text import clean
+from ..text import clean
 
 
 def table(rows: Sequence[Sequence[str]], *, width: int | None) -> list[str]:

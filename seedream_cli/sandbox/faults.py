@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
-from .envelopes import Mishap, Refusal
+from .responses import Mishap, Refusal
 
 SUBMIT = "submit"
 STATUS = "status"

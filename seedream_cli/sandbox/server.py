@@ -18,10 +18,10 @@ from typing import Literal
 from msgspec import Struct
 
 from . import picture
+from .fake_api import Service
 from .faults import Faults
-from .listener import Listener, Request
-from .results import Draw, Reply, Results
-from .service import Service
+from .http_server import Listener, Request
+from .image_server import Draw, Reply, Results
 from .store import Store
 
 #: Where the API lives below its origin. Clients recognise the sandbox by this path.

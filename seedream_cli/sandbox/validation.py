@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
-from .envelopes import SEED, Refused
+from .responses import SEED, Refused
 
 #: The first description of the service knows one model.
 _SEED_MODELS = frozenset({"seedream-v4.5"})

@@ -40,10 +40,10 @@ from typing import Any, NoReturn
 from msgspec import Struct
 
 from ..errors import UsageProblem
-from .image import Asset, Image
-from .locating import Lines
-from .problems import InvalidManifest, Problem
-from .reading import assets_of
+from .assets import Asset, Image
+from .diagnostics import InvalidManifest, Problem
+from .manifest_parser import assets_of
+from .toml_lines import Lines
 
 DEFAULT_NAME = "seedream.toml"
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS
-from ..settings import KEYS
-from .wanted import DEFAULT_PATH, FIELDS, LATE_FIELDS
+from ..settings.schema import KEYS
+from .path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 MOST_IMAGES = 1000
 MOST_TAKES = 1_000_000

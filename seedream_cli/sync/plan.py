@@ -28,11 +28,11 @@ from fnmatch import translate
 from msgspec import Struct
 
 from ..errors import UsageProblem
-from ..settings import did_you_mean
-from .items import Action, Item, State
-from .judge import Judge, Look, Remembered
-from .lock import Entry, Key, Lock
+from ..settings.schema import did_you_mean
+from .lockfile import Entry, Key, Lock
 from .manifest import Manifest
+from .plan_items import Action, Item, State
+from .plan_rules import Judge, Look, Remembered
 from .sharding import WHOLE, Shard
 
 __all__ = ["Action", "Item", "Look", "Plan", "Remembered", "State", "plan"]

@@ -16,9 +16,9 @@ from ..errors import (
     Unavailable,
 )
 from ..events import OfImage
-from ..jobs.crew import Brake, Crew
-from .items import Action, Item
-from .life import COPIED, Given, Means, fetched, generated
+from ..tasks.worker_pool import Brake, Crew
+from .image_task import COPIED, Given, Means, fetched, generated
+from .plan_items import Action, Item
 
 #: After so many images in a row that the service was out of reach for, the others are not begun.
 _MOST_OUT_OF_REACH = 3

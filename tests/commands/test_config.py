@@ -14,7 +14,7 @@ from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings import ALL_KEYS
+from seedream_cli.settings.schema import ALL_KEYS
 
 KEY = "sk-hunter22-0123456789"
 

@@ -9,7 +9,7 @@ import pytest
 from support.program import Program, hint
 
 from scripts.tree import Command, program
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.schema import KEYS
 
 TREE = list(program().walk())
 COMMANDS = [command.path for command in TREE]

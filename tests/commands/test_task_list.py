@@ -14,7 +14,7 @@ from support.raw import accepted, answer, success
 from support.starting import StartRaw
 from support.tasks import operation
 
-from seedream_cli.commands._task_list import task_lines
+from seedream_cli.commands.status import task_lines
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
 from seedream_cli.output.table import columns
 from seedream_cli.sandbox.server import Sandbox

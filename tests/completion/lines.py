@@ -6,7 +6,7 @@ from scripts.tree import program
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings import ALL_KEYS
+from seedream_cli.settings.schema import ALL_KEYS
 
 TREE = {command.path: command for command in program().walk()}
 COMMANDS = [command.name for command in TREE[()].commands]

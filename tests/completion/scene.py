@@ -11,9 +11,9 @@ from typing import Any
 from support.program import Program
 from support.tasks import operation
 
-from seedream_cli.history import History
+from seedream_cli.history.store import History
 from seedream_cli.models import GenerationRequest, Status
-from seedream_cli.services import DEFAULT_BASE_URL, SANDBOX_SERVICE
+from seedream_cli.settings.locations import DEFAULT_BASE_URL, SANDBOX_SERVICE
 
 ROOT = Path(__file__).parents[2]
 COMPLETIONS = ROOT / "completions"

@@ -10,7 +10,7 @@ from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.completion import local_values
 from seedream_cli.completion.answer import FILES
 from seedream_cli.completion.table import ARGUMENTS, OPTIONS, VALUES
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.schema import KEYS
 
 GENERATED = generated()
 TREE = {command.path: command for command in program().walk()}

@@ -23,10 +23,10 @@ Act = Callable[["Scene"], None]
 
 #: Where in the program a run can be stopped, in the order in which a paid image passes.
 START: Point = ("seedream_cli.cli:run", 1)
-INTENT_RECORDED: Point = ("seedream_cli.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.jobs.submit:_answered", 1)
-RESULT_RECEIVED: Point = ("seedream_cli.jobs.collect:collect", 1)
-FILE_UNRECORDED: Point = ("seedream_cli.download:Part.sha256", 1)
+INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
+ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
+RESULT_RECEIVED: Point = ("seedream_cli.tasks.download:collect", 1)
+FILE_UNRECORDED: Point = ("seedream_cli.files.partial_file:Part.sha256", 1)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from support.clock import Clock
 from support.raw import RawServer
 from support.scene import Scene
 
-from seedream_cli.bodies import Bodies
-from seedream_cli.client import Client
-from seedream_cli.history import History
-from seedream_cli.jobs import Work
+from seedream_cli.api.client import Client
+from seedream_cli.history.request_bodies import Bodies
+from seedream_cli.history.store import History
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.tasks.run import Work
 
 KEY = "sk-test-0123456789"
 

@@ -14,7 +14,6 @@ from support.raw import Exchange, Reply, answer, success
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, played
 
-from seedream_cli import jobs
 from seedream_cli.errors import (
     ExitCode,
     HistoryUnusable,
@@ -27,8 +26,9 @@ from seedream_cli.errors import (
     TaskFailed,
 )
 from seedream_cli.events import Ended, Event, Kept, Noticed, Polled, Receiving, Retrying, Saved
+from seedream_cli.files.output_path import Output, parse_output
 from seedream_cli.models import Operation, SavedFile
-from seedream_cli.naming import Output, parse_output
+from seedream_cli.tasks import run as jobs
 
 PNG, OTHER = answer(200, png()), answer(200, png(shade=9))
 STATUS = "/v1/images/status/task_1"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seedream_cli.download import Part
 from seedream_cli.errors import AuthenticationProblem, NotSaved, QuotaExceeded, SeedreamError
-from seedream_cli.jobs.crew import Brake, Crew
+from seedream_cli.files.partial_file import Part
+from seedream_cli.tasks.worker_pool import Brake, Crew
 
 Works = Callable[["Crew[str, str]", str], None]
 

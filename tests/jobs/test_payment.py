@@ -15,16 +15,16 @@ from support.raw import Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, operation
 
-from seedream_cli.bodies import Bodies
-from seedream_cli.client import CALL_SECONDS
+from seedream_cli.api.client import CALL_SECONDS
 from seedream_cli.errors import ServiceFailing, UsageProblem
 from seedream_cli.events import Event, Sending
-from seedream_cli.jobs import refuse_repetition
+from seedream_cli.history.request_bodies import Bodies
+from seedream_cli.images.source_images import SourceImage, read_file
 from seedream_cli.models import GenerationRequest, Operation, Status
-from seedream_cli.source_images import SourceImage, read_file
-from seedream_cli.sync.lock import Entry, Lock
+from seedream_cli.sync.lockfile import Entry, Lock
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan import plan
+from seedream_cli.tasks.run import refuse_repetition
 
 DAY, HOUR = 86400.0, 3600.0
 

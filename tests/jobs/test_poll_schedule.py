@@ -11,7 +11,7 @@ from statistics import mean
 
 import pytest
 
-from seedream_cli.jobs.poll_schedule import FEWEST, NEWEST, PollSchedule, estimate_duration
+from seedream_cli.tasks.poll_schedule import FEWEST, NEWEST, PollSchedule, estimate_duration
 
 INTERVAL = 2.0
 #: Seconds from a poll to its answer.

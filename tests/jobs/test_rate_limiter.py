@@ -16,14 +16,14 @@ from support.scene import Scene
 from support.tasks import of_kind, operation
 from support.virtual_time import VirtualTime
 
-from seedream_cli import jobs
 from seedream_cli.errors import KeyRefused, RateLimited, Stopped
 from seedream_cli.events import Ended, Event, Submitted
-from seedream_cli.jobs.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
-from seedream_cli.jobs.several import Several
 from seedream_cli.models import Operation
-from seedream_cli.retry import FIRST_BACKOFF
-from seedream_cli.sandbox.rate import RateLimit
+from seedream_cli.sandbox.rate_limit import RateLimit
+from seedream_cli.tasks import run as jobs
+from seedream_cli.tasks.batch import Several
+from seedream_cli.tasks.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
+from seedream_cli.tasks.retry import FIRST_BACKOFF
 
 PATIENCE = 60.0
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from support.tasks import operation
 
-from seedream_cli import jobs
-from seedream_cli.bodies import Bodies
 from seedream_cli.errors import Stopped
 from seedream_cli.events import Event, Polled, Submitted
-from seedream_cli.jobs.several import Several
+from seedream_cli.history.request_bodies import Bodies
 from seedream_cli.models import Operation
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.tasks import run as jobs
+from seedream_cli.tasks.batch import Several
 
 FIRST, SECOND = "op_first000", "op_second00"
 

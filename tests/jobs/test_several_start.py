@@ -14,9 +14,9 @@ from support.tasks import operation
 
 from seedream_cli.errors import QuotaExceeded, SeedreamError, Stopped
 from seedream_cli.events import Ended, Event, Noticed, Refused, Sending, Submitted
-from seedream_cli.jobs import Work
-from seedream_cli.jobs.several import Several
 from seedream_cli.models import Operation
+from seedream_cli.tasks.batch import Several
+from seedream_cli.tasks.run import Work
 
 Act = Callable[[Work, Operation], Ended]
 

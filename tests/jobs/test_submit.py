@@ -15,7 +15,6 @@ from support.raw import Exchange, Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation
 
-from seedream_cli import jobs
 from seedream_cli.errors import (
     ExitCode,
     KeyBusy,
@@ -29,9 +28,10 @@ from seedream_cli.errors import (
     UsageProblem,
 )
 from seedream_cli.events import Ended, Event, Noticed, Refused, Retrying, Sending, Submitted
-from seedream_cli.history import History
+from seedream_cli.history.store import History
+from seedream_cli.images.source_images import SourceImage, read_file
 from seedream_cli.models import GenerationRequest, Operation, Status
-from seedream_cli.source_images import SourceImage, read_file
+from seedream_cli.tasks import run as jobs
 
 PENDING = {"task_id": "task_9", "status": Status.PENDING}
 
@@ -43,7 +43,7 @@ def error_of(end: Ended) -> SeedreamError:
 
 @contextmanager
 def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.02)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

@@ -18,7 +18,6 @@ from support.raw import Exchange, RawServer, Reply, answer, success
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, played
 
-from seedream_cli import jobs
 from seedream_cli.errors import (
     ExitCode,
     KeyRefused,
@@ -32,11 +31,12 @@ from seedream_cli.errors import (
     Unreachable,
 )
 from seedream_cli.events import Asking, Ended, Polled, Retrying, Waited
-from seedream_cli.history import History
-from seedream_cli.jobs.rate_limiter import RateLimiter
-from seedream_cli.jobs.watch import watch
+from seedream_cli.history.store import History
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.tasks import run as jobs
+from seedream_cli.tasks.poll import watch
+from seedream_cli.tasks.rate_limiter import RateLimiter
 
 StartRaw = Callable[..., RawServer]
 WorkOn = Callable[..., jobs.Work]

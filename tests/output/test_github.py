@@ -10,7 +10,7 @@ from support.program import Program
 from support.raw import answer
 from support.starting import StartRaw, StartSandbox
 
-from seedream_cli.output.github import MOST_BYTES, table
+from seedream_cli.output.github_actions import MOST_BYTES, table
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.once

@@ -16,7 +16,7 @@ from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
-from seedream_cli.output.human import _AboveBlock
+from seedream_cli.output.live_reporter import _AboveBlock
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from support.reporters import Tell, told
 
 from seedream_cli.errors import TaskFailed
 from seedream_cli.events import Ended, Event, Polled, Saved, Sending, Submitted
-from seedream_cli.output.json import dumped
+from seedream_cli.output.json_reporter import dumped
 
 DONE = operation(status="completed", results=("https://x/1.png",), seconds=12.3456, files=(FILE,))
 FAILED = operation(id="op_00000002", task_id="img_2", status="failed")

@@ -28,9 +28,9 @@ from seedream_cli.events import (
     Waited,
 )
 from seedream_cli.models import Operation
-from seedream_cli.output.plain import PlainReporter, total_cost
+from seedream_cli.output.plain_reporter import PlainReporter, total_cost
 from seedream_cli.output.presenters import SavedImages
-from seedream_cli.output.streams import Answer, Conversation
+from seedream_cli.output.stdio import Answer, Conversation
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
 LIFE: list[Event] = [

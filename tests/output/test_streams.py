@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.program import Program
 
-from seedream_cli.output.streams import draws, wants_colour
+from seedream_cli.output.stdio import draws, wants_colour
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.slow

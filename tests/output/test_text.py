@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedream_cli.errors import SeedreamError
-from seedream_cli.output.report import Failure
-from seedream_cli.output.text import clean, duration, shortened, size
+from seedream_cli.output.outcome import Failure
+from seedream_cli.text import clean, duration, shortened, size
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included
 

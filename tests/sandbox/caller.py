@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedream_cli.sandbox.envelopes import Answer
+from seedream_cli.sandbox.fake_api import Service
+from seedream_cli.sandbox.responses import Answer
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sandbox.service import Service
 
 KEY = {"authorization": "Bearer sk-test"}
 IMAGE = "https://example.com/a.png"

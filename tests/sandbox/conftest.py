@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sandbox.caller import TINY_IMAGE
 
+from seedream_cli.sandbox.fake_api import Service
 from seedream_cli.sandbox.faults import Faults
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sandbox.service import Service
 from seedream_cli.sandbox.store import Store
 
 

@@ -12,9 +12,9 @@ import pytest
 from sandbox.caller import IMAGE, KEY, Make, create
 
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS
-from seedream_cli.sandbox.envelopes import Answer
+from seedream_cli.sandbox.fake_api import COSTS, Service
 from seedream_cli.sandbox.faults import ROWS, STATUS, SUBMIT
-from seedream_cli.sandbox.service import COSTS, Service
+from seedream_cli.sandbox.responses import Answer
 
 
 def task_id(service: Service, **body: Any) -> str:

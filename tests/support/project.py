@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sync.lock import Entry, text_of
+from seedream_cli.sync.lockfile import Entry, text_of
 from seedream_cli.sync.manifest import load
 
 from .images import png

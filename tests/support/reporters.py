@@ -9,8 +9,8 @@ import pytest
 from seedream_cli.errors import SeedreamError
 from seedream_cli.events import Ended, Event
 from seedream_cli.output import reporter
+from seedream_cli.output.outcome import Failure, TaskOutcome
 from seedream_cli.output.presenters import Presenter, SavedImages, SubmittedTasks, SyncedImages, TaskStates
-from seedream_cli.output.report import Failure, TaskOutcome
 
 PRESENTERS: dict[str, Callable[[], Presenter]] = {
     "paths": SavedImages,

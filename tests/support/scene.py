@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedream_cli import jobs
 from seedream_cli.events import Ended, Event
-from seedream_cli.history import History
+from seedream_cli.history.store import History
 from seedream_cli.models import Operation
 from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.tasks import run as jobs
 
 from .clock import Clock
 from .raw import RawServer, Reply

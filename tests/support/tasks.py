@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from seedream_cli.events import Ended, Event
-from seedream_cli.jobs import Work
 from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.tasks.run import Work
 
 SERVICE = "api.test"
 

@@ -63,7 +63,8 @@ def _load() -> None:
 
 
 def _give_patience(seconds: float) -> None:
-    from seedream_cli import history, http
+    from seedream_cli.api import http
+    from seedream_cli.history import store as history
 
     http.CONNECT_SECONDS = http.READ_SECONDS = seconds
     history._PATIENCE = seconds

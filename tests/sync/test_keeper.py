@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from seedream_cli.download import Part
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
-from seedream_cli.sync import lock
-from seedream_cli.sync.keeper import Keeper
-from seedream_cli.sync.lock import Entry, text_of
+from seedream_cli.files.partial_file import Part
+from seedream_cli.sync import lockfile as lock
+from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile_writer import Keeper
 
 HERO = Entry("hero", 1, "d" * 64, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z")
 BADGE = replace(HERO, name="badge", path="badge.png", task_id="img_2")

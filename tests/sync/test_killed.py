@@ -29,16 +29,16 @@ ONE = '[assets.hero]\nprompt = "a red fox"\npath = "hero.png"\n'
 #: Another request, which goes elsewhere.
 ANOTHER = '[assets.hero]\nprompt = "a blue fox"\npath = "art/hero.png"\n'
 
-INTENT_RECORDED: Point = ("seedream_cli.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.jobs.submit:_answered", 1)
-ANSWER_RECORDED: Point = ("seedream_cli.jobs.watch:watch", 1)
-FILE_RECORDED: Point = ("seedream_cli.sync.project:Project.put", 1)
+INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
+ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
+ANSWER_RECORDED: Point = ("seedream_cli.tasks.poll:watch", 1)
+FILE_RECORDED: Point = ("seedream_cli.sync.project_files:Project.put", 1)
 #: The image has its name, and still its temporary one.
-PART_LEFT: Point = ("seedream_cli.download:Part.close", 1)
-FILE_MOVED: Point = ("seedream_cli.jobs.collect:described", 2)
-LINE_UNWRITTEN: Point = ("seedream_cli.sync.keeper:Keeper.change", 1)
-LINE_WRITTEN: Point = ("seedream_cli.sync.run:Run._drop_old", 1)
-OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain:PlainReporter.landed", 1)
+PART_LEFT: Point = ("seedream_cli.files.partial_file:Part.close", 1)
+FILE_MOVED: Point = ("seedream_cli.tasks.download:described", 2)
+LINE_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:Keeper.change", 1)
+LINE_WRITTEN: Point = ("seedream_cli.sync.executor:Run._drop_old", 1)
+OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.landed", 1)
 
 
 @pytest.fixture
@@ -126,7 +126,9 @@ def test_a_changed_image_is_paid_for_once_and_takes_the_place_of_the_old(
     assert is_in_step(checkout, sandbox)
 
 
-@pytest.mark.parametrize("at", [("seedream_cli.claims:claim", 1), LINE_UNWRITTEN], ids=["not begun", "moved"])
+@pytest.mark.parametrize(
+    "at", [("seedream_cli.files.locking:claim", 1), LINE_UNWRITTEN], ids=["not begun", "moved"]
+)
 def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     assert checkout().exit_code == 0
     asked(sandbox)
@@ -141,7 +143,7 @@ def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: San
 @pytest.mark.parametrize("copy", [1, 2])
 def test_images_of_one_request_are_paid_for_once(checkout: Checkout, sandbox: Sandbox, copy: int) -> None:
     checkout.write("".join(f'[assets.{name}]\nprompt = "a red fox"\n' for name in "abc"))
-    killed(checkout, ("seedream_cli.sync.project:Project.copy", copy))
+    killed(checkout, ("seedream_cli.sync.project_files:Project.copy", copy))
     assert checkout().exit_code == 0
     assert sandbox.task_count() == 1
     assert checkout.files == ["a.png", "b.png", "c.png"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.sync.known_files import UNREADABLE, KnownFiles
+from seedream_cli.sync.hash_cache import UNREADABLE, KnownFiles
 
 #: Nanoseconds.
 SECOND = 1_000_000_000

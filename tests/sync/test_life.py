@@ -21,11 +21,11 @@ from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed
 from seedream_cli.events import Noticed
 from seedream_cli.models import Status
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sync.image import Image
-from seedream_cli.sync.items import Action
-from seedream_cli.sync.life import FETCHED, GENERATED, RESUMED, remembered
-from seedream_cli.sync.lock import Entry
+from seedream_cli.sync.assets import Image
+from seedream_cli.sync.image_task import FETCHED, GENERATED, RESUMED, remembered
+from seedream_cli.sync.lockfile import Entry
 from seedream_cli.sync.manifest import load
+from seedream_cli.sync.plan_items import Action
 
 DAY = 86400.0
 ONE = '[assets.hero]\nprompt = "fox"\n'

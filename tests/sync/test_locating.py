@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.sync.locating import Lines
+from seedream_cli.sync.toml_lines import Lines
 
 MANIFEST = '''\
 # [assets.hero] in a comment

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from seedream_cli.errors import ExitCode, NotSaved, UsageProblem
-from seedream_cli.sync import whole
-from seedream_cli.sync.lock import Entry, Lock, read, resolve, text_of, timestamp
-from seedream_cli.sync.problems import InvalidLock
+from seedream_cli.files import atomic_write as whole
+from seedream_cli.sync.diagnostics import InvalidLock
+from seedream_cli.sync.lockfile import Entry, Lock, read, resolve, text_of, timestamp
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
 
@@ -244,7 +244,7 @@ def test_a_failure_leaves_the_lock_as_it_was(file: Path, monkeypatch: pytest.Mon
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from seedream_cli.sync.whole import write_whole
+from seedream_cli.files.atomic_write import write_whole
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 write_whole(Path(sys.argv[1]), lambda: b"{}")
 """

@@ -14,13 +14,13 @@ import pytest
 from support.images import JPEG, png
 
 from seedream_cli.errors import ExitCode, UsageProblem
+from seedream_cli.files.output_path import EXTENSIONS, Fields, Output, parse_output
+from seedream_cli.files.safe_names import slug
 from seedream_cli.models import GenerationRequest
-from seedream_cli.naming import EXTENSIONS, Fields, Output, parse_output
-from seedream_cli.safe_names import slug
-from seedream_cli.sync.image import digest_of, idempotency_key
+from seedream_cli.sync.assets import digest_of, idempotency_key
+from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import Manifest, load
-from seedream_cli.sync.problems import InvalidManifest
-from seedream_cli.sync.wanted import PathTemplate
+from seedream_cli.sync.path_template import PathTemplate
 
 EXAMPLE = """
 [defaults]

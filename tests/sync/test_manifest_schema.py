@@ -19,11 +19,11 @@ from seedream_cli.catalog import (
     MODELS,
     QUALITIES,
 )
-from seedream_cli.settings import KEYS
+from seedream_cli.settings.schema import KEYS
+from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
-from seedream_cli.sync.problems import InvalidManifest
-from seedream_cli.sync.wanted import DEFAULT_PATH, FIELDS, LATE_FIELDS
+from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 SCHEMA: dict[str, Any] = json.loads(
     files("seedream_cli.sync").joinpath("manifest.schema.json").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from seedream_cli.errors import UsageProblem
 from seedream_cli.models import GenerationRequest
-from seedream_cli.sync.image import Image, digest_of
-from seedream_cli.sync.known_files import UNREADABLE
-from seedream_cli.sync.lock import Entry, Lock
+from seedream_cli.sync.assets import Image, digest_of
+from seedream_cli.sync.hash_cache import UNREADABLE
+from seedream_cli.sync.lockfile import Entry, Lock
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan import Action, Item, Plan, State, plan
 from seedream_cli.sync.sharding import Shard

@@ -19,10 +19,10 @@ from sync.checkout import Checkout
 
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
-from seedream_cli.sync.items import Action, Item, State
-from seedream_cli.sync.lock import Entry
+from seedream_cli.sync.lockfile import Entry
 from seedream_cli.sync.manifest import load
-from seedream_cli.sync.project import Project
+from seedream_cli.sync.plan_items import Action, Item, State
+from seedream_cli.sync.project_files import Project
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX here")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from seedream_cli.errors import UsageProblem
-from seedream_cli.sync.purse import Purse
+from seedream_cli.sync.spending_cap import Purse
 
 
 def empty() -> UsageProblem:

@@ -18,7 +18,6 @@ from support.service import IMAGE, SUBMIT, Honest, Service, Strike
 from support.starting import StartSandbox
 from sync.workshop import Workshop, executed
 
-from seedream_cli.download import Part
 from seedream_cli.errors import (
     ExitCode,
     HistoryUnusable,
@@ -30,14 +29,15 @@ from seedream_cli.errors import (
     Unavailable,
 )
 from seedream_cli.events import FellShort, Landed
-from seedream_cli.jobs.rate_limiter import RateLimiter
+from seedream_cli.files.partial_file import Part
 from seedream_cli.models import SavedFile
-from seedream_cli.sync import lock
-from seedream_cli.sync.items import Item
-from seedream_cli.sync.keeper import Keeper
-from seedream_cli.sync.lock import Entry, Key
-from seedream_cli.sync.project import Project
-from seedream_cli.sync.run import Told
+from seedream_cli.sync import lockfile as lock
+from seedream_cli.sync.executor import Told
+from seedream_cli.sync.lockfile import Entry, Key
+from seedream_cli.sync.lockfile_writer import Keeper
+from seedream_cli.sync.plan_items import Item
+from seedream_cli.sync.project_files import Project
+from seedream_cli.tasks.rate_limiter import RateLimiter
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
     shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = shop_at(service.base_url, assets("a", "b", "c"))
-    monkeypatch.setattr("seedream_cli.history._PATIENCE", 0.02)
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.02)
     with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
 
         def held(service: Service, exchange: AtServer, honest: Honest) -> None:

@@ -128,9 +128,9 @@ class TestASignal:
     @pytest.mark.parametrize(
         "at",
         [
-            *[("seedream_cli.sync.run:Run._hear", count) for count in range(5, 9)],
-            ("seedream_cli.sync.keeper:Keeper.change", 1),
-            ("seedream_cli.sync.run:Run._drop_old", 1),
+            *[("seedream_cli.sync.executor:Run._hear", count) for count in range(5, 9)],
+            ("seedream_cli.sync.lockfile_writer:Keeper.change", 1),
+            ("seedream_cli.sync.executor:Run._drop_old", 1),
         ],
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",
     )
@@ -161,7 +161,7 @@ class TestASignal:
 
 
 A_BUG = """
-from seedream_cli.sync.project import Project
+from seedream_cli.sync.project_files import Project
 
 put = Project.put
 

@@ -12,23 +12,24 @@ from typing import Any
 from msgspec.structs import replace
 from support.clock import Clock
 
-from seedream_cli.bodies import Bodies
-from seedream_cli.client import Client
+from seedream_cli.api.client import Client
 from seedream_cli.errors import SeedreamError, UsageProblem
 from seedream_cli.events import Event
-from seedream_cli.history import History
-from seedream_cli.jobs import Work
-from seedream_cli.jobs.crew import Brake
-from seedream_cli.sync import lock, manifest
-from seedream_cli.sync.items import Action, Item
-from seedream_cli.sync.keeper import Keeper
-from seedream_cli.sync.known_files import KnownFiles
-from seedream_cli.sync.life import Given, Means, fetched, generated, remembered
-from seedream_cli.sync.lock import Entry, text_of
+from seedream_cli.history.request_bodies import Bodies
+from seedream_cli.history.store import History
+from seedream_cli.sync import lockfile as lock
+from seedream_cli.sync import manifest
+from seedream_cli.sync.executor import Run, Told
+from seedream_cli.sync.hash_cache import KnownFiles
+from seedream_cli.sync.image_task import Given, Means, fetched, generated, remembered
+from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile_writer import Keeper
 from seedream_cli.sync.plan import Plan, plan
-from seedream_cli.sync.project import Project
-from seedream_cli.sync.purse import Purse
-from seedream_cli.sync.run import Run, Told
+from seedream_cli.sync.plan_items import Action, Item
+from seedream_cli.sync.project_files import Project
+from seedream_cli.sync.spending_cap import Purse
+from seedream_cli.tasks.run import Work
+from seedream_cli.tasks.worker_pool import Brake
 
 KEY = "sk-test-0123456789"
 KEY_ID = "fingerprint"

@@ -1,0 +1,65 @@
+"""The sandbox inside this process, for ``--sandbox``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageProblem
+from ..settings import resolve
+
+if TYPE_CHECKING:
+    from ..sandbox.server import Sandbox
+
+#: The variables that shape a sandbox, be it embedded or a server.
+SECONDS, FAULT, DIALECT = "SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"
+
+
+def store_path() -> Path:
+    """All sandboxes of this machine share their tasks."""
+    return resolve.state_folder() / "sandbox.sqlite3"
+
+
+def embedded() -> Sandbox:
+    """A sandbox on free ports, as the environment shapes it."""
+    seconds = os.environ.get(SECONDS) or "3"
+    try:
+        return made(
+            seconds=float(seconds),
+            dialect=os.environ.get(DIALECT) or "live",
+            faults=(os.environ.get(FAULT) or "").split(),
+        )
+    except ValueError as error:
+        raise UsageProblem(f"{SECONDS}, {FAULT} or {DIALECT}: {error}") from None
+
+
+def made(
+    *,
+    port: int = 0,
+    seconds: float,
+    dialect: str,
+    faults: list[str],
+    log: Callable[[str], None] | None = None,
+) -> Sandbox:
+    """A sandbox; raises ValueError for what it does not know, UsageProblem where it cannot run."""
+    from ..files.permissions import make_folder
+    from ..sandbox import picture
+    from ..sandbox.server import Sandbox
+
+    try:
+        picture.require()
+    except picture.PillowMissing:
+        from ..install_hints import command_for
+
+        raise UsageProblem(
+            "the sandbox draws with Pillow, which is not installed",
+            code="sandbox_missing",
+            hint=command_for("sandbox"),
+        ) from None
+    try:
+        make_folder(store_path().parent)
+        return Sandbox(store_path(), port=port, dialect=dialect, seconds=seconds, faults=faults, log=log)
+    except OSError as error:
+        raise UsageProblem(f"the sandbox cannot start: {error.strerror}", code="sandbox_failed") from None

@@ -1,0 +1,135 @@
+"""What a command line asks for → a request, with the prompt and the source images that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..catalog import MODELS, for_editing
+from ..errors import InvalidRequest, UsageProblem
+from ..models import GenerationRequest
+from ..prompt import PromptParts, style_of
+from ._context import CommandContext, read_bytes_of_stdin, read_stdin
+
+_STDIN = ("-", "/dev/stdin")
+
+
+class Asked(Struct, frozen=True):
+    """``literal``: the prompt stands behind `--`, where a dash is a dash."""
+
+    argument: str | None
+    file: Path | None
+    literal: bool
+    images: tuple[str, ...] = ()
+    details: str | None = None
+    style: str | None = None
+
+    def read(self, run: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
+        """The request, and what its prompt was joined from, if it was. Raises UsageProblem.
+
+        The request is one that the model's row allows; its source images are at hand.
+        """
+        self._refuse_several_readers(run)
+        values: dict[str, Any] = {
+            name: run.settings.value(name) for name in ("model", "aspect_ratio", "quality", "callback_url")
+        }
+        if self.images:
+            values["model"] = for_editing(values["model"])
+        parts = self._parts(run)
+        prompt = self._prompt() if parts is None else parts.prompt
+        # Before an image is read: most of what is wrong is wrong without it.
+        request = GenerationRequest(prompt=prompt, **values, image_urls=("x",) if self.images else ())
+        request.validate()
+        return replace(request, image_urls=self._image_urls(run, values["model"])), parts
+
+    def _parts(self, run: CommandContext) -> PromptParts | None:
+        if self.details is None and self.style is None:
+            return None
+        details = as_text(self.details).strip() if self.details is not None else None
+        style, name = None, None
+        if self.style is not None:
+            styles = {one.name: one.text for one in run.settings.styles.values()}
+            try:
+                style, name = style_of(as_text(self.style).strip(), styles)
+            except ValueError as error:
+                raise UsageProblem(
+                    f"--style: {error}", code="unknown_style", hint="seedream config list"
+                ) from None
+        subject = self._prompt().strip()
+        if not subject:
+            # Joined to nothing, a style would be the prompt.
+            raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
+        return PromptParts(subject, details, style, name)
+
+    def _image_urls(self, run: CommandContext, model: str) -> tuple[str, ...]:
+        if not self.images:
+            return ()
+        from ..images.source_images import read_all
+
+        row = MODELS.get(model)
+        found = read_all(
+            self.images,
+            most=row.max_images if row else len(self.images),
+            local=run.service_is_local,
+            stdin=read_bytes_of_stdin,
+        )
+        run.bodies.attach(found)
+        return tuple(image.name for image in found)
+
+    def _prompt(self) -> str:
+        if self.argument is not None and self.file is not None:
+            raise UsageProblem("the prompt is given twice: as an argument and as a file")
+        if self.file is not None and str(self.file) == "-":
+            return read_stdin().strip()
+        if self.file is not None:
+            try:
+                return self.file.read_text(encoding="utf-8-sig").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidRequest(
+                    f"the prompt's file cannot be read: {self.file}", detail=str(error)
+                ) from None
+        if self.argument is None:
+            raise InvalidRequest("no prompt was given", hint='seedream generate "a red fox in snow"')
+        if self.argument == "-" and not self.literal:
+            return read_stdin().strip()
+        return as_text(self.argument)
+
+    def _refuse_several_readers(self, run: CommandContext) -> None:
+        readers = {
+            "the prompt": (self.argument == "-" and not self.literal) or str(self.file) == "-",
+            "a source image": "-" in self.images,
+            "the API key": run.settings.value("api_key_file") in _STDIN,
+        }
+        wanting = [what for what, wants in readers.items() if wants]
+        if len(wanting) > 1:
+            raise UsageProblem(f"{' and '.join(wanting)} {'both' if len(wanting) == 2 else 'all'} want stdin")
+
+
+def as_text(argument: str) -> str:
+    """An argument as it was typed: in an ASCII locale Python hands over UTF-8 as surrogates."""
+    try:
+        return argument.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return argument
+
+
+def is_literal(context: typer.Context) -> bool:
+    """Whether the prompt stands behind `--`, where a dash is a dash.
+
+    Typer hands over the same value in both cases, so the arguments are looked at as they were
+    written; an option in front of `--` would have taken it as its value.
+    """
+    arguments: list[str] = context.obj or []
+    if arguments[-2:] != ["--", "-"]:
+        return False
+    valued = {
+        name
+        for one in context.command.params
+        if not getattr(one, "is_flag", False)
+        for name in getattr(one, "opts", ())
+    }
+    return arguments[-3:-2] == [] or arguments[-3] not in valued

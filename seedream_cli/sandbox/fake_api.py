@@ -1,0 +1,257 @@
+"""The API's judgement: a request in, an answer out, no sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from . import faults as known
+from .faults import Fault, Faults
+from .image_server import signed_url
+from .rate_limit import RateLimit
+from .responses import DIALECTS, LIVE, SEED, Answer, Mishap, Refused, error, success
+from .store import Idempotency, Store, StoredTask, Verdict
+from .validation import check, parse
+
+CREATE = "/images/generations"
+STATUS = "/images/status/"
+ACCOUNT = "/account/status"
+
+#: Quality → what the service says that an image costs.
+COSTS: Mapping[str, str] = {"2K": "0.035", "3K": "0.05", "4K": "0.07"}
+
+_COMPLETED = "completed"
+_PENDING_SHARE = 0.2  # The first part of a task's time, in which nothing has begun yet.
+
+#: Outcome → (error code, error message).
+_FAILURES: Mapping[str, tuple[str, str]] = {
+    "failed": ("UPSTREAM_CAPACITY_EXHAUSTED", "The upstream model has no capacity left"),
+    "cancelled": ("TASK_CANCELLED", "The task was cancelled"),
+    "rejected": ("CONTENT_POLICY_VIOLATION", "The prompt was rejected by the content policy"),
+}
+
+
+class _Caller(Struct, frozen=True):
+    key_id: str
+    key: str
+
+
+class Service:
+    """Answers as the API does. Header names are lower-case; ``seconds`` is how long a task takes.
+
+    ``url_seconds`` is how long a result's link is valid once its task has completed. Raises
+    ValueError for a dialect or a duration that makes no sense.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        dialect: str,
+        seconds: float,
+        rate: float,
+        url_seconds: float,
+        clock: Callable[[], float],
+        faults: Faults,
+        image_origin: Callable[[], str],
+    ) -> None:
+        if dialect not in DIALECTS:
+            raise ValueError(f"dialect: expected one of {', '.join(DIALECTS)}, not {dialect!r}")
+        for name, value in (("seconds", seconds), ("url_seconds", url_seconds)):
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name}: expected a number of seconds from 0, not {value}")
+        self._store = store
+        self._dialect = dialect
+        self._seconds = seconds
+        self._url_seconds = url_seconds
+        self._clock = clock
+        self._faults = faults
+        self._image_origin = image_origin
+        self._rate = RateLimit(rate, clock)
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """Route a request. ``path`` is below the base URL and still percent-encoded, without a query."""
+        if path == CREATE:
+            return self._only("POST", method) or self.create(headers, raw)
+        if path == ACCOUNT:
+            return self._only("GET", method) or self.account(headers)
+        task_id = path.removeprefix(STATUS)
+        if path.startswith(STATUS) and task_id and "/" not in task_id:
+            return self._only("GET", method) or self.status(headers, unquote(task_id))
+        return self._refused(Refused(404, "not_found", "No such endpoint"))
+
+    def create(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """``POST /images/generations``."""
+        fault = self._faults.take(known.SUBMIT)
+        if fault is not None and fault.mishap is Mishap.DROP_BEFORE:
+            return Answer(0, mishap=fault.mishap)
+        return self._judged(fault, lambda: self._create(headers, raw))
+
+    def status(self, headers: Mapping[str, str], task_id: str) -> Answer:
+        """``GET /images/status/{task_id}``."""
+        task = self._store.find(task_id)
+        completed = task is not None and self._state(task) == _COMPLETED
+
+        def ready(fault: Fault) -> bool:
+            return completed or fault.name != known.NO_RESULT_YET
+
+        fault = self._faults.take(known.STATUS, ready)
+        return self._judged(fault, lambda: self._status(headers, task, fault))
+
+    def account(self, headers: Mapping[str, str]) -> Answer:
+        """``GET /account/status``."""
+        fault = self._faults.take(known.ACCOUNT)
+        return self._judged(fault, lambda: self._account(headers))
+
+    def _judged(self, fault: Fault | None, judge: Callable[[], Answer]) -> Answer:
+        """The one place where a refusal becomes an answer."""
+        if fault is not None and fault.refusal is not None:
+            refusal = fault.refusal
+            refused = Refused(refusal.status, refusal.code, refusal.message, refusal.retry_after)
+            return self._refused(refused)
+        try:
+            answer = judge()
+        except Refused as refused:
+            answer = self._refused(refused)
+        return answer if fault is None else replace(answer, mishap=fault.mishap)
+
+    def _only(self, allowed: str, method: str) -> Answer | None:
+        if method == allowed:
+            return None
+        answer = self._refused(Refused(405, "method_not_allowed", f"Use {allowed}"))
+        return replace(answer, headers={**answer.headers, "Allow": allowed})
+
+    def _refused(self, refused: Refused) -> Answer:
+        refusal = refused.refusal
+        headers = self._headers()
+        if refusal.retry_after is not None:
+            headers["Retry-After"] = str(refusal.retry_after)
+        return Answer(refusal.status, headers, error(self._dialect, refusal))
+
+    def _headers(self) -> dict[str, str]:
+        return {"X-Request-ID": f"req_{secrets.token_hex(12)}"} if self._dialect == LIVE else {}
+
+    def _caller(self, headers: Mapping[str, str]) -> _Caller:
+        """Who asks. Any key is good, but for endings that stand for one that is not."""
+        scheme, _, key = headers.get("authorization", "").strip().partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key or key.endswith("-invalid"):
+            raise Refused(401, "invalid_api_key", "Invalid or missing API key")
+        caller = _Caller(hashlib.sha256(key.encode()).hexdigest()[:16], key)
+        if not self._rate.allows(caller.key_id):
+            raise Refused(429, "rate_limit_exceeded", "Rate limit exceeded", retry_after=1)
+        return caller
+
+    def _create(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        caller = self._caller(headers)
+        idempotency_key = self._idempotency_key(headers)
+        sent = parse(raw)
+        body = check(sent, self._dialect)
+        self._check_funds(caller)
+        idempotency = None
+        if idempotency_key is not None:
+            idempotency = Idempotency(idempotency_key, caller.key_id, f"POST {CREATE}", _digest(sent))
+
+        def make() -> tuple[StoredTask, dict[str, Any]]:
+            task = self._new_task(body, caller.key_id, idempotency_key)
+            return task, success(self._dialect, {"task_id": task.task_id})
+
+        creation = self._store.create(make, now=self._clock(), idempotency=idempotency)
+        if creation.verdict is Verdict.CONFLICT:
+            raise Refused(409, "idempotency_conflict", "Idempotency-Key was used with another body")
+        answer_headers = self._headers()
+        if self._dialect == LIVE:
+            answer_headers["X-Request-Cost"] = COSTS[body["quality"]]
+        if creation.verdict is Verdict.REPLAYED:
+            answer_headers["X-Idempotent-Replay"] = "true"
+        return Answer(200, answer_headers, creation.answer)
+
+    def _idempotency_key(self, headers: Mapping[str, str]) -> str | None:
+        key = headers.get("idempotency-key")
+        if self._dialect == SEED or key is None:
+            return None
+        if not 1 <= len(key) <= 255:
+            raise Refused(400, "invalid_idempotency_key", "Idempotency-Key must have 1 to 255 characters")
+        return key
+
+    def _check_funds(self, caller: _Caller) -> None:
+        if caller.key.endswith("-forbidden"):
+            raise Refused(403, "permission_denied", "This key may not create images")
+        if caller.key.endswith("-empty"):
+            if self._dialect == SEED:
+                raise Refused(403, "insufficient_quota", "insufficient balance")
+            raise Refused(402, "insufficient_quota", "Insufficient quota")
+
+    def _new_task(self, body: dict[str, Any], key_id: str, idempotency_key: str | None) -> StoredTask:
+        fault = self._faults.take(known.TASK)
+        outcome = _COMPLETED if fault is None else fault.name.removeprefix("task-")
+        task_id = f"task_{secrets.token_hex(8)}" if self._dialect == SEED else f"img_{secrets.token_hex(12)}"
+        return StoredTask(
+            task_id, self._clock(), self._seconds, outcome, _abridged(body), key_id, idempotency_key
+        )
+
+    def _state(self, task: StoredTask) -> str:
+        elapsed = self._clock() - task.created
+        if elapsed >= task.seconds and task.outcome != known.NEVER_COMPLETES:
+            return task.outcome
+        return "pending" if elapsed < task.seconds * _PENDING_SHARE else "processing"
+
+    def _status(self, headers: Mapping[str, str], task: StoredTask | None, fault: Fault | None) -> Answer:
+        caller = self._caller(headers)
+        if task is None or task.key_id != caller.key_id:
+            raise Refused(404, "task_not_found", "Task not found")
+        data = self._data(task)
+        if fault is not None and fault.name == known.NO_RESULT_YET:
+            data["result"] = []
+        if fault is not None and fault.name == known.STRANGE_STATUS:
+            data = {"task_id": task.task_id, "status": "warming_up"}
+        return Answer(200, self._headers(), success(self._dialect, data))
+
+    def _data(self, task: StoredTask) -> dict[str, Any]:
+        state = self._state(task)
+        data: dict[str, Any] = {"task_id": task.task_id, "status": state}
+        if state == _COMPLETED:
+            expires = task.ends + self._url_seconds
+            data["result"] = [signed_url(self._image_origin(), self._store.secret, task.task_id, 1, expires)]
+            data["completed_at"] = int(task.ends)
+        elif state in _FAILURES:
+            code, message = _FAILURES[state]
+            data |= (
+                {"error": message}
+                if self._dialect == SEED
+                else {"error_code": code, "error_message": message}
+            )
+        elif self._dialect == LIVE:
+            # A task that never completes has used up its time, and may have been given none.
+            share = (self._clock() - task.created) / task.seconds if task.seconds else 1.0
+            data["progress"] = max(0, min(99, int(share * 100)))
+        return data
+
+    def _account(self, headers: Mapping[str, str]) -> Answer:
+        self._caller(headers)
+        data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
+        return Answer(200, self._headers(), success(self._dialect, data))
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """Equal for equal JSON: the order of keys and white space do not count."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _abridged(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body as it is kept: source images that came as data would fill the disk."""
+    urls = [
+        f"data:sha256:{hashlib.sha256(url.encode(errors='replace')).hexdigest()}"
+        if url.startswith("data:")
+        else url
+        for url in body.get("image_urls", ())
+    ]
+    return {**body, "image_urls": urls} if urls else dict(body)

@@ -1,0 +1,210 @@
+"""One HTTP origin: sockets, keep-alive, and the ways in which an answer can fail to arrive."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from msgspec import Struct
+
+from .image_server import Reply
+from .responses import Mishap
+
+_HOST = "127.0.0.1"
+_MAX_BODY = 256 * 1024 * 1024  # 14 source images as data, with room to spare.
+_PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
+
+
+class Request(Struct, frozen=True):
+    """``target`` is the path with its query; header names are lower-case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Listener(ThreadingHTTPServer):
+    """Listens on 127.0.0.1 from the moment it is made; answers from :meth:`start` to :meth:`stop`.
+
+    Raises OSError if the port is taken. ``log`` gets one line a request, without the query.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+    # On Windows this option would let two servers share a port instead of refusing the second.
+    allow_reuse_address = os.name != "nt"
+    allow_reuse_port = False
+
+    def __init__(self, port: int, respond: Callable[[Request], Reply], log: Callable[[str], None]) -> None:
+        self.respond = respond
+        self.log = log
+        self.stopping = threading.Event()
+        self._idle = threading.Condition()
+        self._open: set[socket.socket] = set()
+        self._thread: threading.Thread | None = None
+        super().__init__((_HOST, port), _Connection)
+
+    @property
+    def origin(self) -> str:
+        return f"http://{_HOST}:{self.server_address[1]}"
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's own: it looks the host name up, which can ask the network.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = _HOST, self.server_address[1]
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering, on connections that are kept alive too."""
+        self.stopping.set()
+        if self._thread is not None:
+            self.shutdown()
+            self._thread.join()
+        self.server_close()
+        with self._idle:
+            for connection in self._open:
+                _end(connection)
+            # A thread that is busy drawing may outlast this: it is a daemon.
+            self._idle.wait_for(lambda: not self._open, timeout=2.0)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._idle:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._idle:
+                self._open.discard(request)
+                self._idle.notify_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Clients come and go as they please; anything else is a bug and must be seen.
+        if not isinstance(sys.exception(), OSError) and not self.stopping.is_set():
+            super().handle_error(request, client_address)
+
+
+def _end(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # The client was faster.
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "seedream-sandbox"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    # Head and body leave in one write; in two, a delayed acknowledgement can hold up the second.
+    wbufsize = 1 << 16
+    server: Listener
+
+    def _handle(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            lower = name.lower()
+            headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+        reply = self.server.respond(Request(self.command, self.path, headers, body))
+        word = str(reply.status) if reply.mishap is None else reply.mishap.value
+        path = self.path.partition("?")[0]
+        # A path is a stranger's text: control characters would reach the terminal.
+        shown = "".join(char if char.isprintable() else "?" for char in path)
+        self.server.log(f"{self.command} {shown} {word}")
+        self._deliver(reply)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
+
+    def _body(self) -> bytes | None:
+        """The request's body; None once there is nothing more to answer on this connection."""
+        length = self.headers.get("Content-Length", "0")
+        problem = 0
+        if "Transfer-Encoding" in self.headers:
+            problem = 411
+        elif not (length.isascii() and length.isdecimal()):
+            problem = 400
+        elif len(length) > 12 or int(length) > _MAX_BODY:
+            problem = 413
+        if problem:
+            self.close_connection = True
+            self._send(Reply(problem, {"Connection": "close"}, b""))
+            return None
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            self.close_connection = True
+            return None
+        return body
+
+    def _deliver(self, reply: Reply) -> None:
+        mishap = reply.mishap
+        if mishap is None:
+            self._send(reply)
+        elif mishap in _PAGES:
+            self._send(Reply(200, {"Content-Type": "text/html; charset=utf-8"}, _PAGES[mishap]))
+        else:
+            self.close_connection = True
+            _MISHAPS[mishap](self, reply)
+
+    def _send(self, reply: Reply, body: bytes | None = None) -> None:
+        """Send the head of ``reply`` with ``body``, or with its own body if none is given."""
+        self._send_head(reply.status, {**reply.headers, "Content-Length": str(len(reply.body))})
+        if self.command != "HEAD":
+            self.wfile.write(reply.body if body is None else body)
+
+    def _send_head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send_truncated(self, reply: Reply) -> None:
+        self._send(reply, reply.body[: len(reply.body) // 2])
+
+    def _send_cut(self, reply: Reply) -> None:
+        self._send_head(reply.status, {**reply.headers, "Connection": "close"})
+        self.wfile.write(reply.body[: len(reply.body) // 2])
+
+    def _drop(self, reply: Reply) -> None:
+        _end(self.connection)
+
+    def _hang(self, reply: Reply) -> None:
+        while not self.server.stopping.wait(0.02):
+            readable, _, _ = select.select([self.connection], [], [], 0.05)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                return
+
+    def handle_expect_100(self) -> bool:
+        proceed = super().handle_expect_100()
+        # The client waits for this before it sends its body, and so it must not wait in the buffer.
+        self.wfile.flush()
+        return proceed
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: http.server would write every request to stderr, with its query."""
+
+
+_PAGES: Mapping[Mishap, bytes] = {Mishap.HTML: _PAGE, Mishap.EMPTY: b""}
+
+_MISHAPS: Mapping[Mishap, Callable[[_Connection, Reply], None]] = {
+    Mishap.DROP: _Connection._drop,
+    Mishap.DROP_BEFORE: _Connection._drop,
+    Mishap.HANG: _Connection._hang,
+    Mishap.TRUNCATED: _Connection._send_truncated,
+    Mishap.CUT: _Connection._send_cut,
+}

@@ -1,0 +1,326 @@
+"""Settings, where each comes from, and the file that keeps them.
+
+Precedence: flag > environment > project's seedream.toml > profile in the user's config > default.
+The config is TOML in the platform's config folder, one table a profile::
+
+    profile = "work"              # the profile in use where none is named; else "default"
+
+    [profiles.default]
+    api_key = "…"
+    model = "seedream-v4.5"
+
+    [profiles.work]
+    api_key = {in = "keyring"}    # the desktop's, for this profile
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+
+from ..errors import InvalidOutput, KeyringProblem, KeyringUnusable, MalformedKey, MissingKey, UsageProblem
+from ..urls import is_loopback
+from . import locations
+from .config_file import checked, read_config, read_toml, unknown_profile
+from .locations import SANDBOX_SERVICE as SANDBOX_SERVICE
+from .schema import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
+
+PROJECT_FILE = "seedream.toml"
+#: The origin of a key that is in the desktop's keyring.
+KEYRING = "keyring"
+
+
+class Setting(Struct, frozen=True):
+    """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
+
+    ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
+    use is a reason to have the person unlock it.
+    """
+
+    key: str
+    value: Any
+    origin: str
+    rank: int
+
+    @property
+    def shown(self) -> str | None:
+        """The value as it may be shown: of a key, the last four characters if it can spare them.
+
+        A key may have been given as the name of its file.
+        """
+        if self.value is None:
+            return None
+        text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
+        if not ALL_KEYS[self.key].secret and not (self.key == "api_key_file" and may_be_key(text)):
+            return text
+        return f"…{text[-4:]}" if len(text) >= 16 else "…"
+
+
+class Style(Struct, frozen=True):
+    """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
+
+    name: str
+    text: str
+    origin: str
+
+
+class Settings(Struct, frozen=True, dict=True):
+    """Everything that settings are resolved from; files are read when first asked for."""
+
+    environment: Mapping[str, str]
+    cwd: Path
+    config_path: Path
+    profile_flag: str | None = None
+    flags: Mapping[str, str | None] = field(default_factory=dict)
+    project_path: Path | None = None
+
+    def get(self, name: str) -> Setting:
+        """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
+        if name == PROFILE.name:
+            return self._chosen
+        strongest = self._strongest(name)
+        if strongest is None:
+            return Setting(name, None, "default", len(KEYS))
+        text, origin, rank = strongest
+        if origin == KEYRING:
+            return Setting(name, "", origin, rank)
+        try:
+            return Setting(name, KEYS[name].parse(text), origin, rank)
+        except InvalidOutput as error:
+            # A flag is before the person's eyes; what came from elsewhere says from where.
+            raise (error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")) from None
+        except ValueError as error:
+            if KEYS[name].secret:
+                raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
+            what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
+            raise UsageProblem(f"{what}: {error}", code="invalid_setting") from None
+
+    def value(self, name: str) -> Any:
+        return self.get(name).value
+
+    def list(self) -> Iterator[Setting]:
+        """Every setting, resolved."""
+        for name in ALL_KEYS:
+            yield self.get(name)
+
+    def api_key(self, stdin: Callable[[], str]) -> str:
+        """The key from the first place that has one; ``stdin`` reads /dev/stdin where a file is named so."""
+        place = self.key_place
+        if place is None:
+            raise MissingKey(
+                "no API key: set SEEDREAM_API_KEY, name a file with --api-key-file, or store one; "
+                "--sandbox needs none"
+            )
+        chosen = self.get(place[0])
+        if chosen.origin == KEYRING:
+            return self._key_from_keyring()
+        if chosen.key == "api_key":
+            return str(chosen.value)
+        return self._key_from_file(chosen, stdin)
+
+    @property
+    def key_place(self) -> tuple[str, str] | None:
+        """The setting that the key comes from (`api_key` or `api_key_file`), and its origin."""
+        # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
+        found = []
+        for name in ("api_key", "api_key_file"):
+            if strongest := self._strongest(name):
+                found.append((strongest[2], name, strongest[1]))
+        return min(found)[1:] if found else None
+
+    @property
+    def profile(self) -> str:
+        return str(self._chosen.value)
+
+    @cached_property
+    def _chosen(self) -> Setting:
+        if self.profile_flag:
+            return Setting(PROFILE.name, self.profile_flag, "flag", 0)
+        for variable in PROFILE.variables:
+            if named := self.environment.get(variable):
+                return Setting(PROFILE.name, named, f"environment: {variable}", 1)
+        named = self._config.get("profile")
+        if named is None:
+            return Setting(PROFILE.name, DEFAULT_PROFILE, "default", 4)
+        if not isinstance(named, str) or not named:
+            raise UsageProblem(f"profile in {self.config_path} is not a name", code="invalid_setting")
+        return Setting(PROFILE.name, named, str(self.config_path), 3)
+
+    @cached_property
+    def notices(self) -> tuple[str, ...]:
+        """What the person should know about the files themselves."""
+        try:
+            mode = self.config_path.stat().st_mode
+        except OSError:
+            return ()
+        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            quoted = shlex.quote(str(self.config_path))
+            return (f"{self.config_path} is readable by others: chmod 600 {quoted}",)
+        return ()
+
+    @cached_property
+    def styles(self) -> Mapping[str, Style]:
+        """`[styles]` of the user's config and the project's file; of a name in both, the project's counts."""
+        found = {}
+        for table, path in (
+            (self._config.get("styles", {}), self.config_path),
+            (self._project.get("styles", {}), self.project_path or PROJECT_FILE),
+        ):
+            origin = f"{path} [styles]"
+            if not isinstance(table, dict):
+                raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+            for name, text in table.items():
+                if not isinstance(text, str) or not text.strip():
+                    raise UsageProblem(f"{origin}: {name} is not a style in words", code="invalid_setting")
+                found[name] = Style(name, text.strip(), origin)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _project(self) -> dict[str, Any]:
+        return read_toml(self.project_path or self.cwd / PROJECT_FILE)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return read_config(self.config_path)
+
+    @cached_property
+    def _profile_table(self) -> Mapping[str, Any]:
+        profiles = self._config.get("profiles", {})
+        table = profiles.get(self.profile)
+        if table is None and self.profile != DEFAULT_PROFILE:
+            raise unknown_profile(self.config_path, self.profile, profiles)
+        return checked(table or {}, str(self.config_path))
+
+    @property
+    def _project_origin(self) -> str:
+        return f"{self.project_path or PROJECT_FILE} [defaults]"
+
+    @cached_property
+    def _project_table(self) -> Mapping[str, Any]:
+        table = self._project.get("defaults", {})
+        origin = self._project_origin
+        if not isinstance(table, dict):
+            raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+        for name in table:
+            if name in KEYS and not KEYS[name].in_project:
+                # A file that comes with a checkout could otherwise send the key elsewhere.
+                raise UsageProblem(
+                    f"{origin}: {name} is not read from a project's file", code="invalid_setting"
+                )
+        # `dir` is the manifest's word for the folder of its images.
+        table = dict(table)
+        if "dir" in table:
+            folder = table.pop("dir")
+            if not isinstance(folder, str) or not folder:
+                raise UsageProblem(f"{origin}: dir is not the name of a folder", code="invalid_setting")
+            table.setdefault("output", folder.rstrip("/") + "/")
+        return checked(table, origin)
+
+    def _strongest(self, name: str) -> tuple[str, str, int] | None:
+        """Return the text that counts for a setting, its origin and its rank; None if nothing sets it.
+
+        A source is read only if no stronger one has the setting: what loses cannot be wrong.
+        """
+        # No generator: a signal that is raised while Python closes one is lost.
+        key = KEYS[name]
+        flag = self.flags.get(name)
+        if flag is not None:
+            return flag, "flag", 0
+        for variable in key.variables:
+            if value := self.environment.get(variable):
+                return value, f"environment: {variable}", 1
+        if key.in_project and name in self._project_table:
+            return self._project_table[name], self._project_origin, 2
+        if name in self._profile_table:
+            return self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
+        if name == "api_key" and self._config.get("profiles", {}).get(self.profile, {}).get(name):
+            return "", KEYRING, 3
+        return (key.default, "default", 4) if key.default is not None else None
+
+    def _key_from_keyring(self) -> str:
+        from . import keyring
+
+        try:
+            key = keyring.read(self.profile)
+        except KeyringProblem as problem:
+            raise KeyringUnusable(
+                problem.message, code=problem.code, detail=problem.detail, hint=problem.hint
+            ) from None
+        if key is None:
+            raise KeyringUnusable(
+                f"the API key of the profile {self.profile!r} is not in the desktop's keyring any more",
+                code="missing_api_key",
+                hint="seedream config set api_key --keyring",
+            )
+        try:
+            return parse_key(key)
+        except ValueError as error:
+            raise MalformedKey(f"the API key in the desktop's keyring is malformed: {error}") from None
+
+    def _key_from_file(self, file: Setting, stdin: Callable[[], str]) -> str:
+        # Messages name where the path came from, not the path: a key may have been put in its place.
+        where = "--api-key-file" if file.origin == "flag" else f"api_key_file, {file.origin}"
+        try:
+            on_stdin = file.value in ("-", "/dev/stdin")
+            text = stdin() if on_stdin else Path(file.value).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise MissingKey(
+                f"the file with the API key ({where}) cannot be read: {error.strerror}"
+            ) from None
+        except ValueError:
+            raise MalformedKey(f"the file with the API key ({where}) is no text") from None
+        try:
+            return parse_key(text.strip())
+        except ValueError as error:
+            raise MalformedKey(f"the API key in the file ({where}) is malformed: {error}") from None
+
+
+def load(
+    *,
+    profile: str | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    project: Path | None = None,
+) -> Settings:
+    """The settings of this process. ``project`` is the project's file, where it is not the usual one."""
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError:
+        raise UsageProblem("the current folder does not exist any more", code="no_folder") from None
+    return Settings(os.environ, cwd, config_path(), profile, flags or {}, project)
+
+
+def config_path() -> Path:
+    return Path(locations.config_folder()) / locations.CONFIG_FILE
+
+
+def state_folder() -> Path:
+    """Where the history and the sandbox's tasks are kept."""
+    return Path(locations.state_folder())
+
+
+def history_path() -> Path:
+    return state_folder() / locations.HISTORY_FILE
+
+
+def service_of(base_url: str) -> str:
+    """What the history calls the service at this URL, so that operations of different ones stay apart."""
+    parts = urlsplit(base_url)
+    if is_loopback(parts.hostname or "") and parts.path.startswith("/sandbox/"):
+        return SANDBOX_SERVICE
+    netloc = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
+
+
+def fingerprint(key: str) -> str:
+    """Tells two keys apart without keeping either: idempotency keys hold for one API key alone."""
+    import hashlib
+
+    return hashlib.sha256(f"seedream history {key}".encode()).hexdigest()[:16]

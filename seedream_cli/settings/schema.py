@@ -1,0 +1,196 @@
+"""The table of settings: their names, what they mean, and how their values are read and checked."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, QUALITIES
+from ..errors import UsageProblem
+from ..files.output_path import DEFAULT_TEMPLATE, parse_output
+from ..urls import is_loopback
+from .locations import DEFAULT_BASE_URL
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
+
+DEFAULT_PROFILE = "default"
+
+#: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
+LONGEST = 30 * 86400.0
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _number(value: str) -> float:
+    """The number; where the text is none, one that no comparison accepts."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
+
+
+def _positive(value: str) -> float:
+    if not 0 < _number(value) <= LONGEST:
+        raise ValueError(f"{value!r} is not a number of seconds above 0, at most {LONGEST:.0f} (30 days)")
+    return _number(value)
+
+
+def _seconds(value: str) -> float:
+    if not 0 <= _number(value) <= LONGEST:
+        raise ValueError(f"{value!r} is not a number of seconds from 0 to {LONGEST:.0f} (30 days)")
+    return _number(value)
+
+
+def _whole(value: str) -> int:
+    if not value.isascii() or not value.isdecimal() or int(value) == 0:
+        raise ValueError(f"{value!r} is not a whole number of bytes above 0")
+    return int(value)
+
+
+def parse_key(value: str) -> str:
+    """An API key: printable ASCII without blanks. Its prefix says nothing, and no message shows it."""
+    if not value or not all("\x21" <= char <= "\x7e" for char in value):
+        raise ValueError("a key is printable ASCII without blanks")
+    return value
+
+
+def may_be_key(file: str) -> bool:
+    """Whether what was given as the name of a key's file may be the key itself: there is no such file."""
+    return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
+
+
+def _key_file(value: str) -> str:
+    """For a setting that is to stay: no key in the place of its file."""
+    if may_be_key(value):
+        raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
+    return _text(value)
+
+
+def parse_base_url(value: str) -> str:
+    """The base URL without a slash at its end: https, or plain http to this machine."""
+    if not value.isprintable() or any(char in value for char in " \\"):
+        # urlsplit drops some of these and httpx escapes others: the host must be the same to both.
+        raise ValueError("it has blanks, backslashes or control characters")
+    try:
+        parts = urlsplit(value)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise ValueError("it is not a URL that begins with https://")
+    if "@" in parts.netloc or any(char in value for char in "?#"):
+        raise ValueError("it has a user name, a query or a fragment")
+    if not _HOST_AND_PORT.fullmatch(parts.netloc):
+        # Such as [::1]example.com, of which urlsplit sees only the address.
+        raise ValueError("its host is not a name or an address")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("plain http would show the key to anyone on the way: use https")
+    return value.rstrip("/")
+
+
+def _output(value: str) -> str:
+    parse_output(value, cwd=os.getcwd())
+    return value
+
+
+class Key(Struct, frozen=True):
+    """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
+
+    name: str
+    what: str
+    parse: Callable[[str], Any]
+    default: str | None = None
+    secret: bool = False
+    in_project: bool = True
+    #: Environment variables, the first that is set and not empty counts.
+    variables: tuple[str, ...] = ()
+    #: Stricter than ``parse``, for `config set`: flags are judged with the model's row instead.
+    check: Callable[[str], Any] | None = None
+
+
+def _key(name: str, what: str, parse: Callable[[str], Any], default: str | None = None, **more: Any) -> Key:
+    more.setdefault("variables", (f"SEEDREAM_{name.upper()}",))
+    return Key(name, what, parse, default, **more)
+
+
+#: Each setting is named the same everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
+KEYS: Mapping[str, Key] = {
+    key.name: key
+    for key in (
+        _key(
+            "api_key",
+            "the API key",
+            parse_key,
+            secret=True,
+            in_project=False,
+            variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
+        ),
+        _key("api_key_file", "a file that holds the API key", _text, in_project=False, check=_key_file),
+        _key("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
+        _key("model", "the model", _text, DEFAULT_MODEL),
+        _key("aspect_ratio", "the aspect ratio", _text, DEFAULT_ASPECT_RATIO, check=_one_of(ASPECT_RATIOS)),
+        _key("quality", "the quality", _text, DEFAULT_QUALITY, check=_one_of(QUALITIES)),
+        _key("output", "file, folder or template of the images", _output, DEFAULT_TEMPLATE),
+        _key("timeout", "seconds to wait for a task", _seconds, "120"),
+        _key("poll_interval", "seconds between polls, at the least", _positive, "2"),
+        _key("max_bytes", "the largest image that is saved", _whole, str(200 * 1024 * 1024)),
+        _key("callback_url", "a URL that the service calls at a task's end", _text),
+    )
+}
+
+#: Which of the config's profiles is in use. It stands outside of them, and no checkout's file chooses it.
+PROFILE = _key("profile", "the profile in use", _text, DEFAULT_PROFILE, in_project=False)
+#: All that `config` shows and changes.
+ALL_KEYS: Mapping[str, Key] = {PROFILE.name: PROFILE, **KEYS}
+
+
+def known(name: str) -> Key:
+    """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
+    # Only what a setting could be called is repeated: all else may be a key.
+    word, glued, _ = name.partition("=")
+    could_be_one = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
+    if glued:
+        raise UsageProblem(
+            f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",
+            code="unknown_setting",
+            hint="seedream config set --help",
+        )
+    if name.startswith(("style.", "styles.")):
+        raise UsageProblem(
+            "styles are written into [styles] of the config with an editor; config list shows them",
+            code="unknown_setting",
+            hint='"$EDITOR" "$(seedream config path)"',
+        )
+    key = ALL_KEYS.get(name.replace("-", "_"))
+    if key is None:
+        raise UsageProblem(
+            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, ALL_KEYS)}",
+            code="unknown_setting",
+            hint="seedream config list",
+        )
+    return key
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    close = get_close_matches(word, choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

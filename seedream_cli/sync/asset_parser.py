@@ -1,0 +1,195 @@
+"""An asset's table → the request for its images, with the prompt's parts and its source images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, for_editing
+from ..errors import InvalidRequest
+from ..images.source_images import SourceImage, check_sizes, check_url, is_url, read_file
+from ..models import GenerationRequest
+from ..prompt import joined, style_of
+from .diagnostics import Complaints, Keys, Table, kind
+from .path_template import path_of
+from .templates import WrongTemplate, prompt_of, read_prompt
+
+PICTURE = ("model", "aspect_ratio", "quality")
+
+
+class Requests:
+    """Reads requests; what a manifest of ``folder`` has besides its assets is filled in before the first."""
+
+    def __init__(self, complaints: Complaints, folder: Path) -> None:
+        self.defaults: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
+        self.styles: dict[str, str] = {}
+        self._complaints = complaints
+        self._folder = folder
+        self._real = os.path.realpath(folder)
+        self._prompt_files: dict[str, str] = {}
+        self._images: dict[str, SourceImage] = {}
+
+    def read(self, keys: Keys, table: Table) -> tuple[GenerationRequest, tuple[SourceImage, ...]]:
+        prompt = self._prompt(keys, table)
+        images = self._source_images((*keys, "images"), table.get("images", []))
+        model = self._value(keys, table, "model", DEFAULT_MODEL)
+        # Its images may be what is wrong with an asset: that it has some is what counts here.
+        edits = bool(table.get("images"))
+        try:
+            model = for_editing(model) if edits else model
+        except InvalidRequest as error:
+            self._complaints.wrong(self._origin(keys, table, "model"), error.message)
+        request = GenerationRequest(
+            "x" if prompt is None else prompt,
+            model,
+            self._value(keys, table, "aspect_ratio", DEFAULT_ASPECT_RATIO),
+            self._value(keys, table, "quality", DEFAULT_QUALITY),
+            tuple(image.name for image in images),
+        )
+        told = request if images or not edits else replace(request, image_urls=("x",))
+        try:
+            told.validate()
+        except InvalidRequest:
+            self._refuse(keys, table, request, edits=edits)
+        return request, tuple(images)
+
+    def _value(self, keys: Keys, table: Table, name: str, default: str) -> str:
+        value = table.get(name)
+        if value is not None and self._complaints.is_text(value, (*keys, name)):
+            if value.strip():
+                return value
+            self._complaints.wrong((*keys, name), "is empty")
+        return self.defaults.get(name, default)
+
+    def _refuse(self, keys: Keys, table: Table, request: GenerationRequest, *, edits: bool) -> None:
+        """Tell what is wrong with each value: validate() ends at the first."""
+        row = MODELS.get(request.model)
+        needs = row is not None and row.needs_images
+        valid = GenerationRequest(
+            "x",
+            request.model or DEFAULT_MODEL,
+            quality=row.qualities[0] if row else DEFAULT_QUALITY,
+            image_urls=("x",) if needs else (),
+        )
+        if needs and not edits:
+            what = f"is {request.model}, which edits images, and the asset has none (images)"
+            self._complaints.wrong(self._origin(keys, table, "model"), what)
+        if row is not None and len(request.image_urls) > row.max_images:
+            what = f"has {len(request.image_urls)} source images; {row.name} takes at most {row.max_images}"
+            self._complaints.wrong((*keys, "images"), what)
+        for name in ("prompt", *PICTURE):
+            try:
+                replace(valid, **{name: getattr(request, name)}).validate()
+            except InvalidRequest as error:
+                self._complaints.wrong(self._origin(keys, table, name), error.message)
+
+    def _origin(self, keys: Keys, table: Table, name: str) -> Keys:
+        """The key that a value comes from, or else that of the model which it does not suit."""
+        for key in (name, "prompt_file") if name == "prompt" else (name, "model"):
+            if key in table:
+                return (*keys, key)
+        return next((("defaults", key) for key in (name, "model") if key in self.defaults), keys)
+
+    # The prompt
+
+    def _prompt(self, keys: Keys, table: Table) -> str | None:
+        """The prompt, joined from its parts; None where something is wrong with it."""
+        subject = self._subject(keys, table)
+        details = self._part((*keys, "details"), table, self._filled)
+        style = self._part((*keys, "style"), table, self._styled)
+        if subject is None or details is None or style is None:
+            return None
+        # A subject that is empty is told as such, whatever stands behind it.
+        return joined((subject, details, style)) if subject else subject
+
+    def _subject(self, keys: Keys, table: Table) -> str | None:
+        if "prompt" not in table and "prompt_file" not in table:
+            self._complaints.wrong(keys, "has neither prompt nor prompt_file")
+            return None
+        key = "prompt" if "prompt" in table else "prompt_file"
+        keys, value = (*keys, key), table[key]
+        if "prompt" in table and "prompt_file" in table:
+            self._complaints.wrong(
+                (*keys[:-1], "prompt_file"), "contradicts prompt: an asset has one of them"
+            )
+        if not self._complaints.is_text(value, keys):
+            return None
+        try:
+            text = value if key == "prompt" else self._text_of(value)
+        except WrongTemplate as error:
+            self._complaints.wrong(keys, *error.args)
+            return None
+        try:
+            return self._filled(text)
+        except WrongTemplate as error:
+            where = "" if key == "prompt" else f"{value} "
+            self._complaints.wrong(keys, *(where + reason for reason in error.args))
+            return None
+
+    def _part(self, keys: Keys, table: Table, read: Callable[[str], str]) -> str | None:
+        """A part that may be missing; None where something is wrong with it."""
+        if keys[-1] not in table:
+            return ""
+        value = table[keys[-1]]
+        if not self._complaints.is_text(value, keys):
+            return None
+        try:
+            return read(value)
+        except ValueError as error:
+            self._complaints.wrong(keys, *map(str, error.args))
+            return None
+
+    def _filled(self, text: str) -> str:
+        return prompt_of(text, self.variables).strip()
+
+    def _styled(self, text: str) -> str:
+        if text in self.styles:
+            # As `generate` has it, which knows no variables: braces in a style are text.
+            return self.styles[text].strip()
+        try:
+            style_of(text, self.styles)
+        except ValueError as error:
+            raise WrongTemplate(f"is no style's name: {error}") from None
+        return self._filled(text)
+
+    def _text_of(self, name: str) -> str:
+        """The text of a prompt's file. Raises WrongTemplate."""
+        if name not in self._prompt_files:
+            self._prompt_files[name] = read_prompt(self._folder, path_of(name))
+        return self._prompt_files[name]
+
+    # Source images
+
+    def _source_images(self, keys: Keys, value: object) -> list[SourceImage]:
+        if not isinstance(value, list):
+            self._complaints.wrong(keys, f"is {kind(value)}, not an array of paths and URLs")
+            return []
+        found: list[SourceImage] = []
+        for text in value:
+            if not self._complaints.is_text(text, keys):
+                continue
+            try:
+                found.append(self._source_image(text))
+                check_sizes([image.name for image in found], text)
+            except InvalidRequest as error:
+                self._complaints.wrong(keys, f"has a wrong one: {error.message}")
+            except WrongTemplate as error:
+                self._complaints.wrong(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
+        return found
+
+    def _source_image(self, text: str) -> SourceImage:
+        if is_url(text):
+            check_url(text, local=False)
+            return SourceImage(text)
+        if text not in self._images:
+            path = self._folder / path_of(text)
+            real = os.path.realpath(path)
+            if os.path.commonpath([real, self._real]) != self._real:
+                # A link in a checkout could otherwise send any picture of this machine.
+                raise WrongTemplate("leaves the project")
+            self._images[text] = read_file(path, text)
+        return self._images[text]

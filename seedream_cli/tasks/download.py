@@ -1,0 +1,179 @@
+"""A completed task's results → files on disk, or bytes on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ..api.client import IMAGE_SECONDS
+from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
+from ..events import Kept, Noticed, Receiving, Retrying, Saved
+from ..files.output_path import Output, fields_of, part_path
+from ..files.partial_file import Part, sha256_of
+from ..images.inspect import ImageInfo
+from ..models import Operation, SavedFile
+from .context import Work, remember
+from .poll import ask
+from .sidecar import put_beside
+
+#: Attempts that one image gets; its seconds are the client's IMAGE_SECONDS.
+ATTEMPTS = 5
+
+Consume = Callable[[Part, ImageInfo], Path]
+
+
+def collect(work: Work, operation: Operation) -> Operation:
+    """Save every result of a completed task, each as soon as it is here."""
+    output = work.output or Output(template=operation.output)
+    if output.stdout:
+        return _deliver(work, operation)
+    for number in range(1, len(operation.results) + 1):
+        known = next((file for file in operation.files if file.number == number), None)
+        if known is not None and work.output is None and _unchanged(known):
+            work.on_event(Kept(operation, known, known.path))
+            put_beside(work, operation, known)
+            continue
+        operation, saved = _save(work, operation, number, output)
+        files = (*(file for file in operation.files if file.number != number), saved)
+        operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
+        remember(work, operation)
+        work.on_event(Saved(operation, saved, output.shown(saved.path)))
+        # The image comes first: whatever is wrong with its description, a download writes it later.
+        put_beside(work, operation, saved)
+    return operation
+
+
+def on_disk(operation: Operation) -> bool:
+    """Whether every image of the operation is where it was saved, with the same bytes."""
+    return bool(operation.files) and operation.settled and all(map(_unchanged, operation.files))
+
+
+def _unchanged(file: SavedFile) -> bool:
+    return sha256_of(Path(file.path)) == file.sha256
+
+
+def _save(work: Work, operation: Operation, number: int, output: Output) -> tuple[Operation, SavedFile]:
+    """Fetch one image and put it where it belongs, with a notice where that is not quite its name."""
+    fields, several = fields_of(operation), len(operation.results) > 1
+    wanted = output.target(fields, number=number, several=several, extension="png")
+
+    def place(part: Part, image: ImageInfo) -> Path:
+        nonlocal wanted
+        wanted = output.target(fields, number=number, several=several, extension=image.extension)
+        moved = part.move_to(wanted, overwrite=work.overwrite and wanted not in work.placed)
+        work.placed.add(moved)
+        return moved
+
+    part = Part(part_path(wanted, operation.id, number), work.shield)
+    operation, image, placed = fetch(work, operation, number, part, place)
+    if placed != wanted:
+        work.on_event(Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
+    if output.explicit_ending and not image.suits(placed.suffix):
+        work.on_event(Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image"))
+    return operation, described(part, image, placed, number)
+
+
+def described(part: Part, image: ImageInfo, path: Path, number: int) -> SavedFile:
+    """The image that was verified in ``part``, as a file at ``path``."""
+    return SavedFile(
+        number=number,
+        path=str(path),
+        sha256=part.sha256,
+        bytes=part.size,
+        media_type=image.media_type,
+        width=image.width,
+        height=image.height,
+    )
+
+
+def _deliver(work: Work, operation: Operation) -> Operation:
+    """Write the one image to stdout, once it is whole."""
+    assert work.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
+    if len(operation.results) != 1:
+        raise NotSaved(
+            f"{operation.task_id} has {len(operation.results)} images and stdout takes one",
+            code="several_images",
+        )
+    taken = False
+
+    def hand_over(part: Part, image: ImageInfo) -> Path:
+        nonlocal taken
+        assert work.deliver is not None  # noqa: S101 - checked above
+        taken = work.deliver(part.path)
+        return part.path
+
+    part = Part(part_path(work.scratch / "stdout", operation.id, 1), work.shield)
+    operation, _, _ = fetch(work, operation, 1, part, hand_over)
+    if taken:
+        # A reader that left early did not take it: the task stays one whose image is to be saved.
+        operation = replace(operation, delivered="-")
+        remember(work, operation)
+    return operation
+
+
+def fetch(
+    work: Work, operation: Operation, number: int, part: Part, consume: Consume
+) -> tuple[Operation, ImageInfo, Path]:
+    """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
+
+    A dead signed URL is asked for anew once. Raises NotSaved.
+    """
+    retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
+    renewed = False
+    work.parts.add(part)
+    try:
+        while True:
+            try:
+                with part:
+                    image = _receive(work, operation, number, part, seconds=max(retries.remaining, 1.0))
+                    return operation, image, consume(part, image)
+            except SeedreamError as error:
+                stale = isinstance(error, ImageRefused) and error.stale and not renewed
+                if not stale:
+                    pause = retries.pause_after(error)
+                    work.on_event(Retrying(operation, error, pause, "fetching the image"))
+                    work.pause(pause)
+            if stale:
+                renewed = True
+                operation = _renewed(work, operation, number)
+    finally:
+        # A signal, which is raised once, may have come on the way out of the block above.
+        part.close()
+        work.parts.discard(part)
+
+
+def _renewed(work: Work, operation: Operation, number: int) -> Operation:
+    """The operation with fresh result URLs."""
+    task = ask(work, operation)
+    if len(task.results) < number:
+        raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
+    operation = replace(operation, results=task.results)
+    remember(work, operation)
+    return operation
+
+
+def _receive(work: Work, operation: Operation, number: int, part: Part, *, seconds: float) -> ImageInfo:
+    count = len(operation.results)
+    try:
+        with work.client.stream(operation.results[number - 1], seconds=seconds) as stream:
+            _check_size(work, stream.length or 0, announced=True)
+            work.on_event(Receiving(operation, number, count, 0, stream.length))
+            for chunk in stream.chunks:
+                part.write(chunk)
+                _check_size(work, part.size)
+                work.on_event(Receiving(operation, number, count, part.size, stream.length))
+            announced = stream.length
+    except Unreachable as error:
+        raise ImageUnreachable(error) from None
+    return part.verify(announced)
+
+
+def _check_size(work: Work, size: int, *, announced: bool = False) -> None:
+    if size > work.max_bytes:
+        error = NotSaved(
+            f"the image is larger than the {work.max_bytes} bytes allowed (--max-bytes)", code="too_large"
+        )
+        error.resume_with = ("--max-bytes", str(size)) if announced else ()
+        raise error
