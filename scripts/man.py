@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from seedream_cli.errors import ExitCode
 from seedream_cli.settings import locations as folders
 from seedream_cli.settings.resolve import PROJECT_FILE
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 
 from .tree import Argument, Command, Option
 from .values import STATIC
@@ -173,7 +173,7 @@ def _item(term: str, what: str, kind: str | None) -> Iterator[str]:
 
 
 def _variables(command: Command) -> Iterator[Row]:
-    for key in KEYS.values():
+    for key in SETTINGS.values():
         flag = f"--{key.name.replace('_', '-')}"
         has_it = _takes(command, flag) or (key.secret and _takes(command, "--api-key-file"))
         if has_it or not command.path:

@@ -11,7 +11,7 @@ import msgspec
 
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES, Model
 from seedream_cli.output.documents import Document
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 from seedream_cli.sync.asset_parser import PICTURE
 from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest_keys import DEFAULTS_KEYS, ManifestTables
@@ -124,7 +124,7 @@ def _default(name: str) -> Schema:
         return {"description": what, "type": "string", "minLength": 1, "default": "."}
     if name in PICTURE:
         return {"$ref": f"#/$defs/{name}"}
-    key = KEYS[name]
+    key = SETTINGS[name]
     is_number = key.default is not None and not isinstance(key.parse(key.default), str)
     kind = {"type": ["string", "number"]} if is_number else {"type": "string", "pattern": r"\S"}
     return {"description": f"{key.what[0].upper()}{key.what[1:]}.", **kind}

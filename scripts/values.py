@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
-from seedream_cli.models import Status
+from seedream_cli.models import TaskStatus
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings.schema import ALL_KEYS
+from seedream_cli.settings.schema import ALL_SETTINGS
 
 #: Kind → its values, each with its description ("" where there is none).
 STATIC: Mapping[str, Mapping[str, str]] = {
     "model": {row.name: row.what for row in MODELS.values()},
     "aspect_ratio": ASPECT_RATIOS,
     "quality": QUALITIES,
-    "setting": {key.name: key.what for key in ALL_KEYS.values()},
+    "setting": {key.name: key.what for key in ALL_SETTINGS.values()},
     "shell": dict.fromkeys(SCRIPTS, ""),
     "dialect": {"live": "the current reference", "seed": "the older one"},
     "fault": FAULTS,
-    "state": dict.fromkeys(Status.ALL, ""),
+    "state": dict.fromkeys(TaskStatus.ALL, ""),
 }
 
 #: Parameter → kind. The kinds that are not static are those of `seedream_cli.completion`.

@@ -11,7 +11,7 @@ import typer
 
 from . import VERSION_LINE
 from .commands._help_formatter import Command, Group
-from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageProblem
+from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageError
 from .output.stdio import columns_of_terminal, prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
@@ -138,7 +138,7 @@ def _refuse(error: SeedreamError, arguments: list[str]) -> int:
     return int(refuse(error, arguments))
 
 
-def _usage(error: Exception) -> UsageProblem:
+def _usage(error: Exception) -> UsageError:
     """What Typer says of a command line, with the help to read."""
     words = error.format_message() if hasattr(error, "format_message") else str(error)
     if meant := getattr(error, "possibilities", None):
@@ -146,4 +146,4 @@ def _usage(error: Exception) -> UsageProblem:
         words = f"{getattr(error, 'message', error)}. Did you mean {meant[0]}?"
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "seedream"
-    return UsageProblem(words, hint=f"{command} --help")
+    return UsageError(words, hint=f"{command} --help")

@@ -127,24 +127,24 @@ class SeedreamError(Exception):
         self.resume_with: tuple[str, ...] = ()
 
 
-class UsageProblem(SeedreamError):
+class UsageError(SeedreamError):
     exit_code = ExitCode.USAGE
     default_code = "usage"
 
 
-class InvalidRequest(UsageProblem):
+class InvalidRequest(UsageError):
     default_code = "invalid_request"
 
 
-class InvalidOutput(UsageProblem):
+class InvalidOutput(UsageError):
     default_code = "invalid_output"
 
 
-class RequestRefused(UsageProblem):
+class RequestRefused(UsageError):
     default_code = "invalid_request"
 
 
-class Problem(Struct, frozen=True):
+class Diagnostic(Struct, frozen=True):
     """``line`` counts from 1; ``key`` is a dotted key, "" where the problem is not one key's."""
 
     file: str
@@ -156,13 +156,13 @@ class Problem(Struct, frozen=True):
         return ": ".join(filter(None, (f"{self.file}:{self.line}", self.key, self.what)))
 
 
-class ProblemsFound(UsageProblem):
+class InvalidFile(UsageError):
     """``problems`` has every one, in order of line; ``detail`` has them as lines of text.
 
     A single one is the message itself.
     """
 
-    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+    def __init__(self, file: str, problems: Iterable[Diagnostic]) -> None:
         # A wrong default is every asset's problem, and told once.
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
         lines = [str(problem) for problem in self.problems]
@@ -172,7 +172,7 @@ class ProblemsFound(UsageProblem):
             super().__init__(f"{file} has {len(lines)} problems", detail="\n".join(lines))
 
 
-class KeyringProblem(UsageProblem):
+class KeyringError(UsageError):
     """``hint`` is the way out, for the default profile."""
 
     default_code = "keyring_unusable"
@@ -183,13 +183,13 @@ class TaskFailed(SeedreamError):
     default_code = "task_failed"
 
 
-class AuthenticationProblem(SeedreamError):
+class AuthenticationError(SeedreamError):
     exit_code = ExitCode.AUTHENTICATION
     default_code = "invalid_api_key"
     default_hint = "seedream config set api_key"
 
 
-class MissingKey(AuthenticationProblem):
+class MissingKey(AuthenticationError):
     default_code = "missing_api_key"
 
 
@@ -199,11 +199,11 @@ class KeyringUnusable(MissingKey):
     default_code = "keyring_unusable"
 
 
-class MalformedKey(AuthenticationProblem):
+class MalformedKey(AuthenticationError):
     default_code = "malformed_api_key"
 
 
-class KeyRefused(AuthenticationProblem):
+class KeyRefused(AuthenticationError):
     pass
 
 
@@ -240,12 +240,12 @@ class ServiceFailing(Unavailable):
     transient = True
 
 
-class KeyBusy(Unavailable):
+class IdempotencyKeyInUse(Unavailable):
     default_code = "idempotency_in_progress"
     transient = True
 
 
-class UnreadableAnswer(Unavailable):
+class InvalidResponse(Unavailable):
     """The answer's fate is ambiguous: a create is sent again with the same key and body."""
 
     default_code = "unreadable_answer"

@@ -30,7 +30,7 @@ class Asking(Event, frozen=True):
     """The API is about to be asked for the state of a task that exists already."""
 
 
-class Refused(Event, frozen=True):
+class SubmitRejected(Event, frozen=True):
     """The API refused the create: there is no task and nothing is to be paid."""
 
 
@@ -68,33 +68,33 @@ class Saved(Event, frozen=True):
     shown: str
 
 
-class Kept(Event, frozen=True):
+class FileKept(Event, frozen=True):
     """An image was on disk already, and that is enough."""
 
     file: SavedFile
     shown: str
 
 
-class Noticed(Event, frozen=True):
+class Notice(Event, frozen=True):
     """Something that the person should know and that is no failure."""
 
     text: str
 
 
-class Ended(Event, frozen=True):
+class TaskFinished(Event, frozen=True):
     """The last event of an operation; ``error`` says why it fell short, if it did."""
 
     error: SeedreamError | None = None
 
 
-class OfImage(Struct, frozen=True):
+class ImageEvent(Struct, frozen=True):
     """``event`` in the life of the image ``label`` of a set."""
 
     label: str
     event: Event
 
 
-class Landed(Struct, frozen=True):
+class ImageDone(Struct, frozen=True):
     """The image ``label`` of a set is as it was wanted, and the lock says so.
 
     ``state`` is what it was in, ``done`` what was done about it. ``path`` is relative to the manifest's
@@ -114,7 +114,7 @@ class Landed(Struct, frozen=True):
     note: str | None = None
 
 
-class FellShort(Struct, frozen=True):
+class ImageFailed(Struct, frozen=True):
     """The image ``label`` of a set is not as it was wanted; what has been paid for is not lost."""
 
     label: str
@@ -122,7 +122,7 @@ class FellShort(Struct, frozen=True):
     operation: Operation | None = None
 
 
-class Exchange(Struct, frozen=True):
+class HttpCall(Struct, frozen=True):
     """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
 
     method: str

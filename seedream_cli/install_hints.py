@@ -13,7 +13,7 @@ _NAME = "apipod-seedream"
 _LIBRARIES = {"keyring": "keyring", "preview": "textual-image", "sandbox": "pillow"}
 
 
-def command_for(extra: str) -> str:
+def install_command(extra: str) -> str:
     """What installs the library of an extra of the distribution."""
     if _has("pipx_metadata.json"):
         return f"pipx inject {_environment()} {_LIBRARIES[extra]}"
@@ -23,7 +23,7 @@ def command_for(extra: str) -> str:
     return f"pip install '{_NAME}[{extra}]'"
 
 
-def command_for_upgrade() -> str:
+def upgrade_command() -> str:
     """What installs the newest version."""
     if _has("pipx_metadata.json"):
         return f"pipx upgrade {_environment()}"

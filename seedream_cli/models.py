@@ -112,7 +112,7 @@ class GenerationRequest(Struct, frozen=True):
         )
 
 
-class Status:
+class TaskStatus:
     """The words that the API uses for a task's state. Any other word is not terminal."""
 
     PENDING = "pending"
@@ -162,13 +162,13 @@ class Task(Struct, frozen=True):
     request_id: str | None = None
 
     @property
-    def unsuccessful(self) -> bool:
-        return self.status.lower() in Status.UNSUCCESSFUL
+    def has_failed(self) -> bool:
+        return self.status.lower() in TaskStatus.UNSUCCESSFUL
 
     @property
     def finished(self) -> bool:
         """Terminal. `completed` without a result is not: the result is still on its way."""
-        return self.unsuccessful or (self.status.lower() == Status.COMPLETED and bool(self.results))
+        return self.has_failed or (self.status.lower() == TaskStatus.COMPLETED and bool(self.results))
 
 
 class SavedFile(Struct, frozen=True):
@@ -200,7 +200,7 @@ class Operation(Struct, frozen=True):
     idempotency_key: str | None = None
     key_id: str | None = None
     task_id: str | None = None
-    status: str = Status.UNANSWERED
+    status: str = TaskStatus.UNANSWERED
     progress: int | None = None
     results: tuple[str, ...] = ()
     cost: str | None = None
@@ -218,18 +218,18 @@ class Operation(Struct, frozen=True):
     sidecar: bool = False
 
     @property
-    def unsuccessful(self) -> bool:
+    def has_failed(self) -> bool:
         """Ended without an image, or never began: there is nothing to come back for."""
-        return self.status.lower() in Status.UNSUCCESSFUL or self.status == Status.REFUSED
+        return self.status.lower() in TaskStatus.UNSUCCESSFUL or self.status == TaskStatus.REFUSED
 
     @property
-    def over(self) -> bool:
+    def is_final(self) -> bool:
         """There is nothing to come back for, whatever became of earlier downloads."""
-        return self.unsuccessful or self.status in (Status.SKIPPED, Status.GONE)
+        return self.has_failed or self.status in (TaskStatus.SKIPPED, TaskStatus.GONE)
 
     @property
-    def settled(self) -> bool:
+    def is_done(self) -> bool:
         """Nothing is left to do: its images are here, or it has none."""
-        if self.over or self.delivered:
+        if self.is_final or self.delivered:
             return True
         return bool(self.files) and len(self.files) >= max(1, len(self.results))

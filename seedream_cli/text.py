@@ -8,6 +8,9 @@ import re
 #: A server's own words are cut here.
 LONGEST_DETAIL = 500
 
+#: Shorter secrets are not redacted: ordinary text may contain them by chance.
+_SHORTEST_SECRET = 8
+
 #: C0 and C1 controls, and characters that reorder what stands around them (bidirectional controls).
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
@@ -62,3 +65,20 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def redact(text: str, secret: str | None) -> str:
+    """Replace the secret by ``***``, also in its URL-encoded and its JSON-escaped form."""
+    if secret is None or len(secret) < _SHORTEST_SECRET:
+        return text
+    for form in _forms(secret):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    # Imported here: most commands never handle a key, and start without these modules.
+    import json
+    from urllib.parse import quote
+
+    return tuple(dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])))

@@ -1,4 +1,4 @@
-"""The house: imports point only downward, outside libraries have their rooms, and commands load little."""
+"""Enforce the layers: which folder may import which, where libraries are used, and what a command loads."""
 
 from __future__ import annotations
 
@@ -21,50 +21,48 @@ from seedream_cli.sandbox.server import Sandbox
 
 PACKAGE = Path(seedream_cli.__file__).parent
 
-#: From the top of the house to its ground; rooms of one line do not import each other.
-FLOORS = (
+#: From top to bottom: a folder or module imports only from layers below its own.
+LAYERS = (
     ("__main__",),
     ("cli",),
     ("commands",),
-    ("sync",),
-    ("output", "jobs", "key_store", "completion"),
-    ("config_store",),
-    ("client", "history", "download", "config", "viewer"),
-    ("bodies", "config_files", "desktop_keyring"),
-    ("source_images",),
-    ("http", "wire", "settings", "history_rows"),
-    ("received", "retry", "naming", "addresses", "image_file"),
-    ("claims", "safe_names", "private", "folders", "services", "installation"),
+    ("sync", "output", "completion"),
+    ("tasks",),
+    ("settings",),
+    ("api",),
+    ("history",),
+    ("files",),
+    ("images",),
     ("events",),
     ("models",),
-    ("catalog", "prompt_parts"),
+    ("catalog", "prompt", "urls", "install_hints"),
     ("errors",),
-    ("__init__",),
+    ("text", "__init__"),
 )
-#: What may be imported from outside of the standard library, and where.
-OUTSIDE = {
+#: What lies side by side by the layers' order, and has no business with each other all the same.
+NEVER = {
+    *(("output", other) for other in ("tasks", "api", "history")),
+    *(("tasks", other) for other in ("settings", "output")),
+    *(("sync", other) for other in ("api", "output")),
+    *(("settings", other) for other in ("api", "history")),
+    ("completion", "history"),
+}
+#: Which libraries from outside the standard library each folder may import. msgspec is allowed everywhere.
+LIBRARIES = {
     "typer": {"cli", "commands"},
     "rich": {"output"},
-    "httpx": {"http"},
-    "platformdirs": {"folders"},
-    "keyring": {"desktop_keyring"},
-    "tomlkit": {"config_store"},
+    "httpx": {"api"},
+    "platformdirs": {"settings"},
+    "keyring": {"settings"},
+    "tomlkit": {"settings"},
     # The sandbox draws pictures; a preview is scaled for the terminal.
     "PIL": {"output", "sandbox"},
     "textual_image": {"output"},
     "sqlite3": {"history", "sandbox", "completion"},
 }
-#: What else a room stays away from.
-NEVER = {
-    *(("output", room) for room in ("jobs", "client", "history", "config")),
-    *(("jobs", room) for room in ("config", "output")),
-    *(("sync", room) for room in ("client", "config", "http", "wire")),
-    *(("client", room) for room in ("config", "history")),
-    *(("download", "config"), ("history", "client")),
-}
 
 
-def room_of(path: Path) -> str:
+def folder_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -78,7 +76,7 @@ def statements(path: Path) -> Sequence[ast.Import | ast.ImportFrom]:
 def imports() -> Iterator[tuple[str, str, str]]:
     """(file, importing room, imported room of the package or outside module)"""
     for path in sorted(PACKAGE.rglob("*.py")):
-        here = room_of(path)
+        here = folder_of(path)
         depth = len(path.relative_to(PACKAGE).parts)
         for node in statements(path):
             name = str(path.relative_to(PACKAGE))
@@ -93,26 +91,30 @@ def imports() -> Iterator[tuple[str, str, str]]:
                     yield name, here, "__init__" if room in ("__version__", "VERSION_LINE") else room
 
 
-def floor(room: str) -> int:
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+def layer(folder: str) -> int:
+    return next(number for number, folders in enumerate(LAYERS) if folder in folders)
 
 
-def test_every_room_has_its_floor() -> None:
-    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")} - {"sandbox"}
-    assert rooms == {room for rooms in FLOORS for room in rooms}
+def test_layers_list_every_folder_and_module() -> None:
+    found = {folder_of(path) for path in PACKAGE.rglob("*.py")} - {"sandbox"}
+    assert found == {folder for folders in LAYERS for folder in folders}
 
 
-def test_imports_point_only_downward() -> None:
-    inside = {room for rooms in FLOORS for room in rooms}
+def test_layers_import_only_from_below() -> None:
+    inside = {folder for folders in LAYERS for folder in folders}
     upward = [
         (name, there)
         for name, here, there in imports()
-        if here in inside and there in inside and here != there and floor(there) <= floor(here)
+        if here in inside and there in inside and here != there and layer(there) <= layer(here)
     ]
     assert upward == []
 
 
-def test_no_modules_import_each_other() -> None:
+def test_top_level_has_at_most_a_dozen_modules() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+def test_no_import_cycles() -> None:
     """Not even for type checkers only, or inside a function."""
     names = {
         path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
@@ -131,7 +133,7 @@ def test_no_modules_import_each_other() -> None:
     TopologicalSorter({name: targets - {name} for name, targets in imported.items()}).prepare()
 
 
-def test_rooms_that_have_no_business_with_each_other_stay_apart() -> None:
+def test_unrelated_folders_do_not_import_each_other() -> None:
     assert {(here, there) for _, here, there in imports()} & NEVER == set()
 
 
@@ -143,19 +145,20 @@ def test_commands_do_not_import_each_other() -> None:
                 assert all(name.startswith("_") for name in names), path.name
 
 
-def test_outside_libraries_have_their_rooms() -> None:
+def test_libraries_are_imported_only_in_their_folders() -> None:
     strangers = [
         (name, there)
         for name, here, there in imports()
-        if there not in sys.stdlib_module_names | {"seedream_cli"} or there in OUTSIDE
-        if here not in OUTSIDE.get(there, set()) and there not in {room for rooms in FLOORS for room in rooms}
+        if there not in sys.stdlib_module_names | {"seedream_cli"} or there in LIBRARIES
+        if here not in LIBRARIES.get(there, set())
+        and there not in {room for rooms in LAYERS for room in rooms}
         # The value classes of every room are msgspec's.
         if there not in ("sandbox", "msgspec")
     ]
     assert strangers == []
 
 
-def test_the_sandbox_shares_only_the_tables_with_the_client() -> None:
+def test_sandbox_shares_only_the_catalog_with_the_client() -> None:
     for path in (PACKAGE / "sandbox").rglob("*.py"):
         for node in statements(path):
             if isinstance(node, ast.ImportFrom) and node.level == 2:
@@ -222,8 +225,15 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
     code, loaded = loaded_by(seedream, "sync", *arguments.split())
     assert code == exit_code
     assert loaded & HEAVY <= {"tomllib"} | PLATFORM
-    rooms = ("history", "client", "jobs", "sync.life", "sync.run", "sync.workers", "sync.project")
-    assert not loaded & {f"seedream_cli.{room}" for room in rooms}
+    modules = (
+        "history.store",
+        "api.client",
+        "tasks.run",
+        "sync.image_task",
+        "sync.executor",
+        "sync.project_files",
+    )
+    assert not loaded & {f"seedream_cli.{module}" for module in modules}
 
 
 @pytest.mark.parametrize("arguments", [["config", "list"], ["generate", "fox", "--dry-run"], ["status"]])

@@ -13,7 +13,7 @@ from support import needs
 
 from scripts.tree import Command, program
 from seedream_cli.errors import ExitCode
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 
 pytestmark = pytest.mark.once
 
@@ -104,7 +104,7 @@ def test_a_page_has_every_option_code_and_example(page: Path) -> None:
 
 def test_the_programs_page_has_every_variable_and_command() -> None:
     text = shown("seedream")
-    for key in KEYS.values():
+    for key in SETTINGS.values():
         for variable in key.variables:
             assert variable in section(text, "ENVIRONMENT")
     for command in PROGRAM.commands:

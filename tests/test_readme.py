@@ -25,7 +25,7 @@ from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.errors import PRECEDENCE, ExitCode
 from seedream_cli.files.output_path import FIELDS
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings.schema import ALL_KEYS
+from seedream_cli.settings.schema import ALL_SETTINGS
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.manifest_keys import ASSET_KEYS
 from seedream_cli.sync.path_template import DEFAULT_PATH
@@ -62,7 +62,7 @@ def test_the_helps_exit_codes_are_the_programs(seedream: Program) -> None:
 
 def test_its_settings_are_the_programs() -> None:
     expected = [
-        [key.name, "` or `".join(key.variables), key.default or "", key.what] for key in ALL_KEYS.values()
+        [key.name, "` or `".join(key.variables), key.default or "", key.what] for key in ALL_SETTINGS.values()
     ]
     assert [[cell.strip("`") for cell in row] for row in rows("setting")] == expected
 

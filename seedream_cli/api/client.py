@@ -16,14 +16,14 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from .. import __version__
-from ..errors import ImageRefused, NotSaved, RedirectRefused, Unreachable, UnreadableAnswer, UsageProblem
-from ..events import Exchange
+from ..errors import ImageRefused, InvalidResponse, NotSaved, RedirectRefused, Unreachable, UsageError
+from ..events import HttpCall
 from ..history.request_bodies import encoded
 from ..models import Accepted, Task
+from ..text import redact
 from ..urls import check_image_url, is_loopback, without_query
 from .http import HttpClient, Response
-from .raw_response import Received, masked, read_request_id, read_retry_after
-from .responses import read_accepted, read_account, read_task
+from .responses import RawResponse, read_accepted, read_account, read_request_id, read_retry_after, read_task
 
 #: Bytes of a JSON answer that are read at most.
 LARGEST_ANSWER = 1024 * 1024
@@ -51,17 +51,17 @@ class Client:
         key: str,
         *,
         now: Callable[[], float] = time.time,
-        observe: Callable[[Exchange], None] = lambda exchange: None,
+        observe: Callable[[HttpCall], None] = lambda exchange: None,
     ) -> None:
         try:
             parts = urlsplit(base_url)
             _ = parts.port  # Raises ValueError where it is none.
         except ValueError:
-            raise UsageProblem("the base URL is no URL") from None
+            raise UsageError("the base URL is no URL") from None
         self._base = base_url.rstrip("/")
         self._local = is_loopback(parts.hostname or "")
         if parts.scheme != "https" and not (parts.scheme == "http" and self._local):
-            raise UsageProblem("the base URL must be https: over plain http anyone could read the key")
+            raise UsageError("the base URL must be https: over plain http anyone could read the key")
         # A server that repeats the key in its message must not bring it into a log or the history.
         self._secret = key
         self._now = now
@@ -115,15 +115,15 @@ class Client:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Received:
+    ) -> RawResponse:
         url = self._base + path
         with (
             self._exchange(method, url) as seen,
             self._api.stream(method, url, seconds=seconds, content=content, headers=headers) as response,
         ):
             seen(response)
-            told = {name.lower(): masked(value, self._secret) for name, value in response.headers.items()}
-            answer = Received(
+            told = {name.lower(): redact(value, self._secret) for name, value in response.headers.items()}
+            answer = RawResponse(
                 status=response.status,
                 headers=told,
                 body=_read_limited(response, read_request_id(told)),
@@ -169,7 +169,7 @@ class Client:
         check_image_url(url, local=self._local)
         try:
             self._images.prepare(url)
-        except UsageProblem as error:
+        except UsageError as error:
             # The task is paid for: a proxy setting that cannot be used only keeps its image away.
             raise NotSaved(error.message, code=error.code) from None
 
@@ -191,7 +191,7 @@ class Client:
             raise
         finally:
             self._observe(
-                Exchange(
+                HttpCall(
                     method=method,
                     url=without_query(url),
                     status=response.status if response else None,
@@ -240,7 +240,7 @@ def _read_limited(response: Response, request_id: str | None) -> bytes:
         if problem is not None:
             if not 200 <= response.status < 300:
                 break
-            raise UnreadableAnswer(
+            raise InvalidResponse(
                 f"the API's answer could not be read: {problem}",
                 http_status=response.status,
                 request_id=request_id,

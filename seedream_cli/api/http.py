@@ -27,7 +27,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from ..errors import SeedreamError, Unreachable, UsageProblem
+from ..errors import SeedreamError, Unreachable, UsageError
 from ..urls import is_loopback
 
 #: Seconds to connect, and seconds without a byte in either direction.
@@ -290,7 +290,7 @@ def _trusted() -> ssl.SSLContext:
         return _read_certificates(file, folders)
     except OSError as error:
         if not file:
-            raise UsageProblem(f"TLS cannot be used: {error}", code="invalid_environment") from None
+            raise UsageError(f"TLS cannot be used: {error}", code="invalid_environment") from None
         has_no_certificates = isinstance(error, ssl.SSLError)
         why = f"there are no certificates in {file}" if has_no_certificates else f"{file}: {error.strerror}"
         raise _unusable("SSL_CERT_FILE", why) from None
@@ -301,6 +301,6 @@ def _read_certificates(file: str | None, folders: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _unusable(name: str, why: str) -> UsageProblem:
+def _unusable(name: str, why: str) -> UsageError:
     shown = name if os.environ.get(name) else name.upper()
-    return UsageProblem(f"{shown} in the environment cannot be used: {why}", code="invalid_environment")
+    return UsageError(f"{shown} in the environment cannot be used: {why}", code="invalid_environment")

@@ -7,12 +7,18 @@ included. Any bytes at all lead to a value or to a SeedreamError, never to anoth
 
 from __future__ import annotations
 
+import codecs
+import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from ..errors import (
-    KeyBusy,
+    IdempotencyKeyInUse,
+    InvalidResponse,
     KeyRefused,
     NotFound,
     QuotaExceeded,
@@ -21,10 +27,109 @@ from ..errors import (
     SeedreamError,
     ServiceFailing,
     Unavailable,
-    UnreadableAnswer,
 )
-from ..models import Accepted, Status, Task
-from .raw_response import LONGEST_WORD, Received, parse, unreadable
+from ..models import Accepted, Task, TaskStatus
+from ..text import redact
+
+#: No server is believed when it asks to come back later than this.
+_LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
+
+#: Characters of a state, a code or a request's id: more are none, and would fill a screen.
+LONGEST_WORD = 100
+
+
+class RawResponse(Struct, frozen=True):
+    """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
+
+    ``secret`` is masked wherever the body's text holds it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    secret: str | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        return read_request_id(self.headers)
+
+    @property
+    def retry_after(self) -> float | None:
+        return read_retry_after(self.headers.get("retry-after"), self.at)
+
+
+def read_request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
+    """The id under which the service knows a request. Source: ``X-Request-ID``, of every answer."""
+    return redact(headers.get("x-request-id", ""), secret)[:LONGEST_WORD] or None
+
+
+def read_retry_after(text: str | None, now: float) -> float | None:
+    """Seconds to wait from a ``Retry-After`` header (seconds or an HTTP date); None if it says nothing."""
+    if text is None:
+        return None
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,9})?", text):
+        return min(float(text), _LONGEST_RETRY_AFTER)
+    # Only dates are left: their parser is loaded for them alone.
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text)
+        # HTTP dates are in GMT, also in the old form that does not say so.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
+
+
+def parse(answer: RawResponse) -> dict[str, Any] | InvalidResponse:
+    try:
+        # Not as "utf-8-sig": Python opens a file for that, which the system may refuse just now.
+        text = answer.body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+        document = json.loads(text, parse_constant=_refuse_constant)
+        document = _plain(document, answer.secret)
+    except (ValueError, RecursionError):
+        what = "empty" if not answer.body.strip() else "no JSON"
+        return unreadable(answer, f"the answer is {what}")
+    if not isinstance(document, dict):
+        return unreadable(answer, "expected a JSON object")
+    return document
+
+
+def _plain(value: Any, secret: str | None) -> Any:
+    """The value with text and numbers that can be kept and shown.
+
+    JSON's escapes can write lone surrogates, which neither a file nor a terminal takes, and can hide
+    the key from a search in the bytes.
+    """
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode("utf-8")
+        return redact(text, secret)
+    if isinstance(value, float) and not math.isfinite(value):
+        # 1e999 is JSON, and what Python makes of it is not.
+        return None
+    if isinstance(value, list):
+        return [_plain(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {_plain(name, secret): _plain(item, secret) for name, item in value.items()}
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
+
+
+def unreadable(answer: RawResponse, what: str) -> InvalidResponse:
+    return InvalidResponse(
+        f"the API's answer could not be read: {what}",
+        http_status=answer.status,
+        request_id=answer.request_id,
+        retry_after=answer.retry_after,
+    )
+
 
 #: Which HTTP status a machine code stands for, where an error comes without a number.
 STATUS_OF_CODE: Mapping[str, int] = {
@@ -45,7 +150,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
 _LATEST_TIME = 253_402_300_799
 
 
-def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str, Any]:
+def read_data(answer: RawResponse, *, not_found: str = "not found") -> Mapping[str, Any]:
     """The ``data`` object of a successful answer.
 
     Raises the error that an error envelope or the HTTP status stands for; ``not_found`` is the
@@ -54,7 +159,7 @@ def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str,
     document = parse(answer)
     if answer.status >= 400:
         raise _error(answer, answer.status, document, not_found)
-    if isinstance(document, UnreadableAnswer):
+    if isinstance(document, InvalidResponse):
         raise document
     number = _number(document.get("code"))
     succeeded = number is None or number == 0 or 200 <= number < 300
@@ -66,20 +171,20 @@ def read_data(answer: Received, *, not_found: str = "not found") -> Mapping[str,
     return data
 
 
-def read_account(answer: Received) -> Mapping[str, Any]:
+def read_account(answer: RawResponse) -> Mapping[str, Any]:
     """What the account probe holds: its body is not documented, so the HTTP status decides."""
     try:
         return read_data(answer)
-    except UnreadableAnswer:
+    except InvalidResponse:
         if not 200 <= answer.status < 300:
             raise
         document = parse(answer)
-        if isinstance(document, UnreadableAnswer):
+        if isinstance(document, InvalidResponse):
             return {}
     return {name: value for name, value in document.items() if name not in ("code", "message", "data")}
 
 
-def read_accepted(answer: Received, *, model: str) -> Accepted:
+def read_accepted(answer: RawResponse, *, model: str) -> Accepted:
     """The accepted create. Source: ``POST /images/generations``, ``data.task_id``."""
     data = read_data(answer, not_found=f"the model is not available: {model}")
     task_id = data.get("task_id")
@@ -90,13 +195,13 @@ def read_accepted(answer: Received, *, model: str) -> Accepted:
     return Accepted(task_id, answer.request_id, cost[:64] if cost else None, replayed)
 
 
-def read_task(answer: Received, *, task_id: str) -> Task:
+def read_task(answer: RawResponse, *, task_id: str) -> Task:
     """The state of a task. Source: ``GET /images/status/{task_id}``. Unknown fields are ignored."""
     data = read_data(answer, not_found=f"no such task: {task_id}")
     status = data.get("status")
     if not isinstance(status, str) or not status:
         raise unreadable(answer, "data.status: expected a string")
-    completed = status.lower() == Status.COMPLETED
+    completed = status.lower() == TaskStatus.COMPLETED
     return Task(
         status=status[:LONGEST_WORD],
         progress=_progress(data.get("progress")),
@@ -139,7 +244,7 @@ def _first_text(data: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def _results(answer: Received, value: object) -> tuple[str, ...]:
+def _results(answer: RawResponse, value: object) -> tuple[str, ...]:
     """Result URLs: an array of strings by the reference; one string, and objects with a ``url``, occur."""
     if value is None:
         return ()
@@ -184,9 +289,9 @@ def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str | No
 
 
 def _error(
-    answer: Received, status: int | None, document: dict[str, Any] | UnreadableAnswer, not_found: str
+    answer: RawResponse, status: int | None, document: dict[str, Any] | InvalidResponse, not_found: str
 ) -> SeedreamError:
-    code, words = (None, None) if isinstance(document, UnreadableAnswer) else _code_and_message(document)
+    code, words = (None, None) if isinstance(document, InvalidResponse) else _code_and_message(document)
     kind, message = _kind(status, code, words, not_found)
     if kind.exit_code == KeyRefused.exit_code and status == 403 and code is None:
         code = "forbidden"
@@ -216,7 +321,7 @@ def _kind(
     if status == 404:
         return NotFound, not_found
     if status == 409 and code == "idempotency_in_progress":
-        return KeyBusy, "the first request with this idempotency key is still running"
+        return IdempotencyKeyInUse, "the first request with this idempotency key is still running"
     if status == 409:
         return RequestRefused, "the idempotency key was used for another request"
     if status == 429:

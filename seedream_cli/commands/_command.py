@@ -23,7 +23,7 @@ from ..models import Operation
 from ..output import reporter
 from ..output.outcome import Failure, TaskOutcome
 from ..output.presenters import Presenter, SavedImages, SyncedImages
-from ..settings.schema import KEYS
+from ..settings.schema import SETTINGS
 from ._context import CommandContext
 from ._options import Options
 from ._signals import signal_handlers
@@ -93,7 +93,7 @@ def command(
             context = CommandContext(
                 options(**{name: values.pop(name) for name in options.__struct_fields__}),
                 present(values),
-                flags={name: value for name, value in values.items() if name in KEYS},
+                flags={name: value for name, value in values.items() if name in SETTINGS},
                 overwrite=bool(values.get("overwrite")),
             )
             raise typer.Exit(_run(context, lambda: body(context, **values)))
@@ -138,7 +138,7 @@ def _finish(context: CommandContext, result: CommandResult) -> ExitCode:
     # Only now has stdout been given everything.
     if (full := context.reporter.answer.failure) is not None:
         # stdout did not take the result, but it can be had again.
-        left = [one.operation for one in result.outcomes if not one.operation.settled]
+        left = [one.operation for one in result.outcomes if not one.operation.is_done]
         hint = context.failures.resume_command(*left) if left else None
         context.reporter.fail(Failure(full, None, hint))
         codes.append(full.exit_code)
@@ -177,12 +177,12 @@ def _as_error(context: CommandContext, problem: Exception) -> SeedreamError:
 
 def _without_key(context: CommandContext, text: str) -> str:
     """Mask the key in the text of an exception."""
-    from ..api.raw_response import masked
+    from ..text import redact
 
     # Nothing more is resolved here: that may be what has just failed.
-    keys = [vars(context).get("api_key"), *map(os.environ.get, KEYS["api_key"].variables)]
+    keys = [vars(context).get("api_key"), *map(os.environ.get, SETTINGS["api_key"].variables)]
     for key in keys:
-        text = masked(text, key)
+        text = redact(text, key)
     return text
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..errors import HistoryUnusable, SeedreamError, UsageProblem
-from ..events import Ended, Event, Exchange
+from ..errors import HistoryUnusable, SeedreamError, UsageError
+from ..events import Event, HttpCall, TaskFinished
 from ..models import Operation
 from ..output import reporter
 from ..output.outcome import Failure
@@ -29,10 +29,10 @@ from ._tracker import TaskTracker
 
 if TYPE_CHECKING:
     from ..api.client import Client
-    from ..files.output_path import Output
-    from ..history.request_bodies import Bodies
+    from ..files.output_path import OutputTemplate
+    from ..history.request_bodies import RequestBodyStore
     from ..history.store import History
-    from ..tasks.run import Work
+    from ..tasks.context import TaskContext
 
 #: Seconds to wait by default for a task of this quality: a 4K task may take minutes.
 _TIMEOUT_OF_QUALITY = {"4K": 300.0}
@@ -83,7 +83,7 @@ class CommandContext:
         """The name of the service in use, as the history has it."""
         if self.sandboxed:
             if self.settings.flags.get("base_url") is not None:
-                raise UsageProblem("--sandbox and --base-url name two services: choose one")
+                raise UsageError("--sandbox and --base-url name two services: choose one")
             return resolve.SANDBOX_SERVICE
         return resolve.service_of(self.settings.value("base_url"))
 
@@ -119,20 +119,20 @@ class CommandContext:
         return client
 
     @cached_property
-    def bodies(self) -> Bodies:
-        from ..history.request_bodies import Bodies
+    def bodies(self) -> RequestBodyStore:
+        from ..history.request_bodies import RequestBodyStore
 
-        return Bodies(resolve.state_folder() / "bodies")
+        return RequestBodyStore(resolve.state_folder() / "bodies")
 
     def work(
-        self, *, output: Output | None = None, overwrite: bool = False, quality: str | None = None
-    ) -> Work:
+        self, *, output: OutputTemplate | None = None, overwrite: bool = False, quality: str | None = None
+    ) -> TaskContext:
         """Return what jobs work with, from the settings."""
-        from ..tasks.run import Work
+        from ..tasks.context import TaskContext
 
         timeout = self.settings.get("timeout")
         default = _TIMEOUT_OF_QUALITY.get(quality or "") if timeout.origin == "default" else None
-        return Work(
+        return TaskContext(
             client=self.client,
             history=self.history,
             timeout=default or timeout.value,
@@ -152,7 +152,7 @@ class CommandContext:
 
     def handle(self, event: Event) -> None:
         """Report one event, and keep how each operation ended."""
-        if not isinstance(event, Ended):
+        if not isinstance(event, TaskFinished):
             self.tracker.update(event.operation)
             self.reporter.handle(event)
             return
@@ -165,9 +165,9 @@ class CommandContext:
             if failure is not None and not self._is_result(failure):
                 self.reporter.fail(failure)
 
-    def end(self, operation: Operation, error: SeedreamError | None = None) -> Ended:
+    def end(self, operation: Operation, error: SeedreamError | None = None) -> TaskFinished:
         """Report the end of an operation that there is nothing to do for."""
-        ended = Ended(operation, error)
+        ended = TaskFinished(operation, error)
         self.handle(ended)
         return ended
 
@@ -195,7 +195,7 @@ class CommandContext:
         except HistoryUnusable:
             return False
 
-    def _on_exchange(self, exchange: Exchange) -> None:
+    def _on_exchange(self, exchange: HttpCall) -> None:
         self.reporter.trace(exchange)
 
     @cached_property
@@ -223,7 +223,7 @@ class CommandContext:
 def read_bytes_of_stdin(most: int = -1) -> bytes:
     """Read stdin, at most ``most`` bytes. Raises UsageProblem if it is closed."""
     if sys.stdin is None:
-        raise UsageProblem("stdin is closed")
+        raise UsageError("stdin is closed")
     return sys.stdin.buffer.read(most)
 
 
@@ -232,4 +232,4 @@ def read_stdin() -> str:
     try:
         return read_bytes_of_stdin().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageProblem("stdin is not UTF-8 text") from None
+        raise UsageError("stdin is not UTF-8 text") from None

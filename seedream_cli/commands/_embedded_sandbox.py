@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..settings import resolve
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ def embedded() -> Sandbox:
     """A sandbox on free ports, as the environment shapes it."""
     seconds = os.environ.get(SECONDS) or "3"
     try:
-        return made(
+        return start_sandbox(
             seconds=float(seconds),
             dialect=os.environ.get(DIALECT) or "live",
             faults=(os.environ.get(FAULT) or "").split(),
         )
     except ValueError as error:
-        raise UsageProblem(f"{SECONDS}, {FAULT} or {DIALECT}: {error}") from None
+        raise UsageError(f"{SECONDS}, {FAULT} or {DIALECT}: {error}") from None
 
 
-def made(
+def start_sandbox(
     *,
     port: int = 0,
     seconds: float,
@@ -44,22 +44,22 @@ def made(
     log: Callable[[str], None] | None = None,
 ) -> Sandbox:
     """A sandbox; raises ValueError for what it does not know, UsageProblem where it cannot run."""
-    from ..files.permissions import make_folder
+    from ..files.permissions import make_private_dir
     from ..sandbox import picture
     from ..sandbox.server import Sandbox
 
     try:
         picture.require()
     except picture.PillowMissing:
-        from ..install_hints import command_for
+        from ..install_hints import install_command
 
-        raise UsageProblem(
+        raise UsageError(
             "the sandbox draws with Pillow, which is not installed",
             code="sandbox_missing",
-            hint=command_for("sandbox"),
+            hint=install_command("sandbox"),
         ) from None
     try:
-        make_folder(store_path().parent)
+        make_private_dir(store_path().parent)
         return Sandbox(store_path(), port=port, dialect=dialect, seconds=seconds, faults=faults, log=log)
     except OSError as error:
-        raise UsageProblem(f"the sandbox cannot start: {error.strerror}", code="sandbox_failed") from None
+        raise UsageError(f"the sandbox cannot start: {error.strerror}", code="sandbox_failed") from None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import AuthenticationProblem, ExitCode, HistoryUnusable, KeyringUnusable, SeedreamError
+from ..errors import AuthenticationError, ExitCode, HistoryUnusable, KeyringUnusable, SeedreamError
 from ..models import Operation
 from ..output.outcome import Failure
 from ..text import clean
@@ -63,7 +63,7 @@ class FailureBuilder:
 
     def remedy(self, error: SeedreamError) -> str | None:
         """Return the command that helps against the error itself."""
-        if not isinstance(error, AuthenticationProblem) or isinstance(error, KeyringUnusable):
+        if not isinstance(error, AuthenticationError) or isinstance(error, KeyringUnusable):
             return self._next.remedy(error)
         return None if self._key_settings(error) else self._next.store_key(self._key_origin())
 
@@ -88,7 +88,7 @@ class FailureBuilder:
         return output
 
     def _key_settings(self, error: SeedreamError) -> Sequence[str]:
-        if not isinstance(error, AuthenticationProblem):
+        if not isinstance(error, AuthenticationError):
             return ()
         return key_settings(os.environ, self._key_origin())
 
@@ -109,4 +109,4 @@ def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     if operation.task_id is None and isinstance(error, HistoryUnusable):
         # What the history could not record was not sent.
         return False
-    return not operation.over and error.code != "source_images_gone"
+    return not operation.is_final and error.code != "source_images_gone"

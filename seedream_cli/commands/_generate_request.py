@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..catalog import MODELS, for_editing
-from ..errors import InvalidRequest, UsageProblem
+from ..errors import InvalidRequest, UsageError
 from ..models import GenerationRequest
 from ..prompt import PromptParts, style_of
 from ._context import CommandContext, read_bytes_of_stdin, read_stdin
@@ -18,7 +18,7 @@ from ._context import CommandContext, read_bytes_of_stdin, read_stdin
 _STDIN = ("-", "/dev/stdin")
 
 
-class Asked(Struct, frozen=True):
+class RequestArgs(Struct, frozen=True):
     """``literal``: the prompt stands behind `--`, where a dash is a dash."""
 
     argument: str | None
@@ -28,35 +28,36 @@ class Asked(Struct, frozen=True):
     details: str | None = None
     style: str | None = None
 
-    def read(self, run: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
+    def read(self, context: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
         """The request, and what its prompt was joined from, if it was. Raises UsageProblem.
 
         The request is one that the model's row allows; its source images are at hand.
         """
-        self._refuse_several_readers(run)
+        self._refuse_several_readers(context)
         values: dict[str, Any] = {
-            name: run.settings.value(name) for name in ("model", "aspect_ratio", "quality", "callback_url")
+            name: context.settings.value(name)
+            for name in ("model", "aspect_ratio", "quality", "callback_url")
         }
         if self.images:
             values["model"] = for_editing(values["model"])
-        parts = self._parts(run)
+        parts = self._parts(context)
         prompt = self._prompt() if parts is None else parts.prompt
         # Before an image is read: most of what is wrong is wrong without it.
         request = GenerationRequest(prompt=prompt, **values, image_urls=("x",) if self.images else ())
         request.validate()
-        return replace(request, image_urls=self._image_urls(run, values["model"])), parts
+        return replace(request, image_urls=self._image_urls(context, values["model"])), parts
 
-    def _parts(self, run: CommandContext) -> PromptParts | None:
+    def _parts(self, context: CommandContext) -> PromptParts | None:
         if self.details is None and self.style is None:
             return None
         details = as_text(self.details).strip() if self.details is not None else None
         style, name = None, None
         if self.style is not None:
-            styles = {one.name: one.text for one in run.settings.styles.values()}
+            styles = {one.name: one.text for one in context.settings.styles.values()}
             try:
                 style, name = style_of(as_text(self.style).strip(), styles)
             except ValueError as error:
-                raise UsageProblem(
+                raise UsageError(
                     f"--style: {error}", code="unknown_style", hint="seedream config list"
                 ) from None
         subject = self._prompt().strip()
@@ -65,7 +66,7 @@ class Asked(Struct, frozen=True):
             raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
         return PromptParts(subject, details, style, name)
 
-    def _image_urls(self, run: CommandContext, model: str) -> tuple[str, ...]:
+    def _image_urls(self, context: CommandContext, model: str) -> tuple[str, ...]:
         if not self.images:
             return ()
         from ..images.source_images import read_all
@@ -74,15 +75,15 @@ class Asked(Struct, frozen=True):
         found = read_all(
             self.images,
             most=row.max_images if row else len(self.images),
-            local=run.service_is_local,
+            local=context.service_is_local,
             stdin=read_bytes_of_stdin,
         )
-        run.bodies.attach(found)
+        context.bodies.attach(found)
         return tuple(image.name for image in found)
 
     def _prompt(self) -> str:
         if self.argument is not None and self.file is not None:
-            raise UsageProblem("the prompt is given twice: as an argument and as a file")
+            raise UsageError("the prompt is given twice: as an argument and as a file")
         if self.file is not None and str(self.file) == "-":
             return read_stdin().strip()
         if self.file is not None:
@@ -98,15 +99,15 @@ class Asked(Struct, frozen=True):
             return read_stdin().strip()
         return as_text(self.argument)
 
-    def _refuse_several_readers(self, run: CommandContext) -> None:
+    def _refuse_several_readers(self, context: CommandContext) -> None:
         readers = {
             "the prompt": (self.argument == "-" and not self.literal) or str(self.file) == "-",
             "a source image": "-" in self.images,
-            "the API key": run.settings.value("api_key_file") in _STDIN,
+            "the API key": context.settings.value("api_key_file") in _STDIN,
         }
         wanting = [what for what, wants in readers.items() if wants]
         if len(wanting) > 1:
-            raise UsageProblem(f"{' and '.join(wanting)} {'both' if len(wanting) == 2 else 'all'} want stdin")
+            raise UsageError(f"{' and '.join(wanting)} {'both' if len(wanting) == 2 else 'all'} want stdin")
 
 
 def as_text(argument: str) -> str:

@@ -20,21 +20,21 @@ from ..output.outcome import TaskOutcome
 from ..prompt import PromptParts
 from ..settings import resolve
 from ._context import CommandContext
-from ._output import existing, keep, prepare_folder, refuse_taken_sidecar, wanted_output
+from ._output import check_sidecar_not_taken, conflicting_file, keep, output_template, prepare_folder
 
 if TYPE_CHECKING:
-    from ..files.output_path import Output
-    from ..tasks.run import Work
+    from ..files.output_path import OutputTemplate
+    from ..tasks.context import TaskContext
 
 #: Tasks of one call. All of them are under way at once, and a slip of the finger pays for so many; larger
 #: sets are for `seedream sync`, which shows its plan and has a spending cap.
 MOST_TASKS = 50
 
 #: An operation, and where its images go.
-_Wanted = tuple[Operation, "Output"]
+_Wanted = tuple[Operation, "OutputTemplate"]
 
 
-class Places(Struct, frozen=True):
+class OverwritePolicy(Struct, frozen=True):
     """What may become of files that exist, and whether anything is saved by this call."""
 
     overwrite: bool
@@ -44,12 +44,16 @@ class Places(Struct, frozen=True):
 
 
 def create(
-    run: CommandContext, request: GenerationRequest, parts: PromptParts | None, count: int, places: Places
+    context: CommandContext,
+    request: GenerationRequest,
+    parts: PromptParts | None,
+    count: int,
+    places: OverwritePolicy,
 ) -> list[TaskOutcome]:
     """Create ``count`` tasks and return their outcomes. Refuse whatever can be refused before the first."""
     wanted = [
         (replace(operation, parts=parts, sidecar=places.sidecar), where)
-        for operation, where in _wanted(run, request, count, places)
+        for operation, where in _wanted(context, request, count, places)
     ]
     there = {
         operation.id: taken for operation, where in wanted if (taken := _there(operation, where, places))
@@ -57,26 +61,28 @@ def create(
     todo = [(operation, where) for operation, where in wanted if operation.id not in there]
     work = None
     if todo:
-        work = run.work(overwrite=places.overwrite, quality=request.quality)
+        work = context.work(overwrite=places.overwrite, quality=request.quality)
         for operation, where in todo:
-            prepare_folder(run, where, operation)
+            prepare_folder(context, where, operation)
     for operation, where in wanted:
         if operation.id in there:
-            keep(run, operation, where, there[operation.id])
+            keep(context, operation, where, there[operation.id])
     if work is not None and count > 1:
-        _in_parallel(run, work, todo, wait=places.wait)
+        _in_parallel(context, work, todo, wait=places.wait)
     elif work is not None:
-        from ..tasks import run
+        from ..tasks.run import generate_task
 
         [(operation, where)] = todo
-        run.generate(replace(work, output=where), operation, wait=places.wait)
-    return run.tracker.outcomes
+        generate_task(replace(work, output=where), operation, wait=places.wait)
+    return context.tracker.outcomes
 
 
-def _wanted(run: CommandContext, request: GenerationRequest, count: int, places: Places) -> list[_Wanted]:
+def _wanted(
+    context: CommandContext, request: GenerationRequest, count: int, places: OverwritePolicy
+) -> list[_Wanted]:
     from ..files.output_path import new_operation_id, parse_output
 
-    where = wanted_output(run, wait=places.wait)
+    where = output_template(context, wait=places.wait)
     if where.stdout and count > 1:
         raise InvalidOutput("-o - takes one image: it does not go with --count")
     if where.stdout and places.sidecar:
@@ -84,69 +90,69 @@ def _wanted(run: CommandContext, request: GenerationRequest, count: int, places:
     now = time.time()
     wanted = []
     for number in range(1, count + 1):
-        output = where.of_several(number) if count > 1 else where
+        output = where.for_batch_item(number) if count > 1 else where
         operation = Operation(
             id=new_operation_id(),
-            service=run.service,
+            service=context.service,
             created=now,
             # Bytes for stdout become a file of the default name when they are fetched again.
             output=output.template or parse_output(None, cwd=os.getcwd()).template,
             request=request,
             idempotency_key=str(uuid.uuid4()),
-            key_id=resolve.fingerprint(run.api_key),
+            key_id=resolve.fingerprint(context.api_key),
         )
         wanted.append((operation, output))
     return wanted
 
 
-def _there(operation: Operation, where: Output, places: Places) -> Path | None:
+def _there(operation: Operation, where: OutputTemplate, places: OverwritePolicy) -> Path | None:
     """The file that is there already and is to stay. Raises InvalidOutput where that was not asked for."""
     from ..files.output_path import fields_of
 
-    if places.skip_existing and not where.known_targets(fields_of(operation)):
+    if places.skip_existing and not where.possible_targets(fields_of(operation)):
         raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
-    taken = existing(where, operation, overwrite=places.overwrite)
+    taken = conflicting_file(where, operation, overwrite=places.overwrite)
     if taken is not None and not places.skip_existing:
         raise InvalidOutput(
             f"{where.shown(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
             code="output_exists",
         )
     if taken is None:
-        refuse_taken_sidecar(where, operation, overwrite=places.overwrite)
+        check_sidecar_not_taken(where, operation, overwrite=places.overwrite)
     return taken
 
 
-def _in_parallel(run: CommandContext, work: Work, todo: Sequence[_Wanted], *, wait: bool) -> None:
-    from ..tasks import run
-    from ..tasks.batch import Several
+def _in_parallel(context: CommandContext, work: TaskContext, todo: Sequence[_Wanted], *, wait: bool) -> None:
+    from ..tasks.batch import TaskBatch
+    from ..tasks.run import generate_task
 
     outputs = {operation.id: where for operation, where in todo}
-    several = Several(
+    several = TaskBatch(
         work,
         [operation for operation, _ in todo],
-        lambda shared, operation: run.generate(
+        lambda shared, operation: generate_task(
             replace(shared, output=outputs[operation.id]), operation, wait=wait
         ),
-        on_event=run.handle,
-        shield=run.shutdown.defer_signals,
+        on_event=context.handle,
+        shield=context.shutdown.defer_signals,
     )
-    run.reporter.expect(len(todo))
+    context.reporter.expect(len(todo))
     try:
         several.run()
     finally:
         if left := len(several.not_begun):
-            run.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
+            context.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
 
 
-def show_requests(run: CommandContext, request: GenerationRequest, count: int) -> None:
+def show_requests(context: CommandContext, request: GenerationRequest, count: int) -> None:
     """What would be sent, as JSON."""
     from ..output.json_reporter import dumped
 
-    base_url = "http://127.0.0.1/sandbox/v1" if run.sandboxed else run.settings.value("base_url")
+    base_url = "http://127.0.0.1/sandbox/v1" if context.sandboxed else context.settings.value("base_url")
     row = MODELS.get(request.model)
     limit = row.prompt_limit if row else None
     url = f"{base_url}/images/generations"
     document = DryRun([RequestDocument("POST", url, request.body(), len(request.prompt), limit)] * count)
     of = f" of {limit}" if limit is not None else ""
-    run.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
-    run.reporter.tell(dumped(document).split("\n"), document)
+    context.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
+    context.reporter.result(dumped(document).split("\n"), document)

@@ -15,7 +15,7 @@ from ..errors import SeedreamError
 from ..models import Operation
 from ..output import github_actions
 from ..settings.resolve import KEYRING
-from ..settings.schema import KEYS, may_be_key
+from ..settings.schema import SETTINGS, looks_like_api_key
 from ..text import clean
 from ._options import Options, ServiceOptions, TaskOptions
 
@@ -38,7 +38,7 @@ class NextCommand(Struct, frozen=True):
             chosen.append("--sandbox")
         elif isinstance(self.options, ServiceOptions):
             for name, value in self.options.flags().items():
-                if value is not None and not (name == "api_key_file" and may_be_key(value)):
+                if value is not None and not (name == "api_key_file" and looks_like_api_key(value)):
                     chosen += [f"--{name.replace('_', '-')}", value]
         return shlex.join(["seedream", words[0], *chosen, *words[1:]])
 
@@ -88,7 +88,7 @@ def key_settings(environment: Mapping[str, str], origin: str) -> Sequence[str]:
     What is stored on the machine of a CI job is gone with it. Empty outside CI, and for a key that did not
     come from the job's environment.
     """
-    variable = origin.removeprefix("environment: ") if origin else KEYS["api_key"].variables[0]
+    variable = origin.removeprefix("environment: ") if origin else SETTINGS["api_key"].variables[0]
     if variable == origin:
         return ()
     if github_actions.is_here(environment):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
-from ..settings.schema import KEYS
+from ..settings.schema import SETTINGS
 
 _CONVERSATION = "Conversation"
 _SERVICE = "Service"
@@ -23,7 +23,7 @@ def described(
 
     ``besides`` is what else there is to choose.
     """
-    key = KEYS[name]
+    key = SETTINGS[name]
     facts = "env " + " or ".join(key.variables)
     if key.default is not None:
         facts += f"; default {key.default}"
@@ -98,7 +98,7 @@ Timeout = Annotated[
 ]
 PollInterval = Annotated[str | None, described("poll_interval", metavar="SECONDS", panel="Waiting")]
 MaxBytes = Annotated[str | None, described("max_bytes", metavar="BYTES", panel="Output")]
-Output = Annotated[str | None, described("output", "-o", metavar="PATH", panel="Output")]
+OutputTemplate = Annotated[str | None, described("output", "-o", metavar="PATH", panel="Output")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel="Output")
 ]

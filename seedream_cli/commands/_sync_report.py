@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import Drift, ExitCode, UsageProblem
-from ..events import FellShort, Landed, OfImage
+from ..errors import Drift, ExitCode, UsageError
+from ..events import ImageDone, ImageEvent, ImageFailed
 from ..models import Operation
 from ..output import github_actions
 from ..output.documents import CountsDocument, Document, ImageDocument, SyncedProject, error_document
-from ..output.outcome import Failure, Mark
+from ..output.outcome import Annotation, Failure
 from ..output.plain_reporter import total_cost
 from ..output.stdio import terminal_width
 from ..output.table import table
 from ..sync.manifest import Manifest
 from ..sync.plan import Plan
-from ..sync.plan_items import Action, Item, State
+from ..sync.plan_items import Action, PlanItem, State
 from ..text import duration, size
 from ._context import CommandContext
 
@@ -30,13 +30,15 @@ _UNKNOWN_BYTES = ("taken", "idempotency_expired", "other_api_key")
 class SyncReport:
     """Tells of one run over ``plan``; ``options`` are those that the same run would have again."""
 
-    def __init__(self, run: CommandContext, manifest: Manifest, plan: Plan, options: Sequence[str]) -> None:
-        self._run = run
+    def __init__(
+        self, context: CommandContext, manifest: Manifest, plan: Plan, options: Sequence[str]
+    ) -> None:
+        self._run = context
         self._manifest = manifest
         self._plan = plan
         self._options = options
         self._items = {item.label: item for item in plan.items}
-        self._landed: dict[str, Landed] = {}
+        self._landed: dict[str, ImageDone] = {}
         self._fallen: dict[str, Failure] = {}
         self._not_begun = 0
         self._began = time.monotonic()
@@ -57,7 +59,7 @@ class SyncReport:
         """What is not in step, and what would be done about it."""
         items = [item for item in self._plan.items if item.state != State.OK]
         rows = [(item.state, item.action, item.label, self._place(item)) for item in items]
-        self._run.reporter.tell(table(rows, width=terminal_width()), self._document())
+        self._run.reporter.result(table(rows, width=terminal_width()), self._document())
         closing = f"{self._counts()}; {_tasks(self._plan.to_pay)} would be paid for"
         self._run.reporter.say(closing)
         self._summarise(rows, ("state", "action", "asset", "file"), closing)
@@ -82,24 +84,24 @@ class SyncReport:
         paid = _tasks(self._plan.to_pay)
         return Drift(f"{paid} would have to be paid for: {_some(items)}", hint=self.again)
 
-    def too_many(self, most: int) -> UsageProblem:
+    def too_many(self, most: int) -> UsageError:
         self._tell_document()
-        return UsageProblem(
+        return UsageError(
             f"{_tasks(self._plan.to_pay)} would be paid for, and --max allows {most}",
             code="spending_cap",
             hint=self.command("--dry-run", *self._options),
         )
 
     def _tell_document(self) -> None:
-        self._run.reporter.tell([], self._document())
+        self._run.reporter.result([], self._document())
 
     # The run
 
-    def take(self, told: OfImage | Landed | FellShort) -> None:
+    def take(self, told: ImageEvent | ImageDone | ImageFailed) -> None:
         reporter = self._run.reporter
-        if isinstance(told, OfImage):
+        if isinstance(told, ImageEvent):
             reporter.step(told.label, told.event)
-        elif isinstance(told, Landed):
+        elif isinstance(told, ImageDone):
             self._landed[told.label] = told
             reporter.landed(told, self._shown(told.path))
         else:
@@ -159,7 +161,7 @@ class SyncReport:
         """This run again, over the same images, with this option instead of those that did not help."""
         return self.command(option, *(word for word in self._options if word not in ("--force", "--accept")))
 
-    def _retry(self, told: FellShort) -> list[str]:
+    def _retry(self, told: ImageFailed) -> list[str]:
         """Return the command that tries the image again."""
         name = told.label.partition("[")[0]
         if told.error.code in _UNKNOWN_BYTES:
@@ -172,7 +174,7 @@ class SyncReport:
         """A path as it is printed: relative where the manifest's was."""
         return os.path.join(os.path.dirname(self._manifest.path), *path.split("/"))
 
-    def _place(self, item: Item) -> str:
+    def _place(self, item: PlanItem) -> str:
         if item.path is not None:
             return self._shown(item.path)
         return self._shown("{ext}".join(item.image.wanted.parts)) if item.image is not None else ""
@@ -205,7 +207,7 @@ class SyncReport:
             images=[self._image(item) for item in self._plan.items],
         )
 
-    def _image(self, item: Item) -> ImageDocument:
+    def _image(self, item: PlanItem) -> ImageDocument:
         landed, failure = self._landed.get(item.label), self._fallen.get(item.label)
         path = landed.path if landed else item.path
         entry = item.entry
@@ -226,10 +228,10 @@ class SyncReport:
 
     # GitHub
 
-    def _annotate(self, item: Item, message: str) -> None:
-        self._run.reporter.talk.mark(Mark([message], item.label, *self._line_of(item)))
+    def _annotate(self, item: PlanItem, message: str) -> None:
+        self._run.reporter.talk.annotate(Annotation([message], item.label, *self._line_of(item)))
 
-    def _line_of(self, item: Item) -> tuple[Path, int]:
+    def _line_of(self, item: PlanItem) -> tuple[Path, int]:
         """Where the image is wanted, or else known."""
         if item.image is None:
             return self._manifest.lock_path, 1
@@ -244,7 +246,7 @@ def _tasks(count: int) -> str:
     return f"{count} task{'' if count == 1 else 's'}"
 
 
-def _some(items: Sequence[Item], *, paths: bool = False) -> str:
+def _some(items: Sequence[PlanItem], *, paths: bool = False) -> str:
     """The first few, by name."""
     names = [str(item.path) if paths else item.label for item in items]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -53,5 +53,5 @@ class TaskTracker:
         return [
             one
             for one in self._operations.values()
-            if not one.over and (one.id in self._failures or one.id not in self._ended)
+            if not one.is_final and (one.id in self._failures or one.id not in self._ended)
         ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..output.documents import CompletionScript
 from ..settings.schema import did_you_mean
 from ._command import command
@@ -27,7 +27,7 @@ Shell = Annotated[str, typer.Argument(metavar="SHELL", help=f"{', '.join(SCRIPTS
 
 
 @command(Options)
-def completion(run: CommandContext, shell: Shell) -> None:
+def completion(context: CommandContext, shell: Shell) -> None:
     """Print the script with which a shell completes command lines.
 
     \b
@@ -40,12 +40,12 @@ def completion(run: CommandContext, shell: Shell) -> None:
     file that the shell finds. Nothing is sent while a line is being typed.
     """
     if shell not in SCRIPTS:
-        raise UsageProblem(
+        raise UsageError(
             f"no script for {shell!r}, only for {', '.join(SCRIPTS)}{did_you_mean(shell, SCRIPTS)}",
             code="unknown_shell",
         )
     script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
-    run.reporter.tell([script.rstrip("\n")], CompletionScript(shell, script))
+    context.reporter.result([script.rstrip("\n")], CompletionScript(shell, script))
 
 
 def _folder() -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import UNSET
 
-from ..errors import Stopped, UsageProblem
+from ..errors import Stopped, UsageError
 from ..output.documents import (
     CheckDocument,
     ConfigCheck,
@@ -25,7 +25,7 @@ from ..output.documents import (
 )
 from ..output.stdio import is_terminal
 from ..settings import resolve
-from ..settings.schema import DEFAULT_PROFILE, KEYS, PROFILE, Key, known
+from ..settings.schema import DEFAULT_PROFILE, PROFILE, SETTINGS, Setting, known
 from ..text import clean
 from ._command import command
 from ._context import CommandContext, read_stdin
@@ -71,7 +71,7 @@ def show_help(context: typer.Context) -> None:
 
 @app.command("set", cls=Command)
 @command(Options)
-def set_(run: CommandContext, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
+def set_(context: CommandContext, key: Name, value: Value = None, keyring: InKeyring = False) -> None:
     """Store a setting. The API key is asked for without echo, or read from stdin with -.
 
     \b
@@ -84,33 +84,33 @@ def set_(run: CommandContext, key: Name, value: Value = None, keyring: InKeyring
     if keyring:
         _require_keyring(setting)
     text = _secret(setting, value) if setting.secret else _open(setting, value)
-    where = _store(run, setting, text, keyring=keyring)
-    run.reporter.notice(f"{setting.name} is stored in {where}")
+    where = _store(context, setting, text, keyring=keyring)
+    context.reporter.notice(f"{setting.name} is stored in {where}")
     for variable in filter(os.environ.get, setting.variables):
-        run.reporter.notice(f"{variable} is set in the environment, and comes before it")
+        context.reporter.notice(f"{variable} is set in the environment, and comes before it")
     path = str(resolve.config_path())
-    run.reporter.tell([], ConfigSet(path, setting.name, keyring if setting.secret else UNSET))
+    context.reporter.result([], ConfigSet(path, setting.name, keyring if setting.secret else UNSET))
 
 
 @app.command(cls=Command)
 @command(Options)
-def get(run: CommandContext, key: Name) -> None:
+def get(context: CommandContext, key: Name) -> None:
     """Print a setting's value as it counts now; secrets are masked.
 
     \b
     seedream config get quality
     seedream config get output --profile print
     """
-    setting = run.settings.get(known(key).name)
+    setting = context.settings.get(known(key).name)
     document = ConfigGet(setting.key, setting.shown, setting.origin)
-    run.reporter.tell([] if setting.shown is None else [clean(setting.shown)], document)
+    context.reporter.result([] if setting.shown is None else [clean(setting.shown)], document)
     if setting.shown is None:
-        run.reporter.say(f"{setting.key} is not set")
+        context.reporter.say(f"{setting.key} is not set")
 
 
 @app.command(cls=Command)
 @command(Options)
-def unset(run: CommandContext, key: Name) -> None:
+def unset(context: CommandContext, key: Name) -> None:
     """Remove a setting from the config, and the API key from the desktop's keyring.
 
     \b
@@ -120,27 +120,27 @@ def unset(run: CommandContext, key: Name) -> None:
     from ..settings import config_edit
 
     setting = known(key)
-    path, profile = resolve.config_path(), run.settings.profile
+    path, profile = resolve.config_path(), context.settings.profile
     if setting.secret:
         removed = config_edit.forget(path, profile)
     else:
         removed = config_edit.unset_value(path, profile, setting.name)
     what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
-    run.reporter.notice(f"{what} {_place(setting, profile)}")
-    run.reporter.tell([], ConfigUnset(setting.name, removed))
+    context.reporter.notice(f"{what} {_place(setting, profile)}")
+    context.reporter.result([], ConfigUnset(setting.name, removed))
 
 
 @app.command("list", cls=Command)
 @command(Options)
-def list_(run: CommandContext) -> None:
+def list_(context: CommandContext) -> None:
     """Print every setting and style, its value and where it comes from; secrets are masked.
 
     \b
     seedream config list
     seedream config list --json
     """
-    found = list(run.settings.list())
-    styles = list(run.settings.styles.values())
+    found = list(context.settings.list())
+    styles = list(context.settings.styles.values())
     rows = [(one.key, one.shown or "-", one.origin) for one in found]
     rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
     width = max(len(key) for key, _, _ in rows)
@@ -149,12 +149,12 @@ def list_(run: CommandContext) -> None:
         [SettingDocument(one.key, one.shown, one.origin) for one in found],
         [StyleDocument(one.name, one.text, one.origin) for one in styles],
     )
-    run.reporter.tell(lines, document)
+    context.reporter.result(lines, document)
 
 
 @app.command(cls=Command)
 @command(Options)
-def path(run: CommandContext) -> None:
+def path(context: CommandContext) -> None:
     """Print where the config is.
 
     \b
@@ -162,62 +162,63 @@ def path(run: CommandContext) -> None:
     "$EDITOR" "$(seedream config path)"
     """
     where = str(resolve.config_path())
-    run.reporter.tell([where], ConfigPath(where))
+    context.reporter.result([where], ConfigPath(where))
 
 
 @app.command(cls=Command)
 @command(ServiceOptions)
-def check(run: CommandContext) -> None:
+def check(context: CommandContext) -> None:
     """Ask the service whether it takes the key; show where that is from, and what is said of the account.
 
     \b
     seedream config check
     seedream config check --profile print
     """
-    client = run.client
-    run.reporter.say(f"asking {run.reporter.service}")
+    client = context.client
+    context.reporter.say(f"asking {context.reporter.service}")
     account = client.account()
-    base_url = run.settings.value("base_url")
-    setting, origin = run.settings.key_place or ("api_key", "default")
+    base_url = context.settings.value("base_url")
+    setting, origin = context.settings.key_place or ("api_key", "default")
     lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
     lines += [clean(f"{name}: {value}") for name, value in account.items()]
     check = CheckDocument(base_url, KeyOriginDocument(setting, origin), dict(account))
-    run.reporter.tell(lines, ConfigCheck(check))
+    context.reporter.result(lines, ConfigCheck(check))
 
 
-def _require_keyring(setting: Key) -> None:
+def _require_keyring(setting: Setting) -> None:
     """Before anybody types a key."""
+    from ..settings import keyring
 
     if not setting.secret:
-        raise UsageProblem(f"only api_key can be kept in the keyring, not {setting.name}")
+        raise UsageError(f"only api_key can be kept in the keyring, not {setting.name}")
     keyring.require()
 
 
-def _store(run: CommandContext, setting: Key, text: str, *, keyring: bool) -> str:
+def _store(context: CommandContext, setting: Setting, text: str, *, keyring: bool) -> str:
     """Put it where it belongs; the words for where that is."""
     from ..settings import config_edit
 
-    path, profile = resolve.config_path(), run.settings.profile
+    path, profile = resolve.config_path(), context.settings.profile
     if keyring:
-        config_edit.keep_in_keyring(path, profile, text)
+        config_edit.store_key_in_keyring(path, profile, text)
         return f"the desktop's keyring, as {_place(setting, profile)} says"
     if not setting.secret:
         config_edit.set_value(path, profile, setting.name, _stored(setting, text))
-    elif problem := config_edit.keep_in_config(path, profile, text):
-        run.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
+    elif problem := config_edit.store_key_in_config(path, profile, text):
+        context.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
     return _place(setting, profile)
 
 
-def _place(setting: Key, profile: str) -> str:
+def _place(setting: Setting, profile: str) -> str:
     """Where a setting stands in the config; that a profile is the default one goes without saying."""
     path = resolve.config_path()
     return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
 
 
-def _secret(setting: Key, value: str | None) -> str:
+def _secret(setting: Setting, value: str | None) -> str:
     """A secret from stdin or from a question without echo."""
     if value is not None and value != "-":
-        raise UsageProblem(
+        raise UsageError(
             f"{setting.name} is not taken from the command line: "
             "other programs and the shell's history could read it there",
             hint=f"seedream config set {setting.name}",
@@ -225,7 +226,7 @@ def _secret(setting: Key, value: str | None) -> str:
     if value == "-":
         return _parsed(setting, read_stdin().strip())
     if not is_terminal(sys.stdin):
-        raise UsageProblem(
+        raise UsageError(
             f"{setting.name} is asked for only on a terminal",
             hint=f"seedream config set {setting.name} - < key.txt",
         )
@@ -233,7 +234,7 @@ def _secret(setting: Key, value: str | None) -> str:
         typed = getpass.getpass("API key (not shown): ", stream=sys.stderr)
     except EOFError:
         # Ctrl-D.
-        raise UsageProblem(f"no {setting.name} was typed; nothing is changed") from None
+        raise UsageError(f"no {setting.name} was typed; nothing is changed") from None
     except Stopped:
         # The question's line has no end yet.
         print(file=sys.stderr)
@@ -241,24 +242,24 @@ def _secret(setting: Key, value: str | None) -> str:
     return _parsed(setting, typed.strip())
 
 
-def _open(setting: Key, value: str | None) -> str:
+def _open(setting: Setting, value: str | None) -> str:
     if value is None:
-        raise UsageProblem(f"no value for {setting.name} was given", hint="seedream config set --help")
+        raise UsageError(f"no value for {setting.name} was given", hint="seedream config set --help")
     return _parsed(setting, read_stdin().strip() if value == "-" else value)
 
 
-def _parsed(setting: Key, text: str) -> str:
+def _parsed(setting: Setting, text: str) -> str:
     try:
         (setting.check or setting.parse)(text)
     except ValueError as error:
-        raise UsageProblem(f"{setting.name}: {error}", code="invalid_setting") from None
+        raise UsageError(f"{setting.name}: {error}", code="invalid_setting") from None
     return text
 
 
-def _stored(setting: Key, text: str) -> str | int | float:
+def _stored(setting: Setting, text: str) -> str | int | float:
     """The value as TOML writes it best: numbers as numbers."""
     parsed = setting.parse(text)
-    if setting is KEYS["api_key_file"] and parsed not in ("-", "/dev/stdin"):
+    if setting is SETTINGS["api_key_file"] and parsed not in ("-", "/dev/stdin"):
         # Found again from every folder.
         return os.path.abspath(text)
     if isinstance(parsed, float) and parsed.is_integer():

@@ -9,15 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..output.presenters import Presenter, SavedImages, SubmittedTasks
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._generate_request import Asked, is_literal
-from ._generate_resume import carry_on, refuse_with_resume
-from ._generate_submit import MOST_TASKS, Places, create, show_requests
-from ._options import MaxBytes, NoWait, Output, Overwrite, PollInterval, TaskOptions, Timeout, described
-from ._output import Open, Preview, show_images, wanted_output
+from ._generate_request import RequestArgs, is_literal
+from ._generate_resume import check_resume_options, resume_operation
+from ._generate_submit import MOST_TASKS, OverwritePolicy, create, show_requests
+from ._options import (
+    MaxBytes,
+    NoWait,
+    OutputTemplate,
+    Overwrite,
+    PollInterval,
+    TaskOptions,
+    Timeout,
+    described,
+)
+from ._output import Open, Preview, output_template, show_images
 
 _PICTURE, _REQUEST = "Picture", "Request"
 Prompt = Annotated[
@@ -143,8 +152,8 @@ def _presenter(values: Mapping[str, Any]) -> Presenter:
 
 @command(TaskOptions, _presenter)
 def generate(
-    run: CommandContext,
-    context: typer.Context,
+    context: CommandContext,
+    typer_context: typer.Context,
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
     model: Model = None,
@@ -155,7 +164,7 @@ def generate(
     style: Style = None,
     callback_url: CallbackUrl = None,
     count: Count = 1,
-    output: Output = None,
+    output: OutputTemplate = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     sidecar: Sidecar = False,
@@ -182,7 +191,7 @@ def generate(
     Prints the saved paths on stdout. Ctrl-C is safe: the message says how to get the image.
     """
     show_images(
-        run,
+        context,
         preview=preview,
         opened=open_,
         moved=output,
@@ -190,13 +199,13 @@ def generate(
         saves=not no_wait and not dry_run,
     )
     if resume is not None:
-        refuse_with_resume(
+        check_resume_options(
             *(prompt, prompt_file, details, style, model, aspect_ratio, quality, callback_url, image),
             *(flag or None for flag in (dry_run, skip_existing, count > 1)),
         )
-        moved = wanted_output(run, wait=not no_wait) if output is not None else None
-        outcomes = carry_on(
-            run,
+        moved = output_template(context, wait=not no_wait) if output is not None else None
+        outcomes = resume_operation(
+            context,
             resume,
             output=moved,
             overwrite=overwrite,
@@ -206,17 +215,19 @@ def generate(
         )
     else:
         if new_key:
-            raise UsageProblem("--new-key goes with --resume")
+            raise UsageError("--new-key goes with --resume")
         if overwrite and skip_existing:
-            raise UsageProblem("--overwrite and --skip-existing contradict each other")
-        asked = Asked(prompt, prompt_file, is_literal(context), tuple(image or ()), details, style)
-        request, parts = asked.read(run)
+            raise UsageError("--overwrite and --skip-existing contradict each other")
+        asked = RequestArgs(
+            prompt, prompt_file, is_literal(typer_context), tuple(image or ()), details, style
+        )
+        request, parts = asked.read(context)
         if dry_run:
-            show_requests(run, request, count)
+            show_requests(context, request, count)
             return CommandResult()
-        places = Places(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
-        outcomes = create(run, request, parts, count, places)
+        places = OverwritePolicy(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
+        outcomes = create(context, request, parts, count, places)
     submitted = [one.operation for one in outcomes if one.operation.task_id and one.failure is None]
     # Nobody waits for these tasks: say how to get their images.
-    later = run.failures.resume_command(*submitted) if no_wait and submitted else None
+    later = context.failures.resume_command(*submitted) if no_wait and submitted else None
     return CommandResult(outcomes, next_command=later)

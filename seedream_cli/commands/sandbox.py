@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ..errors import Stopped, UsageProblem
+from ..errors import Stopped, UsageError
 from ..output.documents import SandboxServer
 from ..sandbox.faults import FAULTS
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._embedded_sandbox import DIALECT, FAULT, SECONDS, made
+from ._embedded_sandbox import DIALECT, FAULT, SECONDS, start_sandbox
 from ._help_formatter import Command
 from ._options import Options
 
@@ -68,7 +68,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command("sandbox", cls=Command, epilog=_FAULTS)
 @command(Options)
 def sandbox(
-    run: CommandContext,
+    context: CommandContext,
     port: Port = 0,
     dialect: Dialect = "live",
     seconds: Seconds = 3.0,
@@ -85,17 +85,19 @@ def sandbox(
     Any key is taken but one that ends in -invalid (401), -empty (402) or -forbidden (403).
     """
     try:
-        server = made(port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=run.reporter.say)
+        server = start_sandbox(
+            port=port, seconds=seconds, dialect=dialect, faults=fault or [], log=context.reporter.say
+        )
     except ValueError as error:
-        raise UsageProblem(str(error)) from None
+        raise UsageError(str(error)) from None
     try:
         with server:
-            run.reporter.tell_now([server.base_url], SandboxServer(server.base_url))
-            run.reporter.say(
+            context.reporter.result_now([server.base_url], SandboxServer(server.base_url))
+            context.reporter.say(
                 "SEEDREAM_BASE_URL is the line above; any SEEDREAM_API_KEY will do. Ctrl-C stops."
             )
             while True:
-                run.shutdown.pause(3600)
+                context.shutdown.pause(3600)
     except Stopped as stopped:
         # That is how a server ends: there is no error to report.
         return CommandResult(exit_code=stopped.exit_code)

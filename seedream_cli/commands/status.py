@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageProblem
-from ..models import Operation, Status
+from ..errors import UsageError
+from ..models import Operation, TaskStatus
 from ..output.documents import TaskList, task_document
 from ..output.presenters import TaskStates
 from ..output.stdio import terminal_width
@@ -19,7 +19,7 @@ from ..settings.schema import did_you_mean
 from ..text import ago, clean, short_path, shortened
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._operations import known_or_foreign, unanswered
+from ._operations import resolve_operations, unanswered
 from ._options import PollInterval, TaskOptions, Timeout
 
 Tasks = Annotated[
@@ -46,7 +46,7 @@ State = Annotated[
 
 @command(TaskOptions, lambda values: TaskStates(watching=values["watch"]))
 def status(
-    run: CommandContext,
+    context: CommandContext,
     tasks: Tasks = None,
     watch: Watch = False,
     timeout: Timeout = None,
@@ -64,35 +64,35 @@ def status(
     Without a task, list the recent ones of this machine; that asks nobody.
     """
     if tasks:
-        return _ask(run, tasks, watch=watch)
+        return _ask(context, tasks, watch=watch)
     if watch:
-        raise UsageProblem("--watch needs a task", hint="seedream status")
-    _list(run, limit=limit, state=state)
+        raise UsageError("--watch needs a task", hint="seedream status")
+    _list(context, limit=limit, state=state)
     return CommandResult()
 
 
-def _ask(run: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult:
-    from ..tasks import run
+def _ask(context: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult:
+    from ..tasks.run import query_task
 
-    work = run.work()
-    operations = known_or_foreign(run, tasks)
-    run.tracker.expect(operations)
+    work = context.work()
+    operations = resolve_operations(context, tasks)
+    context.tracker.expect(operations)
     for operation in operations:
         if operation.task_id is None:
-            run.end(operation, unanswered(operation))
+            context.end(operation, unanswered(operation))
         else:
-            run.status(work, operation, wait=watch)
-    return CommandResult(run.tracker.outcomes_of(operations))
+            query_task(work, operation, wait=watch)
+    return CommandResult(context.tracker.outcomes_of(operations))
 
 
-def _list(run: CommandContext, *, limit: int, state: str | None) -> None:
+def _list(context: CommandContext, *, limit: int, state: str | None) -> None:
     if state == "":
-        raise UsageProblem("a state is a word, such as completed", hint="seedream status")
-    operations = run.history.recent(run.service, limit=limit, status=state)
+        raise UsageError("a state is a word, such as completed", hint="seedream status")
+    operations = context.history.recent(context.service, limit=limit, status=state)
     lines = task_lines(operations, width=terminal_width(), now=time.time(), cwd=os.getcwd())
-    run.reporter.tell(lines, TaskList([task_document(one, with_result=True) for one in operations]))
+    context.reporter.result(lines, TaskList([task_document(one, with_result=True) for one in operations]))
     if not operations:
-        run.reporter.say(
+        context.reporter.say(
             f"no task is {state}{_meant(state)}"
             if state
             else 'no tasks yet: seedream generate "a red fox in snow"'
@@ -101,7 +101,7 @@ def _list(run: CommandContext, *, limit: int, state: str | None) -> None:
 
 def _meant(state: str) -> str:
     """A known state that is nearly this one: the service may have others."""
-    return "" if state.lower() in Status.ALL else did_you_mean(state.lower(), Status.ALL)
+    return "" if state.lower() in TaskStatus.ALL else did_you_mean(state.lower(), TaskStatus.ALL)
 
 
 #: Columns in which the beginning of a prompt says something, and an end of a path.
@@ -141,7 +141,7 @@ def row_of(operation: Operation) -> list[str]:
     created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
     prompt = operation.request.prompt if operation.request else ""
     files = ", ".join(file.path for file in operation.files)
-    words = (operation.error_message or "") if operation.over else files
+    words = (operation.error_message or "") if operation.is_final else files
     return [created, operation.task_id or operation.id, operation.status, prompt, words]
 
 
@@ -154,7 +154,7 @@ def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, s
     files = [short_path(file.path, cwd) for file in operation.files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     file = (files[0] + more) if files else ""
-    if operation.over:
+    if operation.is_final:
         file = shortened(" ".join(words.split()), _MOST_WORDS)
     return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(file)
 

@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..errors import Drift, SeedreamError, Stopped, UsageProblem
+from ..errors import Drift, SeedreamError, Stopped, UsageError
 from ..output.presenters import SyncedImages
 from ..settings import resolve
 from ._command import CommandResult, command
@@ -22,11 +22,11 @@ from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
 if TYPE_CHECKING:
     from ..sync.assets import Image
     from ..sync.lockfile import Entry, Lock
-    from ..sync.lockfile_writer import Keeper
+    from ..sync.lockfile_writer import LockfileWriter
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
-    from ..tasks.run import Work
-    from ..tasks.worker_pool import Brake
+    from ..tasks.context import TaskContext
+    from ..tasks.worker_pool import CancelToken
     from ._sync_report import SyncReport
 
 
@@ -106,9 +106,9 @@ class _Choice(Struct, frozen=True):
         flags = {"--dry-run": self.dry_run, "--frozen": self.frozen, "--prune": self.prune}
         flags |= {"--force": self.force, "--accept": self.accept}
         if self.check and (given := [name for name, is_given in flags.items() if is_given]):
-            raise UsageProblem(f"--check only looks: {given[0]} does not go with it")
+            raise UsageError(f"--check only looks: {given[0]} does not go with it")
         if self.force and self.accept:
-            raise UsageProblem("--force and --accept contradict each other")
+            raise UsageError("--force and --accept contradict each other")
 
     @property
     def again(self) -> list[str]:
@@ -122,7 +122,7 @@ class _Choice(Struct, frozen=True):
 
 @command(TaskOptions, lambda values: SyncedImages())
 def sync(
-    run: CommandContext,
+    context: CommandContext,
     file: File = resolve.PROJECT_FILE,
     dry_run: DryRun = False,
     check: Check = False,
@@ -157,21 +157,21 @@ def sync(
         tuple(only or ()), shard, dry_run, check, rehash, frozen, most, jobs, prune, force, accept
     )
     choice.refuse_contradictions()
-    run.project = Path(file)
-    _sync(run, Path(file), choice)
-    return CommandResult(failures=run.other_failures)
+    context.project = Path(file)
+    _sync(context, Path(file), choice)
+    return CommandResult(failures=context.other_failures)
 
 
-def _sync(run: CommandContext, file: Path, choice: _Choice) -> None:
+def _sync(context: CommandContext, file: Path, choice: _Choice) -> None:
     from ..sync import manifest
     from ..sync.lockfile import read
-    from ..sync.lockfile_writer import Keeper
+    from ..sync.lockfile_writer import LockfileWriter
     from ._sync_report import SyncReport
 
     wanted = manifest.load(file)
     lock = read(wanted.lock_path)
-    todo = _plan(run, wanted, lock, choice)
-    report = SyncReport(run, wanted, todo, choice.again)
+    todo = _plan(context, wanted, lock, choice)
+    report = SyncReport(context, wanted, todo, choice.again)
     if choice.check or choice.dry_run:
         report.show_plan()
         if choice.check and todo.drift:
@@ -181,101 +181,113 @@ def _sync(run: CommandContext, file: Path, choice: _Choice) -> None:
         raise report.frozen()
     if choice.most is not None and todo.to_pay > choice.most:
         raise report.too_many(choice.most)
-    keeper = Keeper(lock, todo.entries)
+    lockfile_writer = LockfileWriter(lock, todo.entries)
     if todo.acts:
-        _carry_out(run, wanted, todo, keeper, report, choice)
+        _carry_out(context, wanted, todo, lockfile_writer, report, choice)
     else:
-        keeper.tidy()
+        lockfile_writer.tidy()
         report.close()
 
 
-def _plan(run: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
+def _plan(context: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
     from ..sync import sharding
-    from ..sync.hash_cache import KnownFiles
+    from ..sync.hash_cache import HashCache
     from ..sync.plan import plan
 
     folder = resolve.state_folder() / "files"
-    known = KnownFiles(wanted.path, folder, now=time.time_ns, trust=not choice.rehash)
+    known = HashCache(wanted.path, folder, now=time.time_ns, trust=not choice.rehash)
     todo = plan(
         wanted,
         lock,
         known,
         # What is checked is the same on every machine.
-        remembered=_memory(run, wanted) if not choice.check else lambda image: None,
+        remembered=_memory(context, wanted) if not choice.check else lambda image: None,
         only=choice.only,
         shard=sharding.shard_of(choice.shard, os.environ) if choice.shard is not None else sharding.WHOLE,
         force=choice.force,
         accept=choice.accept,
         prune=choice.prune,
-        sandbox=run.service == resolve.SANDBOX_SERVICE,
+        sandbox=context.service == resolve.SANDBOX_SERVICE,
     )
     known.save()
     return todo
 
 
-def _memory(run: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | None]:
+def _memory(context: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | None]:
     """What the history knows of an image; it is opened for the first that it is asked for."""
 
     def remembered(image: Image) -> Entry | None:
         from ..sync.image_task import remembered
 
-        sandbox = run.service == resolve.SANDBOX_SERVICE
-        return remembered(run.history, run.service, wanted.folder, sandbox=sandbox)(image)
+        sandbox = context.service == resolve.SANDBOX_SERVICE
+        return remembered(context.history, context.service, wanted.folder, sandbox=sandbox)(image)
 
     return remembered
 
 
 def _carry_out(
-    run: CommandContext, wanted: Manifest, todo: Plan, keeper: Keeper, report: SyncReport, choice: _Choice
+    context: CommandContext,
+    wanted: Manifest,
+    todo: Plan,
+    lockfile_writer: LockfileWriter,
+    report: SyncReport,
+    choice: _Choice,
 ) -> None:
-    from ..sync.executor import REMOTE, Run
-    from ..sync.image_task import Means
+    from ..sync.executor import REMOTE, SyncExecutor
+    from ..sync.image_task import SyncContext
     from ..sync.project_files import Project
-    from ..sync.spending_cap import Purse
-    from ..tasks.worker_pool import Brake
+    from ..sync.spending_cap import SpendingCap
+    from ..tasks.worker_pool import CancelToken
 
-    remote, brake, project = todo.of(*REMOTE), Brake(), Project(wanted.folder)
-    project.prepare_lock(wanted.lock_path, run.shutdown.defer_signals)
-    run.bodies.attach(image for asset in wanted.assets for image in asset.sources)
-    means = Means(
-        work_of=_works(run, brake, {item.image.request.quality for item in remote if item.image}).__getitem__,
-        history=run.history,
-        service=run.service,
-        key_id=resolve.fingerprint(run.api_key) if remote else "",
+    remote, cancel_token, project = todo.of(*REMOTE), CancelToken(), Project(wanted.folder)
+    project.prepare_lock(wanted.lock_path, context.shutdown.defer_signals)
+    context.bodies.attach(image for asset in wanted.assets for image in asset.sources)
+    sync_context = SyncContext(
+        work_of=_works(
+            context, cancel_token, {item.image.request.quality for item in remote if item.image}
+        ).__getitem__,
+        history=context.history,
+        service=context.service,
+        key_id=resolve.fingerprint(context.api_key) if remote else "",
         project=project,
-        purse=Purse(*_allowance(choice)),
+        spending_cap=SpendingCap(*_allowance(choice)),
         force=choice.force,
     )
-    work = Run(
+    executor = SyncExecutor(
         plan=todo,
-        means=means,
-        keeper=keeper,
-        brake=brake,
+        context=sync_context,
+        lockfile_writer=lockfile_writer,
+        cancel_token=cancel_token,
         jobs=choice.jobs,
         on_event=report.take,
-        shield=run.shutdown.defer_signals,
-        sandbox=run.service == resolve.SANDBOX_SERVICE,
+        shield=context.shutdown.defer_signals,
+        sandbox=context.service == resolve.SANDBOX_SERVICE,
     )
-    run.reporter.expect(len(remote))
+    context.reporter.expect(len(remote))
     try:
-        work.execute()
+        executor.execute()
     except Exception as error:
         if isinstance(error, Stopped):
-            error.message = report.stopped([one for one in work.under_way.values() if one.task_id])
+            error.message = report.stopped([one for one in executor.under_way.values() if one.task_id])
             error.hint = report.again
-        report.close(work.not_begun)
+        report.close(executor.not_begun)
         raise
-    report.close(work.not_begun)
+    report.close(executor.not_begun)
 
 
-def _works(run: CommandContext, brake: Brake, qualities: set[str]) -> Mapping[str, Work]:
+def _works(
+    context: CommandContext, cancel_token: CancelToken, qualities: set[str]
+) -> Mapping[str, TaskContext]:
     """The work for each quality. Workers get no signals, and share what the rate limit allows."""
     from ..tasks.rate_limiter import RateLimiter
 
     limiter = RateLimiter()
     return {
         quality: replace(
-            run.work(quality=quality), pause=brake.pause, shield=brake.shield, rate_limiter=limiter
+            context.work(quality=quality),
+            pause=cancel_token.pause,
+            shield=cancel_token.shield,
+            rate_limiter=limiter,
         )
         for quality in qualities
     }
@@ -286,4 +298,4 @@ def _allowance(choice: _Choice) -> tuple[int | None, Callable[[], SeedreamError]
     if choice.frozen:
         return 0, lambda: Drift("its task gives no image any more, and --frozen generates none")
     most = choice.most
-    return most, lambda: UsageProblem(f"--max {most} tasks are paid for already", code="spending_cap")
+    return most, lambda: UsageError(f"--max {most} tasks are paid for already", code="spending_cap")

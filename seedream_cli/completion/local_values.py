@@ -114,8 +114,8 @@ def _existing(path: str) -> str:
 
 def _profiles(line: CommandLine) -> Iterator[Candidate]:
     config = _toml(_config_path())
-    in_use = resolve.get("profile", "default")
-    for name, table in resolve.get("profiles", {}).items():
+    in_use = config.get("profile", "default")
+    for name, table in config.get("profiles", {}).items():
         if _is_word(name):
             yield name, "in use" if name == in_use else ", ".join(sorted(table))
 

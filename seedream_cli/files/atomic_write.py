@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import NotSaved
-from .partial_file import Part
+from .partial_file import PartialFile
 
 #: Seconds for which another program that writes the same file is waited for.
 _PATIENCE = 5.0
 _PAUSE = 0.01
 
 
-def write_whole(path: Path, make: Callable[[], bytes]) -> os.stat_result:
+def atomic_write(path: Path, make: Callable[[], bytes]) -> os.stat_result:
     """Put what ``make`` returns into the file, which keeps its permissions, and stays a link if it is one.
 
     No other program's call for this file comes in between what ``make`` reads and what is written. Returns
@@ -28,7 +28,7 @@ def write_whole(path: Path, make: Callable[[], bytes]) -> os.stat_result:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            with Part(target.with_name(f".{target.name}.part")) as part:
+            with PartialFile(target.with_name(f".{target.name}.part")) as part:
                 part.write(make())
                 _keep_mode(target, part.path)
                 status = part.status

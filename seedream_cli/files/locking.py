@@ -31,7 +31,7 @@ def create_locked(path: Path) -> BinaryIO:
     return file
 
 
-def create_or_yield(path: Path) -> BinaryIO:
+def create_locked_or_busy(path: Path) -> BinaryIO:
     """Raises BlockingIOError when another run was faster."""
     try:
         return create_locked(path)
@@ -61,7 +61,7 @@ def _lock(file: BinaryIO) -> None:
         pass
 
 
-def remove_abandoned(path: Path) -> None:
+def remove_stale(path: Path) -> None:
     """Remove the temporary file that a killed run of this operation left.
 
     Raises BlockingIOError while a run still writes it.
@@ -88,7 +88,7 @@ def remove_abandoned(path: Path) -> None:
         path.unlink()
 
 
-def claim(part: Path, target: Path) -> bool:
+def link_exclusive(part: Path, target: Path) -> bool:
     """Give the file its name if that is free; no program can take it in between."""
     try:
         if os.name == "nt":

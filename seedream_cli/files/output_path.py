@@ -22,13 +22,13 @@ from ..models import Operation
 from .safe_names import (
     NAME_BYTES,
     NO_SLUG,
-    cut,
-    encoded,
     is_device,
     safe_component,
     safe_value,
     slug,
     split_ending,
+    truncate_utf8,
+    utf8,
 )
 
 DEFAULT_TEMPLATE = "{slug}-{task}.{ext}"
@@ -45,7 +45,7 @@ _SEPARATOR = re.compile(f"[{re.escape(os.sep + (os.altsep or ''))}]")
 _ENDING_OF_TEMPLATE = re.compile(r"(\.*[^.].*)(\.(?:\{ext\}|[A-Za-z0-9]{1,16}))", re.DOTALL)
 
 
-class Fields(Struct, frozen=True):
+class TemplateFields(Struct, frozen=True):
     """The values of a template's fields, as they are known. ``created`` is in Unix seconds."""
 
     slug: str
@@ -74,17 +74,17 @@ class Fields(Struct, frozen=True):
         return {field: safe_value(value) for field, value in values.items()}
 
 
-def fields_of(operation: Operation) -> Fields:
+def fields_of(operation: Operation) -> TemplateFields:
     """The fields of an operation. What is not known of another machine's task stays empty."""
     task, request = operation.task_id or "", operation.request
     if request is None:
-        return Fields(NO_SLUG, task, "", "", "", operation.created)
-    return Fields(
+        return TemplateFields(NO_SLUG, task, "", "", "", operation.created)
+    return TemplateFields(
         slug(request.prompt), task, request.model, request.aspect_ratio, request.quality, operation.created
     )
 
 
-class Output(Struct, frozen=True):
+class OutputTemplate(Struct, frozen=True):
     """Where the images of an operation go.
 
     ``template`` is absolute, "" for stdout; it is what the history keeps. ``relative_to`` is the
@@ -100,7 +100,7 @@ class Output(Struct, frozen=True):
         """The name keeps its ending whatever the bytes are."""
         return not self.stdout and "ext" not in _used([self._components()[-1]])
 
-    def target(self, fields: Fields, *, number: int, several: bool, extension: str) -> Path:
+    def target(self, fields: TemplateFields, *, number: int, several: bool, extension: str) -> Path:
         """The absolute path of image ``number`` (1…) of a task that has ``several`` or one."""
         components = self._components()
         if several and "n" not in _used(components):
@@ -108,7 +108,7 @@ class Output(Struct, frozen=True):
         values = fields.values(number=number, extension=extension)
         return Path(os.sep.join(_expanded(component, values) for component in components))
 
-    def of_several(self, number: int) -> Output:
+    def for_batch_item(self, number: int) -> OutputTemplate:
         """The place of task ``number`` (1…) of several that are asked for together.
 
         The number becomes part of the name, unless the task's id makes it one of its own: `{n}` is of the
@@ -122,16 +122,16 @@ class Output(Struct, frozen=True):
         template = _TOKEN.sub(
             lambda token: str(number) if token["field"] == "n" else token[0], os.sep.join(components)
         )
-        return Output(template, self.relative_to)
+        return OutputTemplate(template, self.relative_to)
 
-    def known_targets(self, fields: Fields) -> list[Path]:
+    def possible_targets(self, fields: TemplateFields) -> list[Path]:
         """The paths that can be told before there is a task: none if they depend on its id."""
         if self.stdout or "task" in _used(self._components()):
             return []
         extensions = EXTENSIONS if "ext" in _used(self._components()) else EXTENSIONS[:1]
         return [self.target(fields, number=1, several=False, extension=each) for each in extensions]
 
-    def folder(self, fields: Fields) -> Path:
+    def folder(self, fields: TemplateFields) -> Path:
         """The deepest folder that is certain before there is a task, absolute."""
         values = fields.values(number=1, extension=EXTENSIONS[0])
         certain = []
@@ -158,13 +158,13 @@ class Output(Struct, frozen=True):
         return _SEPARATOR.split(self.template)
 
 
-def parse_output(text: str | None, *, cwd: str) -> Output:
+def parse_output(text: str | None, *, cwd: str) -> OutputTemplate:
     """Read ``--output``: a file, a folder, a template, ``-``, or None for the default in ``cwd``.
 
     Raises InvalidOutput for what names no file and for a template that cannot be understood.
     """
     if text == "-":
-        return Output("", None, stdout=True)
+        return OutputTemplate("", None, stdout=True)
     template = DEFAULT_TEMPLATE if text is None else _template(text, cwd)
     drive, rest = os.path.splitdrive(template)
     if not drive and _SEPARATOR.match(rest):
@@ -173,13 +173,13 @@ def parse_output(text: str | None, *, cwd: str) -> Output:
     elif drive and not _SEPARATOR.match(rest):
         raise InvalidOutput(f"the output {text!r} names a drive and no folder of it")
     if drive or _SEPARATOR.match(rest):
-        return Output(template)
+        return OutputTemplate(template)
     components = _SEPARATOR.split(template)
     folder = cwd
     # Folded so that history and JSON show plain paths; what os.getcwd() says has no symlinks in it.
     while components[0] in (os.curdir, os.pardir, ""):
         folder = os.path.dirname(folder) if components.pop(0) == os.pardir else folder
-    return Output(os.path.join(_escaped(folder), os.sep.join(components)), relative_to=cwd)
+    return OutputTemplate(os.path.join(_escaped(folder), os.sep.join(components)), relative_to=cwd)
 
 
 def _template(text: str, cwd: str) -> str:
@@ -257,12 +257,12 @@ def free_name(path: Path, attempt: int) -> Path:
     """Another name beside a taken one: ``fox.png`` → ``fox-2.png`` for attempt 2."""
     stem, ending = split_ending(path.name)
     tail = f"-{attempt}{ending}"
-    return path.with_name(cut(stem, NAME_BYTES - len(encoded(tail))) + tail)
+    return path.with_name(truncate_utf8(stem, NAME_BYTES - len(utf8(tail))) + tail)
 
 
 def sidecar_path(image: Path) -> Path:
     """What describes the image: ``fox.png`` has ``fox.png.json`` beside it."""
-    return image.with_name(cut(image.name, NAME_BYTES - len(".json")) + ".json")
+    return image.with_name(truncate_utf8(image.name, NAME_BYTES - len(".json")) + ".json")
 
 
 def part_path(target: Path, operation_id: str, number: int) -> Path:
@@ -274,9 +274,9 @@ def new_operation_id() -> str:
     return _operation_id(os.urandom(32))
 
 
-def foreign_operation_id(task_id: str) -> str:
+def external_operation_id(task_id: str) -> str:
     """The id under which a task of another machine is known here: always the same."""
-    return _operation_id(hashlib.sha256(encoded(task_id)).digest())
+    return _operation_id(hashlib.sha256(utf8(task_id)).digest())
 
 
 def _operation_id(entropy: bytes) -> str:

@@ -17,13 +17,13 @@ from typing import BinaryIO, Self
 from ..errors import ImageDamaged, InvalidOutput, NotSaved
 from ..images.inspect import DamagedImage, ImageInfo, inspect
 from ..models import SavedFile
-from .locking import claim, create_locked, create_or_yield, is_same, remove_abandoned
+from .locking import create_locked, create_locked_or_busy, is_same, link_exclusive, remove_stale
 from .output_path import free_name
 
 Shield = Callable[[], AbstractContextManager[None]]
 
 
-class Part:
+class PartialFile:
     """The temporary file of one image, locked while it is written; gone when the block ends.
 
     ``shield`` gives blocks in which no signal interrupts. Raises NotSaved, naming the folder, for
@@ -60,8 +60,8 @@ class Part:
             try:
                 self._file = create_locked(self.path)
             except FileExistsError:
-                remove_abandoned(self.path)
-                self._file = create_or_yield(self.path)
+                remove_stale(self.path)
+                self._file = create_locked_or_busy(self.path)
         except BlockingIOError:
             raise NotSaved("another program is saving this image just now", code="busy") from None
         except OSError as error:
@@ -150,7 +150,7 @@ class Part:
         for attempt in itertools.islice(itertools.count(1), most):
             candidate = target if attempt == 1 else free_name(target, attempt)
             # The same bytes: a run before this one was stopped between saving and recording.
-            if claim(self.path, candidate) or sha256_of(candidate) == self.sha256:
+            if link_exclusive(self.path, candidate) or sha256_of(candidate) == self.sha256:
                 return candidate
         raise NotSaved(f"{target} is taken", code="taken")
 
@@ -166,7 +166,7 @@ class Part:
         return NotSaved(f"cannot write in {self.path.parent}: {reason}", code="cannot_write")
 
 
-def check_folder(trial: Path, shield: Shield = nullcontext) -> None:
+def ensure_writable(trial: Path, shield: Shield = nullcontext) -> None:
     """Make the folder of the file ``trial``, and a file in it for a moment.
 
     Only trying tells: permissions say yes to root where the file system says no. Raises InvalidOutput.
@@ -174,7 +174,7 @@ def check_folder(trial: Path, shield: Shield = nullcontext) -> None:
     if _takes_unnamed(trial.parent):
         return
     try:
-        with Part(trial, shield):
+        with PartialFile(trial, shield):
             pass
     except NotSaved as error:
         # Where another program is saving, files can be made.
@@ -197,7 +197,7 @@ def move_file(source: Path, target: Path) -> None:
     """Give a file another name, never one that another file has. Raises NotSaved."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if claim(source, target):
+        if link_exclusive(source, target):
             source.unlink(missing_ok=True)
         elif os.path.samefile(source, target):
             # The same name where case makes no difference; or both are, since a run was killed in between.
@@ -222,7 +222,7 @@ def sha256_of(path: Path) -> str | None:
         return None
 
 
-def describe(path: Path) -> SavedFile:
+def saved_file_from_disk(path: Path) -> SavedFile:
     """What is known of a file that was there before. Raises NotSaved if it cannot be read."""
     try:
         size, digest = path.stat().st_size, sha256_of(path)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def make_folder(folder: Path) -> None:
+def make_private_dir(folder: Path) -> None:
     """Make the folder and those above it that are missing, each with mode 0700.
 
     In a folder above that others may write to, they could put one of their own in its place.
@@ -24,7 +24,7 @@ def make_folder(folder: Path) -> None:
             _give_mode(each, 0o700)
 
 
-def open_file(path: Path, flags: int) -> int:
+def open_private(path: Path, flags: int) -> int:
     """A descriptor of the file, which is made if need be: with mode 0600 from its first moment.
 
     A chmod afterwards alone would leave a moment in which others can open it.
@@ -35,7 +35,7 @@ def open_file(path: Path, flags: int) -> int:
     return descriptor
 
 
-def sync_names(folder: Path) -> None:
+def fsync_dir(folder: Path) -> None:
     """See to it that the names in the folder survive a power cut, where the system has a way to that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

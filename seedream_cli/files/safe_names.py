@@ -39,7 +39,7 @@ def slug(prompt: str) -> str:
 
 
 def _cut_at_word(text: str) -> str:
-    end = len(cut(text[:_SLUG_CHARACTERS], _SLUG_BYTES))
+    end = len(truncate_utf8(text[:_SLUG_CHARACTERS], _SLUG_BYTES))
     if end == len(text):
         return text
     half = (end + 1) // 2
@@ -51,24 +51,24 @@ def _cut_at_word(text: str) -> str:
     return text[: next(whole, end)]
 
 
-def cut(text: str, size: int) -> str:
+def truncate_utf8(text: str, size: int) -> str:
     """The longest beginning of a text that takes at most ``size`` bytes as UTF-8."""
     for index, character in enumerate(text):
-        size -= len(encoded(character))
+        size -= len(utf8(character))
         if size < 0:
             return text[:index]
     return text
 
 
-def encoded(text: str) -> bytes:
+def utf8(text: str) -> bytes:
     # Names that are not valid UTF-8 reach Python as lone surrogates.
     return text.encode("utf-8", "surrogatepass")
 
 
 def _shortened(text: str, size: int, *, of: str) -> str:
     """Cut to ``size`` bytes, ending in a digest of the whole: two long texts remain distinct."""
-    digest = hashlib.sha256(encoded(of)).hexdigest()[:8]
-    return f"{cut(text, size - 9)}-{digest}"
+    digest = hashlib.sha256(utf8(of)).hexdigest()[:8]
+    return f"{truncate_utf8(text, size - 9)}-{digest}"
 
 
 def safe_value(value: str) -> str:
@@ -80,14 +80,14 @@ def safe_value(value: str) -> str:
     # A leading dot hides the file and may climb; a leading dash is an option to whoever gets the name.
     rest = text.lstrip(".-")
     text = "_" * (len(text) - len(rest)) + rest
-    if len(encoded(value)) > _VALUE_BYTES:
+    if len(utf8(value)) > _VALUE_BYTES:
         return _shortened(text, _VALUE_BYTES, of=value)
     return text or "_"
 
 
 def split_ending(name: str) -> tuple[str, str]:
     stem, ending = os.path.splitext(name)
-    return (stem, ending) if len(encoded(ending)) <= _ENDING_BYTES else (name, "")
+    return (stem, ending) if len(utf8(ending)) <= _ENDING_BYTES else (name, "")
 
 
 def is_device(name: str) -> bool:
@@ -101,7 +101,7 @@ def safe_component(name: str) -> str:
     name = kept + "_" * (len(name) - len(kept))
     if is_device(name):
         name = f"_{name}"
-    if len(encoded(name)) > NAME_BYTES:
+    if len(utf8(name)) > NAME_BYTES:
         stem, ending = split_ending(name)
-        name = _shortened(stem, NAME_BYTES - len(encoded(ending)), of=name) + ending
+        name = _shortened(stem, NAME_BYTES - len(utf8(ending)), of=name) + ending
     return name

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import HistoryUnusable, UsageProblem
-from ..files.permissions import make_folder, open_file, sync_names
+from ..errors import HistoryUnusable, UsageError
+from ..files.permissions import fsync_dir, make_private_dir, open_private
 from ..images.source_images import SourceImage, is_reference, with_data
 from ..models import GenerationRequest, Operation
 
@@ -30,7 +30,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode("utf-8")
 
 
-class Bodies:
+class RequestBodyStore:
     """Kept in ``folder``, which is made when it is needed; ``now`` is in Unix seconds.
 
     Safe to share between threads.
@@ -71,7 +71,7 @@ class Bodies:
                     os.utime(path)
                 return body
             if not self._images.keys() >= set(filter(is_reference, request.image_urls)):
-                raise UsageProblem(
+                raise UsageError(
                     f"the source images of {operation.id} are not kept any more: generate it anew",
                     code="source_images_gone",
                 )
@@ -92,24 +92,24 @@ class Bodies:
                 os.link(other, path)
                 # Its age is that of the first, and would end before the new key does.
                 os.utime(path)
-                sync_names(path.parent)
+                fsync_dir(path.parent)
                 return body
         else:
             body = encoded(with_data(request.body(), self._images))
         self._tidy()
-        make_folder(path.parent)
+        make_private_dir(path.parent)
         # Whole or not at all: half a body would be another one.
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)
         try:
             flags = os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            with os.fdopen(open_file(part, flags), "wb") as file:
+            with os.fdopen(open_private(part, flags), "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
             # The history, which has the operation next, survives a power cut: so does what it needs.
-            sync_names(path.parent)
+            fsync_dir(path.parent)
         except BaseException:
             # A disk that is full needs no megabytes of what nobody will ask for.
             with suppress(OSError):

@@ -95,7 +95,7 @@ def values_of(operation: Operation) -> dict[str, Any]:
     values["endpoint"] = "POST /images/generations"
     values["request"] = _dumped(operation.request.body()) if operation.request else None
     values["results"] = _dumped(operation.results)
-    values["settled"] = int(operation.settled)
+    values["settled"] = int(operation.is_done)
     values["parts"] = _dumped(asdict(operation.parts)) if operation.parts else None
     values["sidecar"] = int(operation.sidecar)
     return values

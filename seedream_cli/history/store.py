@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import HistoryUnusable
-from ..files.permissions import make_folder, open_file
-from ..models import Operation, Status
+from ..files.permissions import make_private_dir, open_private
+from ..models import Operation, TaskStatus
 from .schema import (
     SCHEMA,
     UPSERT,
@@ -67,9 +67,9 @@ class History:
         # history from the same thread.
         self._lock = threading.RLock()
         with self._problems():
-            make_folder(path.parent)
+            make_private_dir(path.parent)
             # SQLite would create the file readable by others. Its journal files get the mode of this one.
-            os.close(open_file(path, os.O_RDWR))
+            os.close(open_private(path, os.O_RDWR))
             self._db = _connected(path)
             try:
                 self._prepare()
@@ -111,10 +111,10 @@ class History:
         found = self._select(named, service, name, service, name, order=_NEWEST_OF_FEW, limit=1)
         return found[0] if found else None
 
-    def with_key(self, service: str, idempotency_key: str) -> list[Operation]:
+    def find_by_idempotency_key(self, service: str, idempotency_key: str) -> list[Operation]:
         """The operations that were recorded with this key, the newest first."""
-        with_key = "service = ? AND idempotency_key = ?"
-        return self._select(with_key, service, idempotency_key, order=_NEWEST_OF_FEW)
+        find_by_idempotency_key = "service = ? AND idempotency_key = ?"
+        return self._select(find_by_idempotency_key, service, idempotency_key, order=_NEWEST_OF_FEW)
 
     def recent(self, service: str, *, limit: int, status: str | None = None) -> list[Operation]:
         """The newest operations first, of one status where that is asked for."""
@@ -134,7 +134,7 @@ class History:
         )
         return found[::-1]
 
-    def last_unsettled(self, service: str, *, since: float = 0.0) -> Operation | None:
+    def last_unfinished(self, service: str, *, since: float = 0.0) -> Operation | None:
         """The newest operation that is not done: with images still to save, or without an answer.
 
         An unanswered one from before ``since`` (Unix seconds) is passed over.
@@ -166,7 +166,7 @@ class History:
         """Return how long the newest completed tasks of a kind took, in seconds, the newest first."""
         with self._exclusive() as db:
             # Row by row: of a thousand, the first forty are mostly enough.
-            rows = db.execute(_DURATIONS, (service, Status.COMPLETED))
+            rows = db.execute(_DURATIONS, (service, TaskStatus.COMPLETED))
             durations = (duration_of(row) for row in rows if is_of_kind(row, kind))
             return list(islice((seconds for seconds in durations if seconds is not None), limit))
 
@@ -219,11 +219,11 @@ class History:
     def _version(self) -> int:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version > VERSION:
-            from ..install_hints import command_for_upgrade
+            from ..install_hints import upgrade_command
 
             raise HistoryUnusable(
                 f"the history was written by a later version of seedream: {self.path}",
-                hint=command_for_upgrade(),
+                hint=upgrade_command(),
             )
         return version
 

@@ -37,7 +37,7 @@ class DamagedImage(ValueError):
     """The bytes are no image, or not all of one. The text is a short reason in printable ASCII."""
 
 
-class NoImage(DamagedImage):
+class NotAnImage(DamagedImage):
     """A file of another kind. Its beginning tells what a server sent; ``WHAT`` has nothing of the file."""
 
     WHAT = "not a PNG, JPEG or WebP image"
@@ -84,7 +84,7 @@ def inspect(file: BinaryIO) -> ImageInfo:
     if kind is None:
         if not head:
             raise DamagedImage("the file is empty")
-        raise NoImage(head)
+        raise NotAnImage(head)
     width, height = {"png": _png, "jpeg": _jpeg, "webp": _webp}[kind](file, size)
     return ImageInfo(kind, _MEDIA_TYPES[kind], _ENDINGS[kind][0][1:], width, height)
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from ..errors import InvalidRequest
 from ..urls import is_loopback, without_query
-from .inspect import DamagedImage, NoImage, inspect
+from .inspect import DamagedImage, NotAnImage, inspect
 
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
@@ -153,7 +153,7 @@ def _reference(data: bytes, shown: str) -> str:
         raise _too_large(shown, f"more than {LARGEST}")
     try:
         media_type = inspect(BytesIO(data)).media_type
-    except NoImage as error:
+    except NotAnImage as error:
         # Taken for an image, a file may hold a key.
         raise InvalidRequest(f"source image {shown}: {error.WHAT}") from None
     except DamagedImage as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from . import github_actions
 from .plain_reporter import PlainReporter
 from .presenters import Presenter
-from .stdio import Answer, Conversation, draws, wants_colour
+from .stdio import Stderr, Stdout, draws, wants_colour
 
 __all__ = ["reporter"]
 
@@ -25,11 +25,11 @@ def reporter(
     if json:
         from .json_reporter import JsonReporter as factory
     elif draws(sys.stderr, environment) and not quiet:
-        from .live_reporter import HumanReporter as factory
+        from .live_reporter import LiveReporter as factory
     colour = wants_colour(sys.stderr, environment)
     talk = (
         github_actions.Log(colour, environment)
         if github_actions.is_here(environment)
-        else Conversation(colour=colour)
+        else Stderr(colour=colour)
     )
-    return factory(Answer(), talk, presenter, quiet=quiet, verbose=verbose)
+    return factory(Stdout(), talk, presenter, quiet=quiet, verbose=verbose)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ..errors import ExitCode, Problem
+from ..errors import Diagnostic, ExitCode
 from ..images.source_images import facts_of
 from ..models import Operation, SavedFile
 from ..text import LONGEST_DETAIL, shortened
@@ -337,5 +337,5 @@ def error_document(failure: Failure) -> ErrorDocument:
     )
 
 
-def problem_document(problem: Problem) -> ProblemDocument:
+def problem_document(problem: Diagnostic) -> ProblemDocument:
     return ProblemDocument(problem.file, problem.line, problem.key or None, problem.what)

@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from ..text import clean, shortened
-from .outcome import Mark
-from .stdio import Conversation
+from .outcome import Annotation
+from .stdio import Stderr
 
 #: A step's summary may have 1 MiB, and nobody reads more rows than this: the others are only counted.
 MOST_ROWS, MOST_BYTES = 1000, 900_000
@@ -24,7 +24,7 @@ def is_here(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-class Log(Conversation):
+class Log(Stderr):
     """stderr, of which GitHub makes a log: what is on the way to the answer folds, and errors are marked."""
 
     def __init__(self, colour: bool, environment: Mapping[str, str]) -> None:
@@ -32,37 +32,37 @@ class Log(Conversation):
         self._environment = environment
         self._in_group = False
 
-    def pass_by(self, text: str) -> None:
+    def progress_line(self, text: str) -> None:
         if self._in_group:
-            super().pass_by(text)
+            super().progress_line(text)
             return
         # A signal may end this anywhere: a group is closed once too often rather than left open.
         self._in_group = True
         self.line(f"::group::{_data(text)}")
 
-    def arrive(self) -> None:
+    def end_progress(self) -> None:
         if self._in_group:
             self.line("::endgroup::")
             self._in_group = False
 
-    def mark(self, mark: Mark) -> None:
-        self.line(_annotation(mark, self._environment))
+    def annotate(self, annotate: Annotation) -> None:
+        self.line(_annotation(annotate, self._environment))
 
 
-def _annotation(mark: Mark, environment: Mapping[str, str]) -> str:
+def _annotation(annotate: Annotation, environment: Mapping[str, str]) -> str:
     """The line of the log that shows an error on the run's page and, where it has one, at its line."""
-    places = {"title": mark.title}
-    if mark.file is not None:
+    places = {"title": annotate.title}
+    if annotate.file is not None:
         # Paths are taken from the repository's root.
         root = environment.get("GITHUB_WORKSPACE") or os.curdir
         try:
-            shown = os.path.relpath(mark.file, root)
+            shown = os.path.relpath(annotate.file, root)
         except ValueError:
             # On Windows, another drive's.
-            shown = str(mark.file)
-        places = {"file": shown, "line": str(mark.line), **places}
+            shown = str(annotate.file)
+        places = {"file": shown, "line": str(annotate.line), **places}
     properties = ",".join(f"{key}={_property(value)}" for key, value in places.items())
-    return f"::error {properties}::{'%0A'.join(map(_data, mark.text))}"
+    return f"::error {properties}::{'%0A'.join(map(_data, annotate.text))}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], closing: str) -> str:

@@ -17,7 +17,7 @@ from .preview import NotShown, Preview
 from .stdio import draws, is_terminal, silence
 
 
-class Showing(Struct):
+class ImageDisplay(Struct):
     """``preview`` and ``open`` are what was asked for. ``verbose`` tells of what is left out on purpose.
 
     ``shield`` gives a block that no signal interrupts.

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..settings.schema import KEYS
+from ..settings.schema import SETTINGS
 
 #: The shell ends at once, and whoever adopts orphans waits for the viewer in its place.
 _LEFT_ALONE = ("/bin/sh", "-c", '"$@" &', "sh")
@@ -29,7 +29,7 @@ def open_image(file: Path, environment: Mapping[str, str], platform: str = sys.p
             getattr(os, "startfile")(path)  # noqa: B009
             return
         # It may live for days: the key is no business of its.
-        keys = KEYS["api_key"].variables
+        keys = SETTINGS["api_key"].variables
         subprocess.run(  # noqa: S603 - the shell is given words, and makes no words of them
             [*_LEFT_ALONE, viewer(environment, platform), path],
             stdin=subprocess.DEVNULL,

@@ -26,10 +26,10 @@ class JsonReporter(PlainReporter):
     _document: Document | None = None
     _answered = False
 
-    def tell(self, lines: Sequence[str], document: Document) -> None:
+    def result(self, lines: Sequence[str], document: Document) -> None:
         self._document = document
 
-    def tell_now(self, lines: Sequence[str], document: Document) -> None:
+    def result_now(self, lines: Sequence[str], document: Document) -> None:
         self.answer.line(dumped(replace(document, error=None)))
         self._answered = True
 

@@ -14,16 +14,16 @@ from rich.text import Text
 
 from ..events import (
     Asking,
-    Ended,
     Event,
-    Kept,
-    Landed,
+    FileKept,
+    ImageDone,
     Polled,
     Receiving,
     Retrying,
     Saved,
     Sending,
     Submitted,
+    TaskFinished,
 )
 from ..models import Operation
 from ..text import clean, duration, size
@@ -31,7 +31,7 @@ from .documents import Document
 from .outcome import Failure
 from .plain_reporter import GONE, Outcomes, PlainReporter, total_cost
 from .presenters import Presenter, SubmittedTasks
-from .stdio import Answer, Conversation, is_terminal, silence
+from .stdio import Stderr, Stdout, is_terminal, silence
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "-\\|/"
@@ -72,7 +72,7 @@ class Bar(Struct):
         return f"{bar} {' · '.join([*counts, duration(now - self.since)])}"
 
 
-class _AboveBlock(Conversation):
+class _AboveBlock(Stderr):
     """stderr, where lines appear above the live block while there is one."""
 
     live: Live | None = None
@@ -86,11 +86,11 @@ class _AboveBlock(Conversation):
                 live.console.print(Text.from_ansi(text))
 
 
-class HumanReporter(PlainReporter):
+class LiveReporter(PlainReporter):
     """Draws the block; what is final is printed as plain lines, and the block makes room for them."""
 
     def __init__(
-        self, answer: Answer, talk: Conversation, presenter: Presenter, *, quiet: bool, verbose: bool
+        self, answer: Stdout, talk: Stderr, presenter: Presenter, *, quiet: bool, verbose: bool
     ) -> None:
         self._talk = _AboveBlock(colour=talk.colour)
         super().__init__(answer, self._talk, presenter, quiet=quiet, verbose=verbose)
@@ -112,7 +112,7 @@ class HumanReporter(PlainReporter):
             # A failure of another image has taken the block off.
             self._draw()
 
-    def landed(self, image: Landed, shown: str) -> None:
+    def landed(self, image: ImageDone, shown: str) -> None:
         self._lines.pop(image.label, None)
         if self._bar is not None:
             self._bar.done += 1
@@ -131,10 +131,10 @@ class HumanReporter(PlainReporter):
             super().handle(event)
             return
         self._fold(event, event.operation.id)
-        if isinstance(event, Ended) and self._bar is not None:
+        if isinstance(event, TaskFinished) and self._bar is not None:
             self._bar.done += event.error is None
             self._bar.failed += event.error is not None
-        if isinstance(event, Saved | Kept | Ended):
+        if isinstance(event, Saved | FileKept | TaskFinished):
             # stdout may be this very terminal.
             self._clear()
         super().handle(event)
@@ -145,9 +145,9 @@ class HumanReporter(PlainReporter):
         if self.verbose:
             self.say(text)
 
-    def tell(self, lines: Sequence[str], document: Document) -> None:
+    def result(self, lines: Sequence[str], document: Document) -> None:
         self._clear()
-        super().tell(lines, document)
+        super().result(lines, document)
 
     def fail(self, failure: Failure) -> None:
         self._clear()
@@ -173,7 +173,7 @@ class HumanReporter(PlainReporter):
         now = time.monotonic()
         line = self._lines.setdefault(key, _Line(now, key if self._bar is not None else ""))
         line.detail = ""
-        if isinstance(event, Ended):
+        if isinstance(event, TaskFinished):
             del self._lines[key]
         elif isinstance(event, Sending):
             line.state = f"submitting to {self.service}"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..errors import Problem, ProblemsFound, SeedreamError
+from ..errors import Diagnostic, InvalidFile, SeedreamError
 from ..models import Operation
 from ..text import LONGEST_DETAIL, clean, shortened
 
 
-class Mark(Struct, frozen=True):
+class Annotation(Struct, frozen=True):
     """What a service shows beside a run's log: lines of text, and the line of a file that they are about."""
 
     text: Sequence[str]
@@ -61,19 +61,19 @@ class Failure(Struct, frozen=True):
         """What to do next, as it is shown."""
         return clean(self.hint) if self.hint else None
 
-    def marks(self) -> list[Mark]:
+    def marks(self) -> list[Annotation]:
         """What to show beside the log: every problem of a file at its line, or the error itself."""
         if self.problems:
             return [
-                Mark([problem.what], problem.key or self.error.code, Path(problem.file), problem.line)
+                Annotation([problem.what], problem.key or self.error.code, Path(problem.file), problem.line)
                 for problem in self.problems
             ]
         title = self.about or f"seedream: {self.error.exit_code.label}"
-        return [Mark(self.lines(), title, *(self.place or ()))]
+        return [Annotation(self.lines(), title, *(self.place or ()))]
 
     @property
-    def problems(self) -> Sequence[Problem]:
-        return self.error.problems if isinstance(self.error, ProblemsFound) else ()
+    def problems(self) -> Sequence[Diagnostic]:
+        return self.error.problems if isinstance(self.error, InvalidFile) else ()
 
     @property
     def message(self) -> str:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from ..errors import Stopped
 from ..events import (
     Asking,
-    Ended,
     Event,
-    Exchange,
-    Kept,
-    Landed,
-    Noticed,
+    FileKept,
+    HttpCall,
+    ImageDone,
+    Notice,
     Polled,
     Retrying,
     Saved,
     Sending,
     Submitted,
+    TaskFinished,
     Waited,
 )
 from ..models import Operation, SavedFile
@@ -29,10 +29,10 @@ from ..text import clean, duration, shortened, size
 from .documents import Document
 from .outcome import Failure, TaskOutcome
 from .presenters import Presenter, percent
-from .stdio import Answer, Conversation
+from .stdio import Stderr, Stdout
 
 if TYPE_CHECKING:
-    from .image_display import Showing
+    from .image_display import ImageDisplay
 
 #: What was done to an image of a set that is no more.
 GONE = ("forgotten", "removed")
@@ -43,7 +43,7 @@ class PlainReporter:
     """Folds events into lines. ``service`` is the API's host as it is shown."""
 
     def __init__(
-        self, answer: Answer, talk: Conversation, presenter: Presenter, *, quiet: bool, verbose: bool
+        self, answer: Stdout, talk: Stderr, presenter: Presenter, *, quiet: bool, verbose: bool
     ) -> None:
         self.answer = answer
         self.talk = talk
@@ -52,7 +52,7 @@ class PlainReporter:
         self.verbose = verbose
         self.service = ""
         #: Shows images besides printing their paths, where that was asked for.
-        self.showing: Showing | None = None
+        self.showing: ImageDisplay | None = None
         self._states: dict[str, str] = {}
         self._saved: list[tuple[Operation, str]] = []
         #: Whose the events are, where several images are on their way.
@@ -70,9 +70,9 @@ class PlainReporter:
     def _pass(self, text: str) -> None:
         """A state on the way to the answer: a live block shows it instead."""
         if not self.quiet:
-            self.talk.pass_by(clean(self._about + text))
+            self.talk.progress_line(clean(self._about + text))
 
-    def trace(self, exchange: Exchange) -> None:
+    def trace(self, exchange: HttpCall) -> None:
         """One line a call, for ``--verbose``."""
         if not self.verbose:
             return
@@ -83,7 +83,7 @@ class PlainReporter:
         self.talk.line(clean(line))
 
     def fail(self, failure: Failure) -> None:
-        self.talk.arrive()
+        self.talk.end_progress()
         first, *rest = failure.lines()
         words = self.talk.broken(first, indent=len("error: "))
         self.talk.line(f"{self.talk.painted('error:', '1;31')} {words}")
@@ -91,7 +91,7 @@ class PlainReporter:
             # A command is copied as one line.
             self.talk.line(f"  {line if line == failure.command else self.talk.broken(line, indent=2)}")
         for mark in failure.marks():
-            self.talk.mark(mark)
+            self.talk.annotate(mark)
 
     def expect(self, images: int) -> None:
         """So many images of a set are about to be asked for."""
@@ -100,12 +100,12 @@ class PlainReporter:
 
     def step(self, label: str, event: Event) -> None:
         """One event in the life of an image of a set: all but its end is only for ``--verbose``."""
-        if self.verbose or isinstance(event, Noticed):
+        if self.verbose or isinstance(event, Notice):
             self._about = f"{label}: "
             self.handle(event)
             self._about = ""
 
-    def landed(self, image: Landed, shown: str) -> None:
+    def landed(self, image: ImageDone, shown: str) -> None:
         """An image of a set is as it was wanted; ``shown`` is its path as it is printed."""
         self._pass(f"{image.label}: {landing(image)}")
         if image.note:
@@ -116,19 +116,19 @@ class PlainReporter:
     def fell(self, label: str) -> None:
         """An image of a set is not as it was wanted; its failure is told."""
 
-    def tell(self, lines: Sequence[str], document: Document) -> None:
+    def result(self, lines: Sequence[str], document: Document) -> None:
         """The answer of a command that runs no task, as clean lines; a JSON reporter takes the document."""
-        self.talk.arrive()
+        self.talk.end_progress()
         for line in lines:
             self.answer.line(line)
 
-    def tell_now(self, lines: Sequence[str], document: Document) -> None:
+    def result_now(self, lines: Sequence[str], document: Document) -> None:
         """The answer of a command that goes on after it."""
-        self.tell(lines, document)
+        self.result(lines, document)
 
     def finish(self, outcomes: Outcomes, failure: Failure | None) -> None:
         """After the last event: a closing line, unless the way back to what is left stands there."""
-        self.talk.arrive()
+        self.talk.end_progress()
         way_back = failure is not None and (len(outcomes) == 1 or isinstance(failure.error, Stopped))
         if (self._saved or self.answer.files) and not self.quiet and not way_back:
             self.talk.line(clean(self._summary(outcomes)))
@@ -185,17 +185,17 @@ class PlainReporter:
         self._show(event.file)
 
     @handle.register
-    def _(self, event: Kept) -> None:
+    def _(self, event: FileKept) -> None:
         self.say(f"{event.shown} is there already")
         self._print(self.presenter.saved_line(event.shown))
         self._show(event.file)
 
     @handle.register
-    def _(self, event: Noticed) -> None:
+    def _(self, event: Notice) -> None:
         self.notice(event.text)
 
     @handle.register
-    def _(self, event: Ended) -> None:
+    def _(self, event: TaskFinished) -> None:
         operation = event.operation
         if operation.task_id:
             polled = operation.id in self._states
@@ -204,7 +204,7 @@ class PlainReporter:
     def _print(self, line: str | None) -> None:
         """Print a result that ends what was in progress."""
         if line is not None:
-            self.talk.arrive()
+            self.talk.end_progress()
             self._result(line)
 
     def _result(self, line: str) -> None:
@@ -236,7 +236,7 @@ class PlainReporter:
         return ", ".join(parts)
 
 
-def landing(image: Landed) -> str:
+def landing(image: ImageDone) -> str:
     """What became of an image of a set, in words."""
     facts = [image.state]
     if image.bytes is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import SeedreamError
-from ..install_hints import command_for
+from ..install_hints import install_command
 
 try:
     import fcntl
@@ -98,7 +98,7 @@ class Preview:
                 self._answer = b"" if self._kitty else self._ask()
             data = self._rendered(file).encode(self._encoding)
         except ImportError:
-            raise NotShown(f"textual-image is not installed: {command_for('preview')}") from None
+            raise NotShown(f"textual-image is not installed: {install_command('preview')}") from None
         except UnicodeEncodeError:
             raise NotShown(f"there are no half blocks in {self._encoding}") from None
         except (NotShown, SeedreamError):

@@ -12,12 +12,12 @@ from typing import TextIO
 
 from ..errors import NotSaved
 from ..text import clean
-from .outcome import Mark
+from .outcome import Annotation
 
 _CHUNK = 128 * 1024
 
 
-class Answer:
+class Stdout:
     """stdout. A reader that has left is no failure; a full disk behind it is, once the work is done."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def _hung_up(error: OSError) -> bool:
     return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
 
 
-class Conversation:
+class Stderr:
     """stderr. What cannot be said is not said: no line of it is worth a failure."""
 
     def __init__(self, *, colour: bool) -> None:
@@ -90,14 +90,14 @@ class Conversation:
         except (OSError, ValueError):
             silence(sys.stderr)
 
-    def pass_by(self, text: str) -> None:
+    def progress_line(self, text: str) -> None:
         """A line on the way to the answer."""
         self.line(text)
 
-    def arrive(self) -> None:
+    def end_progress(self) -> None:
         """What is said from here on is no line on the way."""
 
-    def mark(self, mark: Mark) -> None:
+    def annotate(self, annotate: Annotation) -> None:
         """Show it beside the log, where something does."""
 
     def broken(self, text: str, *, indent: int) -> str:

@@ -16,7 +16,7 @@ from . import faults as known
 from .faults import Fault, Faults
 from .image_server import signed_url
 from .rate_limit import RateLimit
-from .responses import DIALECTS, LIVE, SEED, Answer, Mishap, Refused, error, success
+from .responses import DIALECTS, LIVE, SEED, ApiError, ApiResponse, Mishap, error, success
 from .store import Idempotency, Store, StoredTask, Verdict
 from .validation import check, parse
 
@@ -43,7 +43,7 @@ class _Caller(Struct, frozen=True):
     key: str
 
 
-class Service:
+class FakeApi:
     """Answers as the API does. Header names are lower-case; ``seconds`` is how long a task takes.
 
     ``url_seconds`` is how long a result's link is valid once its task has completed. Raises
@@ -76,7 +76,7 @@ class Service:
         self._image_origin = image_origin
         self._rate = RateLimit(rate, clock)
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """Route a request. ``path`` is below the base URL and still percent-encoded, without a query."""
         if path == CREATE:
             return self._only("POST", method) or self.create(headers, raw)
@@ -85,16 +85,16 @@ class Service:
         task_id = path.removeprefix(STATUS)
         if path.startswith(STATUS) and task_id and "/" not in task_id:
             return self._only("GET", method) or self.status(headers, unquote(task_id))
-        return self._refused(Refused(404, "not_found", "No such endpoint"))
+        return self._refused(ApiError(404, "not_found", "No such endpoint"))
 
-    def create(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+    def create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """``POST /images/generations``."""
         fault = self._faults.take(known.SUBMIT)
         if fault is not None and fault.mishap is Mishap.DROP_BEFORE:
-            return Answer(0, mishap=fault.mishap)
+            return ApiResponse(0, mishap=fault.mishap)
         return self._judged(fault, lambda: self._create(headers, raw))
 
-    def status(self, headers: Mapping[str, str], task_id: str) -> Answer:
+    def status(self, headers: Mapping[str, str], task_id: str) -> ApiResponse:
         """``GET /images/status/{task_id}``."""
         task = self._store.find(task_id)
         completed = task is not None and self._state(task) == _COMPLETED
@@ -105,35 +105,35 @@ class Service:
         fault = self._faults.take(known.STATUS, ready)
         return self._judged(fault, lambda: self._status(headers, task, fault))
 
-    def account(self, headers: Mapping[str, str]) -> Answer:
+    def account(self, headers: Mapping[str, str]) -> ApiResponse:
         """``GET /account/status``."""
         fault = self._faults.take(known.ACCOUNT)
         return self._judged(fault, lambda: self._account(headers))
 
-    def _judged(self, fault: Fault | None, judge: Callable[[], Answer]) -> Answer:
+    def _judged(self, fault: Fault | None, judge: Callable[[], ApiResponse]) -> ApiResponse:
         """The one place where a refusal becomes an answer."""
         if fault is not None and fault.refusal is not None:
             refusal = fault.refusal
-            refused = Refused(refusal.status, refusal.code, refusal.message, refusal.retry_after)
+            refused = ApiError(refusal.status, refusal.code, refusal.message, refusal.retry_after)
             return self._refused(refused)
         try:
             answer = judge()
-        except Refused as refused:
+        except ApiError as refused:
             answer = self._refused(refused)
         return answer if fault is None else replace(answer, mishap=fault.mishap)
 
-    def _only(self, allowed: str, method: str) -> Answer | None:
+    def _only(self, allowed: str, method: str) -> ApiResponse | None:
         if method == allowed:
             return None
-        answer = self._refused(Refused(405, "method_not_allowed", f"Use {allowed}"))
+        answer = self._refused(ApiError(405, "method_not_allowed", f"Use {allowed}"))
         return replace(answer, headers={**answer.headers, "Allow": allowed})
 
-    def _refused(self, refused: Refused) -> Answer:
+    def _refused(self, refused: ApiError) -> ApiResponse:
         refusal = refused.refusal
         headers = self._headers()
         if refusal.retry_after is not None:
             headers["Retry-After"] = str(refusal.retry_after)
-        return Answer(refusal.status, headers, error(self._dialect, refusal))
+        return ApiResponse(refusal.status, headers, error(self._dialect, refusal))
 
     def _headers(self) -> dict[str, str]:
         return {"X-Request-ID": f"req_{secrets.token_hex(12)}"} if self._dialect == LIVE else {}
@@ -143,13 +143,13 @@ class Service:
         scheme, _, key = headers.get("authorization", "").strip().partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key or key.endswith("-invalid"):
-            raise Refused(401, "invalid_api_key", "Invalid or missing API key")
+            raise ApiError(401, "invalid_api_key", "Invalid or missing API key")
         caller = _Caller(hashlib.sha256(key.encode()).hexdigest()[:16], key)
         if not self._rate.allows(caller.key_id):
-            raise Refused(429, "rate_limit_exceeded", "Rate limit exceeded", retry_after=1)
+            raise ApiError(429, "rate_limit_exceeded", "Rate limit exceeded", retry_after=1)
         return caller
 
-    def _create(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+    def _create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         caller = self._caller(headers)
         idempotency_key = self._idempotency_key(headers)
         sent = parse(raw)
@@ -165,29 +165,29 @@ class Service:
 
         creation = self._store.create(make, now=self._clock(), idempotency=idempotency)
         if creation.verdict is Verdict.CONFLICT:
-            raise Refused(409, "idempotency_conflict", "Idempotency-Key was used with another body")
+            raise ApiError(409, "idempotency_conflict", "Idempotency-Key was used with another body")
         answer_headers = self._headers()
         if self._dialect == LIVE:
             answer_headers["X-Request-Cost"] = COSTS[body["quality"]]
         if creation.verdict is Verdict.REPLAYED:
             answer_headers["X-Idempotent-Replay"] = "true"
-        return Answer(200, answer_headers, creation.answer)
+        return ApiResponse(200, answer_headers, creation.answer)
 
     def _idempotency_key(self, headers: Mapping[str, str]) -> str | None:
         key = headers.get("idempotency-key")
         if self._dialect == SEED or key is None:
             return None
         if not 1 <= len(key) <= 255:
-            raise Refused(400, "invalid_idempotency_key", "Idempotency-Key must have 1 to 255 characters")
+            raise ApiError(400, "invalid_idempotency_key", "Idempotency-Key must have 1 to 255 characters")
         return key
 
     def _check_funds(self, caller: _Caller) -> None:
         if caller.key.endswith("-forbidden"):
-            raise Refused(403, "permission_denied", "This key may not create images")
+            raise ApiError(403, "permission_denied", "This key may not create images")
         if caller.key.endswith("-empty"):
             if self._dialect == SEED:
-                raise Refused(403, "insufficient_quota", "insufficient balance")
-            raise Refused(402, "insufficient_quota", "Insufficient quota")
+                raise ApiError(403, "insufficient_quota", "insufficient balance")
+            raise ApiError(402, "insufficient_quota", "Insufficient quota")
 
     def _new_task(self, body: dict[str, Any], key_id: str, idempotency_key: str | None) -> StoredTask:
         fault = self._faults.take(known.TASK)
@@ -203,16 +203,18 @@ class Service:
             return task.outcome
         return "pending" if elapsed < task.seconds * _PENDING_SHARE else "processing"
 
-    def _status(self, headers: Mapping[str, str], task: StoredTask | None, fault: Fault | None) -> Answer:
+    def _status(
+        self, headers: Mapping[str, str], task: StoredTask | None, fault: Fault | None
+    ) -> ApiResponse:
         caller = self._caller(headers)
         if task is None or task.key_id != caller.key_id:
-            raise Refused(404, "task_not_found", "Task not found")
+            raise ApiError(404, "task_not_found", "Task not found")
         data = self._data(task)
         if fault is not None and fault.name == known.NO_RESULT_YET:
             data["result"] = []
         if fault is not None and fault.name == known.STRANGE_STATUS:
             data = {"task_id": task.task_id, "status": "warming_up"}
-        return Answer(200, self._headers(), success(self._dialect, data))
+        return ApiResponse(200, self._headers(), success(self._dialect, data))
 
     def _data(self, task: StoredTask) -> dict[str, Any]:
         state = self._state(task)
@@ -234,10 +236,10 @@ class Service:
             data["progress"] = max(0, min(99, int(share * 100)))
         return data
 
-    def _account(self, headers: Mapping[str, str]) -> Answer:
+    def _account(self, headers: Mapping[str, str]) -> ApiResponse:
         self._caller(headers)
         data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
-        return Answer(200, self._headers(), success(self._dialect, data))
+        return ApiResponse(200, self._headers(), success(self._dialect, data))
 
 
 def _digest(body: Mapping[str, Any]) -> str:

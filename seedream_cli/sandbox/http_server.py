@@ -22,7 +22,7 @@ _MAX_BODY = 256 * 1024 * 1024  # 14 source images as data, with room to spare.
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
 
 
-class Request(Struct, frozen=True):
+class HttpRequest(Struct, frozen=True):
     """``target`` is the path with its query; header names are lower-case."""
 
     method: str
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True):
     body: bytes
 
 
-class Listener(ThreadingHTTPServer):
+class HttpServer(ThreadingHTTPServer):
     """Listens on 127.0.0.1 from the moment it is made; answers from :meth:`start` to :meth:`stop`.
 
     Raises OSError if the port is taken. ``log`` gets one line a request, without the query.
@@ -43,7 +43,9 @@ class Listener(ThreadingHTTPServer):
     allow_reuse_address = os.name != "nt"
     allow_reuse_port = False
 
-    def __init__(self, port: int, respond: Callable[[Request], Reply], log: Callable[[str], None]) -> None:
+    def __init__(
+        self, port: int, respond: Callable[[HttpRequest], Reply], log: Callable[[str], None]
+    ) -> None:
         self.respond = respond
         self.log = log
         self.stopping = threading.Event()
@@ -111,7 +113,7 @@ class _Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     # Head and body leave in one write; in two, a delayed acknowledgement can hold up the second.
     wbufsize = 1 << 16
-    server: Listener
+    server: HttpServer
 
     def _handle(self) -> None:
         body = self._body()
@@ -121,7 +123,7 @@ class _Connection(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             lower = name.lower()
             headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-        reply = self.server.respond(Request(self.command, self.path, headers, body))
+        reply = self.server.respond(HttpRequest(self.command, self.path, headers, body))
         word = str(reply.status) if reply.mishap is None else reply.mishap.value
         path = self.path.partition("?")[0]
         # A path is a stranger's text: control characters would reach the terminal.

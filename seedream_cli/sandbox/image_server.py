@@ -51,7 +51,7 @@ class _Rejected(Exception):
         self.refusal = Refusal(status, code, message)
 
 
-class Results:
+class ImageServer:
     """Serves the images of a store's tasks to whoever holds a link to them."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float], faults: Faults, draw: Draw) -> None:

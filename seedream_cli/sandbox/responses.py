@@ -53,7 +53,7 @@ class Refusal(Struct, frozen=True):
     retry_after: int | None = None
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """Raised where the judgement falls; becomes an error envelope in one place."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
@@ -61,7 +61,7 @@ class Refused(Exception):
         self.refusal = Refusal(status, code, message, retry_after)
 
 
-class Answer(Struct, frozen=True):
+class ApiResponse(Struct, frozen=True):
     """What the API says. With a ``mishap``, it does not arrive as said."""
 
     status: int

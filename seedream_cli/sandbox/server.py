@@ -18,10 +18,10 @@ from typing import Literal
 from msgspec import Struct
 
 from . import picture
-from .fake_api import Service
+from .fake_api import FakeApi
 from .faults import Faults
-from .http_server import Listener, Request
-from .image_server import Draw, Reply, Results
+from .http_server import HttpRequest, HttpServer
+from .image_server import Draw, ImageServer, Reply
 from .store import Store
 
 #: Where the API lives below its origin. Clients recognise the sandbox by this path.
@@ -34,7 +34,7 @@ _RECORDED_REQUESTS = 10_000
 _RECORDED_BYTES = 64 * 1024 * 1024
 
 
-class Recorded(Struct, frozen=True):
+class RecordedRequest(Struct, frozen=True):
     """A request as it arrived. ``path`` has its query; header names are lower-case."""
 
     method: str
@@ -72,13 +72,13 @@ class Sandbox:
         armed = Faults(faults)
         write = log or _silent
         #: The latest requests, oldest first.
-        self.requests: list[Recorded] = []
+        self.requests: list[RecordedRequest] = []
         self._recording = threading.Lock()
         self._recorded_bytes = 0
         with ExitStack() as undo:
             self._store = Store(store_path)
             undo.callback(self._store.close)
-            self._service = Service(
+            self._service = FakeApi(
                 self._store,
                 dialect=dialect,
                 seconds=seconds,
@@ -88,10 +88,10 @@ class Sandbox:
                 faults=armed,
                 image_origin=lambda: self.image_origin,
             )
-            self._results = Results(self._store, clock=clock, faults=armed, draw=draw or picture.draw)
-            self._images = Listener(0, self._answer_image, write)
+            self._results = ImageServer(self._store, clock=clock, faults=armed, draw=draw or picture.draw)
+            self._images = HttpServer(0, self._answer_image, write)
             undo.callback(self._images.stop)
-            self._api = Listener(port, self._answer_api, write)
+            self._api = HttpServer(port, self._answer_api, write)
             undo.callback(self._api.stop)
             self._closing = undo.pop_all()
 
@@ -124,7 +124,7 @@ class Sandbox:
     def task_count(self) -> int:
         return self._store.count()
 
-    def _answer_api(self, request: Request) -> Reply:
+    def _answer_api(self, request: HttpRequest) -> Reply:
         self._record(request, "api")
         path = request.target.partition("?")[0]
         # Anything outside the base path is unknown to the API, and so is the empty path.
@@ -134,12 +134,12 @@ class Sandbox:
         body = json.dumps(answer.body, ensure_ascii=False).encode(errors="replace")
         return Reply(answer.status, headers, body, answer.mishap)
 
-    def _answer_image(self, request: Request) -> Reply:
+    def _answer_image(self, request: HttpRequest) -> Reply:
         self._record(request, "image")
         return self._results.answer(request.method, request.target, request.headers)
 
-    def _record(self, request: Request, origin: Origin) -> None:
-        recorded = Recorded(request.method, request.target, request.headers, request.body, origin)
+    def _record(self, request: HttpRequest, origin: Origin) -> None:
+        recorded = RecordedRequest(request.method, request.target, request.headers, request.body, origin)
         with self._recording:
             self.requests.append(recorded)
             self._recorded_bytes += len(recorded.body)

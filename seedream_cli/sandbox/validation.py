@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
-from .responses import SEED, Refused
+from .responses import SEED, ApiError
 
 #: The first description of the service knows one model.
 _SEED_MODELS = frozenset({"seedream-v4.5"})
@@ -43,8 +43,8 @@ def check(body: Mapping[str, Any], dialect: str) -> dict[str, Any]:
     return {**body, "model": row.name, "aspect_ratio": ratio, "quality": quality}
 
 
-def _invalid(message: str, code: str = "invalid_parameter") -> Refused:
-    return Refused(400, code, message)
+def _invalid(message: str, code: str = "invalid_parameter") -> ApiError:
+    return ApiError(400, code, message)
 
 
 def _refuse_constant(name: str) -> object:
@@ -57,7 +57,7 @@ def _model(body: Mapping[str, Any], dialect: str) -> Model:
         raise _invalid("model must be a string")
     row = MODELS.get(name)
     if row is None or (dialect == SEED and name not in _SEED_MODELS):
-        raise Refused(404, "model_not_available", f"Model {name[:80]} is not available")
+        raise ApiError(404, "model_not_available", f"Model {name[:80]} is not available")
     return row
 
 

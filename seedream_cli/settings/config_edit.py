@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import KeyringProblem, UsageProblem
-from ..files.permissions import make_folder, open_file
+from ..errors import KeyringError, UsageError
+from ..files.permissions import make_private_dir, open_private
 from . import keyring
 from .config_file import IN_KEYRING, read_config, unknown_profile
 from .schema import DEFAULT_PROFILE, PROFILE
@@ -102,13 +102,13 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
                 return True
             # Another program was faster: the change is made in what that one wrote.
     except (TOMLKitError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageProblem(
+        raise UsageError(
             f"{path} has a form that only its author can change: {error}", code="config_unwritable"
         ) from None
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be written: {error.strerror}", code="config_unwritable") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror}", code="config_unwritable") from None
     except UnicodeEncodeError:
-        raise UsageProblem("what is to be stored is not valid Unicode text", code="invalid_setting") from None
+        raise UsageError("what is to be stored is not valid Unicode text", code="invalid_setting") from None
 
 
 def _changed(data: bytes, change: Callable[[TOMLDocument], bool]) -> bytes | None:
@@ -134,7 +134,7 @@ def _refuse_read_only(target: Path, path: Path) -> None:
     """Putting another file in its place would succeed: someone did not want that."""
     if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
         hint = f"chmod u+w {shlex.quote(str(path))}" if os.name == "posix" else None
-        raise UsageProblem(f"{path} is read-only", code="config_unwritable", hint=hint)
+        raise UsageError(f"{path} is read-only", code="config_unwritable", hint=hint)
 
 
 #: What tells one state of a file from the next.
@@ -151,11 +151,11 @@ def _signs(target: Path) -> _Signs | None:
 
 def _write_whole(target: Path, data: bytes, *, instead_of: _Signs | None) -> bool:
     """False where the file is not what it was any more: then nothing is written."""
-    make_folder(target.parent)
+    make_private_dir(target.parent)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         # O_EXCL follows no symbolic link that someone put at the name.
-        descriptor = open_file(part, os.O_WRONLY | os.O_EXCL)
+        descriptor = open_private(part, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -186,7 +186,7 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def keep_in_config(path: Path, profile: str, key: str) -> KeyringProblem | None:
+def store_key_in_config(path: Path, profile: str, key: str) -> KeyringError | None:
     """Store the key in the config. The keyring's goes; what stood in the way of that is returned.
 
     A keyring that cannot be used is a reason to come here, and no reason to fail.
@@ -196,12 +196,12 @@ def keep_in_config(path: Path, profile: str, key: str) -> KeyringProblem | None:
     if was_in_keyring:
         try:
             keyring.remove(profile)
-        except KeyringProblem as problem:
+        except KeyringError as problem:
             return problem
     return None
 
 
-def keep_in_keyring(path: Path, profile: str, key: str) -> None:
+def store_key_in_keyring(path: Path, profile: str, key: str) -> None:
     """Store the key in the keyring, and only a mark of that in the config. Raises KeyringProblem."""
     was_in_keyring = _is_in_keyring(path, profile)
     keyring.store(profile, key)
@@ -211,7 +211,7 @@ def keep_in_keyring(path: Path, profile: str, key: str) -> None:
         set_value(path, profile, "api_key", IN_KEYRING)
     except BaseException:
         # A key that no config tells of would stay there for ever.
-        with suppress(KeyringProblem):
+        with suppress(KeyringError):
             keyring.remove(profile)
         raise
 
@@ -221,11 +221,11 @@ def forget(path: Path, profile: str) -> bool:
     if _is_in_keyring(path, profile):
         try:
             keyring.remove(profile)
-        except KeyringProblem as problem:
+        except KeyringError as problem:
             # To keep the key elsewhere is no way out for who wants to be rid of it.
             hint = problem.hint if problem.code == "keyring_missing" else None
             message = f"the API key is not removed: {problem.message}"
-            raise KeyringProblem(message, code=problem.code, hint=hint) from None
+            raise KeyringError(message, code=problem.code, hint=hint) from None
     return unset_value(path, profile, "api_key")
 
 

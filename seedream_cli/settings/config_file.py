@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageProblem
-from .schema import DEFAULT_PROFILE, KEYS, did_you_mean
+from ..errors import UsageError
+from .schema import DEFAULT_PROFILE, SETTINGS, did_you_mean
 
 #: Stands for an API key that is in the desktop's keyring: `api_key = {in = "keyring"}`.
 IN_KEYRING: Mapping[str, str] = {"in": "keyring"}
@@ -27,27 +27,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         return {}
     except (ValueError, RecursionError) as error:
         # Also what is not UTF-8, numbers of more digits than Python reads, and values nested too deep.
-        raise UsageProblem(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
+        raise UsageError(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The user's config, of which the outline is checked. Raises UsageProblem."""
     config = read_toml(path)
     for name in config:
-        if name in KEYS:
-            raise UsageProblem(
+        if name in SETTINGS:
+            raise UsageError(
                 f"{path}: {name} stands outside of a profile: it belongs below [profiles.{DEFAULT_PROFILE}]",
                 code="unknown_setting",
             )
         if name not in _OUTLINE:
-            raise UsageProblem(
+            raise UsageError(
                 f"{path}: nothing is called {name!r}{did_you_mean(name, _OUTLINE)}", code="unknown_setting"
             )
     profiles = config.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
-        raise UsageProblem(
+        raise UsageError(
             f"{path}: profiles are tables, such as [profiles.{DEFAULT_PROFILE}]", code="invalid_setting"
         )
     return config
@@ -60,29 +60,30 @@ def checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
     """
     texts = {}
     for name, value in table.items():
-        if name not in KEYS:
-            raise UsageProblem(
-                f"{origin}: no setting is called {name!r}{did_you_mean(name, KEYS)}", code="unknown_setting"
+        if name not in SETTINGS:
+            raise UsageError(
+                f"{origin}: no setting is called {name!r}{did_you_mean(name, SETTINGS)}",
+                code="unknown_setting",
             )
         if name == "api_key" and isinstance(value, dict):
             if value == IN_KEYRING:
                 continue
-            raise UsageProblem(
+            raise UsageError(
                 f'{origin}: api_key is neither text nor {{in = "keyring"}}', code="invalid_setting"
             )
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise UsageProblem(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
+            raise UsageError(f"{origin}: {name} is neither text nor a number", code="invalid_setting")
         try:
             texts[name] = str(value)
         except ValueError:
             # In hexadecimal, Python reads more digits than it writes.
-            raise UsageProblem(f"{origin}: {name} is too large a number", code="invalid_setting") from None
+            raise UsageError(f"{origin}: {name} is too large a number", code="invalid_setting") from None
     return texts
 
 
-def unknown_profile(path: Path, name: str, profiles: Iterable[str]) -> UsageProblem:
+def unknown_profile(path: Path, name: str, profiles: Iterable[str]) -> UsageError:
     """The refusal of a profile that the config does not have."""
-    return UsageProblem(
+    return UsageError(
         f"no profile {name!r} in {path}{did_you_mean(name, profiles)}",
         code="unknown_profile",
         hint=f"seedream config list --profile {DEFAULT_PROFILE}",

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import KeyringProblem, SeedreamError
-from ..install_hints import command_for
+from ..errors import KeyringError, SeedreamError
+from ..install_hints import install_command
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -56,19 +56,17 @@ def _backend() -> KeyringBackend:
 
         import keyring
     except ImportError:
-        raise KeyringProblem(
+        raise KeyringError(
             "the desktop's keyring needs a library that is not installed",
             code="keyring_missing",
-            hint=command_for("keyring"),
+            hint=install_command("keyring"),
         ) from None
     # What the library has to say of its own config would stand on stderr as it is.
     logging.getLogger("keyring").addHandler(logging.NullHandler())
     # Also what the person chose in that config, which may name what is not there.
     usable = _asked(lambda: _recommended(keyring.get_keyring()))
     if usable is None:
-        raise KeyringProblem(
-            "no desktop's keyring can be used here", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG
-        )
+        raise KeyringError("no desktop's keyring can be used here", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG)
     return usable
 
 
@@ -89,19 +87,19 @@ def _asked(ask: Callable[[], T], secret: str | None = None) -> T:
         raise _told(error, secret) from None
 
 
-def _told(error: Exception, secret: str | None) -> KeyringProblem:
+def _told(error: Exception, secret: str | None) -> KeyringError:
     from keyring.errors import KeyringLocked
 
     if isinstance(error, KeyringLocked):
-        return KeyringProblem(
+        return KeyringError(
             "the desktop's keyring is locked, and was not unlocked",
             code="keyring_locked",
             detail=f"unlock it and try again, or {_ELSEWHERE}",
             hint=_INTO_THE_CONFIG,
         )
-    from ..api.raw_response import masked
+    from ..text import redact
 
-    words = masked(f"{type(error).__name__}: {error}", secret)
-    return KeyringProblem(
+    words = redact(f"{type(error).__name__}: {error}", secret)
+    return KeyringError(
         f"the desktop's keyring failed: {words[:200]}", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG
     )

@@ -26,19 +26,19 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from ..errors import InvalidOutput, KeyringProblem, KeyringUnusable, MalformedKey, MissingKey, UsageProblem
+from ..errors import InvalidOutput, KeyringError, KeyringUnusable, MalformedKey, MissingKey, UsageError
 from ..urls import is_loopback
 from . import locations
 from .config_file import checked, read_config, read_toml, unknown_profile
 from .locations import SANDBOX_SERVICE as SANDBOX_SERVICE
-from .schema import ALL_KEYS, DEFAULT_PROFILE, KEYS, PROFILE, may_be_key, parse_key
+from .schema import ALL_SETTINGS, DEFAULT_PROFILE, PROFILE, SETTINGS, looks_like_api_key, parse_api_key
 
 PROJECT_FILE = "seedream.toml"
 #: The origin of a key that is in the desktop's keyring.
 KEYRING = "keyring"
 
 
-class Setting(Struct, frozen=True):
+class ResolvedSetting(Struct, frozen=True):
     """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
 
     ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
@@ -59,7 +59,9 @@ class Setting(Struct, frozen=True):
         if self.value is None:
             return None
         text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
-        if not ALL_KEYS[self.key].secret and not (self.key == "api_key_file" and may_be_key(text)):
+        if not ALL_SETTINGS[self.key].secret and not (
+            self.key == "api_key_file" and looks_like_api_key(text)
+        ):
             return text
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
@@ -82,33 +84,33 @@ class Settings(Struct, frozen=True, dict=True):
     flags: Mapping[str, str | None] = field(default_factory=dict)
     project_path: Path | None = None
 
-    def get(self, name: str) -> Setting:
+    def get(self, name: str) -> ResolvedSetting:
         """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
         if name == PROFILE.name:
             return self._chosen
         strongest = self._strongest(name)
         if strongest is None:
-            return Setting(name, None, "default", len(KEYS))
+            return ResolvedSetting(name, None, "default", len(SETTINGS))
         text, origin, rank = strongest
         if origin == KEYRING:
-            return Setting(name, "", origin, rank)
+            return ResolvedSetting(name, "", origin, rank)
         try:
-            return Setting(name, KEYS[name].parse(text), origin, rank)
+            return ResolvedSetting(name, SETTINGS[name].parse(text), origin, rank)
         except InvalidOutput as error:
             # A flag is before the person's eyes; what came from elsewhere says from where.
             raise (error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")) from None
         except ValueError as error:
-            if KEYS[name].secret:
+            if SETTINGS[name].secret:
                 raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
             what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
-            raise UsageProblem(f"{what}: {error}", code="invalid_setting") from None
+            raise UsageError(f"{what}: {error}", code="invalid_setting") from None
 
     def value(self, name: str) -> Any:
         return self.get(name).value
 
-    def list(self) -> Iterator[Setting]:
+    def list(self) -> Iterator[ResolvedSetting]:
         """Every setting, resolved."""
-        for name in ALL_KEYS:
+        for name in ALL_SETTINGS:
             yield self.get(name)
 
     def api_key(self, stdin: Callable[[], str]) -> str:
@@ -141,18 +143,18 @@ class Settings(Struct, frozen=True, dict=True):
         return str(self._chosen.value)
 
     @cached_property
-    def _chosen(self) -> Setting:
+    def _chosen(self) -> ResolvedSetting:
         if self.profile_flag:
-            return Setting(PROFILE.name, self.profile_flag, "flag", 0)
+            return ResolvedSetting(PROFILE.name, self.profile_flag, "flag", 0)
         for variable in PROFILE.variables:
             if named := self.environment.get(variable):
-                return Setting(PROFILE.name, named, f"environment: {variable}", 1)
+                return ResolvedSetting(PROFILE.name, named, f"environment: {variable}", 1)
         named = self._config.get("profile")
         if named is None:
-            return Setting(PROFILE.name, DEFAULT_PROFILE, "default", 4)
+            return ResolvedSetting(PROFILE.name, DEFAULT_PROFILE, "default", 4)
         if not isinstance(named, str) or not named:
-            raise UsageProblem(f"profile in {self.config_path} is not a name", code="invalid_setting")
-        return Setting(PROFILE.name, named, str(self.config_path), 3)
+            raise UsageError(f"profile in {self.config_path} is not a name", code="invalid_setting")
+        return ResolvedSetting(PROFILE.name, named, str(self.config_path), 3)
 
     @cached_property
     def notices(self) -> tuple[str, ...]:
@@ -176,10 +178,10 @@ class Settings(Struct, frozen=True, dict=True):
         ):
             origin = f"{path} [styles]"
             if not isinstance(table, dict):
-                raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+                raise UsageError(f"{origin} is not a table", code="invalid_setting")
             for name, text in table.items():
                 if not isinstance(text, str) or not text.strip():
-                    raise UsageProblem(f"{origin}: {name} is not a style in words", code="invalid_setting")
+                    raise UsageError(f"{origin}: {name} is not a style in words", code="invalid_setting")
                 found[name] = Style(name, text.strip(), origin)
         return dict(sorted(found.items()))
 
@@ -208,11 +210,11 @@ class Settings(Struct, frozen=True, dict=True):
         table = self._project.get("defaults", {})
         origin = self._project_origin
         if not isinstance(table, dict):
-            raise UsageProblem(f"{origin} is not a table", code="invalid_setting")
+            raise UsageError(f"{origin} is not a table", code="invalid_setting")
         for name in table:
-            if name in KEYS and not KEYS[name].in_project:
+            if name in SETTINGS and not SETTINGS[name].in_project:
                 # A file that comes with a checkout could otherwise send the key elsewhere.
-                raise UsageProblem(
+                raise UsageError(
                     f"{origin}: {name} is not read from a project's file", code="invalid_setting"
                 )
         # `dir` is the manifest's word for the folder of its images.
@@ -220,7 +222,7 @@ class Settings(Struct, frozen=True, dict=True):
         if "dir" in table:
             folder = table.pop("dir")
             if not isinstance(folder, str) or not folder:
-                raise UsageProblem(f"{origin}: dir is not the name of a folder", code="invalid_setting")
+                raise UsageError(f"{origin}: dir is not the name of a folder", code="invalid_setting")
             table.setdefault("output", folder.rstrip("/") + "/")
         return checked(table, origin)
 
@@ -230,7 +232,7 @@ class Settings(Struct, frozen=True, dict=True):
         A source is read only if no stronger one has the setting: what loses cannot be wrong.
         """
         # No generator: a signal that is raised while Python closes one is lost.
-        key = KEYS[name]
+        key = SETTINGS[name]
         flag = self.flags.get(name)
         if flag is not None:
             return flag, "flag", 0
@@ -250,7 +252,7 @@ class Settings(Struct, frozen=True, dict=True):
 
         try:
             key = keyring.read(self.profile)
-        except KeyringProblem as problem:
+        except KeyringError as problem:
             raise KeyringUnusable(
                 problem.message, code=problem.code, detail=problem.detail, hint=problem.hint
             ) from None
@@ -261,11 +263,11 @@ class Settings(Struct, frozen=True, dict=True):
                 hint="seedream config set api_key --keyring",
             )
         try:
-            return parse_key(key)
+            return parse_api_key(key)
         except ValueError as error:
             raise MalformedKey(f"the API key in the desktop's keyring is malformed: {error}") from None
 
-    def _key_from_file(self, file: Setting, stdin: Callable[[], str]) -> str:
+    def _key_from_file(self, file: ResolvedSetting, stdin: Callable[[], str]) -> str:
         # Messages name where the path came from, not the path: a key may have been put in its place.
         where = "--api-key-file" if file.origin == "flag" else f"api_key_file, {file.origin}"
         try:
@@ -278,7 +280,7 @@ class Settings(Struct, frozen=True, dict=True):
         except ValueError:
             raise MalformedKey(f"the file with the API key ({where}) is no text") from None
         try:
-            return parse_key(text.strip())
+            return parse_api_key(text.strip())
         except ValueError as error:
             raise MalformedKey(f"the API key in the file ({where}) is malformed: {error}") from None
 
@@ -293,7 +295,7 @@ def load(
     try:
         cwd = Path.cwd()
     except FileNotFoundError:
-        raise UsageProblem("the current folder does not exist any more", code="no_folder") from None
+        raise UsageError("the current folder does not exist any more", code="no_folder") from None
     return Settings(os.environ, cwd, config_path(), profile, flags or {}, project)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, QUALITIES
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..files.output_path import DEFAULT_TEMPLATE, parse_output
 from ..urls import is_loopback
 from .locations import DEFAULT_BASE_URL
@@ -67,21 +67,21 @@ def _whole(value: str) -> int:
     return int(value)
 
 
-def parse_key(value: str) -> str:
+def parse_api_key(value: str) -> str:
     """An API key: printable ASCII without blanks. Its prefix says nothing, and no message shows it."""
     if not value or not all("\x21" <= char <= "\x7e" for char in value):
         raise ValueError("a key is printable ASCII without blanks")
     return value
 
 
-def may_be_key(file: str) -> bool:
+def looks_like_api_key(file: str) -> bool:
     """Whether what was given as the name of a key's file may be the key itself: there is no such file."""
     return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
 
 
 def _key_file(value: str) -> str:
     """For a setting that is to stay: no key in the place of its file."""
-    if may_be_key(value):
+    if looks_like_api_key(value):
         raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
     return _text(value)
 
@@ -113,7 +113,7 @@ def _output(value: str) -> str:
     return value
 
 
-class Key(Struct, frozen=True):
+class Setting(Struct, frozen=True):
     """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
 
     name: str
@@ -128,19 +128,21 @@ class Key(Struct, frozen=True):
     check: Callable[[str], Any] | None = None
 
 
-def _key(name: str, what: str, parse: Callable[[str], Any], default: str | None = None, **more: Any) -> Key:
+def _key(
+    name: str, what: str, parse: Callable[[str], Any], default: str | None = None, **more: Any
+) -> Setting:
     more.setdefault("variables", (f"SEEDREAM_{name.upper()}",))
-    return Key(name, what, parse, default, **more)
+    return Setting(name, what, parse, default, **more)
 
 
 #: Each setting is named the same everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
-KEYS: Mapping[str, Key] = {
+SETTINGS: Mapping[str, Setting] = {
     key.name: key
     for key in (
         _key(
             "api_key",
             "the API key",
-            parse_key,
+            parse_api_key,
             secret=True,
             in_project=False,
             variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
@@ -161,30 +163,30 @@ KEYS: Mapping[str, Key] = {
 #: Which of the config's profiles is in use. It stands outside of them, and no checkout's file chooses it.
 PROFILE = _key("profile", "the profile in use", _text, DEFAULT_PROFILE, in_project=False)
 #: All that `config` shows and changes.
-ALL_KEYS: Mapping[str, Key] = {PROFILE.name: PROFILE, **KEYS}
+ALL_SETTINGS: Mapping[str, Setting] = {PROFILE.name: PROFILE, **SETTINGS}
 
 
-def known(name: str) -> Key:
+def known(name: str) -> Setting:
     """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
     # Only what a setting could be called is repeated: all else may be a key.
     word, glued, _ = name.partition("=")
     could_be_one = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
     if glued:
-        raise UsageProblem(
+        raise UsageError(
             f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",
             code="unknown_setting",
             hint="seedream config set --help",
         )
     if name.startswith(("style.", "styles.")):
-        raise UsageProblem(
+        raise UsageError(
             "styles are written into [styles] of the config with an editor; config list shows them",
             code="unknown_setting",
             hint='"$EDITOR" "$(seedream config path)"',
         )
-    key = ALL_KEYS.get(name.replace("-", "_"))
+    key = ALL_SETTINGS.get(name.replace("-", "_"))
     if key is None:
-        raise UsageProblem(
-            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, ALL_KEYS)}",
+        raise UsageError(
+            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, ALL_SETTINGS)}",
             code="unknown_setting",
             hint="seedream config list",
         )

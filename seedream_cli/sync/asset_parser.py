@@ -13,17 +13,17 @@ from ..errors import InvalidRequest
 from ..images.source_images import SourceImage, check_sizes, check_url, is_url, read_file
 from ..models import GenerationRequest
 from ..prompt import joined, style_of
-from .diagnostics import Complaints, Keys, Table, kind
+from .diagnostics import DiagnosticCollector, Keys, Table, kind
 from .path_template import path_of
 from .templates import WrongTemplate, prompt_of, read_prompt
 
 PICTURE = ("model", "aspect_ratio", "quality")
 
 
-class Requests:
+class AssetParser:
     """Reads requests; what a manifest of ``folder`` has besides its assets is filled in before the first."""
 
-    def __init__(self, complaints: Complaints, folder: Path) -> None:
+    def __init__(self, complaints: DiagnosticCollector, folder: Path) -> None:
         self.defaults: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.styles: dict[str, str] = {}
@@ -42,7 +42,7 @@ class Requests:
         try:
             model = for_editing(model) if edits else model
         except InvalidRequest as error:
-            self._complaints.wrong(self._origin(keys, table, "model"), error.message)
+            self._complaints.add(self._origin(keys, table, "model"), error.message)
         request = GenerationRequest(
             "x" if prompt is None else prompt,
             model,
@@ -62,7 +62,7 @@ class Requests:
         if value is not None and self._complaints.is_text(value, (*keys, name)):
             if value.strip():
                 return value
-            self._complaints.wrong((*keys, name), "is empty")
+            self._complaints.add((*keys, name), "is empty")
         return self.defaults.get(name, default)
 
     def _refuse(self, keys: Keys, table: Table, request: GenerationRequest, *, edits: bool) -> None:
@@ -77,15 +77,15 @@ class Requests:
         )
         if needs and not edits:
             what = f"is {request.model}, which edits images, and the asset has none (images)"
-            self._complaints.wrong(self._origin(keys, table, "model"), what)
+            self._complaints.add(self._origin(keys, table, "model"), what)
         if row is not None and len(request.image_urls) > row.max_images:
             what = f"has {len(request.image_urls)} source images; {row.name} takes at most {row.max_images}"
-            self._complaints.wrong((*keys, "images"), what)
+            self._complaints.add((*keys, "images"), what)
         for name in ("prompt", *PICTURE):
             try:
                 replace(valid, **{name: getattr(request, name)}).validate()
             except InvalidRequest as error:
-                self._complaints.wrong(self._origin(keys, table, name), error.message)
+                self._complaints.add(self._origin(keys, table, name), error.message)
 
     def _origin(self, keys: Keys, table: Table, name: str) -> Keys:
         """The key that a value comes from, or else that of the model which it does not suit."""
@@ -108,26 +108,24 @@ class Requests:
 
     def _subject(self, keys: Keys, table: Table) -> str | None:
         if "prompt" not in table and "prompt_file" not in table:
-            self._complaints.wrong(keys, "has neither prompt nor prompt_file")
+            self._complaints.add(keys, "has neither prompt nor prompt_file")
             return None
         key = "prompt" if "prompt" in table else "prompt_file"
         keys, value = (*keys, key), table[key]
         if "prompt" in table and "prompt_file" in table:
-            self._complaints.wrong(
-                (*keys[:-1], "prompt_file"), "contradicts prompt: an asset has one of them"
-            )
+            self._complaints.add((*keys[:-1], "prompt_file"), "contradicts prompt: an asset has one of them")
         if not self._complaints.is_text(value, keys):
             return None
         try:
             text = value if key == "prompt" else self._text_of(value)
         except WrongTemplate as error:
-            self._complaints.wrong(keys, *error.args)
+            self._complaints.add(keys, *error.args)
             return None
         try:
             return self._filled(text)
         except WrongTemplate as error:
             where = "" if key == "prompt" else f"{value} "
-            self._complaints.wrong(keys, *(where + reason for reason in error.args))
+            self._complaints.add(keys, *(where + reason for reason in error.args))
             return None
 
     def _part(self, keys: Keys, table: Table, read: Callable[[str], str]) -> str | None:
@@ -140,7 +138,7 @@ class Requests:
         try:
             return read(value)
         except ValueError as error:
-            self._complaints.wrong(keys, *map(str, error.args))
+            self._complaints.add(keys, *map(str, error.args))
             return None
 
     def _filled(self, text: str) -> str:
@@ -166,7 +164,7 @@ class Requests:
 
     def _source_images(self, keys: Keys, value: object) -> list[SourceImage]:
         if not isinstance(value, list):
-            self._complaints.wrong(keys, f"is {kind(value)}, not an array of paths and URLs")
+            self._complaints.add(keys, f"is {kind(value)}, not an array of paths and URLs")
             return []
         found: list[SourceImage] = []
         for text in value:
@@ -176,9 +174,9 @@ class Requests:
                 found.append(self._source_image(text))
                 check_sizes([image.name for image in found], text)
             except InvalidRequest as error:
-                self._complaints.wrong(keys, f"has a wrong one: {error.message}")
+                self._complaints.add(keys, f"has a wrong one: {error.message}")
             except WrongTemplate as error:
-                self._complaints.wrong(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
+                self._complaints.add(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
         return found
 
     def _source_image(self, text: str) -> SourceImage:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..images.source_images import SourceImage
 from ..models import GenerationRequest
-from .path_template import Wanted
+from .path_template import TargetPath
 
 #: The smallest text of JSON: the same request has the same on every machine.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -56,7 +56,7 @@ class Image(Struct, frozen=True):
     request: GenerationRequest
     digest: str
     take: int
-    wanted: Wanted
+    wanted: TargetPath
     several: bool = False
 
     @property
@@ -83,7 +83,7 @@ class Asset(Struct, frozen=True):
     request: GenerationRequest
     digest: str
     take: int
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[TargetPath, ...]
     sources: tuple[SourceImage, ...] = ()
 
     @property

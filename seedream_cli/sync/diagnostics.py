@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
-from ..errors import Problem, ProblemsFound
+from ..errors import Diagnostic, InvalidFile
 from ..settings.schema import did_you_mean
-from .toml_lines import Lines
+from .toml_lines import TomlLineIndex
 
 #: In this order: to Python, a boolean is a number too.
 _KINDS = {
@@ -25,33 +25,33 @@ Keys = tuple[str, ...]
 Table = Mapping[str, Any]
 
 
-class Complaints:
+class DiagnosticCollector:
     """What is wrong with the manifest of this ``text``, which is named as ``file``."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self._text = text
         self._file = file
 
     @cached_property
-    def _lines(self) -> Lines:
+    def _lines(self) -> TomlLineIndex:
         # Only what is wrong needs a line.
-        return Lines(self._text)
+        return TomlLineIndex(self._text)
 
-    def wrong(self, keys: Keys, *reasons: str) -> None:
+    def add(self, keys: Keys, *reasons: str) -> None:
         line = self._lines.line_of(*keys)
-        self.problems += (Problem(self._file, line, dotted(keys), reason) for reason in reasons)
+        self.problems += (Diagnostic(self._file, line, dotted(keys), reason) for reason in reasons)
 
     def is_text(self, value: object, keys: Keys) -> TypeGuard[str]:
         if not isinstance(value, str):
-            self.wrong(keys, f"is {kind(value)}, not text")
+            self.add(keys, f"is {kind(value)}, not text")
             return False
         return True
 
     def refuse_unknown(self, keys: Keys, table: Table, known: tuple[str, ...]) -> None:
         for name in table:
             if name not in known:
-                self.wrong((*keys, name), f"is unknown{suggestion(name, known) or _choice(known)}")
+                self.add((*keys, name), f"is unknown{suggestion(name, known) or _choice(known)}")
 
 
 def _choice(known: Sequence[str]) -> str:
@@ -66,7 +66,7 @@ def kind(value: object) -> str:
     return "a date or a time"
 
 
-__all__ = ["InvalidLock", "InvalidManifest", "Problem", "ProblemsFound", "dotted", "suggestion"]
+__all__ = ["Diagnostic", "InvalidFile", "InvalidLockfile", "InvalidManifest", "dotted", "suggestion"]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -74,11 +74,11 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 suggestion = lru_cache(did_you_mean)
 
 
-class InvalidManifest(ProblemsFound):
+class InvalidManifest(InvalidFile):
     default_code = "invalid_manifest"
 
 
-class InvalidLock(ProblemsFound):
+class InvalidLockfile(InvalidFile):
     default_code = "invalid_lock"
 
 

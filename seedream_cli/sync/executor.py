@@ -14,16 +14,16 @@ from contextlib import nullcontext
 from msgspec.structs import replace
 
 from ..errors import SeedreamError
-from ..events import FellShort, Landed, OfImage
+from ..events import ImageDone, ImageEvent, ImageFailed
 from ..files.partial_file import Shield
 from ..models import Operation
-from ..tasks.worker_pool import Brake
-from .image_task import Given, Means, tidy
+from ..tasks.worker_pool import CancelToken
+from .image_task import ImageResult, SyncContext, tidy
 from .lockfile import Entry, Key, timestamp
-from .lockfile_writer import Keeper
+from .lockfile_writer import LockfileWriter
 from .plan import Plan
-from .plan_items import Action, Item
-from .workers import Came, Fell, Workers
+from .plan_items import Action, PlanItem
+from .workers import WorkerFailed, Workers, WorkerSucceeded
 
 #: What each action that needs no service is called once it is done.
 _DONE = {
@@ -38,10 +38,10 @@ REMOTE = (Action.GENERATE, Action.FETCH)
 #: that a run of thousands would write for most of its time: what lands meanwhile is written at once.
 _RESTS = 8
 
-Told = OfImage | Landed | FellShort
+Told = ImageEvent | ImageDone | ImageFailed
 
 
-class Run:
+class SyncExecutor:
     """One run of ``plan``. ``shield`` keeps signals away; ``on_event`` is called in the executing thread.
 
     ``sandbox`` marks the lines of the lock as those of pictures that are none.
@@ -51,18 +51,18 @@ class Run:
         self,
         *,
         plan: Plan,
-        means: Means,
-        keeper: Keeper,
-        brake: Brake,
+        context: SyncContext,
+        lockfile_writer: LockfileWriter,
+        cancel_token: CancelToken,
         jobs: int,
         on_event: Callable[[Told], None],
         shield: Shield = nullcontext,
         sandbox: bool = False,
     ) -> None:
         self.plan = plan
-        self.means = means
-        self.keeper = keeper
-        self.brake = brake
+        self.context = context
+        self.lockfile_writer = lockfile_writer
+        self.cancel_token = cancel_token
         self.jobs = jobs
         self.on_event = on_event
         self.shield = shield
@@ -70,7 +70,9 @@ class Run:
         #: The operation of each image that is under way, as far as it has come.
         self.under_way: dict[str, Operation] = {}
         self._unreported: deque[Told] = deque()
-        self._workers = Workers(self.means, self.plan.of(*REMOTE), brake=self.brake, jobs=self.jobs)
+        self._workers = Workers(
+            self.context, self.plan.of(*REMOTE), cancel_token=self.cancel_token, jobs=self.jobs
+        )
 
     @property
     def not_begun(self) -> int:
@@ -79,7 +81,7 @@ class Run:
 
     def execute(self) -> None:
         """Carry the plan out. Raises what ends the whole run; reports what ends one image as FellShort."""
-        self.keeper.tidy()
+        self.lockfile_writer.tidy()
         self._act_here()
         self._report()
         try:
@@ -110,7 +112,7 @@ class Run:
     def _act_here(self) -> None:
         put: dict[Key, Entry] = {}
         drop: list[Key] = []
-        done: list[Item] = []
+        done: list[PlanItem] = []
         with self.shield():
             for item in self.plan.items:
                 if item.action == Action.NOTHING or item.action in REMOTE:
@@ -118,7 +120,7 @@ class Run:
                 try:
                     entry = self._acted(item)
                 except SeedreamError as error:
-                    self._unreported.append(FellShort(item.label, error))
+                    self._unreported.append(ImageFailed(item.label, error))
                     continue
                 if entry is None:
                     drop.append(item.key)
@@ -127,38 +129,38 @@ class Run:
                     drop += item.leaves
                 done.append(item)
             if done:
-                self.keeper.change(put, drop)
+                self.lockfile_writer.change(put, drop)
             for item in done:
                 path, entry = item.path or "", put.get(item.key)
                 task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
                 note = self._drop_old(item, path)
                 self._unreported.append(
-                    Landed(item.label, item.state, _DONE[item.action], path, task, digest, note=note)
+                    ImageDone(item.label, item.state, _DONE[item.action], path, task, digest, note=note)
                 )
 
-    def _acted(self, item: Item) -> Entry | None:
+    def _acted(self, item: PlanItem) -> Entry | None:
         """Do what is to be done, and return the lock's line; None where it goes."""
         if item.action == Action.MOVE:
-            self.means.project.move(item)
+            self.context.project.move(item)
             return item.moved()
         if item.action == Action.RECORD:
-            tidy(self.means, item)
+            tidy(self.context, item)
             return item.entry
         if item.action == Action.ADOPT:
-            return item.adopted(timestamp(self.means.now()))
+            return item.adopted(timestamp(self.context.now()))
         if item.action == Action.REMOVE and item.entry is not None:
-            self.means.project.remove(item.entry)
+            self.context.project.remove(item.entry)
         return None
 
-    def _drop_old(self, item: Item, path: str) -> str | None:
+    def _drop_old(self, item: PlanItem, path: str) -> str | None:
         """Remove the file that the image had before; why it is still there, if it is."""
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
         if item.old is None or item.old == path or before is None:
             return None
-        if self.keeper.has(item.old):
+        if self.lockfile_writer.has(item.old):
             return None
         try:
-            self.means.project.remove(replace(before, path=item.old), but=path)
+            self.context.project.remove(replace(before, path=item.old), but=path)
         except SeedreamError as error:
             return error.message
         return None
@@ -168,13 +170,13 @@ class Run:
     def _hear(self) -> None:
         """Write the lines of all images that came, at once."""
         with self.shield():
-            came: list[Came] = []
-            for word in self._workers.said():
-                if isinstance(word, Came):
+            came: list[WorkerSucceeded] = []
+            for word in self._workers.drain():
+                if isinstance(word, WorkerSucceeded):
                     came.append(word)
-                elif isinstance(word, Fell):
+                elif isinstance(word, WorkerFailed):
                     operation = self.under_way.pop(word.item.label, None)
-                    self._unreported.append(FellShort(word.item.label, word.error, operation))
+                    self._unreported.append(ImageFailed(word.item.label, word.error, operation))
                 else:
                     self.under_way[word.label] = word.event.operation
                     self._unreported.append(word)
@@ -182,8 +184,8 @@ class Run:
             if came:
                 self._land(came)
 
-    def _land(self, came: Sequence[Came]) -> None:
-        now = timestamp(self.means.now())
+    def _land(self, came: Sequence[WorkerSucceeded]) -> None:
+        now = timestamp(self.context.now())
         put = {
             one.item.key: one.item.locked(
                 path=one.given.path,
@@ -194,13 +196,13 @@ class Run:
             )
             for one in came
         }
-        self.keeper.change(put, [key for one in came for key in one.item.leaves])
+        self.lockfile_writer.change(put, [key for one in came for key in one.item.leaves])
         for one in came:
             self.under_way.pop(one.item.label, None)
             self._unreported.append(self._landed(one.item, one.given))
 
-    def _landed(self, item: Item, given: Given) -> Landed:
-        return Landed(
+    def _landed(self, item: PlanItem, given: ImageResult) -> ImageDone:
+        return ImageDone(
             item.label,
             item.state,
             given.how,

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import NotSaved
-from ..files.atomic_write import write_whole
-from ..files.permissions import make_folder
+from ..files.atomic_write import atomic_write
+from ..files.permissions import make_private_dir
 from ..images.inspect import HEAD_BYTES, sniff
 
 #: What stands in a digest's place where something is there whose bytes cannot be told.
@@ -32,7 +32,7 @@ _KINDS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _Known = tuple[int, int, int, int, int, str]
 
 
-class KnownFiles:
+class HashCache:
     """Looks at the files of a manifest's folder; paths are relative to it, with ``/``.
 
     What is known is kept in a file of ``folder`` that is the ``manifest``'s own. ``now`` gives Unix
@@ -86,8 +86,8 @@ class KnownFiles:
             return
         document = {"version": _VERSION, "files": self._known}
         with suppress(OSError, NotSaved, UnicodeEncodeError):
-            make_folder(self._file.parent)
-            write_whole(self._file, lambda: json.dumps(document, ensure_ascii=False).encode("utf-8"))
+            make_private_dir(self._file.parent)
+            atomic_write(self._file, lambda: json.dumps(document, ensure_ascii=False).encode("utf-8"))
             self._changed = False
 
     def _read(self, path: str) -> str:

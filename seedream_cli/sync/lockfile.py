@@ -18,8 +18,8 @@ from typing import Any, TypeGuard
 
 from msgspec import Struct, field
 
-from ..errors import UsageProblem
-from .diagnostics import InvalidLock, Problem
+from ..errors import UsageError
+from .diagnostics import Diagnostic, InvalidLockfile
 from .path_template import is_safe_name, path_of
 from .templates import WrongTemplate
 
@@ -28,7 +28,7 @@ Key = tuple[str, int]
 #: The SHA-256 (hex) of the file at a path of the project, None where there is none.
 DigestOf = Callable[[str], str | None]
 
-KEYS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
+SETTINGS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
 
 #: What marks the line of a picture that the sandbox made.
 OF_THE_SANDBOX: Mapping[str, Any] = {"sandbox": True}
@@ -69,11 +69,11 @@ class Entry(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        return _ENCODER.encode({**{key: getattr(self, key) for key in KEYS}, **self.more})
+        return _ENCODER.encode({**{key: getattr(self, key) for key in SETTINGS}, **self.more})
 
 
 #: Device, inode, size and time of change (nanoseconds) of a file: another one was written anew.
-Signs = tuple[int, int, int, int]
+StatSignature = tuple[int, int, int, int]
 
 
 class Lock(Struct, frozen=True):
@@ -81,7 +81,7 @@ class Lock(Struct, frozen=True):
 
     path: Path
     entries: tuple[Entry, ...] = ()
-    signs: Signs | None = None
+    signs: StatSignature | None = None
 
     def resolved(self, digest_of: DigestOf) -> dict[Key, Entry]:
         """One entry an image, sorted by name and number."""
@@ -118,13 +118,13 @@ def read(path: Path) -> Lock:
     except FileNotFoundError:
         return Lock(path)
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="invalid_lock") from None
-    reader = _Reader(str(path))
+        raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_lock") from None
+    reader = _LockfileReader(str(path))
     # Only this byte ends a line: JSON's strings may have other line ends as they are.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         reader.read(number, line)
     if reader.problems:
-        raise InvalidLock(str(path), reader.problems)
+        raise InvalidLockfile(str(path), reader.problems)
     return Lock(path, tuple(reader.entries), signs)
 
 
@@ -138,7 +138,7 @@ def text_of(entries: Iterable[Entry]) -> bytes:
     return b"".join(map(line_of, sorted(entries, key=lambda entry: entry.key)))
 
 
-def signs_of(path: Path) -> Signs | None:
+def signs_of(path: Path) -> StatSignature | None:
     """Signs of the file as it is now; None where there is none."""
     try:
         return signs_in(os.stat(path))
@@ -146,15 +146,15 @@ def signs_of(path: Path) -> Signs | None:
         return None
 
 
-def signs_in(status: os.stat_result) -> Signs:
+def signs_in(status: os.stat_result) -> StatSignature:
     """Signs of a file, from its status."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-class _Reader:
+class _LockfileReader:
     def __init__(self, file: str) -> None:
         self.entries: list[Entry] = []
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self._file = file
         self._line = 0
         self._in_conflict = False
@@ -200,7 +200,7 @@ class _Reader:
             self.entries.append(Entry(**known, more=values))
 
     def _wrong(self, key: str, what: str) -> None:
-        self.problems.append(Problem(self._file, self._line, key, what))
+        self.problems.append(Diagnostic(self._file, self._line, key, what))
 
 
 _MISSING = object()

@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from ..files.atomic_write import write_whole
+from ..files.atomic_write import atomic_write
 from .lockfile import Entry, Key, Lock, line_of, read, signs_in, signs_of
 
 
-class Keeper:
+class LockfileWriter:
     """Writes on the lock that was read, of which ``entries`` are what the plan takes for true.
 
     What another run wrote in the meantime stays, but for the images of this one.
@@ -21,7 +21,7 @@ class Keeper:
         self._signs = lock.signs
         #: The lines to begin with; they are made into text once there is something to write.
         self._found: Iterable[Entry] | None = entries.values()
-        self._sheet = _Sheet(())
+        self._sheet = _SortedLines(())
         # One line an image is what `entries` have chosen of them.
         self._is_clean = len(lock.entries) == len(entries)
         #: What this run has written, and None for what it took out.
@@ -37,15 +37,15 @@ class Keeper:
         change = {**dict.fromkeys(drop), **put}
         self._ours |= change
         # Another program may have written on it since.
-        self._signs = signs_in(write_whole(self._path, lambda: self._text(change)))
+        self._signs = signs_in(atomic_write(self._path, lambda: self._text(change)))
 
     def has(self, path: str) -> bool:
         """Whether any image's file is at ``path``, by the lock's word."""
         return self._present().paths[path] > 0
 
-    def _present(self) -> _Sheet:
+    def _present(self) -> _SortedLines:
         if self._found is not None:
-            self._sheet, self._found = _Sheet(self._found), None
+            self._sheet, self._found = _SortedLines(self._found), None
         return self._sheet
 
     def _text(self, change: Mapping[Key, Entry | None]) -> bytes:
@@ -58,7 +58,7 @@ class Keeper:
         return sheet.text
 
 
-class _Sheet:
+class _SortedLines:
     """Lines in the order of their keys, as they are written: a run writes them all for each that is new."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:

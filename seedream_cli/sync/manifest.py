@@ -39,11 +39,11 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 from .assets import Asset, Image
-from .diagnostics import InvalidManifest, Problem
+from .diagnostics import Diagnostic, InvalidManifest
 from .manifest_parser import assets_of
-from .toml_lines import Lines
+from .toml_lines import TomlLineIndex
 
 DEFAULT_NAME = "seedream.toml"
 
@@ -73,8 +73,8 @@ class Manifest(Struct, frozen=True, dict=True):
         return self._lines.line_of(*keys)
 
     @cached_property
-    def _lines(self) -> Lines:
-        return Lines(self.text)
+    def _lines(self) -> TomlLineIndex:
+        return TomlLineIndex(self.text)
 
 
 def lock_path(manifest: Path) -> Path:
@@ -88,7 +88,7 @@ def load(path: Path) -> Manifest:
     read at all.
     """
     if path.suffix.lower() == ".lock":
-        raise UsageProblem(f"{path} is a lock, not a manifest", code="no_manifest")
+        raise UsageError(f"{path} is a lock, not a manifest", code="no_manifest")
     text = _text(path)
     folder = Path(os.path.abspath(path)).parent
     reserved = {path.name: "the manifest", lock_path(path).name: "its lock"}
@@ -100,9 +100,9 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UsageProblem(f"there is no manifest {path}", code="no_manifest") from None
+        raise UsageError(f"there is no manifest {path}", code="no_manifest") from None
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}", code="no_manifest") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}", code="no_manifest") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,4 +129,4 @@ def _tables(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _refuse(path: Path, line: int, what: str) -> NoReturn:
-    raise InvalidManifest(str(path), [Problem(str(path), line, "", what)]) from None
+    raise InvalidManifest(str(path), [Diagnostic(str(path), line, "", what)]) from None

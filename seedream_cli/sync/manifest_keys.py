@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS
-from ..settings.schema import KEYS
+from ..settings.schema import SETTINGS
 from .path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 MOST_IMAGES = 1000
@@ -129,4 +129,4 @@ class ManifestTables(Struct, frozen=True, forbid_unknown_fields=True):
 
 TABLES = ManifestTables.__struct_fields__
 ASSET_KEYS = AssetTable.__struct_fields__
-DEFAULTS_KEYS = ("dir", *(name for name, key in KEYS.items() if key.in_project))
+DEFAULTS_KEYS = ("dir", *(name for name, key in SETTINGS.items() if key.in_project))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..models import GenerationRequest
-from ..settings.schema import KEYS
-from .asset_parser import Requests
+from ..settings.schema import SETTINGS
+from .asset_parser import AssetParser
 from .assets import Asset, digest_of
-from .diagnostics import Complaints, InvalidManifest, Keys, Table, kind
+from .diagnostics import DiagnosticCollector, InvalidManifest, Keys, Table, kind
 from .manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
 from .path_template import (
     DEFAULT_PATH,
     FIELDS,
     LATE_FIELDS,
+    PathRegistry,
     PathTemplate,
-    Places,
-    Wanted,
+    TargetPath,
     is_safe_name,
     pieces_of_folder,
 )
@@ -34,19 +34,19 @@ def assets_of(
 
     Raises InvalidManifest, whose problems name the manifest as ``file``.
     """
-    complaints = Complaints(text, file)
-    assets = _Reader(complaints, folder, Places(reserved)).read(tables)
+    complaints = DiagnosticCollector(text, file)
+    assets = ManifestParser(complaints, folder, PathRegistry(reserved)).read(tables)
     if complaints.problems:
         raise InvalidManifest(file, complaints.problems)
     return assets
 
 
-class _Reader:
+class ManifestParser:
     """Reads on whatever is wrong, with something valid in its place, so that all of it is told at once."""
 
-    def __init__(self, complaints: Complaints, folder: Path, places: Places) -> None:
+    def __init__(self, complaints: DiagnosticCollector, folder: Path, places: PathRegistry) -> None:
         self._complaints = complaints
-        self._requests = Requests(complaints, folder)
+        self._requests = AssetParser(complaints, folder)
         self._places = places
         self._defaults = self._requests.defaults
         self._variables = self._requests.variables
@@ -60,14 +60,14 @@ class _Reader:
         self._read_styles(self._table(tables, "styles"))
         assets = [self._asset(name, table) for name, table in self._table(tables, "assets").items()]
         for name, what in self._places.under_files():
-            self._complaints.wrong(("assets", name, "path"), what)
+            self._complaints.add(("assets", name, "path"), what)
         return tuple(sorted((asset for asset in assets if asset is not None), key=lambda asset: asset.name))
 
     def _table(self, tables: Table, name: str) -> Table:
         table = tables.get(name, {})
         if isinstance(table, dict):
             return table
-        self._complaints.wrong((name,), f"is {kind(table)}, not a table")
+        self._complaints.add((name,), f"is {kind(table)}, not a table")
         return {}
 
     def _read_defaults(self, table: Table) -> None:
@@ -75,13 +75,13 @@ class _Reader:
             keys = ("defaults", name)
             if name == "dir":
                 self._read_dir(keys, value)
-            elif name not in KEYS:
+            elif name not in SETTINGS:
                 self._complaints.refuse_unknown(("defaults",), {name: value}, DEFAULTS_KEYS)
-            elif not KEYS[name].in_project:
+            elif not SETTINGS[name].in_project:
                 # Its value may be a key, and is not repeated.
-                self._complaints.wrong(keys, "is not read from a project's file")
+                self._complaints.add(keys, "is not read from a project's file")
             elif isinstance(value, bool) or not isinstance(value, str | int | float):
-                self._complaints.wrong(keys, f"is {kind(value)}, neither text nor a number")
+                self._complaints.add(keys, f"is {kind(value)}, neither text nor a number")
             else:
                 self._read_default(keys, value)
 
@@ -90,11 +90,11 @@ class _Reader:
         name = keys[-1]
         try:
             text = str(value)
-            KEYS[name].parse(text)
-        except UsageProblem as error:
-            self._complaints.wrong(keys, error.message)
+            SETTINGS[name].parse(text)
+        except UsageError as error:
+            self._complaints.add(keys, error.message)
         except ValueError as error:
-            self._complaints.wrong(keys, str(error))
+            self._complaints.add(keys, str(error))
         else:
             self._defaults[name] = text
 
@@ -103,7 +103,7 @@ class _Reader:
             try:
                 self._dir = pieces_of_folder(value)
             except WrongTemplate as error:
-                self._complaints.wrong(keys, *error.args)
+                self._complaints.add(keys, *error.args)
                 # A folder that no other path leads to: what would go there is in nobody's way.
                 self._dir = [("{dir}", None)]
 
@@ -113,26 +113,26 @@ class _Reader:
             # What is wrong with a variable is not told again by all that use it.
             self._variables[name] = value if self._complaints.is_text(value, keys) else ""
             if name in FIELDS or name in LATE_FIELDS:
-                self._complaints.wrong(keys, f"is a field of paths: {{{name}}} would be two things")
+                self._complaints.add(keys, f"is a field of paths: {{{name}}} would be two things")
             elif not is_name(name):
-                self._complaints.wrong(keys, "is no name of a variable: letters, digits, - and _")
+                self._complaints.add(keys, "is no name of a variable: letters, digits, - and _")
 
     def _read_styles(self, table: Table) -> None:
         for name, value in table.items():
             keys = ("styles", name)
             if self._complaints.is_text(value, keys) and not value.strip():
-                self._complaints.wrong(keys, "is empty")
+                self._complaints.add(keys, "is empty")
             self._requests.styles[name] = value if isinstance(value, str) else ""
 
     def _asset(self, name: str, table: object) -> Asset | None:
         keys = ("assets", name)
         if not isinstance(table, dict):
-            self._complaints.wrong(keys, f"is {kind(table)}, not a table")
+            self._complaints.add(keys, f"is {kind(table)}, not a table")
             return None
         before = len(self._complaints.problems)
         named = is_safe_name(name)
         if not named:
-            self._complaints.wrong(
+            self._complaints.add(
                 keys, "is no name of an asset: letters, digits, - _ and . (first a letter, digit or _)"
             )
         if not table.keys() <= _KNOWN:
@@ -148,11 +148,13 @@ class _Reader:
     def _whole_number(self, keys: Keys, table: Table, most: int) -> int:
         value = table.get(keys[-1], 1)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            self._complaints.wrong(keys, f"is not a whole number from 1 to {most}")
+            self._complaints.add(keys, f"is not a whole number from 1 to {most}")
             return 1
         return value
 
-    def _wanted(self, keys: Keys, table: Table, count: int, request: GenerationRequest) -> tuple[Wanted, ...]:
+    def _wanted(
+        self, keys: Keys, table: Table, count: int, request: GenerationRequest
+    ) -> tuple[TargetPath, ...]:
         text = table.get("path", DEFAULT_PATH)
         if "path" in table:
             keys = (*keys, "path")
@@ -165,11 +167,11 @@ class _Reader:
             for number in range(1, count + 1):
                 wanted = template.wanted(name, number, request)
                 if problem := self._places.claim(wanted, (name, number if count > 1 else 0)):
-                    self._complaints.wrong(keys, problem)
+                    self._complaints.add(keys, problem)
                     break
                 found.append(wanted)
         except WrongTemplate as error:
-            self._complaints.wrong(keys, *error.args)
+            self._complaints.add(keys, *error.args)
         return tuple(found)
 
     def _template(self, text: str, *, several: bool) -> PathTemplate:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from ..files.output_path import EXTENSIONS, Fields
-from ..files.safe_names import NAME_BYTES, encoded, safe_component, safe_value, slug
+from ..files.output_path import EXTENSIONS, TemplateFields
+from ..files.safe_names import NAME_BYTES, safe_component, safe_value, slug, utf8
 from ..models import GenerationRequest
 from ..text import clean
 from .diagnostics import suggestion
@@ -40,7 +40,7 @@ _LONGEST_EXTENSION = max(EXTENSIONS, key=len)
 _CHEAP = {"name", "n", "ext"}
 
 
-class Wanted(Struct, frozen=True):
+class TargetPath(Struct, frozen=True):
     """The path of one image; between ``parts`` stands its ending, where that is left open."""
 
     parts: tuple[str, ...]
@@ -58,7 +58,7 @@ class Wanted(Struct, frozen=True):
     @property
     def same_file_keys(self) -> tuple[str, ...]:
         """:func:`same_file_key` of each of ``paths``."""
-        parts = [same_file_key(part) for part in self.parts]
+        parts = [case_insensitive_key(part) for part in self.parts]
         return tuple([extension.join(parts) for extension in EXTENSIONS]) if self.open else tuple(parts)
 
     def path(self, extension: str) -> str:
@@ -92,7 +92,7 @@ class PathTemplate:
             self.used |= {"n"}
         self._components = [_joined(each) for each in components]
 
-    def wanted(self, name: str, number: int, request: GenerationRequest) -> Wanted:
+    def wanted(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
         """Where image ``number`` (1…) of the asset goes. Raises WrongTemplate with the reason."""
         values = self._values(name, number, request)
         parts = []
@@ -105,15 +105,15 @@ class PathTemplate:
                 # Where --output would shorten a name: here its author can choose another.
                 _check_length(part)
             parts.append(part if isinstance(component, str) else safe_component(part))
-        path = within("/".join(parts))
-        return Wanted(tuple(path.split(_OPEN)))
+        path = inside_project("/".join(parts))
+        return TargetPath(tuple(path.split(_OPEN)))
 
     def _values(self, name: str, number: int, request: GenerationRequest) -> dict[str, str]:
         if self.used <= _CHEAP:
             # An asset's name is one that safe_value() leaves alone.
             return {"name": name, "n": str(number), "ext": _OPEN}
         words = slug(request.prompt) if "slug" in self.used else ""
-        fields = Fields(words, "", request.model, request.aspect_ratio, request.quality, 0.0, name)
+        fields = TemplateFields(words, "", request.model, request.aspect_ratio, request.quality, 0.0, name)
         return {**fields.values(number=number, extension=""), "ext": _OPEN}
 
 
@@ -158,11 +158,11 @@ def pieces_of_folder(text: str) -> list[Piece]:
     if not folder:
         raise WrongTemplate("is empty")
     _check(f"{folder}/{_STAND_IN}")
-    within(folder)
+    inside_project(folder)
     return found
 
 
-def within(path: str) -> str:
+def inside_project(path: str) -> str:
     """The path with ``.`` and ``..`` folded, as text. Raises WrongTemplate where it leaves the project."""
     folded = posixpath.normpath(path)
     if folded == ".." or folded.startswith(("../", "/")):
@@ -173,10 +173,10 @@ def within(path: str) -> str:
 def path_of(text: str) -> str:
     """A path without fields, folded. Raises WrongTemplate for what is no path of a file in the project."""
     _check(text)
-    return within(text)
+    return inside_project(text)
 
 
-def same_file_key(path: str) -> str:
+def case_insensitive_key(path: str) -> str:
     """What paths have in common that are one file where case, or the form of accents, makes no difference."""
     if path.isascii():
         return path.lower()
@@ -205,7 +205,7 @@ def _check(path: str) -> None:
 
 
 def _check_length(component: str) -> None:
-    if len(encoded(component.replace(_OPEN, _LONGEST_EXTENSION))) > NAME_BYTES:
+    if len(utf8(component.replace(_OPEN, _LONGEST_EXTENSION))) > NAME_BYTES:
         raise WrongTemplate(f"has a name of more than {NAME_BYTES} bytes")
 
 
@@ -249,15 +249,15 @@ def _escaped(text: str) -> str:
 _Owner = tuple[str, int]
 
 
-class Places:
+class PathRegistry:
     """The paths that are spoken for. ``reserved`` are names of the project's folder, and what has them."""
 
     def __init__(self, reserved: Mapping[str, str]) -> None:
-        self._reserved = {same_file_key(name): what for name, what in reserved.items()}
+        self._reserved = {case_insensitive_key(name): what for name, what in reserved.items()}
         self._files: dict[str, _Owner] = dict.fromkeys(self._reserved, ("", 0))
         self._folders: dict[str, _Owner] = {"": ("", 0)}
 
-    def claim(self, wanted: Wanted, owner: _Owner) -> str | None:
+    def claim(self, wanted: TargetPath, owner: _Owner) -> str | None:
         """Speak for every path that ``wanted`` can become; what is wrong with that, if anything."""
         keys = wanted.same_file_keys
         for index, key in enumerate(keys):

@@ -27,15 +27,15 @@ from fnmatch import translate
 
 from msgspec import Struct
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 from ..settings.schema import did_you_mean
 from .lockfile import Entry, Key, Lock
 from .manifest import Manifest
-from .plan_items import Action, Item, State
-from .plan_rules import Judge, Look, Remembered
+from .plan_items import Action, PlanItem, State
+from .plan_rules import Classifier, FileState, HistoryLookup
 from .sharding import WHOLE, Shard
 
-__all__ = ["Action", "Item", "Look", "Plan", "Remembered", "State", "plan"]
+__all__ = ["Action", "FileState", "HistoryLookup", "Plan", "PlanItem", "State", "plan"]
 
 
 class Plan(Struct, frozen=True):
@@ -44,13 +44,13 @@ class Plan(Struct, frozen=True):
     ``entries`` is the lock as it is to be written on, of all images, whether they have an item or not.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[PlanItem, ...]
     entries: Mapping[Key, Entry]
 
     @property
     def to_pay(self) -> int:
         """How many tasks would be paid for. Images that are asked for in the same way share one."""
-        return len({item.image.idempotency_key() for item in self.items if item.pays and item.image})
+        return len({item.image.idempotency_key() for item in self.items if item.costs_money and item.image})
 
     @property
     def acts(self) -> bool:
@@ -67,7 +67,7 @@ class Plan(Struct, frozen=True):
         """How many items are in each state that occurs."""
         return Counter(item.state for item in self.items)
 
-    def of(self, *actions: Action) -> tuple[Item, ...]:
+    def of(self, *actions: Action) -> tuple[PlanItem, ...]:
         """The items of these actions."""
         return tuple(item for item in self.items if item.action in actions)
 
@@ -75,9 +75,9 @@ class Plan(Struct, frozen=True):
 def plan(
     manifest: Manifest,
     lock: Lock,
-    look: Look,
+    look: FileState,
     *,
-    remembered: Remembered = lambda image: None,
+    remembered: HistoryLookup = lambda image: None,
     only: Sequence[str] = (),
     shard: Shard = WHOLE,
     force: bool = False,
@@ -97,7 +97,7 @@ def plan(
     entries = lock.resolved(look.sha256)
     is_chosen = _chooser(only, {image.name for image in images} | {name for name, _ in entries})
     orphans = {key: entries[key] for key in entries.keys() - {image.key for image in images}}
-    judge = Judge(entries, orphans, look, remembered, force=force, accept=accept, sandbox=sandbox)
+    judge = Classifier(entries, orphans, look, remembered, force=force, accept=accept, sandbox=sandbox)
     renamed = judge.renamed([image for image in images if image.key not in entries], orphans.values())
     items = [
         renamed.get(image.key) or judge.image(image)
@@ -116,7 +116,5 @@ def _chooser(globs: Sequence[str], names: Collection[str]) -> Callable[[str], bo
     unmatched = [glob for glob, pattern in patterns.items() if not any(map(pattern.match, names))]
     if unmatched:
         words = ", ".join(map(repr, unmatched))
-        raise UsageProblem(
-            f"--only {words}: no asset is called so{did_you_mean(unmatched[0], sorted(names))}"
-        )
+        raise UsageError(f"--only {words}: no asset is called so{did_you_mean(unmatched[0], sorted(names))}")
     return lambda name: not patterns or any(pattern.match(name) for pattern in patterns.values())

@@ -39,7 +39,7 @@ class Action(StrEnum):
     REMOVE = "remove"
 
 
-class Item(Struct, frozen=True):
+class PlanItem(Struct, frozen=True):
     """One image, and what is to become of it.
 
     ``image`` is None for an orphan. ``entry`` is the lock's line, if there is one: of an asset that was
@@ -76,7 +76,7 @@ class Item(Struct, frozen=True):
         return label_of(self.name, self.number) if self.number > 1 else self.name
 
     @property
-    def pays(self) -> bool:
+    def costs_money(self) -> bool:
         return self.action == Action.GENERATE
 
     def locked(

@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from .assets import Image
 from .hash_cache import UNREADABLE
 from .lockfile import Entry, Key
-from .path_template import same_file_key
-from .plan_items import Action, Item, State
+from .path_template import case_insensitive_key
+from .plan_items import Action, PlanItem, State
 
 #: What this machine knows of an image besides the lock.
-Remembered = Callable[[Image], Entry | None]
+HistoryLookup = Callable[[Image], Entry | None]
 
 
-class Look(Protocol):
+class FileState(Protocol):
     """What can be told of the project's files, whose paths are relative to it, with ``/``."""
 
     def exists(self, path: str) -> bool:
@@ -32,15 +32,15 @@ class Look(Protocol):
         """The ending (``png``) that suits an image's bytes; None for what is no image."""
 
 
-class Judge:
+class Classifier:
     """Tells what is to become of one image at a time."""
 
     def __init__(
         self,
         entries: Mapping[Key, Entry],
         orphans: Iterable[Key],
-        look: Look,
-        remembered: Remembered,
+        look: FileState,
+        remembered: HistoryLookup,
         *,
         force: bool,
         accept: bool,
@@ -63,23 +63,23 @@ class Judge:
             owners[entry.path, entry.sha256].append(key)
         return owners
 
-    def renamed(self, images: Iterable[Image], orphans: Iterable[Entry]) -> dict[Key, Item]:
+    def renamed(self, images: Iterable[Image], orphans: Iterable[Entry]) -> dict[Key, PlanItem]:
         """Items of new images for which an orphan is the same by another name, and can be had for nothing."""
         free: dict[tuple[str, int, int], list[Entry]] = defaultdict(list)
         for entry in sorted(orphans, key=lambda entry: entry.key, reverse=True):
             free[entry.digest, entry.take, entry.number].append(entry)
-        found: dict[Key, Item] = {}
+        found: dict[Key, PlanItem] = {}
         for image in images:
             same = free.get((image.digest, image.take, image.number))
             if same and self._asks_the_same(same[-1], image):
                 item = self._known(image, same[-1])
-                if item.state == State.MISSING and not item.pays:
+                if item.state == State.MISSING and not item.costs_money:
                     taken = same.pop().key
                     self._orphans.remove(taken)
                     found[image.key] = replace(item, state=State.NEW, leaves=(taken,))
         return found
 
-    def image(self, image: Image) -> Item:
+    def image(self, image: Image) -> PlanItem:
         entry = self._entries.get(image.key)
         if entry is None:
             return self._unknown(image)
@@ -87,27 +87,27 @@ class Judge:
             return self._changed(image, entry)
         return self._known(image, entry)
 
-    def orphaned(self, left: Sequence[Entry], images: Iterable[Image], *, prune: bool) -> Iterator[Item]:
+    def orphaned(self, left: Sequence[Entry], images: Iterable[Image], *, prune: bool) -> Iterator[PlanItem]:
         needed = self._needed(images) if prune and left else frozenset()
         for entry in left:
             action = Action.NOTHING
             if prune:
-                own = same_file_key(entry.path) not in needed and self._is_whole(entry)
+                own = case_insensitive_key(entry.path) not in needed and self._is_whole(entry)
                 action = Action.REMOVE if own else Action.FORGET
-            yield Item(entry.name, entry.number, State.ORPHAN, action, entry=entry, path=entry.path)
+            yield PlanItem(entry.name, entry.number, State.ORPHAN, action, entry=entry, path=entry.path)
 
     def _needed(self, images: Iterable[Image]) -> frozenset[str]:
         """Where images are or will be: after a merge, the file that one line loses may be another's."""
         entries = [self._entries[image.key] for image in images if image.key in self._entries]
         wanted = [key for image in images for key in image.wanted.same_file_keys]
-        return frozenset((*wanted, *(same_file_key(entry.path) for entry in entries)))
+        return frozenset((*wanted, *(case_insensitive_key(entry.path) for entry in entries)))
 
-    def _unknown(self, image: Image) -> Item:
+    def _unknown(self, image: Image) -> PlanItem:
         if found := self._in_the_way(image, but=None):
             return self._edited(image, None, found)
         return _item(image, State.NEW, Action.GENERATE, path=_certain_path(image))
 
-    def _changed(self, image: Image, entry: Entry) -> Item:
+    def _changed(self, image: Image, entry: Entry) -> PlanItem:
         present = self._look.sha256(entry.path)
         found = [] if present in (None, entry.sha256) else [entry.path]
         found += self._in_the_way(image, but=entry.path)
@@ -116,7 +116,7 @@ class Judge:
         old = entry.path if present is not None else None
         return _item(image, State.CHANGED, Action.GENERATE, entry, path=_certain_path(image), old=old)
 
-    def _known(self, image: Image, entry: Entry) -> Item:
+    def _known(self, image: Image, entry: Entry) -> PlanItem:
         """An image that is in the lock as it is wanted."""
         present = self._look.sha256(entry.path)
         if present not in (None, entry.sha256):
@@ -129,14 +129,14 @@ class Judge:
             return _item(image, State.MISSING, Action.MOVE, entry, path=entry.path)
         return _item(image, State.OK, Action.NOTHING, entry, path=entry.path)
 
-    def _elsewhere(self, image: Image, entry: Entry, present: str | None) -> Item:
+    def _elsewhere(self, image: Image, entry: Entry, present: str | None) -> PlanItem:
         """An image whose path is another than it was."""
         old = entry.path if present is not None else None
         found = self._in_the_way(image, but=None)
         for path in found:
             # The same request may have given another image the very same bytes.
-            is_own = not {*self._owners.get((path, entry.sha256), ())} - {entry.key}
-            if is_own and self._look.sha256(path) == entry.sha256:
+            is_own_sidecar = not {*self._owners.get((path, entry.sha256), ())} - {entry.key}
+            if is_own_sidecar and self._look.sha256(path) == entry.sha256:
                 # Moved by hand, or by a run that was stopped before it could tell.
                 return _item(image, State.MISSING, Action.MOVE, entry, path=path, old=old)
         if found:
@@ -151,7 +151,7 @@ class Judge:
         path = image.wanted.path(self._look.extension(entry.path) or entry.path.rpartition(".")[2])
         return path if path in image.wanted.paths else None
 
-    def _missing(self, image: Image, entry: Entry, path: str | None) -> Item:
+    def _missing(self, image: Image, entry: Entry, path: str | None) -> PlanItem:
         if entry.task_id is not None:
             return _item(image, State.MISSING, Action.FETCH, entry, path=path)
         # What no task can give again is generated, and may be of another kind than it was.
@@ -159,7 +159,7 @@ class Judge:
             return self._edited(image, entry, found)
         return _item(image, State.MISSING, Action.GENERATE, entry, path=_certain_path(image))
 
-    def _edited(self, image: Image, entry: Entry | None, found: Sequence[str]) -> Item:
+    def _edited(self, image: Image, entry: Entry | None, found: Sequence[str]) -> PlanItem:
         """An image in whose place there are bytes that the lock does not know."""
         if (unwritten := self._unwritten(image)) is not None:
             return self._recorded(image, entry, unwritten)
@@ -174,7 +174,7 @@ class Judge:
         old = entry.path if entry is not None and self._is_whole(entry) else None
         return replace(item, action=action, path=path, old=old, overwrites=tuple(found))
 
-    def _adopted(self, item: Item, path: str) -> Item:
+    def _adopted(self, item: PlanItem, path: str) -> PlanItem:
         sha256 = self._look.sha256(path)
         owners = self._owners.get((path, sha256 or ""), ())
         # What is another image's may be about to move away; an orphan's is for whoever wants it.
@@ -189,7 +189,7 @@ class Judge:
             return None
         return entry if self._is_whole(entry) else None
 
-    def _recorded(self, image: Image, before: Entry | None, entry: Entry) -> Item:
+    def _recorded(self, image: Image, before: Entry | None, entry: Entry) -> PlanItem:
         if before is None:
             return _item(image, State.NEW, Action.RECORD, entry, path=entry.path)
         state = State.MISSING if self._asks_the_same(before, image) else State.CHANGED
@@ -217,8 +217,8 @@ def _item(
     *,
     path: str | None,
     old: str | None = None,
-) -> Item:
-    return Item(image.name, image.number, state, action, image, entry, path, old)
+) -> PlanItem:
+    return PlanItem(image.name, image.number, state, action, image, entry, path, old)
 
 
 def _certain_path(image: Image) -> str | None:

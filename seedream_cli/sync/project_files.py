@@ -10,13 +10,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..errors import InvalidOutput, NotSaved
-from ..files.locking import remove_abandoned
+from ..files.locking import remove_stale
 from ..files.output_path import part_path
-from ..files.partial_file import Part, Shield, check_folder, move_file, sha256_of
+from ..files.partial_file import PartialFile, Shield, ensure_writable, move_file, sha256_of
 from ..images.inspect import ImageInfo
 from ..models import SavedFile
 from .lockfile import Entry
-from .plan_items import Item
+from .plan_items import PlanItem
 
 _CHUNK = 128 * 1024
 
@@ -32,29 +32,29 @@ class Project:
     def absolute(self, path: str) -> Path:
         return self.folder.joinpath(*path.split("/"))
 
-    def prepare(self, item: Item) -> None:
+    def prepare(self, item: PlanItem) -> None:
         """Make sure that there is a folder of the project's for the image. Raises InvalidOutput."""
         self._prepare_folder(self._certain_target(item).parent)
 
     def prepare_lock(self, path: Path, shield: Shield) -> None:
         """Make sure that the lock can be written. Raises InvalidOutput."""
-        check_folder(part_path(Path(os.path.realpath(path)), "op_lock", 1), shield)
+        ensure_writable(part_path(Path(os.path.realpath(path)), "op_lock", 1), shield)
 
-    def part(self, item: Item, operation_id: str, shield: Shield) -> Part:
+    def part(self, item: PlanItem, operation_id: str, shield: Shield) -> PartialFile:
         """The temporary file in which the image grows."""
-        return Part(part_path(self._certain_target(item), operation_id, 1), shield)
+        return PartialFile(part_path(self._certain_target(item), operation_id, 1), shield)
 
-    def remove_part(self, item: Item, operation_id: str) -> None:
+    def remove_part(self, item: PlanItem, operation_id: str) -> None:
         """Remove the temporary file that a killed run left, if it did and no other run has it."""
         with suppress(OSError):
-            remove_abandoned(part_path(self._certain_target(item), operation_id, 1))
+            remove_stale(part_path(self._certain_target(item), operation_id, 1))
 
-    def path_of(self, item: Item, extension: str) -> str:
+    def path_of(self, item: PlanItem, extension: str) -> str:
         """Where an image of this kind (``png``) goes."""
         assert item.image is not None, "an orphan is not saved"  # noqa: S101
         return item.path or item.image.wanted.path(extension)
 
-    def refuse_unknown(self, item: Item, path: str, sha256: str) -> bool:
+    def refuse_unknown(self, item: PlanItem, path: str, sha256: str) -> bool:
         """Whether there are bytes at ``path`` that may be replaced by those of ``sha256``.
 
         Raises NotSaved for bytes that neither the lock knows nor anyone gave up.
@@ -68,14 +68,14 @@ class Project:
             raise NotSaved(f"{path} has bytes that the lock does not know: it is left alone", code="taken")
         return True
 
-    def put(self, item: Item, part: Part, image: ImageInfo) -> str:
+    def put(self, item: PlanItem, part: PartialFile, image: ImageInfo) -> str:
         """Move the verified image to its place, which is returned. Raises NotSaved."""
         path = self.path_of(item, image.extension)
         replaces = self.refuse_unknown(item, path, part.sha256)
         part.move_to(self.absolute(path), overwrite=replaces, beside=False)
         return path
 
-    def copy(self, file: SavedFile, item: Item, part: Part) -> tuple[str, SavedFile]:
+    def copy(self, file: SavedFile, item: PlanItem, part: PartialFile) -> tuple[str, SavedFile]:
         """Give the image the bytes of one that is saved already; its path and file. Raises NotSaved."""
         with part:
             try:
@@ -88,7 +88,7 @@ class Project:
             path = self.put(item, part, image)
             return path, replace(file, path=str(self.absolute(path)))
 
-    def move(self, item: Item) -> None:
+    def move(self, item: PlanItem) -> None:
         """Give the file of the item's entry its new place. Raises NotSaved."""
         assert item.entry is not None and item.path is not None, "only for MOVE"  # noqa: S101, PT018
         if item.old is None or sha256_of(self.absolute(item.path)) == item.entry.sha256:
@@ -113,7 +113,7 @@ class Project:
         """Whether the entry's file is there, with its bytes."""
         return sha256_of(self.absolute(entry.path)) == entry.sha256
 
-    def _certain_target(self, item: Item) -> Path:
+    def _certain_target(self, item: PlanItem) -> Path:
         # The ending may be open: the folder never depends on it.
         return self.absolute(self.path_of(item, "png"))
 
@@ -126,7 +126,7 @@ class Project:
             inside = False
         if not inside:
             raise InvalidOutput(f"{folder} leaves the project: it is {real}")
-        check_folder(part_path(folder / "image", "op_sync", 1))
+        ensure_writable(part_path(folder / "image", "op_sync", 1))
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

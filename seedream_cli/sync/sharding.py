@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from ..errors import UsageProblem
+from ..errors import UsageError
 
 MOST_SHARDS = 100_000
 
@@ -42,7 +42,7 @@ def shard_of(text: str, environment: Mapping[str, str]) -> Shard:
         return _from_scheduler(environment)
     found = _SHARD.fullmatch(text)
     if found is None:
-        raise UsageProblem(f"--shard {text!r} is neither I/N, such as 2/4, nor auto")
+        raise UsageError(f"--shard {text!r} is neither I/N, such as 2/4, nor auto")
     return _shard(int(found[1]), int(found[2]), f"--shard {text}")
 
 
@@ -50,7 +50,7 @@ def _from_scheduler(environment: Mapping[str, str]) -> Shard:
     total_of_gitlab = environment.get("CI_NODE_TOTAL")
     if environment.get("CI_NODE_INDEX"):
         if not total_of_gitlab:
-            raise UsageProblem("--shard auto: CI_NODE_INDEX is set, and CI_NODE_TOTAL is not")
+            raise UsageError("--shard auto: CI_NODE_INDEX is set, and CI_NODE_TOTAL is not")
         return _shard(
             _number(environment, "CI_NODE_INDEX"),
             _number(environment, "CI_NODE_TOTAL"),
@@ -65,14 +65,14 @@ def _from_scheduler(environment: Mapping[str, str]) -> Shard:
                     _number(environment, name),
                     f"--shard auto: JOB_COMPLETION_INDEX of {name}",
                 )
-        raise UsageProblem(
+        raise UsageError(
             "--shard auto: Kubernetes sets JOB_COMPLETION_INDEX and no total: "
             "set SEEDREAM_SHARD_TOTAL (or JOB_COMPLETIONS) to the job's completions"
         )
     if total_of_gitlab == "1":
         # GitLab gives a job that is not parallel a total without an index.
         return WHOLE
-    raise UsageProblem(
+    raise UsageError(
         "--shard auto: neither CI_NODE_INDEX and CI_NODE_TOTAL (GitLab) nor JOB_COMPLETION_INDEX "
         "(Kubernetes) is set: name the shard, as in --shard 2/4"
     )
@@ -81,11 +81,11 @@ def _from_scheduler(environment: Mapping[str, str]) -> Shard:
 def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment[name]
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):
-        raise UsageProblem(f"--shard auto: {name} is {text[:40]!r}, not a number")
+        raise UsageError(f"--shard auto: {name} is {text[:40]!r}, not a number")
     return int(text)
 
 
 def _shard(index: int, total: int, what: str) -> Shard:
     if not 1 <= index <= total <= MOST_SHARDS:
-        raise UsageProblem(f"{what}: there is no shard {index} of {total}")
+        raise UsageError(f"{what}: there is no shard {index} of {total}")
     return Shard(index, total)

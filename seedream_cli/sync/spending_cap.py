@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..errors import SeedreamError
 
 
-class Purse:
+class SpendingCap:
     """Hands out ``most`` tasks (None: any number); ``refusal`` makes the error for one more.
 
     Shared between threads.
@@ -19,7 +19,7 @@ class Purse:
         self._refusal = refusal
         self._lock = threading.Lock()
 
-    def take(self) -> None:
+    def reserve(self) -> None:
         """One task is about to be paid for. Raises the refusal where none is left."""
         with self._lock:
             if self._left == 0:
@@ -27,7 +27,7 @@ class Purse:
             if self._left is not None:
                 self._left -= 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The task was one that had been paid for before."""
         with self._lock:
             if self._left is not None:

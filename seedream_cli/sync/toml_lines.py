@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 _DEEPEST = 8
 
 
-class Lines:
+class TomlLineIndex:
     """The lines (1…) of a text's keys. The text is one that tomllib reads; any other only gives less."""
 
     def __init__(self, text: str) -> None:

@@ -8,54 +8,56 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import (
-    AuthenticationProblem,
+    AuthenticationError,
     HistoryUnusable,
     QuotaExceeded,
     SeedreamError,
     Stopped,
     Unavailable,
 )
-from ..events import OfImage
-from ..tasks.worker_pool import Brake, Crew
-from .image_task import COPIED, Given, Means, fetched, generated
-from .plan_items import Action, Item
+from ..events import ImageEvent
+from ..tasks.worker_pool import CancelToken, WorkerPool
+from .image_task import COPIED, ImageResult, SyncContext, fetch_image, generate_image
+from .plan_items import Action, PlanItem
 
 #: After so many images in a row that the service was out of reach for, the others are not begun.
 _MOST_OUT_OF_REACH = 3
 
 
-class Came(Struct, frozen=True):
+class WorkerSucceeded(Struct, frozen=True):
     """An image that is in its place, and not in the lock yet."""
 
-    item: Item
-    given: Given
+    item: PlanItem
+    given: ImageResult
 
 
-class Fell(Struct, frozen=True):
+class WorkerFailed(Struct, frozen=True):
     """An image that is not to be had."""
 
-    item: Item
+    item: PlanItem
     error: SeedreamError
 
 
-Word = OfImage | Came | Fell
+Word = ImageEvent | WorkerSucceeded | WorkerFailed
 #: Images that one request asks for.
-Group = Sequence[Item]
+Group = Sequence[PlanItem]
 
 
-class Workers(Crew[Group, Word]):
+class Workers(WorkerPool[Group, Word]):
     """At most ``jobs`` threads for these items."""
 
-    def __init__(self, means: Means, items: Iterable[Item], *, brake: Brake, jobs: int) -> None:
-        self._means = means
+    def __init__(
+        self, context: SyncContext, items: Iterable[PlanItem], *, cancel_token: CancelToken, jobs: int
+    ) -> None:
+        self._means = context
         self._out_of_reach = 0
         self._most_out_of_reach = max(_MOST_OUT_OF_REACH, jobs)
         super().__init__(
             _grouped(items),
             self._make,
-            pays=lambda group: group[0].pays,
-            brake=brake,
-            parts=means.parts,
+            costs_money=lambda group: group[0].costs_money,
+            cancel_token=cancel_token,
+            parts=context.parts,
         )
 
     def _make(self, group: Group) -> None:
@@ -68,22 +70,22 @@ class Workers(Crew[Group, Word]):
         except SeedreamError as error:
             self._judge(error)
             for item in group:
-                self.say(Fell(item, error))
+                self.post(WorkerFailed(item, error))
             return
         self._out_of_reach = 0
-        self.say(Came(first, given))
+        self.post(WorkerSucceeded(first, given))
         for item in others:
             # The same request is the same task: its image is here.
             try:
                 self._brake.pause(0.0)
                 self._means.project.prepare(item)
-                self.say(Came(item, self._copied(given, item)))
+                self.post(WorkerSucceeded(item, self._copied(given, item)))
             except Stopped:
                 raise
             except SeedreamError as error:
-                self.say(Fell(item, error))
+                self.post(WorkerFailed(item, error))
 
-    def _copied(self, given: Given, item: Item) -> Given:
+    def _copied(self, given: ImageResult, item: PlanItem) -> ImageResult:
         project, parts = self._means.project, self._means.parts
         part = project.part(item, given.operation.id, self._brake.shield)
         parts.add(part)
@@ -91,31 +93,31 @@ class Workers(Crew[Group, Word]):
             path, file = project.copy(given.file, item, part)
         finally:
             parts.discard(part)
-        return Given(path, file, given.operation, COPIED)
+        return ImageResult(path, file, given.operation, COPIED)
 
-    def _given(self, item: Item) -> Given:
-        means = replace(self._means, on_event=lambda event: self.say(OfImage(item.label, event)))
-        return fetched(means, item) if item.action == Action.FETCH else generated(means, item)
+    def _given(self, item: PlanItem) -> ImageResult:
+        context = replace(self._means, on_event=lambda event: self.post(ImageEvent(item.label, event)))
+        return fetch_image(context, item) if item.action == Action.FETCH else generate_image(context, item)
 
     def _judge(self, error: SeedreamError) -> None:
         """Whether what one image met with is what all others would meet with."""
-        if isinstance(error, AuthenticationProblem | QuotaExceeded | HistoryUnusable):
-            self.spare_others(error)
+        if isinstance(error, AuthenticationError | QuotaExceeded | HistoryUnusable):
+            self.stop_starting(error)
         elif isinstance(error, Unavailable):
             self._out_of_reach += 1
             if self._out_of_reach >= self._most_out_of_reach:
-                self.spare_others(error)
+                self.stop_starting(error)
 
 
-def _grouped(items: Iterable[Item]) -> Iterable[Group]:
+def _grouped(items: Iterable[PlanItem]) -> Iterable[Group]:
     """Images that the same request asks for go together: to the service they are one.
 
     So do those that one task is to give again, and whoever is new and asks for the same.
     """
-    groups: dict[tuple[str, str | None], list[Item]] = {}
-    for item in sorted(items, key=lambda item: item.pays):
+    groups: dict[tuple[str, str | None], list[PlanItem]] = {}
+    for item in sorted(items, key=lambda item: item.costs_money):
         request = item.image.idempotency_key() if item.image else item.label
-        task = item.entry.task_id if item.entry and not item.pays else None
+        task = item.entry.task_id if item.entry and not item.costs_money else None
         group = groups.setdefault((request, task), [])
         groups.setdefault((request, None), group)
         group.append(item)

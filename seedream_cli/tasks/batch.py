@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ..events import Ended, Event, Submitted
+from ..events import Event, Submitted, TaskFinished
 from ..files.partial_file import Shield
 from ..models import Operation
-from .context import Work
+from .context import TaskContext
 from .rate_limiter import RateLimiter
-from .worker_pool import Brake, Crew
+from .worker_pool import CancelToken, WorkerPool
 
 
-class Several:
+class TaskBatch:
     """Runs ``act`` for each of ``operations`` in a thread of its own.
 
     The first goes ahead. The others start, all at once, when it has its task: they ask for the same, so if it
@@ -25,28 +25,32 @@ class Several:
 
     def __init__(
         self,
-        work: Work,
+        context: TaskContext,
         operations: Sequence[Operation],
-        act: Callable[[Work, Operation], Ended],
+        act: Callable[[TaskContext, Operation], TaskFinished],
         *,
         on_event: Callable[[Event], None],
         shield: Shield,
     ) -> None:
-        self._brake = brake = Brake()
+        self._brake = cancel_token = CancelToken()
         self._act = act
         self._on_event = on_event
         self._shield = shield
         self._unreported: deque[Event] = deque()
-        self._crew: Crew[Operation, Event] = Crew(
-            operations, self._serve, pays=lambda _: True, brake=brake, parts=work.parts
+        self._crew: WorkerPool[Operation, Event] = WorkerPool(
+            operations,
+            self._serve,
+            costs_money=lambda _: True,
+            cancel_token=cancel_token,
+            parts=context.parts,
         )
         # Signals are handled in the main thread.
         self._work = replace(
-            work,
-            pause=brake.pause,
-            shield=brake.shield,
+            context,
+            pause=cancel_token.pause,
+            shield=cancel_token.shield,
             rate_limiter=RateLimiter(),
-            on_event=self._crew.say,
+            on_event=self._crew.post,
         )
 
     @property
@@ -70,15 +74,15 @@ class Several:
 
     def _report(self) -> None:
         with self._shield():
-            self._unreported.extend(self._crew.said())
+            self._unreported.extend(self._crew.drain())
         while self._unreported:
             event = self._unreported.popleft()
             self._on_event(event)
             # Not in the last report, behind a signal.
-            if isinstance(event, Submitted) and not self._brake.pulled:
+            if isinstance(event, Submitted) and not self._brake.is_cancelled:
                 self._crew.start(len(self.not_begun))
 
     def _serve(self, operation: Operation) -> None:
         ended = self._act(self._work, operation)
         if ended.error is not None and ended.operation.task_id is None:
-            self._crew.spare_others(ended.error)
+            self._crew.stop_starting(ended.error)

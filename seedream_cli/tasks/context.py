@@ -14,10 +14,10 @@ from msgspec import Struct, field
 
 from ..api.client import Client
 from ..errors import HistoryUnusable, RateLimited
-from ..events import Event, Noticed
-from ..files.output_path import Output
-from ..files.partial_file import Part, Shield
-from ..history.request_bodies import Bodies
+from ..events import Event, Notice
+from ..files.output_path import OutputTemplate
+from ..files.partial_file import PartialFile, Shield
+from ..history.request_bodies import RequestBodyStore
 from ..history.store import History
 from ..models import Operation
 from .rate_limiter import RateLimiter
@@ -26,7 +26,7 @@ from .retry import Retries, Spread
 T = TypeVar("T")
 
 
-class Work(Struct, frozen=True):
+class TaskContext(Struct, frozen=True):
     """What the steps work with. ``pause`` waits, or raises Stopped; ``on_event`` gets each event.
 
     ``bodies`` has what source images make too large for the history. ``output`` is where images go;
@@ -43,8 +43,8 @@ class Work(Struct, frozen=True):
     poll_interval: float
     max_bytes: int
     pause: Callable[[float], None]
-    bodies: Bodies
-    output: Output | None = None
+    bodies: RequestBodyStore
+    output: OutputTemplate | None = None
     overwrite: bool = False
     placed: set[Path] = field(default_factory=set)
     key_id: str | None = None
@@ -57,7 +57,7 @@ class Work(Struct, frozen=True):
     rate_limiter: RateLimiter | None = None
     on_event: Callable[[Event], None] = lambda event: None
     #: Temporary files that are open.
-    parts: set[Part] = field(default_factory=set)
+    parts: set[PartialFile] = field(default_factory=set)
 
     def retries(self, attempts: int, seconds: float) -> Retries:
         return Retries(attempts=attempts, seconds=seconds, clock=self.clock, spread=self.spread)
@@ -85,11 +85,11 @@ class Work(Struct, frozen=True):
         return result
 
 
-def remember(work: Work, operation: Operation) -> bool:
+def record_or_warn(context: TaskContext, operation: Operation) -> bool:
     """Record what has happened. Return False if that failed: the image matters more than its entry."""
     try:
-        work.history.record(operation)
+        context.history.record(operation)
     except HistoryUnusable as error:
-        work.on_event(Noticed(operation, f"{error.message}: {error.detail}"))
+        context.on_event(Notice(operation, f"{error.message}: {error.detail}"))
         return False
     return True

@@ -9,73 +9,75 @@ from msgspec.structs import replace
 
 from ..api.client import IMAGE_SECONDS
 from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
-from ..events import Kept, Noticed, Receiving, Retrying, Saved
-from ..files.output_path import Output, fields_of, part_path
-from ..files.partial_file import Part, sha256_of
+from ..events import FileKept, Notice, Receiving, Retrying, Saved
+from ..files.output_path import OutputTemplate, fields_of, part_path
+from ..files.partial_file import PartialFile, sha256_of
 from ..images.inspect import ImageInfo
 from ..models import Operation, SavedFile
-from .context import Work, remember
-from .poll import ask
-from .sidecar import put_beside
+from .context import TaskContext, record_or_warn
+from .poll import get_status
+from .sidecar import write_sidecar
 
 #: Attempts that one image gets; its seconds are the client's IMAGE_SECONDS.
 ATTEMPTS = 5
 
-Consume = Callable[[Part, ImageInfo], Path]
+Consume = Callable[[PartialFile, ImageInfo], Path]
 
 
-def collect(work: Work, operation: Operation) -> Operation:
+def save_results(context: TaskContext, operation: Operation) -> Operation:
     """Save every result of a completed task, each as soon as it is here."""
-    output = work.output or Output(template=operation.output)
+    output = context.output or OutputTemplate(template=operation.output)
     if output.stdout:
-        return _deliver(work, operation)
+        return _write_to_stdout(context, operation)
     for number in range(1, len(operation.results) + 1):
         known = next((file for file in operation.files if file.number == number), None)
-        if known is not None and work.output is None and _unchanged(known):
-            work.on_event(Kept(operation, known, known.path))
-            put_beside(work, operation, known)
+        if known is not None and context.output is None and _unchanged(known):
+            context.on_event(FileKept(operation, known, known.path))
+            write_sidecar(context, operation, known)
             continue
-        operation, saved = _save(work, operation, number, output)
+        operation, saved = _save(context, operation, number, output)
         files = (*(file for file in operation.files if file.number != number), saved)
         operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
-        remember(work, operation)
-        work.on_event(Saved(operation, saved, output.shown(saved.path)))
+        record_or_warn(context, operation)
+        context.on_event(Saved(operation, saved, output.shown(saved.path)))
         # The image comes first: whatever is wrong with its description, a download writes it later.
-        put_beside(work, operation, saved)
+        write_sidecar(context, operation, saved)
     return operation
 
 
 def on_disk(operation: Operation) -> bool:
     """Whether every image of the operation is where it was saved, with the same bytes."""
-    return bool(operation.files) and operation.settled and all(map(_unchanged, operation.files))
+    return bool(operation.files) and operation.is_done and all(map(_unchanged, operation.files))
 
 
 def _unchanged(file: SavedFile) -> bool:
     return sha256_of(Path(file.path)) == file.sha256
 
 
-def _save(work: Work, operation: Operation, number: int, output: Output) -> tuple[Operation, SavedFile]:
+def _save(
+    context: TaskContext, operation: Operation, number: int, output: OutputTemplate
+) -> tuple[Operation, SavedFile]:
     """Fetch one image and put it where it belongs, with a notice where that is not quite its name."""
     fields, several = fields_of(operation), len(operation.results) > 1
     wanted = output.target(fields, number=number, several=several, extension="png")
 
-    def place(part: Part, image: ImageInfo) -> Path:
+    def place(part: PartialFile, image: ImageInfo) -> Path:
         nonlocal wanted
         wanted = output.target(fields, number=number, several=several, extension=image.extension)
-        moved = part.move_to(wanted, overwrite=work.overwrite and wanted not in work.placed)
-        work.placed.add(moved)
+        moved = part.move_to(wanted, overwrite=context.overwrite and wanted not in context.placed)
+        context.placed.add(moved)
         return moved
 
-    part = Part(part_path(wanted, operation.id, number), work.shield)
-    operation, image, placed = fetch(work, operation, number, part, place)
+    part = PartialFile(part_path(wanted, operation.id, number), context.shield)
+    operation, image, placed = download_verified(context, operation, number, part, place)
     if placed != wanted:
-        work.on_event(Noticed(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
+        context.on_event(Notice(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
     if output.explicit_ending and not image.suits(placed.suffix):
-        work.on_event(Noticed(operation, f"{placed.name} holds a {image.kind.upper()} image"))
-    return operation, described(part, image, placed, number)
+        context.on_event(Notice(operation, f"{placed.name} holds a {image.kind.upper()} image"))
+    return operation, saved_file(part, image, placed, number)
 
 
-def described(part: Part, image: ImageInfo, path: Path, number: int) -> SavedFile:
+def saved_file(part: PartialFile, image: ImageInfo, path: Path, number: int) -> SavedFile:
     """The image that was verified in ``part``, as a file at ``path``."""
     return SavedFile(
         number=number,
@@ -88,9 +90,9 @@ def described(part: Part, image: ImageInfo, path: Path, number: int) -> SavedFil
     )
 
 
-def _deliver(work: Work, operation: Operation) -> Operation:
+def _write_to_stdout(context: TaskContext, operation: Operation) -> Operation:
     """Write the one image to stdout, once it is whole."""
-    assert work.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
+    assert context.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
     if len(operation.results) != 1:
         raise NotSaved(
             f"{operation.task_id} has {len(operation.results)} images and stdout takes one",
@@ -98,82 +100,84 @@ def _deliver(work: Work, operation: Operation) -> Operation:
         )
     taken = False
 
-    def hand_over(part: Part, image: ImageInfo) -> Path:
+    def hand_over(part: PartialFile, image: ImageInfo) -> Path:
         nonlocal taken
-        assert work.deliver is not None  # noqa: S101 - checked above
-        taken = work.deliver(part.path)
+        assert context.deliver is not None  # noqa: S101 - checked above
+        taken = context.deliver(part.path)
         return part.path
 
-    part = Part(part_path(work.scratch / "stdout", operation.id, 1), work.shield)
-    operation, _, _ = fetch(work, operation, 1, part, hand_over)
+    part = PartialFile(part_path(context.scratch / "stdout", operation.id, 1), context.shield)
+    operation, _, _ = download_verified(context, operation, 1, part, hand_over)
     if taken:
         # A reader that left early did not take it: the task stays one whose image is to be saved.
         operation = replace(operation, delivered="-")
-        remember(work, operation)
+        record_or_warn(context, operation)
     return operation
 
 
-def fetch(
-    work: Work, operation: Operation, number: int, part: Part, consume: Consume
+def download_verified(
+    context: TaskContext, operation: Operation, number: int, part: PartialFile, consume: Consume
 ) -> tuple[Operation, ImageInfo, Path]:
     """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
 
     A dead signed URL is asked for anew once. Raises NotSaved.
     """
-    retries = work.retries(ATTEMPTS, IMAGE_SECONDS)
+    retries = context.retries(ATTEMPTS, IMAGE_SECONDS)
     renewed = False
-    work.parts.add(part)
+    context.parts.add(part)
     try:
         while True:
             try:
                 with part:
-                    image = _receive(work, operation, number, part, seconds=max(retries.remaining, 1.0))
+                    image = _receive(context, operation, number, part, seconds=max(retries.remaining, 1.0))
                     return operation, image, consume(part, image)
             except SeedreamError as error:
                 stale = isinstance(error, ImageRefused) and error.stale and not renewed
                 if not stale:
                     pause = retries.pause_after(error)
-                    work.on_event(Retrying(operation, error, pause, "fetching the image"))
-                    work.pause(pause)
+                    context.on_event(Retrying(operation, error, pause, "fetching the image"))
+                    context.pause(pause)
             if stale:
                 renewed = True
-                operation = _renewed(work, operation, number)
+                operation = _renewed(context, operation, number)
     finally:
         # A signal, which is raised once, may have come on the way out of the block above.
         part.close()
-        work.parts.discard(part)
+        context.parts.discard(part)
 
 
-def _renewed(work: Work, operation: Operation, number: int) -> Operation:
+def _renewed(context: TaskContext, operation: Operation, number: int) -> Operation:
     """The operation with fresh result URLs."""
-    task = ask(work, operation)
+    task = get_status(context, operation)
     if len(task.results) < number:
         raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
     operation = replace(operation, results=task.results)
-    remember(work, operation)
+    record_or_warn(context, operation)
     return operation
 
 
-def _receive(work: Work, operation: Operation, number: int, part: Part, *, seconds: float) -> ImageInfo:
+def _receive(
+    context: TaskContext, operation: Operation, number: int, part: PartialFile, *, seconds: float
+) -> ImageInfo:
     count = len(operation.results)
     try:
-        with work.client.stream(operation.results[number - 1], seconds=seconds) as stream:
-            _check_size(work, stream.length or 0, announced=True)
-            work.on_event(Receiving(operation, number, count, 0, stream.length))
+        with context.client.stream(operation.results[number - 1], seconds=seconds) as stream:
+            _check_size(context, stream.length or 0, announced=True)
+            context.on_event(Receiving(operation, number, count, 0, stream.length))
             for chunk in stream.chunks:
                 part.write(chunk)
-                _check_size(work, part.size)
-                work.on_event(Receiving(operation, number, count, part.size, stream.length))
+                _check_size(context, part.size)
+                context.on_event(Receiving(operation, number, count, part.size, stream.length))
             announced = stream.length
     except Unreachable as error:
         raise ImageUnreachable(error) from None
     return part.verify(announced)
 
 
-def _check_size(work: Work, size: int, *, announced: bool = False) -> None:
-    if size > work.max_bytes:
+def _check_size(context: TaskContext, size: int, *, announced: bool = False) -> None:
+    if size > context.max_bytes:
         error = NotSaved(
-            f"the image is larger than the {work.max_bytes} bytes allowed (--max-bytes)", code="too_large"
+            f"the image is larger than the {context.max_bytes} bytes allowed (--max-bytes)", code="too_large"
         )
         error.resume_with = ("--max-bytes", str(size)) if announced else ()
         raise error

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from ..api.client import CALL_SECONDS
 from ..errors import HistoryUnusable, NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Polled, Retrying, Waited
-from ..models import Operation, Status, Task
-from .context import Work, remember
+from ..models import Operation, Task, TaskStatus
+from .context import TaskContext, record_or_warn
 from .poll_schedule import NEWEST, PollSchedule, estimate_duration
 from .retry import Retries, backoff, come_back_later
 
@@ -22,42 +22,42 @@ RESULT_LIFETIME = 86400.0
 LONG_WAIT = 120.0
 
 
-def watch(work: Work, operation: Operation, *, fresh: bool) -> Operation:
+def poll(context: TaskContext, operation: Operation, *, just_submitted: bool) -> Operation:
     """Poll until the task ends. ``fresh``: it was created just now, so the first poll waits a little.
 
     Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
     answered; what made polling fail when it was not.
     """
-    if not fresh:
-        work.on_event(Asking(operation))
-    began = work.clock()
-    age = 0.0 if fresh else _age(work, operation)
-    known = _known_durations(work, operation) if age is not None else ()
-    schedule = PollSchedule(known, work.poll_interval, work.spread, age=age or 0.0)
+    if not just_submitted:
+        context.on_event(Asking(operation))
+    began = context.clock()
+    age = 0.0 if just_submitted else _age(context, operation)
+    known = _known_durations(context, operation) if age is not None else ()
+    schedule = PollSchedule(known, context.poll_interval, context.spread, age=age or 0.0)
     #: When the last poll was due that found the task unfinished, in seconds since its acceptance.
-    unfinished_at = 0.0 if fresh else None
+    unfinished_at = 0.0 if just_submitted else None
     failures = 0
     noticed = False
     # One try is always made, however short the wait.
-    pause = min(schedule.first_pause(), work.timeout) if fresh else 0.0
+    pause = min(schedule.first_pause(), context.timeout) if just_submitted else 0.0
     while True:
         if pause > 0:
-            work.pause(pause)
-        polled = work.clock() - began
+            context.pause(pause)
+        polled = context.clock() - began
         try:
             # An answer that takes longer than the wait may last is of no use.
-            task = _task_of(operation, work, max(work.timeout - polled, work.poll_interval))
+            task = _task_of(operation, context, max(context.timeout - polled, context.poll_interval))
         except SeedreamError as error:
             if not error.transient:
-                _gone(work, operation, error)
+                _mark_expired(context, operation, error)
                 raise
-            pause = max(error.retry_after or backoff(failures, work.spread), work.poll_interval)
+            pause = max(error.retry_after or backoff(failures, context.spread), context.poll_interval)
             failures += 1
-            work.on_event(Retrying(operation, error, pause, "polling"))
-            pause = _within(work, operation, pause, began, error)
+            context.on_event(Retrying(operation, error, pause, "polling"))
+            pause = _clip_to_timeout(context, operation, pause, began, error)
             continue
         failures = 0
-        answered = work.clock() - began
+        answered = context.clock() - began
         seconds = None
         if age is not None and task.finished:
             seconds = estimate_duration(
@@ -65,29 +65,31 @@ def watch(work: Work, operation: Operation, *, fresh: bool) -> Operation:
                 unfinished_at=unfinished_at,
                 polled_at=age + polled,
                 answered_at=age + answered,
-                interval=work.poll_interval,
+                interval=context.poll_interval,
             )
-        operation = _noted(work, operation, task, seconds)
+        operation = _apply_status(context, operation, task, seconds)
         if task.finished:
             return operation
         if age is not None:
             unfinished_at = age + polled
         if answered >= LONG_WAIT and not noticed:
             noticed = True
-            work.on_event(Waited(operation, answered))
-        pause = _within(work, operation, schedule.next_pause(work.clock() - began), began, None)
+            context.on_event(Waited(operation, answered))
+        pause = _clip_to_timeout(
+            context, operation, schedule.next_pause(context.clock() - began), began, None
+        )
 
 
-def _age(work: Work, operation: Operation) -> float | None:
+def _age(context: TaskContext, operation: Operation) -> float | None:
     """Return the seconds since the task was accepted, as far as this machine knows."""
-    return None if operation.accepted is None else max(work.now() - operation.accepted, 0.0)
+    return None if operation.accepted is None else max(context.now() - operation.accepted, 0.0)
 
 
-def _known_durations(work: Work, operation: Operation) -> Sequence[float]:
+def _known_durations(context: TaskContext, operation: Operation) -> Sequence[float]:
     if operation.request is None:
         return ()
     try:
-        return work.history.durations(operation.service, operation.request.kind, limit=NEWEST)
+        return context.history.durations(operation.service, operation.request.kind, limit=NEWEST)
     except HistoryUnusable:
         # The next write to it reports that.
         return ()
@@ -100,60 +102,60 @@ def _reported(operation: Operation, task: Task) -> float | None:
     return task.completed_at - operation.accepted
 
 
-def inspect(work: Work, operation: Operation) -> Operation:
+def poll_once(context: TaskContext, operation: Operation) -> Operation:
     """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
-    work.on_event(Asking(operation))
-    task = ask(work, operation)
+    context.on_event(Asking(operation))
+    task = get_status(context, operation)
     seconds = None
-    if task.finished and (age := _age(work, operation)) is not None:
+    if task.finished and (age := _age(context, operation)) is not None:
         reported = _reported(operation, task)
         seconds = estimate_duration(
-            reported, unfinished_at=None, polled_at=age, answered_at=age, interval=work.poll_interval
+            reported, unfinished_at=None, polled_at=age, answered_at=age, interval=context.poll_interval
         )
-    operation = _noted(work, operation, task, seconds)
+    operation = _apply_status(context, operation, task, seconds)
     if not task.finished:
         raise StillPending(f"{operation.task_id} is not finished: {task.status}", request_id=task.request_id)
     return operation
 
 
-def ask(work: Work, operation: Operation) -> Task:
+def get_status(context: TaskContext, operation: Operation) -> Task:
     """One status answer, with retries."""
-    retries = work.retries(ATTEMPTS, SECONDS)
+    retries = context.retries(ATTEMPTS, SECONDS)
     while True:
         try:
-            return _task_of(operation, work, max(retries.remaining, 1.0), retries)
+            return _task_of(operation, context, max(retries.remaining, 1.0), retries)
         except SeedreamError as error:
-            _gone(work, operation, error)
+            _mark_expired(context, operation, error)
             pause = retries.pause_after(error)
-            work.on_event(Retrying(operation, error, pause, "asking for the status"))
-            work.pause(pause)
+            context.on_event(Retrying(operation, error, pause, "asking for the status"))
+            context.pause(pause)
 
 
-def _gone(work: Work, operation: Operation, error: SeedreamError) -> None:
+def _mark_expired(context: TaskContext, operation: Operation, error: SeedreamError) -> None:
     """Note that the service has this task no longer, so that no list of open tasks has it for ever.
 
     A young task may only not be known everywhere yet, and with another key than its own, a 404 may
     mean that it is another account's: neither is given up.
     """
-    old = operation.accepted is not None and work.now() - operation.accepted > RESULT_LIFETIME
-    own = operation.request is not None and operation.key_id == work.key_id
+    old = operation.accepted is not None and context.now() - operation.accepted > RESULT_LIFETIME
+    own = operation.request is not None and operation.key_id == context.key_id
     if isinstance(error, NotFound) and old and own:
-        gone = replace(operation, status=Status.GONE)
-        remember(work, gone)
-        work.on_event(Polled(gone))
+        gone = replace(operation, status=TaskStatus.GONE)
+        record_or_warn(context, gone)
+        context.on_event(Polled(gone))
 
 
-def _within(
-    work: Work, operation: Operation, pause: float, started: float, failure: SeedreamError | None
+def _clip_to_timeout(
+    context: TaskContext, operation: Operation, pause: float, started: float, failure: SeedreamError | None
 ) -> float:
     """The pause, cut so that the last poll falls into the wait; raises when no further poll does."""
-    elapsed = work.clock() - started
-    left = work.timeout - elapsed
+    elapsed = context.clock() - started
+    left = context.timeout - elapsed
     if pause <= left:
         return pause
     if failure is not None and (failure.retry_after or 0.0) > left:
         raise come_back_later(failure)
-    if left >= work.poll_interval:
+    if left >= context.poll_interval:
         return left
     if failure is not None:
         raise failure
@@ -164,17 +166,19 @@ def _within(
     )
 
 
-def _task_of(operation: Operation, work: Work, patience: float, retries: Retries | None = None) -> Task:
+def _task_of(
+    operation: Operation, context: TaskContext, patience: float, retries: Retries | None = None
+) -> Task:
     task_id = operation.task_id
     assert task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
-    return work.call(
-        lambda: work.client.task(task_id, seconds=min(CALL_SECONDS, patience)),
+    return context.call(
+        lambda: context.client.task(task_id, seconds=min(CALL_SECONDS, patience)),
         patience=patience,
         retries=retries,
     )
 
 
-def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) -> Operation:
+def _apply_status(context: TaskContext, operation: Operation, task: Task, seconds: float | None) -> Operation:
     """The operation with the task's state; raises TaskFailed where the task ended without an image.
 
     ``seconds`` is how long it took, if it has ended and that is known.
@@ -190,9 +194,9 @@ def _noted(work: Work, operation: Operation, task: Task, seconds: float | None) 
     )
     # A task of another machine is recorded when an image of it is saved, not when it is looked at.
     if seen != operation and seen.request is not None:
-        remember(work, seen)
-    work.on_event(Polled(seen))
-    if task.unsuccessful:
+        record_or_warn(context, seen)
+    context.on_event(Polled(seen))
+    if task.has_failed:
         raise TaskFailed(
             f"{operation.task_id} {task.status}",
             code=task.error_code,

@@ -11,81 +11,69 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ..errors import SeedreamError, Stopped
-from ..events import Ended, Event, Kept
+from ..events import Event, FileKept, TaskFinished
 from ..models import Operation
-from .context import Work, remember
-from .download import collect, described, fetch, on_disk
-from .poll import RESULT_LIFETIME, ask, inspect, watch
-from .sidecar import is_own, put_beside
-from .submit import refuse_repetition, submit
-
-__all__ = [
-    "RESULT_LIFETIME",
-    "Work",
-    "ask",
-    "described",
-    "download",
-    "fetch",
-    "generate",
-    "is_own",
-    "refuse_repetition",
-    "remember",
-    "status",
-    "submit",
-    "watch",
-]
+from .context import TaskContext
+from .download import on_disk, save_results
+from .poll import poll, poll_once
+from .sidecar import write_sidecar
+from .submit import submit
 
 
-def generate(work: Work, operation: Operation, *, wait: bool = True) -> Ended:
+def generate_task(context: TaskContext, operation: Operation, *, wait: bool = True) -> TaskFinished:
     """Send the operation, or resume it; without ``wait`` only send it."""
 
-    def steps(work: Work) -> Operation:
+    def steps(context: TaskContext) -> Operation:
         current = operation
-        fresh = current.task_id is None
-        if fresh:
-            current = submit(work, current).operation
-        return collect(work, watch(work, current, fresh=fresh)) if wait else current
+        just_submitted = current.task_id is None
+        if just_submitted:
+            current = submit(context, current).operation
+        return (
+            save_results(context, poll(context, current, just_submitted=just_submitted)) if wait else current
+        )
 
-    return _conclude(work, operation, steps)
+    return _conclude(context, operation, steps)
 
 
-def download(work: Work, operation: Operation, *, wait: bool = True) -> Ended:
+def download_task(context: TaskContext, operation: Operation, *, wait: bool = True) -> TaskFinished:
     """Save the images of a task. No request is sent if they are on disk unchanged."""
 
-    def steps(work: Work) -> Operation:
-        if work.output is None and on_disk(operation):
+    def steps(context: TaskContext) -> Operation:
+        if context.output is None and on_disk(operation):
             for file in operation.files:
-                work.on_event(Kept(operation, file, file.path))
-                put_beside(work, operation, file)
+                context.on_event(FileKept(operation, file, file.path))
+                write_sidecar(context, operation, file)
             return operation
-        return collect(work, _look(work, operation, wait=wait))
+        return save_results(context, _look(context, operation, wait=wait))
 
-    return _conclude(work, operation, steps)
+    return _conclude(context, operation, steps)
 
 
-def status(work: Work, operation: Operation, *, wait: bool = False) -> Ended:
+def query_task(context: TaskContext, operation: Operation, *, wait: bool = False) -> TaskFinished:
     """Ask for the state of the task, or ``wait`` for its end."""
-    return _conclude(work, operation, lambda work: _look(work, operation, wait=wait))
+    return _conclude(context, operation, lambda context: _look(context, operation, wait=wait))
 
 
-def _look(work: Work, operation: Operation, *, wait: bool) -> Operation:
-    return watch(work, operation, fresh=False) if wait else inspect(work, operation)
+def _look(context: TaskContext, operation: Operation, *, wait: bool) -> Operation:
+    return poll(context, operation, just_submitted=False) if wait else poll_once(context, operation)
 
 
-def _conclude(work: Work, operation: Operation, steps: Callable[[Work], Operation]) -> Ended:
+def _conclude(
+    context: TaskContext, operation: Operation, steps: Callable[[TaskContext], Operation]
+) -> TaskFinished:
     """Run the steps and report how they ended: a task that fails does not stop the others."""
     latest = operation
 
     def on_event(event: Event) -> None:
         nonlocal latest
         latest = event.operation
-        work.on_event(event)
+        context.on_event(event)
 
     try:
-        ended = Ended(steps(replace(work, on_event=on_event)))
+        ended = TaskFinished(steps(replace(context, on_event=on_event)))
     except Stopped:
         raise
     except SeedreamError as error:
-        ended = Ended(latest, error)
-    work.on_event(ended)
+        ended = TaskFinished(latest, error)
+    context.on_event(ended)
     return ended

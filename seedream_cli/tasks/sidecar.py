@@ -16,13 +16,13 @@ from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import replace
 
 from .. import __version__
-from ..events import Noticed
+from ..events import Notice
 from ..files.output_path import part_path, sidecar_path
-from ..files.partial_file import Part
+from ..files.partial_file import PartialFile
 from ..images.source_images import facts_of
 from ..models import Operation, SavedFile
 from ..urls import without_query
-from .context import Work
+from .context import TaskContext
 
 #: Raised when a field changes its meaning.
 FORMAT: Final = 1
@@ -86,12 +86,12 @@ class SidecarDocument(Struct, frozen=True):
     ]
 
 
-def is_own(path: Path, operation: Operation) -> bool:
+def is_own_sidecar(path: Path, operation: Operation) -> bool:
     """Whether the file is a sidecar of this operation's."""
     return _digest_in(path, operation) is not None
 
 
-def put_beside(work: Work, operation: Operation, file: SavedFile) -> None:
+def write_sidecar(context: TaskContext, operation: Operation, file: SavedFile) -> None:
     """Write the sidecar of a saved image, if it is wanted and not there yet.
 
     It goes over no file but the operation's own, unless that was asked for: then it goes beside that
@@ -105,14 +105,14 @@ def put_beside(work: Work, operation: Operation, file: SavedFile) -> None:
     if before == file.sha256:
         return
     # The image's temporary file has gone by now, and who resumes the operation knows this name.
-    with Part(part_path(path, operation.id, file.number), work.shield) as part:
-        part.write(_dumped(_document(operation, file, work.now())))
-        replaces = before is not None or (work.overwrite and path not in work.placed)
+    with PartialFile(part_path(path, operation.id, file.number), context.shield) as part:
+        part.write(_dumped(_document(operation, file, context.now())))
+        replaces = before is not None or (context.overwrite and path not in context.placed)
         placed = part.move_to(path, overwrite=replaces)
-    work.placed.add(placed)
+    context.placed.add(placed)
     if placed != path:
-        work.on_event(
-            Noticed(operation, f"{path.name} is taken: what describes {image.name} is in {placed.name}")
+        context.on_event(
+            Notice(operation, f"{path.name} is taken: what describes {image.name} is in {placed.name}")
         )
 
 

@@ -7,10 +7,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from ..api.client import CALL_SECONDS
-from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageProblem
-from ..events import Refused, Retrying, Sending, Submitted
-from ..models import Accepted, Operation, Status
-from .context import Work, remember
+from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageError
+from ..events import Retrying, Sending, SubmitRejected, Submitted
+from ..models import Accepted, Operation, TaskStatus
+from .context import TaskContext, record_or_warn
 
 #: The budget of one create: attempts and seconds.
 ATTEMPTS, SECONDS = 5, 60.0
@@ -24,91 +24,91 @@ KEY_LIFETIME = 7 * 86400.0 - 3600.0
 CLOCK_SLACK = 300.0
 
 
-def submit(work: Work, operation: Operation) -> Submitted:
+def submit(context: TaskContext, operation: Operation) -> Submitted:
     """Create the task. The same key and body are sent until an answer is read or the budget ends."""
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
-        raise UsageProblem(f"{operation.id} holds no request that could be sent")
+        raise UsageError(f"{operation.id} holds no request that could be sent")
     # Whether a create with this key may have arrived although its answer was never read.
-    before = work.history.find(operation.service, operation.id)
+    before = context.history.find(operation.service, operation.id)
     ambiguous = before is not None and before.idempotency_key == key
-    operation, content = _on_disk(work, operation, is_new=before is None)
+    operation, content = _on_disk(context, operation, is_new=before is None)
     if operation.task_id is not None:
         # Another run of this operation was answered meanwhile.
-        return _report(work, Submitted(operation, replayed=True))
+        return _report(context, Submitted(operation, replayed=True))
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
-    work.on_event(Sending(operation))
-    retries = work.retries(ATTEMPTS, SECONDS + upload)
+    context.on_event(Sending(operation))
+    retries = context.retries(ATTEMPTS, SECONDS + upload)
     while True:
         try:
             seconds = min(CALL_SECONDS + upload, max(retries.remaining, 1.0))
-            create = partial(work.client.submit, request.body(), key, content=content, seconds=seconds)
-            accepted = work.call(create, patience=retries.remaining, retries=retries)
+            create = partial(context.client.submit, request.body(), key, content=content, seconds=seconds)
+            accepted = context.call(create, patience=retries.remaining, retries=retries)
             break
         except SeedreamError as error:
             if _is_refusal(error, ambiguous=ambiguous):
                 operation = _refused(operation, error)
-                remember(work, operation)
-                work.bodies.drop(operation)
-                work.on_event(Refused(operation))
+                record_or_warn(context, operation)
+                context.bodies.drop(operation)
+                context.on_event(SubmitRejected(operation))
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
             pause = retries.pause_after(error)
-            work.on_event(Retrying(operation, error, pause, "submitting"))
-            work.pause(pause)
-    operation = _answered(operation, accepted, work.now())
-    if remember(work, operation):
-        work.bodies.drop(operation)
-    return _report(work, Submitted(operation, accepted.replayed))
+            context.on_event(Retrying(operation, error, pause, "submitting"))
+            context.pause(pause)
+    operation = _mark_accepted(operation, accepted, context.now())
+    if record_or_warn(context, operation):
+        context.bodies.drop(operation)
+    return _report(context, Submitted(operation, accepted.replayed))
 
 
-def _report(work: Work, submitted: Submitted) -> Submitted:
-    work.on_event(submitted)
+def _report(context: TaskContext, submitted: Submitted) -> Submitted:
+    context.on_event(submitted)
     return submitted
 
 
-def _on_disk(work: Work, operation: Operation, *, is_new: bool) -> tuple[Operation, bytes | None]:
+def _on_disk(context: TaskContext, operation: Operation, *, is_new: bool) -> tuple[Operation, bytes | None]:
     """The operation, recorded, and the bytes to send where its request does not say it all.
 
     Intent first: a crash after the POST must leave something to resume.
     """
     try:
-        content = work.bodies.of(operation)
-    except UsageProblem:
-        known = work.history.find(operation.service, operation.id)
+        content = context.bodies.of(operation)
+    except UsageError:
+        known = context.history.find(operation.service, operation.id)
         if known is None or known.task_id is None:
             raise
         # Once its task is known, it needs its body no more.
         return known, None
     try:
-        return work.history.record(operation), content
+        return context.history.record(operation), content
     except HistoryUnusable:
         if is_new:
             # It was never sent, and nobody will come back for it.
-            work.bodies.drop(operation)
+            context.bodies.drop(operation)
         raise
 
 
-def refuse_repetition(operation: Operation, *, now: float, key_id: str) -> None:
+def check_can_resubmit(operation: Operation, *, now: float, key_id: str) -> None:
     """Refuse to send an unanswered create again where that could pay again. Raises UsageProblem."""
     if not -CLOCK_SLACK <= now - operation.created <= KEY_LIFETIME:
-        raise UsageProblem(
+        raise UsageError(
             f"{operation.id} is not from the last 7 days, for which the service keeps idempotency keys: "
             "sending it again could pay again",
             code="idempotency_expired",
         )
     if operation.key_id not in (None, key_id):
-        raise UsageProblem(
+        raise UsageError(
             f"{operation.id} was sent with another API key: sending it with this one could pay again",
             code="other_api_key",
         )
 
 
-def _answered(operation: Operation, accepted: Accepted, now: float) -> Operation:
+def _mark_accepted(operation: Operation, accepted: Accepted, now: float) -> Operation:
     return replace(
         operation,
         task_id=accepted.task_id,
-        status=Status.PENDING,
+        status=TaskStatus.PENDING,
         cost=accepted.cost,
         request_id=accepted.request_id,
         accepted=now,
@@ -120,7 +120,7 @@ def _answered(operation: Operation, accepted: Accepted, now: float) -> Operation
 def _refused(operation: Operation, error: SeedreamError) -> Operation:
     return replace(
         operation,
-        status=Status.REFUSED,
+        status=TaskStatus.REFUSED,
         request_id=error.request_id,
         error_code=error.code,
         error_message=error.detail or error.message,

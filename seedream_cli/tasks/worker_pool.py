@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from ..errors import NotSaved, QuotaExceeded, SeedreamError, Stopped
-from ..files.partial_file import Part
+from ..files.partial_file import PartialFile
 
 #: What is to be done.
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _FEW = 8
 _REST = 0.02
 
 
-class Brake:
+class CancelToken:
     """Ends the waits of all workers at once, and keeps them from making files from then on."""
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Brake:
         self._files = threading.RLock()
 
     @property
-    def pulled(self) -> bool:
+    def is_cancelled(self) -> bool:
         return self._pulled.is_set()
 
-    def pull(self) -> None:
+    def cancel(self) -> None:
         self._pulled.set()
 
     def pause(self, seconds: float) -> None:
@@ -73,7 +73,7 @@ class _Over(Struct, frozen=True):
     bug: BaseException | None = None
 
 
-class Crew(Generic[T, W]):
+class WorkerPool(Generic[T, W]):
     """Threads that ``serve`` what is ``todo``, one after the other.
 
     ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``parts`` are the
@@ -85,15 +85,15 @@ class Crew(Generic[T, W]):
         todo: Iterable[T],
         serve: Callable[[T], None],
         *,
-        pays: Callable[[T], bool],
-        brake: Brake,
-        parts: Collection[Part],
+        costs_money: Callable[[T], bool],
+        cancel_token: CancelToken,
+        parts: Collection[PartialFile],
     ) -> None:
         #: What nobody has begun; what is paid for already comes first.
-        self._todo = deque(sorted(todo, key=pays))
+        self._todo = deque(sorted(todo, key=costs_money))
         self._serve = serve
-        self._pays = pays
-        self._brake = brake
+        self._pays = costs_money
+        self._brake = cancel_token
         self._parts = parts
         #: What was said and not heard, and a bell that rings for each word.
         self._words: deque[W | _Over] = deque()
@@ -130,11 +130,11 @@ class Crew(Generic[T, W]):
                 raise NotSaved(f"system error: {error}", code="system") from None
             self._at_work += 1
 
-    def say(self, word: W | _Over) -> None:
+    def post(self, word: W | _Over) -> None:
         self._words.append(word)
         self._bell.put(None)
 
-    def spare_others(self, verdict: SeedreamError) -> None:
+    def stop_starting(self, verdict: SeedreamError) -> None:
         """Begin no other: it would meet with the same."""
         self._verdict = self._verdict or verdict
 
@@ -152,21 +152,21 @@ class Crew(Generic[T, W]):
             while True:
                 self._bell.get_nowait()
 
-    def said(self) -> list[W]:
+    def drain(self) -> list[W]:
         """What was said since the last time; to be called where no signal interrupts."""
-        said: list[W] = []
+        drain: list[W] = []
         for _ in range(len(self._words)):
             word = self._words.popleft()
             if isinstance(word, _Over):
                 self._at_work -= 1
                 self._bug = self._bug or word.bug
             else:
-                said.append(word)
-        return said
+                drain.append(word)
+        return drain
 
     def end(self) -> None:
         """Stop the threads that do not wait for the network; no temporary file is left."""
-        self._brake.pull()
+        self._brake.cancel()
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
             if thread.ident is not None:
@@ -178,7 +178,7 @@ class Crew(Generic[T, W]):
 
     def _work(self) -> None:
         try:
-            while not self._brake.pulled:
+            while not self._brake.is_cancelled:
                 try:
                     one = self._todo.popleft()
                 except IndexError:
@@ -190,9 +190,9 @@ class Crew(Generic[T, W]):
         except Stopped:
             pass
         except BaseException as bug:
-            self.say(_Over(bug))
+            self.post(_Over(bug))
             return
-        self.say(_Over())
+        self.post(_Over())
 
     def _is_hopeless(self, one: T) -> bool:
         """Whether it could not succeed, after what others met with."""

@@ -14,7 +14,7 @@ from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings.schema import ALL_KEYS
+from seedream_cli.settings.schema import ALL_SETTINGS
 
 KEY = "sk-hunter22-0123456789"
 
@@ -60,7 +60,7 @@ def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedr
     (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
     done = config("list", SEEDREAM_MODEL="seedream-5.0-lite", SEEDREAM_TIMEOUT="")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert list(rows) == list(ALL_KEYS)
+    assert list(rows) == list(ALL_SETTINGS)
     assert rows["model"].endswith("seedream-5.0-lite  (environment: SEEDREAM_MODEL)")
     assert rows["aspect_ratio"].endswith("16:9  (seedream.toml [defaults])")
     assert rows["quality"].endswith(f"4K  ({seedream.config} [profiles.default])")
@@ -74,7 +74,7 @@ def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Pro
     with seedream.config.open("a") as file:
         file.write('[styles]\nink = "in ink"\nnoir = "film noir"\n')
     (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "brush and ink"\n')
-    lines = config("list").stdout.splitlines()[len(ALL_KEYS) :]
+    lines = config("list").stdout.splitlines()[len(ALL_SETTINGS) :]
     assert [line.split("  ") for line in map(" ".join, map(str.split, lines))] == [
         ["styles.ink brush and ink (seedream.toml [styles])"],
         [f"styles.noir film noir ({seedream.config} [styles])"],

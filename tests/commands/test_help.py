@@ -9,7 +9,7 @@ import pytest
 from support.program import Program, hint
 
 from scripts.tree import Command, program
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 
 TREE = list(program().walk())
 COMMANDS = [command.path for command in TREE]
@@ -106,7 +106,7 @@ class TestEveryCommandsHelp:
     def test_shows_variables_and_defaults(self, seedream: Program, command: Command) -> None:
         shown = re.sub(r"\s+", " ", self.shown(seedream, command))
         for option in command.options:
-            key = KEYS.get(option.flags[-1].removeprefix("--").replace("-", "_"))
+            key = SETTINGS.get(option.flags[-1].removeprefix("--").replace("-", "_"))
             if key is not None:
                 default = f"; default {key.default}" if key.default is not None else ""
                 facts = f"(env {' or '.join(key.variables)}{default}"
@@ -121,4 +121,4 @@ def test_generate_has_every_setting_but_the_key() -> None:
     """No option takes the key: what is above is about all the others."""
     [generate] = [command for command in TREE if command.path == ("generate",)]
     flags = {option.flags[-1].removeprefix("--").replace("-", "_") for option in generate.options}
-    assert set(KEYS) - flags == {"api_key"}
+    assert set(SETTINGS) - flags == {"api_key"}

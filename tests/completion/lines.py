@@ -6,7 +6,7 @@ from scripts.tree import program
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.sandbox.faults import FAULTS
-from seedream_cli.settings.schema import ALL_KEYS
+from seedream_cli.settings.schema import ALL_SETTINGS
 
 TREE = {command.path: command for command in program().walk()}
 COMMANDS = [command.name for command in TREE[()].commands]
@@ -63,7 +63,7 @@ STATIC: dict[str, list[str]] = {
     "seedream status --state pen": ["pending"],
     "seedream sandbox --fault image-": IMAGE_FAULTS,
     "seedream sandbox --dialect ": ["live", "seed"],
-    "seedream config set ": list(ALL_KEYS),
+    "seedream config set ": list(ALL_SETTINGS),
     "seedream config get api": ["api_key", "api_key_file"],
     "seedream config set aspect_ratio 16:": ["16:9"],
     "seedream config set --json quality ": list(QUALITIES),

@@ -12,7 +12,7 @@ from support.program import Program
 from support.tasks import operation
 
 from seedream_cli.history.store import History
-from seedream_cli.models import GenerationRequest, Status
+from seedream_cli.models import GenerationRequest, TaskStatus
 from seedream_cli.settings.locations import DEFAULT_BASE_URL, SANDBOX_SERVICE
 
 ROOT = Path(__file__).parents[2]
@@ -51,10 +51,10 @@ class Scene(Program):
         request = GenerationRequest(prompt=PROMPT)
         for number, (service, task, status, delivered) in enumerate(
             [
-                (DEFAULT_BASE_URL, "img_old", Status.COMPLETED, "-"),
-                (SANDBOX_SERVICE, "img_trial", Status.PENDING, None),
-                (DEFAULT_BASE_URL, "img_new", Status.PENDING, None),
-                (DEFAULT_BASE_URL, None, Status.UNANSWERED, None),
+                (DEFAULT_BASE_URL, "img_old", TaskStatus.COMPLETED, "-"),
+                (SANDBOX_SERVICE, "img_trial", TaskStatus.PENDING, None),
+                (DEFAULT_BASE_URL, "img_new", TaskStatus.PENDING, None),
+                (DEFAULT_BASE_URL, None, TaskStatus.UNANSWERED, None),
             ]
         ):
             known: dict[str, Any] = {

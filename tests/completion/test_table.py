@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.generate import ROOT, generated
+from scripts.generate import ROOT, generate_image
 from scripts.tree import program
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.completion import local_values
 from seedream_cli.completion.answer import FILES
 from seedream_cli.completion.table import ARGUMENTS, OPTIONS, VALUES
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 
-GENERATED = generated()
+GENERATED = generate_image()
 TREE = {command.path: command for command in program().walk()}
 
 
@@ -42,4 +42,4 @@ def test_the_default_of_a_setting_is_one_of_its_values() -> None:
     for name in ("model", "aspect_ratio", "quality"):
         [kind] = [row[1] for row in OPTIONS["generate"] if f"--{name.replace('_', '-')}" in row[0]]
         assert kind == name
-        assert KEYS[name].default in VALUES[name]
+        assert SETTINGS[name].default in VALUES[name]

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from faults.scene import Act, Scene
-from support.raw import Exchange
+from support.raw import HttpCall
 from support.service import Fault, Honest, Service
 from support.zygote import NO_NAMES
 
@@ -24,7 +24,7 @@ from support.zygote import NO_NAMES
 def at_the_server(scene: Scene, act: Act, *, midway: bool = False) -> Fault:
     """A fault: ``act`` is done while the program waits for this answer, then it is given."""
 
-    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
+    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
         whole = honest()
         sent = len(whole) // 2 if midway else 0
         exchange.connection.sendall(whole[:sent])

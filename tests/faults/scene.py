@@ -26,7 +26,7 @@ START: Point = ("seedream_cli.cli:run", 1)
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
 ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
 RESULT_RECEIVED: Point = ("seedream_cli.tasks.download:collect", 1)
-FILE_UNRECORDED: Point = ("seedream_cli.files.partial_file:Part.sha256", 1)
+FILE_UNRECORDED: Point = ("seedream_cli.files.partial_file:PartialFile.sha256", 1)
 
 
 @dataclass(frozen=True)

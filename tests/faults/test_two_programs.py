@@ -9,7 +9,7 @@ import threading
 import pytest
 from faults import acts
 from faults.scene import Scene
-from support.raw import Exchange
+from support.raw import HttpCall
 from support.service import IMAGE, POLLS, SUBMIT, Honest, Service, Strike
 
 pytestmark = [
@@ -21,7 +21,7 @@ pytestmark = [
 def test_one_name_for_two_images_keeps_both(scene: Scene) -> None:
     both_are_here = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, exchange: Exchange, honest: Honest) -> None:
+    def together(service: Service, exchange: HttpCall, honest: Honest) -> None:
         both_are_here.wait()
         exchange.connection.sendall(honest())
 

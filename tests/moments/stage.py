@@ -17,7 +17,7 @@ from pathlib import Path
 import pyte
 from support.images import png
 from support.program import Program
-from support.raw import Exchange, RawServer, answer, success
+from support.raw import HttpCall, RawServer, answer, success
 from support.terminal import Terminal
 
 #: The first task's id, of the kind and the length that the service gives; the others count on from it.
@@ -107,7 +107,7 @@ class Service:
         """No task ever comes further."""
         self.states = [{"status": status, "progress": progress}]
 
-    def _serve(self, exchange: Exchange) -> None:
+    def _serve(self, exchange: HttpCall) -> None:
         request = exchange.request
         if request.method == "POST":
             if not self.accepts:

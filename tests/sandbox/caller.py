@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedream_cli.sandbox.fake_api import Service
-from seedream_cli.sandbox.responses import Answer
+from seedream_cli.sandbox.fake_api import FakeApi
+from seedream_cli.sandbox.responses import ApiResponse
 from seedream_cli.sandbox.server import Sandbox
 
 KEY = {"authorization": "Bearer sk-test"}
@@ -74,10 +74,10 @@ class Caller:
         return str(self.status(self.task_id()).json["data"]["result"][0])
 
 
-def create(service: Service, headers: Mapping[str, str] = KEY, **body: Any) -> Answer:
+def create(service: FakeApi, headers: Mapping[str, str] = KEY, **body: Any) -> ApiResponse:
     """Ask the service itself for a task."""
     return service.create(headers, json.dumps({"prompt": "a fox", **body}).encode())
 
 
 Start = Callable[..., Sandbox]
-Make = Callable[..., Service]
+Make = Callable[..., FakeApi]

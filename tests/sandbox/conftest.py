@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sandbox.caller import TINY_IMAGE
 
-from seedream_cli.sandbox.fake_api import Service
+from seedream_cli.sandbox.fake_api import FakeApi
 from seedream_cli.sandbox.faults import Faults
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sandbox.store import Store
@@ -42,13 +42,13 @@ def start(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., Service]]:
+def make(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., FakeApi]]:
     """Makes services that share one store and take the handed-in clock."""
     store = Store(tmp_path / "tasks.db")
 
-    def make_one(dialect: str = "live", faults: tuple[str, ...] = (), **options: Any) -> Service:
+    def make_one(dialect: str = "live", faults: tuple[str, ...] = (), **options: Any) -> FakeApi:
         options = {"seconds": 10.0, "rate": 0, "url_seconds": 60.0, "clock": clock, **options}
-        return Service(
+        return FakeApi(
             store,
             dialect=dialect,
             faults=Faults(faults),

@@ -18,7 +18,7 @@ from .program import Result
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestArgs:
     """How many requests of each kind a service had."""
 
     creates: int = 0
@@ -26,16 +26,16 @@ class Asked:
     images: int = 0
 
 
-NOTHING = Asked()
+NOTHING = RequestArgs()
 
 
-def asked(sandbox: Sandbox) -> Asked:
+def asked(sandbox: Sandbox) -> RequestArgs:
     """What the service was asked for since the last time."""
     requests = sandbox.requests[:]
     sandbox.requests.clear()
     creates = sum(one.method == "POST" for one in requests)
     images = sum(one.origin == "image" for one in requests)
-    return Asked(creates, len(requests) - creates - images, images)
+    return RequestArgs(creates, len(requests) - creates - images, images)
 
 
 class Project:

@@ -25,7 +25,7 @@ class Request:
 
 
 @dataclass
-class Exchange:
+class HttpCall:
     """One connection's turn, handed to a reply that is a function: it may send, wait or close."""
 
     connection: socket.socket
@@ -34,7 +34,7 @@ class Exchange:
 
 
 #: What to answer: bytes as they go out; None to close without an answer; or a function that does as it likes.
-Reply = bytes | None | Callable[[Exchange], None]
+Reply = bytes | None | Callable[[HttpCall], None]
 
 
 def answer(
@@ -92,7 +92,7 @@ class RawServer(Listening):
             self.requests.append(request)
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if callable(reply):
-            reply(Exchange(connection, request, self.closing))
+            reply(HttpCall(connection, request, self.closing))
         elif reply is not None:
             connection.sendall(reply)
         return reply is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from seedream_cli.errors import SeedreamError
-from seedream_cli.events import Ended, Event
+from seedream_cli.events import Event, TaskFinished
 from seedream_cli.output import reporter
 from seedream_cli.output.outcome import Failure, TaskOutcome
 from seedream_cli.output.presenters import Presenter, SavedImages, SubmittedTasks, SyncedImages, TaskStates
@@ -38,7 +38,7 @@ def told(
     teller.service = "api.apipod.ai"
     outcomes: dict[str, TaskOutcome] = {}
     for event in events:
-        error = event.error if isinstance(event, Ended) else None
+        error = event.error if isinstance(event, TaskFinished) else None
         failed = Failure(error, event.operation, error.hint) if error else None
         outcomes[event.operation.id] = TaskOutcome(event.operation, failed)
         teller.handle(event)

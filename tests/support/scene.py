@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedream_cli.events import Ended, Event
+from seedream_cli.events import Event, TaskFinished
 from seedream_cli.history.store import History
 from seedream_cli.models import Operation
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.tasks import run as jobs
+from seedream_cli.tasks.context import TaskContext
+from seedream_cli.tasks.run import generate_task
 
 from .clock import Clock
 from .raw import RawServer, Reply
@@ -23,7 +24,7 @@ class Scene:
     folder: Path
     history: History
     clock: Clock
-    work_on: Callable[..., jobs.Work]
+    work_on: Callable[..., TaskContext]
     start_raw: Callable[..., RawServer]
     start_sandbox: Callable[..., Sandbox]
     base_url: str = ""
@@ -38,7 +39,7 @@ class Scene:
         self.base_url = sandbox.base_url
         return sandbox
 
-    def work(self, **options: Any) -> jobs.Work:
+    def work(self, **options: Any) -> TaskContext:
         return self.work_on(self.base_url, **options)
 
     def generate(
@@ -47,16 +48,16 @@ class Scene:
         *,
         wait: bool = False,
         on_event: Callable[[Event], None] = lambda event: None,
-        work: jobs.Work | None = None,
+        work: TaskContext | None = None,
         **options: Any,
-    ) -> tuple[list[Event], Ended]:
+    ) -> tuple[list[Event], TaskFinished]:
         """Send it to the service that was started last; ``options`` are those of Work."""
         asked = asked or operation(self.folder)
-        return played(jobs.generate, work or self.work(**options), asked, wait=wait, on_event=on_event)
+        return played(generate_task, work or self.work(**options), asked, wait=wait, on_event=on_event)
 
     @property
     def unsettled(self) -> Operation:
         """What `--resume last` would take up."""
-        left = self.history.last_unsettled(SERVICE)
+        left = self.history.last_unfinished(SERVICE)
         assert left is not None
         return left

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .images import noise
-from .raw import Exchange, RawServer, Request, answer, success
+from .raw import HttpCall, RawServer, Request, answer, success
 
 #: Polls until a task is completed.
 POLLS = 3
@@ -21,7 +21,7 @@ SUBMIT, POLL, IMAGE = "submit", "poll", "image"
 #: Does the step of the service, and gives its honest answer as bytes.
 Honest = Callable[[], bytes]
 #: What goes over the line instead.
-Fault = Callable[["Service", Exchange, Honest], None]
+Fault = Callable[["Service", HttpCall, Honest], None]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Service:
     def origin(self) -> str:
         return f"http://{self.host}:{self.server.port}"
 
-    def _serve(self, exchange: Exchange) -> None:
+    def _serve(self, exchange: HttpCall) -> None:
         stage, honest = self._step(exchange.request)
         with self._lock:
             self.counts[stage] += 1

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from seedream_cli.events import Ended, Event
+from seedream_cli.events import Event, TaskFinished
 from seedream_cli.models import GenerationRequest, Operation
-from seedream_cli.tasks.run import Work
+from seedream_cli.tasks.context import TaskContext
 
 SERVICE = "api.test"
 
@@ -33,13 +33,13 @@ def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
 
 
 def played(
-    act: Callable[..., Ended],
-    work: Work,
+    act: Callable[..., TaskFinished],
+    work: TaskContext,
     operation: Operation,
     *,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
-) -> tuple[list[Event], Ended]:
+) -> tuple[list[Event], TaskFinished]:
     """Run a job; return its events and the last one. ``on_event`` is called with each as it happens."""
     seen: list[Event] = []
 
@@ -49,7 +49,7 @@ def played(
 
     ended = act(replace(work, on_event=note), operation, **options)
     assert seen[-1] == ended
-    assert not any(isinstance(event, Ended) for event in seen[:-1])
+    assert not any(isinstance(event, TaskFinished) for event in seen[:-1])
     return seen, ended
 
 

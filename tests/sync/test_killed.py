@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.forked import Point, Run, Zygote
 from support.images import png
-from support.project import NOTHING, Asked, asked
+from support.project import NOTHING, RequestArgs, asked
 from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
@@ -31,12 +31,12 @@ ANOTHER = '[assets.hero]\nprompt = "a blue fox"\npath = "art/hero.png"\n'
 
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
 ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
-ANSWER_RECORDED: Point = ("seedream_cli.tasks.poll:watch", 1)
+ANSWER_RECORDED: Point = ("seedream_cli.tasks.poll:poll", 1)
 FILE_RECORDED: Point = ("seedream_cli.sync.project_files:Project.put", 1)
 #: The image has its name, and still its temporary one.
-PART_LEFT: Point = ("seedream_cli.files.partial_file:Part.close", 1)
-FILE_MOVED: Point = ("seedream_cli.tasks.download:described", 2)
-LINE_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:Keeper.change", 1)
+PART_LEFT: Point = ("seedream_cli.files.partial_file:PartialFile.close", 1)
+FILE_MOVED: Point = ("seedream_cli.tasks.download:saved_file", 2)
+LINE_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1)
 LINE_WRITTEN: Point = ("seedream_cli.sync.executor:Run._drop_old", 1)
 OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.landed", 1)
 
@@ -81,10 +81,10 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
 @pytest.mark.parametrize(
     ("at", "plan", "needs"),
     [
-        pytest.param(INTENT_RECORDED, ("new", "generate"), Asked(1, 1, 1), id="intent recorded"),
-        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), Asked(1, 1, 1), id="create answered"),
-        pytest.param(ANSWER_RECORDED, ("new", "generate"), Asked(0, 1, 1), id="answer recorded"),
-        pytest.param(FILE_RECORDED, ("new", "generate"), Asked(0, 1, 1), id="file recorded"),
+        pytest.param(INTENT_RECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="intent recorded"),
+        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="create answered"),
+        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="answer recorded"),
+        pytest.param(FILE_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="file recorded"),
         pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="temporary file there"),
         pytest.param(FILE_MOVED, ("new", "record"), NOTHING, id="file moved"),
         pytest.param(LINE_UNWRITTEN, ("new", "record"), NOTHING, id="line to be written"),
@@ -92,7 +92,7 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
     ],
 )
 def test_a_new_image_is_paid_once(
-    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: Asked
+    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: RequestArgs
 ) -> None:
     killed(checkout, at)
     assert planned(checkout) == plan

@@ -13,8 +13,8 @@ from textwrap import dedent
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.errors import ExitCode, UsageProblem
-from seedream_cli.files.output_path import EXTENSIONS, Fields, Output, parse_output
+from seedream_cli.errors import ExitCode, UsageError
+from seedream_cli.files.output_path import EXTENSIONS, OutputTemplate, TemplateFields, parse_output
 from seedream_cli.files.safe_names import slug
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of, idempotency_key
@@ -366,10 +366,10 @@ def test_a_path_is_what_output_makes(text: str, name: str, prompt: str, number: 
     request = GenerationRequest(prompt, "a/model", "21:9", "4K")
     template = PathTemplate(text, variables={}, folder=[], several=several)
     wanted = template.wanted(name, number, request)
-    fields = Fields(slug(prompt), "", "a/model", "21:9", "4K", 0.0, name)
+    fields = TemplateFields(slug(prompt), "", "a/model", "21:9", "4K", 0.0, name)
     output = parse_output(text, cwd="/project")
     # What is left open is closed by the rules of --output too, once there are bytes.
-    kept = Output(wanted.template("/project"))
+    kept = OutputTemplate(wanted.template("/project"))
     for extension in EXTENSIONS:
         expected = output.target(fields, number=number, several=several, extension=extension)
         assert f"/project/{wanted.path(extension)}" == os.path.normpath(expected)
@@ -427,7 +427,7 @@ def test_problems_are_a_usage_error_with_a_line_each(write: Write, tmp_path: Pat
     with pytest.raises(InvalidManifest) as caught:
         write("[assets.a]\ntake = 0\n")
     error = caught.value
-    assert isinstance(error, UsageProblem)
+    assert isinstance(error, UsageError)
     assert (error.exit_code, error.code) == (ExitCode.USAGE, "invalid_manifest")
     assert str(file) in error.message
     first, second = error.problems
@@ -469,11 +469,11 @@ def test_what_is_no_text(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match=r"seedream\.toml"):
+    with pytest.raises(UsageError, match=r"seedream\.toml"):
         load(tmp_path / "seedream.toml")
-    with pytest.raises(UsageProblem, match=re.escape(str(tmp_path))):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
         load(tmp_path)
-    with pytest.raises(UsageProblem, match=r"seedream\.lock"):
+    with pytest.raises(UsageError, match=r"seedream\.lock"):
         load(tmp_path / "seedream.lock")
 
 

@@ -19,7 +19,7 @@ from seedream_cli.catalog import (
     MODELS,
     QUALITIES,
 )
-from seedream_cli.settings.schema import KEYS
+from seedream_cli.settings.schema import SETTINGS
 from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
@@ -48,7 +48,7 @@ def test_it_has_every_table_and_key() -> None:
     assert tuple(SCHEMA["properties"]) == TABLES
     assert tuple(DEFS["asset"]["properties"]) == ASSET_KEYS
     assert tuple(DEFS["defaults"]["properties"]) == DEFAULTS_KEYS
-    assert {name for name, key in KEYS.items() if key.in_project} <= set(DEFAULTS_KEYS)
+    assert {name for name, key in SETTINGS.items() if key.in_project} <= set(DEFAULTS_KEYS)
 
 
 def test_editors_say_something_of_every_key() -> None:

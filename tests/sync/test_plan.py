@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from seedream_cli.errors import UsageProblem
+from seedream_cli.errors import UsageError
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import Image, digest_of
 from seedream_cli.sync.hash_cache import UNREADABLE
 from seedream_cli.sync.lockfile import Entry, Lock
 from seedream_cli.sync.manifest import load
-from seedream_cli.sync.plan import Action, Item, Plan, State, plan
+from seedream_cli.sync.plan import Action, Plan, PlanItem, State, plan
 from seedream_cli.sync.sharding import Shard
 
 FOX = digest_of(GenerationRequest("fox"))
@@ -66,7 +66,7 @@ def hero(more: str = "", prompt: str = "fox") -> str:
     return f'[assets.hero]\nprompt = "{prompt}"\n{more}\n'
 
 
-def only(made: Plan) -> Item:
+def only(made: Plan) -> PlanItem:
     [item] = made.items
     return item
 
@@ -153,7 +153,7 @@ def test_what_is_edited_and_nothing_else_can_be_adopted(make: Make, row: tuple[A
     assert adopted == expected
     after = only(make(text, [adopted], files))
     assert after.state == (State.OK if path in item.image.wanted.paths else State.MISSING)
-    assert not after.pays
+    assert not after.costs_money
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_bytes_that_a_killed_run_left_are_its_own(
 ) -> None:
     item = only(make(text, entries, {"hero.png": OWN, **files}, **remembering(HERO)))
     assert (item.state, item.action, item.entry, item.old) == (state, Action.RECORD, HERO, old)
-    assert not item.pays
+    assert not item.costs_money
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_only(make: Make, globs: list[str], names: list[str]) -> None:
 
 
 def test_a_glob_that_fits_nothing_is_refused(make: Make) -> None:
-    with pytest.raises(UsageProblem, match=r"'icn-a', 'LOGO'.*'icon-a'"):
+    with pytest.raises(UsageError, match=r"'icn-a', 'LOGO'.*'icon-a'"):
         make(MANY, only=["logo", "icn-a", "LOGO"])
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedream_cli.errors import UsageProblem
+from seedream_cli.errors import UsageError
 from seedream_cli.sync.sharding import WHOLE, Shard, shard_of
 
 
@@ -37,7 +37,7 @@ def test_shards_by_name(text: str, expected: Shard) -> None:
     ],
 )
 def test_shards_that_are_none(text: str) -> None:
-    with pytest.raises(UsageProblem, match="--shard"):
+    with pytest.raises(UsageError, match="--shard"):
         shard_of(text, {})
 
 
@@ -79,5 +79,5 @@ def test_shards_of_a_scheduler(environment: dict[str, str], expected: Shard) -> 
     ],
 )
 def test_schedulers_that_do_not_say_enough(environment: dict[str, str], named: str) -> None:
-    with pytest.raises(UsageProblem, match=named):
+    with pytest.raises(UsageError, match=named):
         shard_of("auto", environment)

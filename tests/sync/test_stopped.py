@@ -13,7 +13,7 @@ import pytest
 from support import network_faults as line
 from support.forked import Point, Run, Zygote
 from support.program import Program, hint
-from support.raw import Exchange
+from support.raw import HttpCall
 from support.service import IMAGE, POLL, SUBMIT, Fault, Honest, Service, Strike
 from sync.checkout import Checkout
 
@@ -48,7 +48,7 @@ class Hanging:
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, exchange: Exchange, honest: Honest) -> None:
+    def __call__(self, service: Service, exchange: HttpCall, honest: Honest) -> None:
         path = f"{exchange.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path
@@ -129,7 +129,7 @@ class TestASignal:
         "at",
         [
             *[("seedream_cli.sync.executor:Run._hear", count) for count in range(5, 9)],
-            ("seedream_cli.sync.lockfile_writer:Keeper.change", 1),
+            ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1),
             ("seedream_cli.sync.executor:Run._drop_old", 1),
         ],
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",

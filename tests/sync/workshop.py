@@ -13,23 +13,23 @@ from msgspec.structs import replace
 from support.clock import Clock
 
 from seedream_cli.api.client import Client
-from seedream_cli.errors import SeedreamError, UsageProblem
+from seedream_cli.errors import SeedreamError, UsageError
 from seedream_cli.events import Event
-from seedream_cli.history.request_bodies import Bodies
+from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.history.store import History
 from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync import manifest
-from seedream_cli.sync.executor import Run, Told
-from seedream_cli.sync.hash_cache import KnownFiles
-from seedream_cli.sync.image_task import Given, Means, fetched, generated, remembered
+from seedream_cli.sync.executor import SyncExecutor, Told
+from seedream_cli.sync.hash_cache import HashCache
+from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
 from seedream_cli.sync.lockfile import Entry, text_of
-from seedream_cli.sync.lockfile_writer import Keeper
+from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan import Plan, plan
-from seedream_cli.sync.plan_items import Action, Item
+from seedream_cli.sync.plan_items import Action, PlanItem
 from seedream_cli.sync.project_files import Project
-from seedream_cli.sync.spending_cap import Purse
-from seedream_cli.tasks.run import Work
-from seedream_cli.tasks.worker_pool import Brake
+from seedream_cli.sync.spending_cap import SpendingCap
+from seedream_cli.tasks.context import TaskContext
+from seedream_cli.tasks.worker_pool import CancelToken
 
 KEY = "sk-test-0123456789"
 KEY_ID = "fingerprint"
@@ -41,11 +41,11 @@ class Played:
     """A life that came to its end: what happened, and the image or the error."""
 
     events: list[Event] = field(default_factory=list)
-    given: Given | None = None
+    given: ImageResult | None = None
     error: SeedreamError | None = None
 
     @property
-    def came(self) -> Given:
+    def came(self) -> ImageResult:
         """The image, where there is one."""
         assert self.given is not None, self.error
         return self.given
@@ -79,11 +79,11 @@ class Workshop(ExitStack):
     def plan(self, **options: Any) -> Plan:
         """What `seedream sync` would plan."""
         wanted = manifest.load(self.manifest)
-        known = KnownFiles(self.manifest, self._state / "files", now=time.time_ns)
+        known = HashCache(self.manifest, self._state / "files", now=time.time_ns)
         memory = remembered(self.history, SERVICE, wanted.folder, sandbox=False)
         return plan(wanted, lock.read(self.lock_file), known, remembered=memory, **options)
 
-    def work(self, **options: Any) -> Work:
+    def work(self, **options: Any) -> TaskContext:
         client = Client(self.base_url, KEY, now=self._now)
         self.callback(client.close)
         given: dict[str, Any] = {
@@ -96,13 +96,13 @@ class Workshop(ExitStack):
             # The shortest pause of all that may be drawn: a moment in which others get their turn.
             "spread": lambda low, high: low,
             "pause": time.sleep,
-            "bodies": Bodies(self._state / "bodies"),
+            "bodies": RequestBodyStore(self._state / "bodies"),
         }
         if self.clock is not None:
             given |= {"pause": self.clock.pause, "clock": self.clock, "now": self.clock, "poll_interval": 2.0}
-        return Work(**{**given, **options})
+        return TaskContext(**{**given, **options})
 
-    def means(self, work: Work | None = None, **options: Any) -> Means:
+    def context(self, work: TaskContext | None = None, **options: Any) -> SyncContext:
         """Keywords as for Means; ``most`` tasks may be paid for."""
         work = work or self.work()
         most = options.pop("most", None)
@@ -112,21 +112,25 @@ class Workshop(ExitStack):
             "service": SERVICE,
             "key_id": KEY_ID,
             "project": Project(self.folder),
-            "purse": Purse(most, lambda: UsageProblem("no more than that", code="spending_cap")),
+            "purse": SpendingCap(most, lambda: UsageError("no more than that", code="spending_cap")),
             "now": self._now,
         }
-        return Means(**{**given, **options})
+        return SyncContext(**{**given, **options})
 
-    def live(self, item: Item | None = None, means: Means | None = None, **options: Any) -> Played:
+    def live(
+        self, item: PlanItem | None = None, context: SyncContext | None = None, **options: Any
+    ) -> Played:
         """The life of one image, by default of the only one of the plan. Keywords as for Means."""
         if item is None:
             [item] = self.plan().of(Action.GENERATE, Action.FETCH)
-        means = means or self.means(**options)
-        means.project.prepare(item)
+        context = context or self.context(**options)
+        context.project.prepare(item)
         result = Played()
-        means = replace(means, on_event=result.events.append)
+        context = replace(context, on_event=result.events.append)
         try:
-            result.given = fetched(means, item) if item.action == Action.FETCH else generated(means, item)
+            result.given = (
+                fetch_image(context, item) if item.action == Action.FETCH else generate_image(context, item)
+            )
         except SeedreamError as error:
             result.error = error
         return result
@@ -137,19 +141,19 @@ class Workshop(ExitStack):
         *,
         jobs: int = 4,
         work: Mapping[str, Any] | None = None,
-        means: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Run:
-        """A run of the plan. Keywords as for Run; ``work`` and ``means`` have those of Work and Means."""
-        brake = Brake()
-        shared = self.work(**{"pause": brake.pause, "shield": brake.shield, **(work or {})})
+    ) -> SyncExecutor:
+        """A run of the plan. Keywords as for SyncExecutor; ``work`` and ``context`` override fields."""
+        cancel_token = CancelToken()
+        shared = self.work(**{"pause": cancel_token.pause, "shield": cancel_token.shield, **(work or {})})
         made = made if made is not None else self.plan()
-        keeper = Keeper(lock.read(self.lock_file), made.entries)
-        return Run(
+        lockfile_writer = LockfileWriter(lock.read(self.lock_file), made.entries)
+        return SyncExecutor(
             plan=made,
-            means=self.means(shared, **(means or {})),
-            keeper=keeper,
-            brake=brake,
+            context=self.context(shared, **(context or {})),
+            lockfile_writer=lockfile_writer,
+            cancel_token=cancel_token,
             jobs=jobs,
             **{"on_event": lambda event: None, **options},
         )
@@ -159,7 +163,7 @@ class Workshop(ExitStack):
         return executed(self.run(**options))
 
 
-def executed(run: Run) -> list[Told]:
+def executed(run: SyncExecutor) -> list[Told]:
     """Execute the run; return all that it tells."""
     told: list[Told] = []
     run.on_event = told.append

@@ -1,0 +1,491 @@
+"""HTTP at real sockets: time limits, connections, proxies, certificates, and what a failure tells."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.listening import Listening
+from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
+from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.tls import Authority, Front, authority
+
+from seedream_cli.api import http
+from seedream_cli.api.client import Client
+from seedream_cli.errors import NotSaved, SeedreamError, Unreachable, UsageError
+
+KEY = "sk-test-0123456789"
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+OTHERS = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+StartRaw = Callable[..., RawServer]
+Connect = Callable[[str], Client]
+Api = Callable[..., tuple[RawServer, Client]]
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROXIES, *OTHERS):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def running() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def connect(running: ExitStack) -> Connect:
+    def one(base_url: str) -> Client:
+        client = Client(base_url, KEY)
+        running.callback(client.close)
+        return client
+
+    return one
+
+
+@pytest.fixture
+def api(start_raw: StartRaw, connect: Connect) -> Api:
+    def start(*replies: Reply) -> tuple[RawServer, Client]:
+        server = start_raw(*replies)
+        return server, connect(server.base_url)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("authority"), "DNS:api.test", "DNS:img.test", "IP:127.0.0.1")
+
+
+def fetch_image(client: Client, url: str, **options: Any) -> bytes:
+    with client.stream(url, **options) as image:
+        return b"".join(image.chunks)
+
+
+# Time limits
+
+
+def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
+    """Send ``head``, then ``piece`` again and again: no read ever waits long."""
+
+    def send(exchange: HttpCall) -> None:
+        exchange.connection.sendall(head)
+        while not exchange.closed.wait(0.02):
+            exchange.connection.sendall(piece)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"Content-Length: 99999\r\n\r\n", b" "),
+        (b"\r\n", b" "),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["with a length", "without a length", "chunked"],
+)
+def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, piece: bytes) -> None:
+    server, client = api(trickle(b"HTTP/1.1 200 OK\r\n" + head, piece))
+    with pytest.raises(Unreachable) as caught:
+        client.task("task_1", seconds=0.2)
+    assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
+    with pytest.raises(Unreachable) as caught:
+        fetch_image(client, f"{server.origin}/1.png", seconds=0.2)
+    assert caught.value.code == "timeout"
+
+
+def test_a_server_that_never_answers_may_have_the_request(api: Api) -> None:
+    _, client = api(lambda exchange: exchange.closed.wait(30) and None)
+    with pytest.raises(Unreachable, match="did not answer in time") as caught:
+        client.submit({"prompt": "fox"}, "key-1", seconds=0.2)
+    assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
+
+
+class Silent(Listening):
+    def serve(self, connection: socket.socket) -> None:
+        self.closing.wait(30)
+
+
+def test_a_handshake_that_hangs_has_sent_nothing(connect: Connect) -> None:
+    with Silent() as server, pytest.raises(Unreachable, match=r"no connection to .* in time") as caught:
+        connect(f"https://127.0.0.1:{server.port}/v1").task("task_1", seconds=0.2)
+    assert (caught.value.code, caught.value.unsent) == ("timeout", True)
+
+
+def test_a_server_that_reads_nothing_does_not_hold_a_request_forever(connect: Connect) -> None:
+    body = {"prompt": "x" * 32 * 1024 * 1024}
+    with Silent() as server, pytest.raises(Unreachable) as caught:
+        connect(f"http://127.0.0.1:{server.port}/v1").submit(body, "key-1", seconds=0.3)
+    assert (caught.value.code, caught.value.unsent) == ("timeout", False)
+
+
+# Connections
+
+
+def kept(body: bytes, status: int = 200, *headers: bytes) -> bytes:
+    """Return an answer that leaves its connection open."""
+    lines = [b"HTTP/1.1 %d Any" % status, b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+PENDING = kept(b'{"code": 0, "data": {"task_id": "task_1", "status": "pending"}}')
+
+
+def test_a_task_takes_one_connection_to_the_api_and_one_to_the_images_host(
+    running: ExitStack, connect: Connect
+) -> None:
+    """The key's connection is never used for an image, even on the same host."""
+    server = running.enter_context(PatientServer([PENDING] * 6 + [kept(b"image")]))
+    client = connect(server.base_url)
+    client.submit({"prompt": "fox"}, "key-1")
+    for _ in range(5):
+        client.task("task_1")
+    assert (
+        fetch_image(client, f"{server.origin}/1.png")
+        == fetch_image(client, f"{server.origin}/2.png")
+        == b"image"
+    )
+    assert (server.connections, len(server.requests)) == (2, 8)
+
+
+class Leaving(RawServer):
+    """Answers one request of each connection as if others could follow, and closes."""
+
+    def __init__(self) -> None:
+        super().__init__([PENDING])
+        self.left = threading.Semaphore(0)
+
+    def serve(self, connection: socket.socket) -> None:
+        super().serve(connection)
+        connection.close()
+        self.left.release()
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack, connect: Connect) -> None:
+    server = running.enter_context(Leaving())
+    client = connect(server.base_url)
+    for number in range(3):
+        assert client.task("task_1").status == "pending"
+        assert server.left.acquire(timeout=20)
+        assert (server.connections, len(server.requests)) == (number + 1, number + 1)
+
+
+def reset(exchange: HttpCall) -> None:
+    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.connection.close()
+
+
+@pytest.mark.parametrize("reply", [None, reset], ids=["closed", "reset"])
+def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again(
+    running: ExitStack, connect: Connect, reply: Reply
+) -> None:
+    server = running.enter_context(PatientServer([PENDING, reply]))
+    client = connect(server.base_url)
+    client.task("task_1")
+    with pytest.raises(Unreachable, match="broke before its answer") as caught:
+        client.submit({"prompt": "fox"}, "key-1")
+    assert (caught.value.transient, caught.value.unsent) == (True, False)
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1") as caught:
+        connect(f"http://127.0.0.1:{port}/v1").submit({"prompt": "fox"}, "key-1")
+    assert (caught.value.transient, caught.value.unsent) == (True, True)
+
+
+# Which proxy is used
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_does_not_see_what_stays_on_this_machine(
+    start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    proxy, server = start_raw(answer(502)), start_raw(success({"plan": "here"}), answer(200, b"image"))
+    for name in PROXIES:
+        monkeypatch.setenv(name, proxy.origin)
+    client = connect(server.base_url.replace("127.0.0.1", host))
+    assert client.account() == {"plan": "here"}
+    assert fetch_image(client, f"{server.origin}/1.png") == b"image"
+    assert proxy.connections == 0
+
+
+ENTRIES = "fd00::/8|::1/128|[::1]|<local>|192.168.*|a b|a;{}|api.test.org|10.0.0.0/8"
+
+
+def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
+    start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = start_raw(answer(403))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+    for number, entry in enumerate(ENTRIES.split("|"), 1):
+        monkeypatch.setenv("NO_PROXY", entry)
+        with pytest.raises(Unreachable) as caught:
+            connect("https://api.test/v1").account()
+        assert caught.value.code == "proxy_error"
+        assert [(seen.method, seen.path) for seen in proxy.requests] == [("CONNECT", "api.test:443")] * number
+    assert KEY not in str(proxy.requests)
+
+
+def test_no_proxy_names_hosts_that_are_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "this proxy cannot be used")
+    for url, entries in {
+        "https://api.test/v1": ("localhost, api.test", ".test", "API.test:443", "*"),
+        "https://[2001:db8::1]/v1": ("2001:db8::1", "[2001:db8::1]"),
+    }.items():
+        for entry in entries:
+            monkeypatch.setenv("no_proxy", entry)
+            # Would refuse a proxy that it needed.
+            http.HttpClient({}).prepare(url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("HTTPS_PROXY", "nonsense://127.0.0.1", id="an unknown scheme"),
+        pytest.param("ALL_PROXY", "socks4://127.0.0.1:1", id="SOCKS 4"),
+        pytest.param("HTTPS_PROXY", "http://", id="no host"),
+        pytest.param("HTTPS_PROXY", "http://127.0.0.1:0", id="port 0"),
+        pytest.param("HTTPS_PROXY", "socks5://127.0.0.1:65536", id="a port beyond all ports"),
+        pytest.param("ALL_PROXY", "http://127.0.0.1:port", id="a port that is no number"),
+        pytest.param("ALL_PROXY", "http://127.0 .0.1", id="a blank"),
+        pytest.param("ALL_PROXY", "http://[::x]:1", id="no IPv6 address"),
+        pytest.param("all_proxy", "http://{host}:1", id="a template"),
+        pytest.param("https_proxy", "http://\udcff:1", id="bytes that are no text"),
+        pytest.param("HTTPS_PROXY", "http://user:sec/ret@127.0.0.1:80", id="a slash in the password"),
+        pytest.param("HTTPS_PROXY", "http://user:1/secret@127.0.0.1:80", id="what looks like a port"),
+        pytest.param("HTTPS_PROXY", "http://user:1?secret@127.0.0.1:80", id="what looks like a query"),
+        pytest.param("HTTPS_PROXY", "http://user#secret@127.0.0.1:80", id="what looks like a fragment"),
+        pytest.param("HTTPS_PROXY", "secret://127.0.0.1", id="a secret for a scheme"),
+        pytest.param("SSL_CERT_FILE", "/nonexistent/ca.pem", id="certificates that are not there"),
+        pytest.param("SSL_CERT_FILE", __file__, id="certificates that are none"),
+        pytest.param("SSL_CERT_DIR", "/nonexistent:/neither", id="folders that are not there"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_clear_line(
+    api: Api, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        connect("https://api.test/v1")
+    assert caught.value.message.startswith(f"{name} in the environment cannot be used: ")
+    assert caught.value.code == "invalid_environment"
+    assert "sec" not in caught.value.message
+    # A service on this machine needs none of them, and a paid image's own host is not a usage error.
+    server, client = api(success({}), answer(200, b"image"))
+    assert client.account() == {}
+    assert fetch_image(client, f"{server.origin}/1.png") == b"image"
+    with pytest.raises(NotSaved, match="cannot be used"):
+        fetch_image(client, "https://img.test/1.png")
+
+
+def test_settings_that_can_be_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent:/")
+    # Those of another scheme, and those that a stronger one replaces, are not judged.
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
+    for name, value in {
+        "HTTPS_PROXY": "127.0.0.1:3128 http://proxy.test\n",
+        "https_proxy": "https://user:p%40ss@proxy.test:3128/",
+        "ALL_PROXY": "socks5h://[::1]:1080 HTTP://müller.test:1 socks://proxy.test",
+    }.items():
+        for url in value.split(" "):
+            with monkeypatch.context() as patched:
+                patched.setenv(name, url)
+                if name != "ALL_PROXY":
+                    patched.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+                connect("https://api.test/v1")
+
+
+# Proxies that work
+
+
+Through = Callable[..., Client]
+BOTH = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
+
+
+@pytest.fixture
+def through(
+    running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, trust: Authority
+) -> Through:
+    """Return a client whose way to api.test, the server at a port of this machine, is through a proxy."""
+
+    def start(kind: type[Proxy], server: RawServer, *, tls: bool = False) -> Client:
+        front = running.enter_context(Front(trust, server.port))
+        proxy = running.enter_context(kind({"api.test": front.port}))
+        url = proxy.url()
+        if tls:
+            url = f"https://127.0.0.1:{running.enter_context(Front(trust, proxy.port)).port}"
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(trust.certificate))
+        return connect("https://api.test/v1")
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("kind", "tls"),
+    [(HttpProxy, False), (HttpProxy, True), (SocksProxy, False)],
+    ids=["HTTP", "HTTPS", "SOCKS"],
+)
+def test_through_a_proxy_the_deadline_holds_as_well(
+    start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
+) -> None:
+    server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
+    told = r"api\.test through the proxy 127.* did not answer in time"
+    with pytest.raises(Unreachable, match=told) as caught:
+        through(kind, server, tls=tls).task("task_1", seconds=0.5)
+    assert (caught.value.code, caught.value.unsent) == ("timeout", False)
+
+
+@BOTH
+def test_what_breaks_beyond_a_proxy_may_have_arrived(
+    start_raw: StartRaw, through: Through, kind: type[Proxy]
+) -> None:
+    server = start_raw(None)
+    with pytest.raises(Unreachable, match=r"the connection to api\.test .*broke") as caught:
+        through(kind, server).submit({"prompt": "fox"}, "key")
+    assert (caught.value.transient, caught.value.unsent) == (True, False)
+    assert len(server.requests) == 1
+
+
+# Proxies that fail
+
+
+Fails = Callable[..., Unreachable]
+
+
+@pytest.fixture
+def fails(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Fails:
+    """Return what becomes of a call through this proxy, which must fail."""
+
+    def call(proxy: str, seconds: float = 20.0) -> Unreachable:
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        client = connect("https://api.test/v1")
+        with pytest.raises(Unreachable) as caught:
+            client.task("task_1", seconds=seconds)
+        return caught.value
+
+    return call
+
+
+@pytest.mark.parametrize(("status", "passing"), [(302, False), (403, False), (429, True), (502, True)])
+def test_a_proxys_status_tells_whether_to_come_back(
+    start_raw: StartRaw, fails: Fails, status: int, passing: bool
+) -> None:
+    problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
+    assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
+    assert (problem.detail or "").startswith(f"it answered with HTTP {status}")
+    # What it says beside is not repeated.
+    problem = fails(start_raw(b"HTTP/1.1 407 no: secret\r\nContent-Length: 0\r\n\r\n").origin)
+    assert problem.detail == "it answered with HTTP 407 Proxy Authentication Required"
+
+
+@pytest.mark.parametrize(
+    ("replies", "why", "passing"),
+    [
+        ([b"\x05\xff"], "NO ACCEPTABLE METHODS", False),
+        ([b"\x05\x00", b"\x05\x04\x00\x01" + bytes(6)], "Host unreachable", True),
+        ([b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)], "refused", True),
+    ],
+)
+def test_a_socks_proxys_reply_tells_whether_to_come_back(
+    fails: Fails, replies: list[bytes], why: str, passing: bool
+) -> None:
+    with Scripted(*replies) as proxy:
+        problem = fails(f"socks5://127.0.0.1:{proxy.port}")
+    assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
+    assert why in (problem.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "replies"),
+    [
+        ("http", [b""]),
+        ("http", [b"HTTP/1.1 2"]),
+        ("socks5", [b""]),
+        ("socks5", [b"\x05"]),
+        ("socks5", [b"\x05\x00"]),
+        ("socks5", [b"\x05\x00", b"\x05\x00\x00\x01\x00"]),
+        ("socks5", [b"HTTP/1.1 400 Bad Request\r\n\r\n"]),
+    ],
+)
+@pytest.mark.parametrize("then", [[], [None]], ids=["leaves", "hangs"])
+def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
+    fails: Fails, scheme: str, replies: list[bytes], then: list[None]
+) -> None:
+    began = time.monotonic()
+    with Scripted(*replies, *then) as proxy:
+        problem = fails(f"{scheme}://127.0.0.1:{proxy.port}", seconds=0.2)
+    assert time.monotonic() - began < 10
+    assert f"api.test through the proxy 127.0.0.1:{proxy.port}" in problem.message
+    assert problem.transient
+
+
+def test_any_reply_of_a_socks_proxy_is_an_error_of_ours(fails: Fails) -> None:
+    chance = random.Random(20261130)
+    for _ in range(60):
+        replies = [b"\x05" + chance.randbytes(chance.randrange(4)) for _ in range(chance.randint(1, 3))]
+        with Scripted(*replies) as proxy:
+            problem = fails(f"socks5://ada:pa55@127.0.0.1:{proxy.port}")
+        assert "pa55" not in repr(vars(problem))
+
+
+def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails) -> None:
+    for kind in (HttpProxy, SocksProxy):
+        with kind({}) as proxy:
+            problem = fails(proxy.url())
+        assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", True, True)
+        assert proxy.asked == ["api.test:443"]
+
+
+def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(Unreachable, match="ImportError") as caught:
+        fails("socks5://127.0.0.1:9")
+    assert not caught.value.transient
+
+
+# Certificates
+
+
+def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
+    start_raw: StartRaw, connect: Connect, fails: Fails, trust: Authority, running: ExitStack
+) -> None:
+    server = running.enter_context(Front(trust, start_raw(success({})).port))
+    with pytest.raises(Unreachable, match=r"certificate of 127\.0\.0\.1.* not trusted") as caught:
+        connect(f"https://127.0.0.1:{server.port}/v1").account()
+    assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("tls_error", False, True)
+    with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
+        assert fails(f"https://127.0.0.1:{front.port}").code == "tls_error"
+    assert proxy.asked == []
+
+
+def test_a_certificate_of_ones_own_can_be_trusted(
+    start_raw: StartRaw, running: ExitStack, connect: Connect, trust: Authority, tmp_path: Path
+) -> None:
+    server = running.enter_context(Front(trust, start_raw(success({"secure": True})).port))
+    base_url = f"https://127.0.0.1:{server.port}/v1"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
+        assert connect(base_url).account() == {"secure": True}
+        # A file comes before a folder.
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
+        with pytest.raises(SeedreamError) as caught:
+            connect(base_url).account()
+    assert caught.value.code == "tls_error"
+    # They are read once for all clients.
+    assert http._trusted() is http._trusted()

@@ -1,0 +1,148 @@
+"""A create with source images is sent again as it was, and leaves nothing behind once it is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from support.clock import Clock
+from support.images import png
+from support.tasks import operation
+
+from seedream_cli.errors import HistoryUnusable, UsageError
+from seedream_cli.history.request_bodies import LIFETIME, RequestBodyStore
+from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.models import GenerationRequest, Operation
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> SourceImage:
+    (tmp_path / "a.png").write_bytes(png())
+    return read_file(tmp_path / "a.png", "a.png")
+
+
+@pytest.fixture
+def bodies(tmp_path: Path, image: SourceImage) -> RequestBodyStore:
+    """The image is at hand for them."""
+    bodies = RequestBodyStore(tmp_path / "bodies")
+    bodies.attach([image])
+    return bodies
+
+
+@pytest.fixture
+def asked(tmp_path: Path, image: SourceImage) -> Operation:
+    request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name, "https://x.test/b.png"))
+    return operation(tmp_path, request=request)
+
+
+def test_the_same_bytes_come_again_when_the_image_is_gone(
+    bodies: RequestBodyStore, image: SourceImage, asked: Operation
+) -> None:
+    before = os.umask(0)
+    try:
+        body = bodies.of(asked)
+    finally:
+        os.umask(before)
+    assert body is not None
+    assert json.loads(body)["image_urls"] == [image.data_uri(), "https://x.test/b.png"]
+    [file] = bodies._folder.iterdir()
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
+    os.utime(file, (1, 1))
+    assert RequestBodyStore(file.parent).of(asked) == body
+    # It is kept for as long again.
+    assert file.stat().st_mtime > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such call there")
+def test_their_names_are_on_disk_before_they_are_sent(
+    bodies: RequestBodyStore, asked: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would otherwise leave the operation in the history without what it has to send."""
+    synced: list[list[str]] = []
+    sizes: list[int] = []
+    sync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(sorted(os.listdir(descriptor)))
+        else:
+            sizes.append(os.fstat(descriptor).st_size)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    for name in ("op_a", "op_b"):
+        body = bodies.of(replace(asked, id=name))
+        assert f"{name}.json" in synced[-1]
+        # Once: the second is the same file.
+        assert sizes == [len(body or b"")]
+    assert len(synced) == 2
+
+
+def test_what_is_kept_is_sent_whatever_is_at_hand(
+    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
+) -> None:
+    """An earlier version of the program may have written it in other words."""
+    (tmp_path / "bodies").mkdir()
+    (tmp_path / "bodies" / f"{asked.id}.json").write_bytes(b'{"old": true}')
+    bodies.of(replace(asked, id="op_00000002"))
+    assert bodies.of(asked) == b'{"old": true}'
+
+
+def test_several_operations_that_ask_for_the_same_share_the_bytes(
+    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
+) -> None:
+    first, second = asked, replace(asked, id="op_00000002")
+    assert bodies.of(first) == bodies.of(second)
+    assert {file.stat().st_nlink for file in (tmp_path / "bodies").iterdir()} == {2}
+    bodies.drop(first)
+    assert bodies.of(replace(asked, id="op_00000003")) == bodies.of(second)
+
+
+def test_what_is_not_kept_or_cannot_be_is_not_sent(
+    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
+) -> None:
+    # A request that says it all has none.
+    assert bodies.of(operation(tmp_path)) is None
+    assert not (tmp_path / "bodies").exists()
+    with pytest.raises(UsageError, match="not kept any more") as caught:
+        RequestBodyStore(tmp_path / "bodies").of(asked)
+    assert caught.value.code == "source_images_gone"
+    (tmp_path / "bodies").write_text("no folder")
+    with pytest.raises(HistoryUnusable):
+        bodies.of(asked)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits")
+def test_a_disk_that_is_full_is_not_filled_further(
+    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
+) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(HistoryUnusable):
+            bodies.of(asked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "bodies").iterdir()) == []
+
+
+def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
+    tmp_path: Path, image: SourceImage, asked: Operation
+) -> None:
+    clock = Clock()
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    for name, age in (("op_old.json", LIFETIME + 1), ("op_young.json", LIFETIME - 60)):
+        (folder / name).write_bytes(b"{}")
+        os.utime(folder / name, (clock.time - age, clock.time - age))
+    bodies = RequestBodyStore(folder, now=clock)
+    bodies.attach([image])
+    bodies.of(asked)
+    assert {file.name for file in folder.iterdir()} == {"op_young.json", f"{asked.id}.json"}

@@ -1,0 +1,750 @@
+"""The history: written before anything is sent, readable by its owner alone, never lost to a crowd."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from support import needs
+from support.clock import Clock
+from support.program import Program
+from support.tasks import SERVICE, operation
+
+from seedream_cli.commands.status import row_of
+from seedream_cli.errors import ExitCode, HistoryUnusable
+from seedream_cli.files.output_path import OutputTemplate, fields_of, part_path
+from seedream_cli.history.schema import _OPERATION, SCHEMA
+from seedream_cli.history.store import VERSION, History
+from seedream_cli.models import GenerationRequest, Operation, SavedFile, TaskStatus
+from seedream_cli.output.documents import task_document
+from seedream_cli.output.json_reporter import dumped
+from seedream_cli.output.table import table
+from seedream_cli.prompt import PromptParts
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.text import duration
+
+KIND = GenerationRequest("p").kind
+
+Open = Callable[..., History]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "apipod-seedream" / "history.sqlite3"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Open]:
+    made: list[History] = []
+
+    def one(where: Path = path, clock: Clock | None = None) -> History:
+        made.append(History(where, now=clock or Clock()))
+        return made[-1]
+
+    yield one
+    for history in made:
+        history.close()
+
+
+def saved(folder: Path, number: int = 1) -> SavedFile:
+    return SavedFile(number, str(folder / f"fox-{number}.png"), "0" * 64, 7, "image/png", 4, 3)
+
+
+@contextmanager
+def another_program(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that waits for nobody, and whose transactions begin when it says so."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        yield db
+
+
+@contextmanager
+def written_to(history: History) -> Iterator[sqlite3.Connection]:
+    with history._exclusive() as db, history._transaction(db, durable=False):
+        yield db
+
+
+# What is kept
+
+
+def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None:
+    whole = operation(
+        tmp_path,
+        request=GenerationRequest(
+            prompt="雪中的红狐狸 🦊\n\0",
+            model="seedream-v4.5-edit",
+            aspect_ratio="21:9",
+            quality="4K",
+            image_urls=("https://a/1.png", "data:image/png;base64,AAAA"),
+            callback_url="https://a/hook",
+        ),
+        task_id="task/1?",
+        status="completed",
+        progress=100,
+        results=("https://a/1", "https://a/2"),
+        cost="0.035",
+        request_id="req_1",
+        accepted=1_800_000_001.5,
+        seconds=12.25,
+        error_code="E",
+        error_message="words",
+        delivered="-",
+        files=(saved(tmp_path, 1), saved(tmp_path, 2)),
+        parts=PromptParts("fox", "light", None, None),
+        sidecar=True,
+    )
+    history = opened()
+    history.record(whole)
+    assert history.find(SERVICE, whole.id) == whole
+    assert opened().find(SERVICE, "task/1?") == whole
+    foreign = operation(
+        tmp_path, id="op_2", request=None, idempotency_key=None, key_id=None, task_id="task_2"
+    )
+    history.record(foreign)
+    assert opened().find(SERVICE, "task_2") == foreign
+
+
+def test_recording_again_replaces_what_was_known_and_writes_nothing_twice(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    first = operation(tmp_path)
+    history.record(first)
+    later = replace(first, task_id="task_1", status="completed", results=("u",), files=(saved(tmp_path),))
+    history.record(later)
+    moved = replace(later, files=(replace(saved(tmp_path), path="/elsewhere.png"),))
+    history.record(moved)
+    assert history.recent(SERVICE, limit=10) == [moved]
+    changes = history._db.total_changes
+    history.record(moved)
+    assert history._db.total_changes == changes
+
+
+def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    here = history.record(operation(tmp_path, id="op_here0000", task_id="task_1"))
+    there = history.record(operation(tmp_path, id="op_there000", task_id="task_1", service="other.test"))
+    assert history.find(SERVICE, "task_1") == here
+    assert history.find("other.test", "task_1") == there
+    assert history.find(SERVICE, "op_there000") is None
+    assert history.recent(SERVICE, limit=9) == history.pending(SERVICE) == [here]
+    assert history.last_unfinished("other.test") == there
+
+
+def test_the_newest_come_first_and_may_be_limited_or_of_one_state(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    for number, word in ((2, "completed"), (0, "failed"), (1, "Completed")):
+        history.record(operation(tmp_path, id=f"op_{number}", created=float(number), status=word))
+    # The same second: what was recorded later is newer.
+    history.record(operation(tmp_path, id="op_twin", created=2.0))
+    assert [each.id for each in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
+    assert [each.id for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
+
+
+def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+    for name, key, created in (
+        ("op_1", 1, 100.0),
+        ("op_2", 1, 300.0),
+        ("op_3", 2, 400.0),
+        ("op_5", 1, 200.0),
+    ):
+        history.record(operation(tmp_path, id=name, idempotency_key=f"key-{key}", created=created))
+    history.record(operation(tmp_path, id="op_4", service="another.test", created=500.0))
+    assert [one.id for one in history.find_by_idempotency_key(SERVICE, "key-1")] == ["op_2", "op_5", "op_1"]
+    assert history.find_by_idempotency_key(SERVICE, "key-3") == []
+
+
+FILE = saved(Path("/x"))
+TASK = {"task_id": "t"}
+COMPLETED = {**TASK, "status": "completed", "results": ("u",)}
+SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
+    "without an answer": ({"status": TaskStatus.UNANSWERED}, False),
+    "refused": ({"status": TaskStatus.REFUSED}, True),
+    "skipped": ({"status": TaskStatus.SKIPPED}, True),
+    "pending": ({**TASK, "status": "pending"}, False),
+    "of an unknown state": ({**TASK, "status": "warming_up"}, False),
+    "failed": ({**TASK, "status": "failed"}, True),
+    "cancelled": ({**TASK, "status": "cancelled"}, True),
+    "rejected": ({**TASK, "status": "Rejected"}, True),
+    "without files": (COMPLETED, False),
+    "with a file": ({**COMPLETED, "files": (FILE,)}, True),
+    "with one of two": ({**COMPLETED, "results": ("u", "v"), "files": (FILE,)}, False),
+    "written to stdout": ({**COMPLETED, "delivered": "-"}, True),
+}
+
+
+@pytest.mark.parametrize(("values", "settled"), SETTLED.values(), ids=SETTLED)
+def test_an_operation(opened: Open, tmp_path: Path, values: dict[str, Any], settled: bool) -> None:
+    history = opened()
+    current = operation(tmp_path, **values)
+    history.record(current)
+    assert current.is_done is settled
+    assert history.last_unfinished(SERVICE) == (None if settled else current)
+    # Without a task there is nothing to download.
+    assert history.pending(SERVICE) == ([] if settled or current.task_id is None else [current])
+
+
+def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    for n in range(3):
+        history.record(operation(tmp_path, id=f"op_{n:08}", created=float(n), task_id=f"task_{n}"))
+    history.record(operation(tmp_path, id="op_done0000", created=9.0, status="failed", task_id="task_9"))
+    last = history.record(operation(tmp_path, id="op_unanswer", created=5.0))
+    assert [each.task_id for each in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
+    assert history.last_unfinished(SERVICE) == last
+    assert history.unanswered(SERVICE, since=5.0) == [last]
+    # Its key does not hold any more.
+    assert history.unanswered(SERVICE, since=5.5) == []
+    assert history.last_unfinished(SERVICE, since=5.5) == history.find(SERVICE, "task_2")
+
+
+def test_a_slower_program_does_not_write_over_what_a_faster_one_found(opened: Open, tmp_path: Path) -> None:
+    history, stale = opened(), operation(tmp_path)
+    answered = replace(stale, task_id="task_9", status="completed", results=("u",), cost="1")
+    history.record(answered)
+    for late in (stale, replace(stale, status=TaskStatus.REFUSED)):
+        assert history.record(late) == answered
+    faster = replace(answered, files=(saved(tmp_path),), delivered="-")
+    history.record(faster)
+    assert history.record(answered) == history.find(SERVICE, "task_9") == faster
+
+
+def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
+    clock = Clock(100.0)
+    history = opened(clock=clock)
+    # In a folder whose name is no Unicode.
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
+    current = operation(folder, files=(file,))
+    for progress, word in enumerate(("unanswered", "pending", "pending", "warming_up")):
+        current = history.record(replace(current, status=word, progress=progress))
+        clock.time += 1
+    assert history.states(current) == [(100.0, "unanswered"), (101.0, "pending"), (103.0, "warming_up")]
+    assert history.recent(SERVICE, limit=9) == [current]
+    assert current.files == (file,)
+
+
+# Who may read it
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
+def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        opened().record(operation(tmp_path))
+    finally:
+        os.umask(before)
+    # The folder above too: whoever may write there could put another one in its place.
+    for folder in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # The journal holds what the file does.
+    assert {each.name for each in path.parent.iterdir()} == {
+        f"{path.name}{end}" for end in ("", "-wal", "-shm")
+    }
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(path: Path) -> None:
+    path.parent.parent.mkdir(mode=0o755)
+    path.parent.mkdir()
+    path.touch()
+    path.chmod(0o644)
+    History(path, now=Clock()).close()
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o755
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# What survives a power cut
+
+
+@pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
+def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
+) -> None:
+    monkeypatch.setattr("seedream_cli.history.store._supports_wal", lambda folder: is_wal)
+    history = opened()
+    flushes: list[bool] = []
+
+    def see(statement: str) -> None:
+        if statement == "COMMIT":
+            # FULL, as SQLite numbers it.
+            flushes.append(history._db.execute("PRAGMA synchronous").fetchone()[0] == 2)
+
+    history._db.set_trace_callback(see)
+    intent = operation(tmp_path)
+    history.record(intent)
+    history.record(replace(intent, idempotency_key="key-2"))
+    answered = history.record(replace(intent, task_id="task_1", status=TaskStatus.PENDING))
+    assert flushes == [True, True, True]
+    # The service can be asked for these again.
+    for later in ({"status": "processing"}, {"status": "completed", "results": ("u",)}):
+        answered = history.record(replace(answered, **later))
+    assert flushes[3:] == [not is_wal] * 2
+    history.record(operation(tmp_path, id="op_2"))
+    assert flushes[5:] == [True]
+    # DELETE would not have flushed that the journal is over.
+    assert Path(f"{path}-journal").exists() is not is_wal
+
+
+# Several programs and threads
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from support.tasks import operation
+from msgspec.structs import replace
+from seedream_cli import history
+from seedream_cli.history.store import History
+
+path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+if sys.argv[4] == "False":
+    history._supports_wal = lambda folder: False
+# All at once: the file is made and migrated by whoever is first.
+time.sleep(max(0, start - time.time()))
+history = History(path, now=time.time)
+for number in range(10):
+    current = operation(path.parent, id=f"op_{who}{number:04}")
+    history.record(current)
+    history.record(replace(current, task_id=f"task_{who}_{number}", status="pending"))
+    assert history.find("api.test", current.id) is not None
+history.close()
+"""
+
+
+@pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
+def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Path, is_wal: bool) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    start = str(time.time() + 0.7)
+    words = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, *each], env=environment, stderr=subprocess.PIPE)
+        for each in words
+    ]
+    problems = [writer.communicate(timeout=60)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 4, problems
+    history = opened()
+    assert len(history.pending(SERVICE)) == 40
+    assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
+
+
+def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None:
+    history = opened()
+
+    def write(who: int) -> None:
+        for number in range(20):
+            history.record(operation(tmp_path, id=f"op_{who:04}{number:04}"))
+            history.recent(SERVICE, limit=3)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert len(history.recent(SERVICE, limit=999)) == 120
+
+
+def test_one_is_looked_up_without_going_through_all(opened: Open, tmp_path: Path) -> None:
+    """A run of a thousand looks up each, in a history of years."""
+    history = opened()
+    with written_to(history) as db:
+        for n in range(1200):
+            named = {"id": f"op_{n:08}", "task_id": f"img_{n}", "idempotency_key": f"key-{n}"}
+            history._put(db, operation(tmp_path, **named))
+    hundreds_of_steps: list[int] = []
+    history._db.set_progress_handler(lambda: hundreds_of_steps.append(0), 100)
+    for look_up in (
+        lambda: history.find(SERVICE, "op_00001000"),
+        lambda: history.find(SERVICE, "img_1000"),
+        lambda: history.find(SERVICE, "op_none"),
+        lambda: history.find_by_idempotency_key(SERVICE, "key-1000"),
+    ):
+        hundreds_of_steps.clear()
+        look_up()
+        assert len(hundreds_of_steps) <= 10
+
+
+def test_a_history_that_another_program_holds_says_so(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = opened()
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    with another_program(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
+            history.record(operation(tmp_path))
+        assert (caught.value.exit_code, caught.value.hint) == (ExitCode.NOT_SAVED, None)
+        assert history.find(SERVICE, "op_abcd1234") is None
+    history.record(operation(tmp_path))
+    assert history.find(SERVICE, "op_abcd1234") is not None
+
+
+def test_a_new_file_that_another_program_writes_to_is_waited_for(opened: Open, path: Path) -> None:
+    """SQLite itself would not wait, whatever its timeout."""
+    path.parent.mkdir(parents=True)
+    with another_program(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        opening = threading.Thread(target=opened)
+        opening.start()
+        opening.join(0.1)
+        assert opening.is_alive()
+        other.execute("COMMIT")
+        opening.join(30)
+    assert opened().recent(SERVICE, limit=9) == []
+    assert journal_of(path) == "wal"
+
+
+def test_threads_wait_together_for_another_program(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If each waited in turn, a run of 64 would not end for ten minutes."""
+    history = opened()
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.3)
+    monkeypatch.setattr("seedream_cli.history.store._LAST_PATIENCE", 0.01)
+
+    def write(who: int) -> None:
+        with pytest.raises(HistoryUnusable):
+            history.record(operation(tmp_path, id=f"op_{who:08}"))
+
+    with another_program(path) as other, ThreadPoolExecutor(16) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert len(list(pool.map(write, range(16)))) == 16
+        assert time.monotonic() - began < 8 * 0.3
+
+
+def test_a_write_that_was_interrupted_leaves_no_lock(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    history = opened()
+    with suppress(Interrupted), written_to(history) as db:
+        history._put(db, operation(tmp_path, id="op_half"))
+        raise Interrupted
+    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    opened().record(operation(tmp_path))
+    assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
+
+
+def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_another_waiting(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    history.record(operation(tmp_path, id="op_1"))
+    # What a signal leaves behind that comes when a block is done and its end has not begun.
+    abandoned = [history._exclusive(), history._transaction(history._db, durable=True)]
+    for block in abandoned:
+        block.__enter__()
+    assert history.find(SERVICE, "op_1") is not None
+    assert opened().record(operation(tmp_path, id="op_2")).id == "op_2"
+    history.record(operation(tmp_path, id="op_3"))
+    assert len(history.recent(SERVICE, limit=9)) == 3
+    del abandoned, block
+
+
+# Where SQLite has no shared memory, which WAL takes
+
+
+@pytest.fixture(scope="session")
+def no_shared_memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a program for whom SQLite's shared memory cannot be mapped, as on network drives."""
+    if sys.platform != "linux":
+        pytest.skip("it is preloaded the way Linux does that")
+    library = tmp_path_factory.mktemp("preloaded") / "no_shared_memory.so"
+    compiler = [needs.program("cc"), "-shared", "-fPIC", "-x", "c", "-", "-o", str(library), "-ldl"]
+    subprocess.run(compiler, input=NO_SHARED_MEMORY, text=True, check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+NO_SHARED_MEMORY = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAP(name) \\
+void *name(void *at, size_t length, int protection, int flags, int file, off_t from) { \\
+    void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, #name); \\
+    char link[64], path[512]; \\
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file); \\
+    ssize_t n = file < 0 ? -1 : readlink(link, path, sizeof path); \\
+    if (n > 4 && !memcmp(path + n - 4, "-shm", 4)) { errno = ENODEV; return MAP_FAILED; } \\
+    return real(at, length, protection, flags, file, from); \\
+}
+MAP(mmap) MAP(mmap64)
+"""
+
+
+def journal_of(path: Path) -> str:
+    """What a program finds that opens the file."""
+    with closing(sqlite3.connect(path)) as db:
+        return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@pytest.mark.started
+@pytest.mark.slow
+def test_the_program_works_without_shared_memory(
+    seedream: Program, sandbox: Sandbox, no_shared_memory: dict[str, str]
+) -> None:
+    file = seedream.state / "history.sqlite3"
+    # A new history, and one in WAL.
+    assert seedream("generate", "a fox", env=no_shared_memory).exit_code == ExitCode.OK
+    assert journal_of(file) == "delete"
+    file.unlink()
+    assert seedream("generate", "an owl").exit_code == ExitCode.OK
+    assert journal_of(file) == "wal"
+    # The sandbox of its own has a file too.
+    for more in ((), ("--sandbox",)):
+        done = seedream("generate", "a fox", *more, env=no_shared_memory)
+        assert (done.exit_code, len(done.paths)) == (ExitCode.OK, 1), done.stderr
+        assert journal_of(file) == "delete"
+        assert not list(seedream.state.glob(".*"))
+    # Programs for whom it can be mapped take the file as it is: others may be running.
+    assert seedream("generate", "a toad").exit_code == ExitCode.OK
+    assert journal_of(file) == "delete"
+    listed = seedream("status", "--json", env=no_shared_memory).document["tasks"]
+    assert len(listed) == sandbox.task_count() == 4
+
+
+def without_shared_memory(path: Path) -> None:
+    """Let the file come to a place where its shared memory cannot be opened."""
+    # SQLite follows no link to it.
+    Path(f"{path}-shm").symlink_to("elsewhere")
+
+
+@pytest.mark.slow
+def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
+    opened: Open, path: Path, tmp_path: Path
+) -> None:
+    with closing(History(path, now=Clock())) as first:
+        first.record(operation(tmp_path, id="op_1"))
+    without_shared_memory(path)
+    # Side by side: neither keeps the file for itself.
+    one, other = opened(), opened()
+    one.record(operation(tmp_path, id="op_2"))
+    other.record(operation(tmp_path, id="op_3"))
+    assert {each.id for each in one.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
+    assert journal_of(path) == "delete"
+
+
+def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
+    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEPER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        shared = Path(f"{path}-shm")
+        shared.rename(shared.with_name("aside"))
+        without_shared_memory(path)
+        monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+        with pytest.raises(HistoryUnusable, match="another program holds it"):
+            opened()
+        other.stdin.close()
+    assert other.returncode == 0
+
+
+KEEPER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("CREATE TABLE x (x)")
+print("open", flush=True)
+sys.stdin.read()
+db.execute("INSERT INTO x VALUES (1)")
+"""
+
+
+# Files that cannot be used
+
+
+@pytest.mark.parametrize("has_shared_memory", [True, False])
+def test_a_file_of_a_later_version_is_refused_and_left_alone(
+    opened: Open, path: Path, has_shared_memory: bool
+) -> None:
+    opened().close()
+    with another_program(path) as later:
+        later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    if not has_shared_memory:
+        without_shared_memory(path)
+    with pytest.raises(HistoryUnusable, match="later version") as caught:
+        opened()
+    assert caught.value.hint == "pip install --upgrade apipod-seedream"
+    assert caught.value.exit_code == ExitCode.NOT_SAVED
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(tmp_path: Path, content: bytes) -> None:
+    where = tmp_path / "my state" / "it's.sqlite3"
+    where.parent.mkdir()
+    where.write_bytes(content)
+    # What belongs to it goes with it.
+    Path(f"{where}-journal").touch()
+    with pytest.raises(HistoryUnusable) as caught:
+        History(where, now=Clock())
+    assert str(where) in caught.value.message
+    moves = [shlex.split(move) for move in (caught.value.hint or "").split(" && ")]
+    assert moves == [["mv", f"{where}{end}", f"{where}.broken{end}"] for end in ("", "-journal")]
+    assert where.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
+def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind: str) -> None:
+    where = tmp_path / "place"
+    if kind == "the folder is a file":
+        where.write_text("here")
+        where /= "history.sqlite3"
+    else:
+        where.mkdir()
+    with pytest.raises(HistoryUnusable) as caught:
+        opened(where)
+    assert str(where) in caught.value.message
+    # Moving a history away forgets idempotency keys: that is for one that cannot be read at all.
+    assert caught.value.hint is None
+
+
+def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    for number in range(200):
+        history.record(operation(tmp_path, id=f"op_{number:08}"))
+    history.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(size - 8192))
+    broken = opened()
+    with pytest.raises(HistoryUnusable):
+        broken.recent(SERVICE, limit=999)
+
+
+#: What a column may hold by another hand than this program's.
+STRANGE: list[object] = [
+    *(None, "", "x", "\0", "/x\0", b"", b"\xff\xfe", 0, -1, 7, 2**62, 1.5, -1e300, 1e300, float("inf")),
+    *("null", "3", "[]", "{}", "[3]", "[[]]", '["\\ud800"]', '"x"', "[" * 100_000, "9" * 5000, "NaN"),
+    '{"prompt": 3, "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
+    '{"prompt": "\\ud800", "model": "m", "aspect_ratio": "1:1", "quality": "2K"}',
+    '{"prompt": "p", "model": [], "aspect_ratio": null, "quality": {}, "image_urls": 5}',
+    '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "image_urls": [1]}',
+    '{"prompt": "p", "model": "m", "aspect_ratio": "1:1", "quality": "2K", "callback_url": 1}',
+]
+COLUMNS = re.findall(
+    r"^    (\w+) (?:TEXT|REAL|INTEGER)",
+    re.sub(r"CREATE TABLE states \(.*?\);", "", SCHEMA, flags=re.DOTALL),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
+def test_a_row_by_another_hand_is_an_operation_or_no_history(
+    opened: Open, path: Path, tmp_path: Path, column: str
+) -> None:
+    assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
+    history = opened()
+    history.record(operation(tmp_path, task_id="task_1", results=("u",), files=(saved(tmp_path),)))
+    for value in STRANGE:
+        for name in ("operations", "files"):
+            # A column that this table lacks, and a value that it refuses, are no affair of this test.
+            with closing(sqlite3.connect(path)) as other, suppress(sqlite3.Error), other:
+                other.execute(f"UPDATE {name} SET {column} = ?", (value,))  # noqa: S608 - a name of the schema
+        try:
+            # Of whatever service it is by now.
+            found = history._select("1 = 1")
+        except HistoryUnusable as error:
+            assert str(path) in error.message
+            assert (error.hint or "").startswith("mv ")
+            continue
+        for each in found:
+            _shown(each)
+            history.record(each)
+
+
+def _shown(one: Operation) -> None:
+    """What every command does with an operation: name its files, list it, and print it."""
+    target = OutputTemplate(one.output).target(fields_of(one), number=1, several=False, extension="png")
+    assert target.is_absolute()
+    part_path(target, one.id, 1)
+    assert table([row_of(one)], width=None)
+    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
+    if one.seconds is not None:
+        duration(one.seconds)
+    if one.request is not None:
+        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
+
+
+# How long tasks take
+
+
+def test_only_completed_tasks_of_the_same_kind_have_a_duration_and_the_newest_come_first(
+    opened: Open, tmp_path: Path
+) -> None:
+    history = opened()
+    for number in (2, 3, 1):
+        history.record(_lasting(tmp_path, number))
+    others: list[dict[str, Any]] = [
+        {"service": "elsewhere.test"},
+        {"request": GenerationRequest("a fox", quality="4K")},
+        {"request": GenerationRequest("a fox", model="seedream-5.0-lite")},
+        {"request": GenerationRequest("a fox", image_urls=("u",))},
+        {"status": "failed"},
+        {"seconds": None},
+    ]
+    for number, other in enumerate(others, 4):
+        history.record(replace(_lasting(tmp_path, number), **other))
+    assert history.durations(SERVICE, KIND, limit=9) == [3.0, 2.0, 1.0]
+    assert history.durations(SERVICE, KIND, limit=2) == [3.0, 2.0]
+
+
+def test_a_duration_by_another_hand_is_left_out(opened: Open, path: Path, tmp_path: Path) -> None:
+    history = opened()
+    history.record(_lasting(tmp_path, 1))
+    for column in ("seconds", "request", "status"):
+        history.record(_lasting(tmp_path, 2))
+        for value in STRANGE:
+            with closing(sqlite3.connect(path)) as other, other:
+                change = f"UPDATE operations SET {column} = ? WHERE id = 'op_00000002'"  # noqa: S608
+                with suppress(sqlite3.IntegrityError):
+                    other.execute(change, (value,))
+            found = history.durations(SERVICE, KIND, limit=9)
+            assert found[-1] == 1.0
+            assert all(0 <= seconds < float("inf") for seconds in found)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("DELETE FROM operations WHERE id = 'op_00000002'")
+
+
+def _lasting(folder: Path, number: int) -> Operation:
+    ended = {"status": "completed", "seconds": float(number)}
+    return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
+
+
+def test_whatever_time_an_answer_has_the_row_can_be_read(opened: Open, tmp_path: Path) -> None:
+    """One answer must not make a history of many paid tasks unreadable."""
+    accepted = 1_800_000_000.0
+    for completed_at in (0, 1_800_000_010, 99_999_999_999, 253_402_300_799):
+        one = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
+        opened().record(one)
+        assert opened().find(SERVICE, one.id) == one

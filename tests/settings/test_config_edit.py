@@ -1,0 +1,340 @@
+"""The user's config on disk: changed in one place, otherwise left as it is."""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import signal
+import stat
+import threading
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seedream_cli.errors import UsageError
+from seedream_cli.settings.config_edit import set_value, unset_value
+
+WRITTEN_BY_HAND = """\
+# my profiles
+profile = "work"   # the usual one
+
+[profiles.work]
+# cheap
+quality = "2K" # for now
+model = "seedream-v4.5"
+
+[styles]
+ink = "black ink on rice paper"
+
+[profiles.home]
+timeout = 300
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "config.toml"
+
+
+@pytest.fixture
+def by_hand(config: Path) -> Path:
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    return config
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
+def test_a_new_config_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    config = tmp_path / "above" / "folder" / "config.toml"
+    before = os.umask(umask)
+    try:
+        set_value(config, "default", "model", "x")
+    finally:
+        os.umask(before)
+    assert (mode(config), mode(config.parent), mode(config.parent.parent)) == (0o600, 0o700, 0o700)
+    assert config.read_text() == '[profiles.default]\nmodel = "x"\n'
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
+def test_nobody_else_can_read_a_config_while_it_is_written(
+    config: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    seen: list[int] = []
+
+    def watched(descriptor: int) -> None:
+        seen.extend(mode(each) for each in config.parent.iterdir())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    opened, made = os.open, os.mkdir
+
+    def made_first(path: Path, first: int = 0o777) -> None:
+        assert first == 0o700
+        made(path, first)
+
+    def at_first(path: Path, flags: int, first: int = 0o777) -> int:
+        # What a file is made with cannot be taken back from whoever opens it in that moment.
+        if flags & os.O_CREAT:
+            seen.append(first & 0o077 | 0o600)
+        return opened(path, flags, first)
+
+    monkeypatch.setattr(os, "open", at_first)
+    monkeypatch.setattr(os, "mkdir", made_first)
+    before = os.umask(umask)
+    try:
+        set_value(config, "default", "api_key", "sk-test-0123456789")
+    finally:
+        os.umask(before)
+    assert seen == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_at_the_temporary_name_is_not_followed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    precious = tmp_path / "precious.txt"
+    if is_there:
+        precious.write_text("do not touch")
+    config.parent.mkdir()
+    # Nobody can foretell the name: here it is.
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    (config.parent / ".config.toml.00000000.part").symlink_to(precious)
+    with pytest.raises(UsageError, match="File exists"):
+        set_value(config, "default", "api_key", "sk-test-0123456789")
+    assert not config.exists()
+    assert precious.exists() is is_there
+    assert not is_there or precious.read_text() == "do not touch"
+
+
+def test_comments_and_order_are_kept_and_others_cannot_read_it_any_more(by_hand: Path) -> None:
+    by_hand.chmod(0o644)
+    set_value(by_hand, "work", "quality", "4K")
+    changed = WRITTEN_BY_HAND.replace('"2K"', '"4K"')
+    assert (by_hand.read_text(), mode(by_hand)) == (changed, 0o600)
+    unset_value(by_hand, "work", "model")
+    assert by_hand.read_text() == changed.replace('model = "seedream-v4.5"\n', "")
+
+
+def test_a_config_that_is_read_only_stays_as_it_is(by_hand: Path) -> None:
+    with pytest.raises(UsageError, match=r"no profile 'hom' in .*did you mean 'home'"):
+        set_value(by_hand, "default", "profile", "hom")
+    by_hand.chmod(0o400)
+    with pytest.raises(UsageError, match="is read-only") as refused:
+        set_value(by_hand, "work", "quality", "4K")
+    assert refused.value.hint == f"chmod u+w {by_hand}"
+    assert not unset_value(by_hand, "work", "timeout")
+    assert (by_hand.read_text(), mode(by_hand)) == (WRITTEN_BY_HAND, 0o400)
+
+
+#: As people and their tools write such files.
+ODDLY = """\
+   # a comment that stands in
+
+
+profile="work"
+[ profiles . work ]   # spaces in a header
+\tmodel   =   'a'\t# a tab before it
+  "timeout"=3_00
+quality = \"""
+2K\"""
+[profiles.'two words']
+output = "x/{slug}.{ext}"    \t
+
+[styles]
+  ink = \"\"\"
+ black ink,
+   on rice paper\"\"\"
+
+[profiles.home]
+max_bytes = 0x10"""
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "with a byte order mark"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["as here", "as on Windows"])
+def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str, mark: str) -> None:
+    def holds(text: str) -> bool:
+        return config.read_bytes() == (mark + text.replace("\n", ending)).encode()
+
+    config.parent.mkdir()
+    config.write_bytes((mark + ODDLY.replace("\n", ending)).encode())
+    assert holds(ODDLY)
+    set_value(config, "work", "timeout", 60)
+    changed = ODDLY.replace("3_00", "60")
+    assert holds(changed)
+    set_value(config, "two words", "model", "b")
+    changed = changed.replace('{ext}"    \t\n', '{ext}"    \t\nmodel = "b"\n')
+    assert holds(changed)
+    assert unset_value(config, "work", "model")
+    changed = changed.replace("\tmodel   =   'a'\t# a tab before it\n", "")
+    assert holds(changed)
+    set_value(config, "default", "profile", "two words")
+    changed = changed.replace('profile="work"', 'profile="two words"')
+    assert holds(changed)
+    set_value(config, "home", "quality", "4K")
+    assert holds(f'{changed}\nquality = "4K"\n')
+
+
+@pytest.mark.parametrize("text", ["# mine\n", None])
+def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path, text: str | None) -> None:
+    real = tmp_path / "dotfiles" / "seedream.toml"
+    if text is not None:
+        real.parent.mkdir()
+        real.write_text(text)
+    config.parent.mkdir()
+    config.symlink_to(real)
+    set_value(config, "default", "model", "x")
+    assert config.is_symlink()
+    assert real.read_text() == (f"{text}\n" if text else "") + '[profiles.default]\nmodel = "x"\n'
+
+
+@pytest.mark.parametrize("text", ["", WRITTEN_BY_HAND])
+def test_of_changes_at_the_same_time_none_is_lost(config: Path, text: str) -> None:
+    if text:
+        config.parent.mkdir()
+        config.write_text(text)
+    names = [f"profile {number}" for number in range(8)]
+    together = threading.Barrier(len(names), timeout=20)
+
+    def change(name: str) -> None:
+        together.wait()
+        set_value(config, name, "model", name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(change, names))
+    found = tomllib.loads(config.read_text())["profiles"]
+    assert {name: found.pop(name)["model"] for name in names} == {name: name for name in names}
+    assert found == tomllib.loads(text).get("profiles", {})
+    assert os.listdir(config.parent) == ["config.toml"]
+
+
+def test_what_is_written_meanwhile_is_not_lost(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        written(descriptor)
+        if "4K" not in by_hand.read_text():
+            by_hand.write_text(WRITTEN_BY_HAND.replace('"2K"', '"4K"'))
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    set_value(by_hand, "home", "timeout", 60)
+    assert by_hand.read_text() == WRITTEN_BY_HAND.replace('"2K"', '"4K"').replace("300", "60")
+    assert os.listdir(by_hand.parent) == ["config.toml"]
+
+
+def test_a_profile_is_chosen_at_the_top(config: Path) -> None:
+    config.parent.mkdir()
+    for before, after in {
+        "": 'profile = "default"\n',
+        "# mine\n[profiles.work]\n": '# mine\nprofile = "default"\n\n[profiles.work]\n',
+        WRITTEN_BY_HAND: WRITTEN_BY_HAND.replace('"work"', '"default"'),
+    }.items():
+        config.write_text(before)
+        set_value(config, "default", "profile", "default")
+        assert config.read_text() == after
+        assert unset_value(config, "default", "profile")
+        assert "profile = " not in config.read_text()
+        assert not unset_value(config, "default", "profile")
+
+
+def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
+    assert not unset_value(config, "default", "model")
+    assert not config.parent.exists()
+    config.parent.mkdir()
+    config.write_text(WRITTEN_BY_HAND)
+    before = config.stat()
+    assert not unset_value(config, "work", "timeout")
+    assert not unset_value(config, "nowhere", "timeout")
+    assert (config.stat().st_ino, config.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"a = = 3\n", b"\xff\n", b"profiles = 3\n", b"[profiles]\ndefault = 3\n", b"[profilse.x]\n"),
+        # A table would take what follows; many levels, and too many; a long key.
+        b'profiles.work.model = "x"\nprofile = "work"\n',
+        b"[profiles.default]\nx = " + b"[" * 150 + b"]" * 150 + b"\n",
+        pytest.param(b"[styles]\nx = " + b"[" * 100_000, id="too many levels"),
+        b"styles" + b".a" * 150 + b" = 1\n",
+    ],
+)
+def test_a_config_that_cannot_be_understood_or_changed_without_loss_is_left_alone(
+    config: Path, content: bytes
+) -> None:
+    config.parent.mkdir()
+    config.write_bytes(content)
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        set_value(config, "default", "model", "x")
+    if len(content) < 30:
+        with pytest.raises(UsageError, match=r"config\.toml"):
+            unset_value(config, "default", "model")
+    assert config.read_bytes() == content
+    assert os.listdir(config.parent) == ["config.toml"]
+
+
+def test_what_cannot_be_written_is_refused_and_leaves_nothing_behind(config: Path, tmp_path: Path) -> None:
+    for profile, value in (("default", "caf\udce9"), ("caf\udce9", "x")):
+        with pytest.raises(UsageError, match="not valid Unicode"):
+            set_value(config, profile, "model", value)
+    assert not config.parent.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"config\.toml cannot be (read|written): Not a directory"):
+        set_value(tmp_path / "file" / "config.toml", "default", "model", "x")
+
+
+def test_a_write_that_fails_leaves_the_old_config_and_no_rest(by_hand: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot be written: File too large"):
+            set_value(by_hand, "work", "quality", "4K")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert by_hand.read_text() == WRITTEN_BY_HAND
+    assert os.listdir(by_hand.parent) == ["config.toml"]
+
+
+SHAPES = [
+    "",
+    "# only a comment",
+    "\ufeffprofile = 'work'\n",
+    "[profiles]\n",
+    'profiles = {default = {model = "x"}}\n',
+    'profiles.default.model = "x"\n',
+    '[profiles]\ndefault.model = "x"\n',
+    '[profiles]\ndefault = {model = "x"}\n',
+    WRITTEN_BY_HAND,
+]
+
+
+@given(
+    shape=st.sampled_from(SHAPES),
+    profile=st.sampled_from(["default", "work", "a.b", "two words", "ünï", '"', "#"]) | st.text(min_size=1),
+    value=st.text() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False),
+)
+def test_what_is_set_is_read_back_and_all_else_stays(
+    tmp_path_factory: pytest.TempPathFactory, shape: str, profile: str, value: str | int | float
+) -> None:
+    config = tmp_path_factory.getbasetemp() / "hypothesis.toml"
+    config.write_text(shape, encoding="utf-8")
+    before = tomllib.loads(shape.removeprefix("\ufeff"))
+    profiles = before.get("profiles", {})
+    set_value(config, profile, "api_key", value)
+    changed = {**profiles.get(profile, {}), "api_key": value}
+    assert tomllib.loads(config.read_text("utf-8-sig")) == {
+        **before,
+        "profiles": {**profiles, profile: changed},
+    }
+    assert unset_value(config, profile, "api_key")
+    left = {**profiles, profile: profiles.get(profile, {})}
+    assert tomllib.loads(config.read_text("utf-8-sig")) == {**before, "profiles": left}

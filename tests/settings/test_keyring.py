@@ -1,0 +1,123 @@
+"""Which keyrings are good enough for a key, and what is told of one that fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import keyring
+import pytest
+from keyring.errors import KeyringLocked, PasswordSetError
+from support.keyrings import Backend
+
+from seedream_cli.errors import KeyringError, Stopped
+from seedream_cli.settings import keyring as desktop_keyring
+
+KEY = "sk-hunter22-0123456789"
+Use = Callable[[Any], None]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Makes this the backend that the library has found."""
+    return lambda backend: monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
+
+
+class Chain:
+    """As the library's own, whose priority is above that of its links."""
+
+    priority = 10
+
+    def __init__(self, *backends: Any) -> None:
+        self.backends = list(backends)
+
+
+def made(name: str) -> Any:
+    """One of the library's own."""
+    return import_module(f"keyring.backends.{name}").Keyring()
+
+
+def test_a_key_is_kept_for_each_profile(use: Use) -> None:
+    backend = Backend()
+    use(backend)
+    desktop_keyring.require()
+    desktop_keyring.store("default", KEY)
+    desktop_keyring.store("work", "sk-work")
+    assert backend.kept == {("apipod-seedream", "default"): KEY, ("apipod-seedream", "work"): "sk-work"}
+    assert desktop_keyring.read("default") == KEY
+    desktop_keyring.remove("default")
+    desktop_keyring.remove("default")
+    assert desktop_keyring.read("default") is None
+    assert desktop_keyring.read("work") == "sk-work"
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(made("fail"), id="none"),
+        pytest.param(made("null"), id="one that keeps nothing"),
+        pytest.param(Backend(priority=0.5), id="one that keeps plain text"),
+        pytest.param(Chain(), id="a chain of none"),
+        pytest.param(Chain(Backend(priority=0.5), Backend(priority=0)), id="a chain without a good one"),
+    ],
+)
+def test_a_keyring_that_does_not_keep_a_key_safe_is_refused(use: Use, backend: Any) -> None:
+    use(backend)
+    calls: tuple[Callable[[], object], ...] = (
+        desktop_keyring.require,
+        lambda: desktop_keyring.store("default", KEY),
+        lambda: desktop_keyring.read("default"),
+        lambda: desktop_keyring.remove("default"),
+    )
+    for call in calls:
+        with pytest.raises(KeyringError, match="no desktop's keyring can be used here") as refused:
+            call()
+        assert refused.value.hint == "seedream config set api_key"
+        assert "mode 0600" in str(refused.value.detail)
+        assert "SEEDREAM_API_KEY" in str(refused.value.detail)
+
+
+def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
+    assert isinstance(import_module("keyring.backends.chainer").ChainerBackend.backends, list)
+    plain, good = Backend(priority=0.5), Backend()
+    use(Chain(plain, good))
+    desktop_keyring.store("default", KEY)
+    assert (plain.kept, good.kept) == ({}, {("apipod-seedream", "default"): KEY})
+
+
+def test_a_keyring_that_is_not_unlocked_is_told_and_a_signal_is_no_failure_of_its(use: Use) -> None:
+    use(Backend(error=KeyringLocked("Failed to unlock the collection!")))
+    with pytest.raises(KeyringError, match="is locked, and was not unlocked") as refused:
+        desktop_keyring.read("default")
+    assert refused.value.code == "keyring_locked"
+    use(Backend(error=Stopped()))
+    with pytest.raises(Stopped):
+        desktop_keyring.read("default")
+
+
+@pytest.mark.parametrize("error", [PasswordSetError, OSError, ValueError])
+def test_what_a_keyring_fails_with_is_told_without_the_key(use: Use, error: type[Exception]) -> None:
+    use(Backend(error=error(f"-25244\nfor {KEY}")))
+    with pytest.raises(KeyringError, match=f"{error.__name__}: -25244") as refused:
+        desktop_keyring.store("default", KEY)
+    assert KEY not in f"{refused.value!r} {refused.value.detail}"
+    # A traceback would show what it came from.
+    assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
+
+
+def test_a_keyring_that_cannot_be_found_is_told(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ModuleNotFoundError("No module named 'keyrings'")
+
+    monkeypatch.setattr(keyring, "get_keyring", broken)
+    with pytest.raises(KeyringError, match="failed: ModuleNotFoundError: No module named 'keyrings'"):
+        desktop_keyring.require()
+
+
+def test_without_the_library_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(KeyringError, match="a library that is not installed") as refused:
+        desktop_keyring.require()
+    assert refused.value.hint == "pip install 'apipod-seedream[keyring]'"

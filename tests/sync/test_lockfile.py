@@ -1,0 +1,272 @@
+"""The lock: one line an image, that git can merge, and that is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from seedream_cli.errors import ExitCode, NotSaved, UsageError
+from seedream_cli.files import atomic_write as whole
+from seedream_cli.sync.diagnostics import InvalidLockfile
+from seedream_cli.sync.lockfile import Entry, Lock, read, resolve, text_of, timestamp
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
+
+HERO = Entry("hero", 1, "d" * 64, 1, "assets/hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z")
+LINE = (
+    '{"name": "hero", "number": 1, "digest": "' + "d" * 64 + '", "take": 1, "path": "assets/hero.png", '
+    '"sha256": "' + "a" * 64 + '", "task_id": "img_1", "time": "2026-11-22T17:45:01Z"}'
+)
+
+
+def write(file: Path, entries: Iterable[Entry]) -> None:
+    whole.atomic_write(file, lambda: text_of(entries))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "seedream.lock"
+
+
+Refuse = Callable[[str | bytes], list[str]]
+
+
+@pytest.fixture
+def refuse(file: Path) -> Refuse:
+    """The problems of a lock, each as `line: key`."""
+
+    def refuse(data: str | bytes) -> list[str]:
+        file.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
+        with pytest.raises(InvalidLockfile) as caught:
+            read(file)
+        assert all(one.what for one in caught.value.problems)
+        return [f"{one.line}: {one.key}" for one in caught.value.problems]
+
+    return refuse
+
+
+def with_(**values: Any) -> str:
+    """The line with other values; those that are ... are left out."""
+    changed = {**json.loads(LINE), **values}
+    return json.dumps({key: value for key, value in changed.items() if value is not ...})
+
+
+def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
+    write(file, [HERO])
+    assert file.read_text(encoding="utf-8") == LINE + "\n"
+    keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
+    write(file, [replace(HERO, name=name, number=number) for name, number in keys])
+    assert [entry.key for entry in read(file).entries] == sorted(keys)
+
+
+def test_text_is_text_and_not_escapes(file: Path) -> None:
+    entry = replace(HERO, name="雪狐", path="images/雪狐.png", task_id='a"\u2028b')
+    write(file, [entry])
+    data = file.read_bytes()
+    assert "雪狐.png".encode() in data
+    assert data.count(b"\n") == 1
+    assert read(file).entries == (entry,)
+
+
+def test_blank_lines_other_line_ends_and_a_mark_at_the_beginning_are_nothing(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + with_(number=2).encode())
+    assert [entry.key for entry in read(file).entries] == [("hero", 1), ("hero", 2)]
+
+
+def test_keys_of_a_later_version_are_kept_behind_the_others(file: Path) -> None:
+    file.write_text(with_(cost="0.035", note={"b": [1, None], "a": "雪"}))
+    [entry] = read(file).entries
+    assert entry.more == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
+    write(file, [entry])
+    assert file.read_text(encoding="utf-8").endswith(
+        '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
+    )
+    assert read(file).entries == (entry,)
+
+
+NAMES = st.text(st.characters(categories=["Ll", "Lo", "Nd"], max_codepoint=0x3FFFF), min_size=1, max_size=6)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+DIGESTS = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
+ENTRIES = st.builds(
+    Entry,
+    name=NAMES,
+    number=st.integers(1, 1000),
+    digest=DIGESTS,
+    take=st.integers(1, 10**6),
+    path=st.lists(NAMES, min_size=1, max_size=3).map("/".join),
+    sha256=DIGESTS,
+    task_id=st.none() | st.text(min_size=1, max_size=8),
+    time=st.integers(0, 2**33).map(timestamp),
+    more=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
+)
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=4, unique_by=lambda entry: entry.key))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
+    write(file, entries)
+    found = read(file).entries
+    assert found == tuple(sorted(entries, key=lambda entry: entry.key))
+    before = file.read_bytes()
+    assert text_of(reversed(found)) == file.read_bytes()
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(more="\ud800")]
+)
+def test_lines_that_are_no_object(refuse: Refuse, line: str) -> None:
+    assert refuse(f"{LINE}\n{line}\n") == ["2: "]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("name", value) for value in ("", "../x", "\u001b[2J", 7)),
+        *(("number", value) for value in (0, True, 1.0, "1")),
+        *(("take", value) for value in (-1, 2**80)),
+        *(("digest", value) for value in ("D" * 64, "d" * 64 + "\n")),
+        *(("sha256", value) for value in ("a" * 63, None)),
+        *(("task_id", value) for value in (7, "")),
+        *(("time", value) for value in ("2026-11-22", 1795371309.84, ...)),
+        *(("path", value) for value in ("../x.png", "a/../../x.png", "/etc/x.png", "a\\b.png", "a/./b.png")),
+        *(("path", value) for value in ("a//b.png", "a/", ".", "", None, "a\nb")),
+    ],
+)
+def test_values_that_are_refused(refuse: Refuse, key: str, value: Any) -> None:
+    assert refuse(f"{LINE}\n{with_(**{key: value})}\n") == [f"2: {key}"]
+
+
+def test_what_is_no_text(refuse: Refuse) -> None:
+    assert refuse(LINE.encode() + b"\n\xff\xfe\n" + "雪".encode("utf-16-be") + b"\n") == ["2: ", "3: "]
+    assert refuse(LINE.encode("utf-16-le")) != []
+
+
+def test_everything_wrong_is_told_at_once(refuse: Refuse) -> None:
+    found = refuse(f"no\n{LINE}\n{with_(take=0, path='..', sha256=...)}\n{{}}")
+    every_key = [f"4: {key}" for key in json.loads(LINE)]
+    assert found == ["1: ", "3: take", "3: path", "3: sha256", *every_key]
+
+
+def test_a_conflict_that_git_left_is_told_once(refuse: Refuse) -> None:
+    conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{with_(take=2)}\n>>>>>>> branch\n"
+    assert refuse(f"{with_(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
+
+
+def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
+    file.write_text("no")
+    with pytest.raises(InvalidLockfile, match=r"seedream\.lock:1: ") as caught:
+        read(file)
+    assert (caught.value.exit_code, caught.value.code) == (ExitCode.USAGE, "invalid_lock")
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
+        read(tmp_path)
+
+
+def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
+    ours = replace(HERO, path="a.png", sha256="2" * 64, digest="f" * 64, time="2026-01-01T00:00:00Z")
+    theirs = replace(HERO, path="b.png", sha256="1" * 64, digest="e" * 64, time="2026-01-02T00:00:00Z")
+
+    def found(**digests: str) -> Entry:
+        lock = Lock(Path("x"), (ours, theirs))
+        return lock.resolved(lambda path: digests.get(path[0]))["hero", 1]
+
+    assert found(a="2" * 64) == ours
+    assert found(b="1" * 64) == theirs
+    assert found(a="2" * 64, b="1" * 64) == theirs, "the newest of those that are there"
+    assert found() == theirs, "the newest"
+    assert found(a="1" * 64, b="2" * 64) == theirs
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ENTRIES, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_lines_makes_no_difference(entries: list[Entry], chance: random.Random) -> None:
+    candidates = [replace(entry, name="a", number=1, path="a.png", time=HERO.time) for entry in entries]
+    shuffled = candidates.copy()
+    chance.shuffle(shuffled)
+    assert resolve(candidates, lambda path: None) == resolve(shuffled, lambda path: None)
+
+
+def leftovers(file: Path) -> list[str]:
+    return [name for name in os.listdir(file.parent) if name != file.name]
+
+
+@posix_only
+def test_a_new_lock_has_the_mode_of_any_new_file_and_a_link_stays_one(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    target = tmp_path / "real/other.lock"
+    file.symlink_to("real/other.lock")
+    before = os.umask(0o027)
+    try:
+        write(file, [HERO])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    target.chmod(0o604)
+    write(file, [replace(HERO, take=2)])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o604
+    assert file.is_symlink()
+    assert read(target).entries == read(file).entries == (replace(HERO, take=2),)
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("stage", ["fsync", "replace"])
+def test_a_failure_leaves_the_lock_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    write(file, [HERO])
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, stage, fail)
+        with pytest.raises(NotSaved, match="No space left on device"):
+            write(file, [replace(HERO, take=2)])
+    assert read(file).entries == (HERO,)
+    assert leftovers(file) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seedream_cli.files.atomic_write import write_whole
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+write_whole(Path(sys.argv[1]), lambda: b"{}")
+"""
+
+
+@posix_only
+def test_a_killed_run_leaves_the_lock_as_it_was_and_the_next_one_cleans_up(file: Path) -> None:
+    write(file, [HERO])
+    subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
+    assert read(file).entries == (HERO,)
+    assert leftovers(file) == [".seedream.lock.part"]
+    write(file, [replace(HERO, take=2)])
+    assert leftovers(file) == []
+
+
+@posix_only
+def test_waiting_for_another_program_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(whole, "_PATIENCE", 0.05)
+    with open(file.parent / ".seedream.lock.part", "w") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        with pytest.raises(NotSaved, match=r"seedream\.lock"):
+            write(file, [HERO])
+    assert not file.exists()

@@ -1,0 +1,72 @@
+"""Work on a real client and a real history, with a clock that goes on only when somebody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.raw import RawServer
+from support.scene import Scene
+
+from seedream_cli.api.client import Client
+from seedream_cli.history.request_bodies import RequestBodyStore
+from seedream_cli.history.store import History
+from seedream_cli.sandbox.server import Sandbox
+from seedream_cli.tasks.context import TaskContext
+
+KEY = "sk-test-0123456789"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def history(tmp_path: Path, clock: Clock) -> Iterator[History]:
+    history = History(tmp_path / "state" / "history.sqlite3", now=clock)
+    yield history
+    history.close()
+
+
+@pytest.fixture
+def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable[..., TaskContext]]:
+    """Work at a base URL; keywords as for Work. Pauses are drawn at their shortest."""
+    with ExitStack() as opened:
+
+        def work(base_url: str, **options: Any) -> TaskContext:
+            client = Client(base_url, KEY, now=clock)
+            opened.callback(client.close)
+            given: dict[str, Any] = {
+                "client": client,
+                "history": history,
+                "timeout": 120.0,
+                "poll_interval": 2.0,
+                "max_bytes": 10_000_000,
+                "pause": clock.pause,
+                "bodies": RequestBodyStore(tmp_path / "bodies", now=clock),
+                "scratch": tmp_path,
+                "clock": clock,
+                "now": clock,
+                "spread": lambda low, high: low,
+                **options,
+            }
+            return TaskContext(**given)
+
+        yield work
+
+
+@pytest.fixture
+def scene(
+    tmp_path: Path,
+    history: History,
+    clock: Clock,
+    work_on: Callable[..., TaskContext],
+    start_raw: Callable[..., RawServer],
+    start_sandbox: Callable[..., Sandbox],
+) -> Scene:
+    return Scene(tmp_path, history, clock, work_on, start_raw, start_sandbox)

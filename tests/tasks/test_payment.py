@@ -1,0 +1,229 @@
+"""Nothing is paid for twice: until when a create may be sent again, and what it needs for that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from support.clock import Clock
+from support.images import png
+from support.raw import Reply, accepted, answer
+from support.scene import Scene
+from support.tasks import SERVICE, operation
+
+from seedream_cli.api.client import CALL_SECONDS
+from seedream_cli.errors import ServiceFailing, UsageError
+from seedream_cli.events import Event, Sending
+from seedream_cli.history.request_bodies import RequestBodyStore
+from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.models import GenerationRequest, Operation, TaskStatus
+from seedream_cli.sync.lockfile import Entry, Lock
+from seedream_cli.sync.manifest import load
+from seedream_cli.sync.plan import plan
+from seedream_cli.tasks.submit import check_can_resubmit
+
+DAY, HOUR = 86400.0, 3600.0
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> SourceImage:
+    (tmp_path / "photo.png").write_bytes(png())
+    return read_file(tmp_path / "photo.png", "photo.png")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, image: SourceImage) -> Operation:
+    """An operation that sends the image."""
+    return operation(
+        tmp_path, request=GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
+    )
+
+
+@pytest.fixture
+def start_bodies(tmp_path: Path, clock: Clock, image: SourceImage) -> Callable[[], RequestBodyStore]:
+    """Bodies as each process has them."""
+
+    def start() -> RequestBodyStore:
+        bodies = RequestBodyStore(tmp_path / "bodies", now=clock)
+        bodies.attach([image])
+        return bodies
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("replies", "is_recorded", "status", "is_kept"),
+    [
+        ([accepted()], True, TaskStatus.PENDING, False),
+        ([accepted()], False, TaskStatus.PENDING, True),
+        ([None, answer(500), accepted()], True, TaskStatus.PENDING, False),
+        ([answer(402)], True, TaskStatus.REFUSED, False),
+        ([answer(429), answer(402)], True, TaskStatus.REFUSED, False),
+        ([None, answer(402)], True, TaskStatus.UNANSWERED, True),
+        ([answer(503)], True, TaskStatus.UNANSWERED, True),
+    ],
+)
+def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
+    scene: Scene,
+    start_bodies: Callable[[], RequestBodyStore],
+    asked: Operation,
+    replies: list[Reply],
+    is_recorded: bool,
+    status: str,
+    is_kept: bool,
+) -> None:
+    server = scene.serve(*replies)
+    bodies = start_bodies()
+    body = bodies.of(asked)
+    kept = scene.folder / "bodies" / f"{asked.id}.json"
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Sending):
+            assert kept.read_bytes() == body
+            if not is_recorded:
+                scene.history.close()
+
+    _, end = scene.generate(asked, bodies=bodies, on_event=on_event)
+    assert {(one.body, one.headers["idempotency-key"]) for one in server.requests} == {(body, "key-1")}
+    assert (end.operation.status, kept.exists()) == (status, is_kept)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_create_without_its_body_is_not_sent(scene: Scene, asked: Operation, is_known: bool) -> None:
+    server = scene.serve(accepted())
+    if is_known:
+        scene.history.record(asked)
+    _, end = scene.generate(asked)
+    assert isinstance(end.error, UsageError)
+    assert (end.error.code, server.connections) == ("source_images_gone", 0)
+
+
+@pytest.mark.parametrize(
+    ("age", "key_id", "code"),
+    [
+        (-300.0, "mine", None),
+        (-301.0, "mine", "idempotency_expired"),
+        (7 * DAY - HOUR, "mine", None),
+        (7 * DAY - HOUR + 1, "mine", "idempotency_expired"),
+        (0.0, "another", "other_api_key"),
+        (0.0, None, None),
+    ],
+)
+def test_a_body_is_kept_for_as_long_as_a_create_may_be_sent_again(
+    start_bodies: Callable[[], RequestBodyStore],
+    clock: Clock,
+    asked: Operation,
+    age: float,
+    key_id: str | None,
+    code: str | None,
+) -> None:
+    asked, other = replace(asked, key_id=key_id), replace(asked, id="op_other")
+    bodies = start_bodies()
+    bodies.of(asked)
+    file = Path(asked.output or "").parent / "bodies" / f"{asked.id}.json"
+    os.utime(file, (asked.created, asked.created))
+    clock.time = asked.created + age
+    try:
+        check_can_resubmit(asked, now=clock.time, key_id="mine")
+    except UsageError as error:
+        assert error.code == code
+        return
+    assert code is None
+    # Another process removes bodies that are of no use.
+    start_bodies().of(other)
+    assert file.exists()
+    # A body that two operations share is as young as the younger one.
+    bodies.drop(other)
+    bodies.of(other)
+    assert file.stat().st_mtime != asked.created
+
+
+class Failing:
+    """A client whose creates all fail; it keeps what it was called with."""
+
+    def __init__(self, retry_after: float) -> None:
+        self.calls: list[object] = []
+        self._retry_after = retry_after
+
+    def submit(self, body: object, key: str, *, content: bytes | None, seconds: float) -> None:
+        self.calls.append((content and len(content), round(seconds, 3)))
+        raise ServiceFailing("no", retry_after=self._retry_after)
+
+
+@pytest.mark.parametrize(
+    ("size", "retry_after", "seconds"),
+    [
+        (None, 59.5, [CALL_SECONDS, 1.0]),
+        (None, 60.0, [CALL_SECONDS]),
+        (5_000_000, 79.5, [CALL_SECONDS + 20.0, 1.0]),
+        (5_000_000, 80.0, [CALL_SECONDS + 20.0]),
+    ],
+)
+def test_source_images_have_time_to_be_uploaded(
+    scene: Scene, asked: Operation, size: int | None, retry_after: float, seconds: list[float]
+) -> None:
+    """A create that is always cut off could be paid for and never answered."""
+    if size is not None:
+        (scene.folder / "bodies").mkdir()
+        (scene.folder / "bodies" / f"{asked.id}.json").write_bytes(b"x" * size)
+    scene.base_url = "http://127.0.0.1:9/v1"
+    client = Failing(retry_after)
+    scene.generate(asked if size else None, client=client)
+    assert client.calls == [(size, one) for one in seconds]
+
+
+REFUSAL = answer(400, {"error": {"code": "bad", "message": "no"}}, headers={"X-Request-ID": "req_2"})
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (accepted(headers={"X-Request-ID": "req_2"}), ("task_1", "req_2", None, None)),
+        (REFUSAL, (None, "req_2", "bad", "no")),
+    ],
+)
+def test_an_answer_replaces_what_an_earlier_one_said(scene: Scene, reply: Reply, expected: object) -> None:
+    scene.serve(reply)
+    _, end = scene.generate(
+        operation(scene.folder, request_id="req_1", error_code="old", error_message="old")
+    )
+    found = scene.history.find(SERVICE, end.operation.id)
+    assert found == end.operation
+    assert (found.task_id, found.request_id, found.error_code, found.error_message) == expected
+
+
+class Whole:
+    """Files that are all as the lock has them."""
+
+    def exists(self, path: str) -> bool:
+        return path == "hero.png"
+
+    def sha256(self, path: str) -> str | None:
+        return "a" * 64 if self.exists(path) else None
+
+    def extension(self, path: str) -> str | None:
+        return "png"
+
+
+@pytest.mark.parametrize(
+    ("more", "sandbox", "pays"),
+    [
+        ({"sandbox": True}, False, True),
+        ({"sandbox": True}, True, False),
+        ({}, False, False),
+        ({}, True, False),
+    ],
+)
+def test_only_a_real_run_generates_a_placeholder_anew(
+    tmp_path: Path, more: dict[str, Any], sandbox: bool, costs_money: bool
+) -> None:
+    (tmp_path / "seedream.toml").write_text('[assets.hero]\nprompt = "fox"\n')
+    manifest = load(tmp_path / "seedream.toml")
+    [image] = manifest.images()
+    line = Entry("hero", 1, image.digest, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z", more)
+    made = plan(manifest, Lock(manifest.lock_path, (line,)), Whole(), sandbox=sandbox)
+    assert [item.costs_money for item in made.items] == [costs_money]
