@@ -108,7 +108,7 @@ def test_a_create_that_lacks_a_field_names_it(field: str, found: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "finished", "unsuccessful"),
+    ("words", "finished", "has_failed"),
     [
         ("pending processing queued running submitted warming_up", False, False),
         ("completed COMPLETED", True, False),

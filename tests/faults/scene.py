@@ -24,8 +24,8 @@ Act = Callable[["Scene"], None]
 #: Where in the program a run can be stopped, in the order in which a paid image passes.
 START: Point = ("seedream_cli.cli:run", 1)
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
-RESULT_RECEIVED: Point = ("seedream_cli.tasks.download:collect", 1)
+ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
+RESULT_RECEIVED: Point = ("seedream_cli.tasks.download:save_results", 1)
 FILE_UNRECORDED: Point = ("seedream_cli.files.partial_file:PartialFile.sha256", 1)
 
 

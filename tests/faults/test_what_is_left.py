@@ -147,7 +147,7 @@ def test_a_name_that_was_taken_meanwhile_does_not_keep_an_image_away(scene: Scen
     def taken(scene: Scene) -> None:
         (scene.folder / "fox.png").write_bytes(b"a stranger's")
 
-    result = scene.generate(at=("seedream_cli.tasks.download:collect", 1), act=taken)
+    result = scene.generate(at=("seedream_cli.tasks.download:save_results", 1), act=taken)
     assert result.exit_code == 9
     scene.repair()
     assert scene.follow(result).exit_code == 0

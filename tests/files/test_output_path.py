@@ -422,7 +422,7 @@ def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
 def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
     script = (
         "import sys; from seedream_cli.files.output_path import *\n"
-        "fields = Fields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
+        "fields = TemplateFields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
         "target = parse_output(None, cwd='/x').target(fields, number=1, several=False, extension='png')\n"
         "print(sys.getfilesystemencoding(), target.name)"
     )

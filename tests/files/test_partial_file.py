@@ -18,7 +18,13 @@ import pytest
 from support.images import JPEG, png
 
 from seedream_cli.errors import ExitCode, ImageDamaged, InvalidOutput, NotSaved
-from seedream_cli.files.partial_file import PartialFile, ensure_writable, move_file, saved_file_from_disk, sha256_of
+from seedream_cli.files.partial_file import (
+    PartialFile,
+    ensure_writable,
+    move_file,
+    saved_file_from_disk,
+    sha256_of,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="about POSIX file systems")
 
@@ -293,8 +299,8 @@ def test_threads_that_want_one_name_all_keep_their_image(folder: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from seedream_cli.files.partial_file import Part
-with Part(Path(sys.argv[1])) as part:
+from seedream_cli.files.partial_file import PartialFile
+with PartialFile(Path(sys.argv[1])) as part:
     part.write(b"half an image")
     part._open.flush()
     print("ready", flush=True)
@@ -391,14 +397,14 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from support.images import png
-from seedream_cli.files.partial_file import Part
+from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.errors import NotSaved
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 folder = Path(sys.argv[1])
 image = png(width=2000, height=2000)
 image = image[:-12] + bytes(300_000) + image[-12:]
-part = Part(folder / ".part")
+part = PartialFile(folder / ".part")
 try:
     with part:
         for start in range(0, len(image), int(sys.argv[3])):

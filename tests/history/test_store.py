@@ -312,7 +312,7 @@ import sys, time
 from pathlib import Path
 from support.tasks import operation
 from msgspec.structs import replace
-from seedream_cli import history
+from seedream_cli.history import store as history
 from seedream_cli.history.store import History
 
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])

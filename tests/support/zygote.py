@@ -48,17 +48,17 @@ def _hurry() -> None:
 def _load() -> None:
     for name in (
         "__main__",
-        "client",
-        "jobs.several",
-        "output.json",
-        "output.plain",
+        "api.client",
+        "tasks.batch",
+        "output.json_reporter",
+        "output.plain_reporter",
         "commands._sync_report",
     ):
         importlib.import_module(f"seedream_cli.{name}")
     cli = importlib.import_module("seedream_cli.cli")
     for name in cli.COMMANDS:
         importlib.import_module(f"seedream_cli.commands.{name}")
-    for name in ("keeper", "known_files", "life", "project", "purse", "run"):
+    for name in ("executor", "hash_cache", "image_task", "lockfile_writer", "project_files", "spending_cap"):
         importlib.import_module(f"seedream_cli.sync.{name}")
 
 

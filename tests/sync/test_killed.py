@@ -30,14 +30,14 @@ ONE = '[assets.hero]\nprompt = "a red fox"\npath = "hero.png"\n'
 ANOTHER = '[assets.hero]\nprompt = "a blue fox"\npath = "art/hero.png"\n'
 
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_answered", 1)
+ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
 ANSWER_RECORDED: Point = ("seedream_cli.tasks.poll:poll", 1)
 FILE_RECORDED: Point = ("seedream_cli.sync.project_files:Project.put", 1)
 #: The image has its name, and still its temporary one.
 PART_LEFT: Point = ("seedream_cli.files.partial_file:PartialFile.close", 1)
 FILE_MOVED: Point = ("seedream_cli.tasks.download:saved_file", 2)
 LINE_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1)
-LINE_WRITTEN: Point = ("seedream_cli.sync.executor:Run._drop_old", 1)
+LINE_WRITTEN: Point = ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1)
 OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.landed", 1)
 
 
@@ -127,7 +127,7 @@ def test_a_changed_image_is_paid_for_once_and_takes_the_place_of_the_old(
 
 
 @pytest.mark.parametrize(
-    "at", [("seedream_cli.files.locking:claim", 1), LINE_UNWRITTEN], ids=["not begun", "moved"]
+    "at", [("seedream_cli.files.locking:link_exclusive", 1), LINE_UNWRITTEN], ids=["not begun", "moved"]
 )
 def test_a_file_that_is_moved_ends_at_one_place(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     assert checkout().exit_code == 0

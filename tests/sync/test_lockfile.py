@@ -244,9 +244,9 @@ def test_a_failure_leaves_the_lock_as_it_was(file: Path, monkeypatch: pytest.Mon
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from seedream_cli.files.atomic_write import write_whole
+from seedream_cli.files.atomic_write import atomic_write
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-write_whole(Path(sys.argv[1]), lambda: b"{}")
+atomic_write(Path(sys.argv[1]), lambda: b"{}")
 """
 
 

@@ -112,7 +112,7 @@ class Workshop(ExitStack):
             "service": SERVICE,
             "key_id": KEY_ID,
             "project": Project(self.folder),
-            "purse": SpendingCap(most, lambda: UsageError("no more than that", code="spending_cap")),
+            "spending_cap": SpendingCap(most, lambda: UsageError("no more than that", code="spending_cap")),
             "now": self._now,
         }
         return SyncContext(**{**given, **options})

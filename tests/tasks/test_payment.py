@@ -210,7 +210,7 @@ class Whole:
 
 
 @pytest.mark.parametrize(
-    ("more", "sandbox", "pays"),
+    ("more", "sandbox", "costs_money"),
     [
         ({"sandbox": True}, False, True),
         ({"sandbox": True}, True, False),

@@ -171,7 +171,7 @@ def test_a_fresh_task_is_given_a_moment_and_an_older_one_is_asked_for_at_once(wa
     assert isinstance(events[0], Asking)
 
 
-@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("just_submitted", [True, False])
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 1.9])
 def test_one_try_is_made_however_short_the_wait(
     start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, timeout: float, just_submitted: bool
@@ -229,7 +229,7 @@ ANOTHER_KIND = {"request": GenerationRequest("a fox", quality="4K")}
 
 
 @pytest.mark.parametrize(
-    ("fresh", "earlier", "task", "options", "times"),
+    ("just_submitted", "earlier", "task", "options", "times"),
     [
         pytest.param(True, {}, {}, {}, [18.0, 20.0, 22.0], id="when earlier tasks ended"),
         pytest.param(True, ANOTHER_KIND, {}, {}, [2.0, 4.0, 6.0], id="another kind tells nothing"),
