@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES, Model
+from seedream_cli.catalog import MODELS, Model
 from seedream_cli.output.documents import Document
+from seedream_cli.request_fields import IMAGE_FIELDS, RequestField
 from seedream_cli.settings.schema import SETTINGS
-from seedream_cli.sync.asset_parser import PICTURE
 from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest_keys import DEFAULTS_KEYS, ManifestTables
 from seedream_cli.tasks.sidecar import SidecarDocument
@@ -68,9 +68,9 @@ def manifest_schema() -> Schema:
     """Return the schema of seedream.toml, with the values that an editor offers."""
     [manifest], definitions = _schemas_of(ManifestTables)
     asset = definitions["asset"]
-    for name in PICTURE:
+    for name, field in IMAGE_FIELDS.items():
         # Assets and defaults share it.
-        definitions[name] = _with_values(asset["properties"][name], _VALUES[name])
+        definitions[name] = _with_values(asset["properties"][name], _values_of(field))
         asset["properties"][name] = {"$ref": f"#/$defs/{name}"}
     asset["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
     asset["allOf"] = [_rule_of(row) for row in MODELS.values()]
@@ -88,14 +88,14 @@ def text(schema: Schema) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-_VALUES: Mapping[str, Mapping[str, str]] = {
-    "model": {
-        row.name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
-        for row in MODELS.values()
-    },
-    "aspect_ratio": ASPECT_RATIOS,
-    "quality": QUALITIES,
-}
+def _values_of(field: RequestField) -> Mapping[str, str]:
+    """Return the values of a field that an editor offers, each with a description."""
+    if field.name == "model":
+        return {
+            row.name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
+            for row in MODELS.values()
+        }
+    return field.choices
 
 
 def _with_values(key: Schema, values: Mapping[str, str]) -> Schema:
@@ -108,8 +108,9 @@ def _with_values(key: Schema, values: Mapping[str, str]) -> Schema:
 def _rule_of(row: Model) -> Schema:
     """Return what the API demands of an asset that names this model."""
     properties: Schema = {
-        "aspect_ratio": {"enum": list(ASPECT_RATIOS)},
-        "quality": {"enum": list(row.qualities)},
+        name: {"enum": list(field.accepted_by(row))}
+        for name, field in IMAGE_FIELDS.items()
+        if field.accepted_by is not None
     }
     then: Schema = {"properties": properties}
     if row.needs_images:
@@ -122,7 +123,7 @@ def _default(name: str) -> Schema:
     if name == "dir":
         what = "The folder of the images, within the project: the value of {dir} in a path."
         return {"description": what, "type": "string", "minLength": 1, "default": "."}
-    if name in PICTURE:
+    if name in IMAGE_FIELDS:
         return {"$ref": f"#/$defs/{name}"}
     key = SETTINGS[name]
     is_number = key.default is not None and not isinstance(key.parse(key.default), str)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seedream_cli.catalog import ASPECT_RATIOS, MODELS, QUALITIES
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.models import TaskStatus
+from seedream_cli.request_fields import REQUEST_FIELDS
 from seedream_cli.sandbox.faults import FAULTS
 from seedream_cli.settings.schema import ALL_SETTINGS
 
 #: Kind → its values, each with its description ("" where there is none).
 STATIC: Mapping[str, Mapping[str, str]] = {
-    "model": {row.name: row.what for row in MODELS.values()},
-    "aspect_ratio": ASPECT_RATIOS,
-    "quality": QUALITIES,
+    **{field.name: field.choices for field in REQUEST_FIELDS.values() if field.choices},
     "setting": {key.name: key.what for key in ALL_SETTINGS.values()},
     "shell": dict.fromkeys(SCRIPTS, ""),
     "dialect": {"live": "the current reference", "seed": "the older one"},

@@ -44,7 +44,6 @@ class Model(Struct, frozen=True):
     qualities: tuple[str, ...]
     needs_images: bool = False
     max_images: int = 0
-    takes_callback: bool = False
     #: The model that does the same from source images.
     edit_form: str | None = None
 
@@ -58,7 +57,6 @@ MODELS: Mapping[str, Model] = {
             "text to image",
             4000,
             ("2K", "4K"),
-            takes_callback=True,
             edit_form="seedream-v4.5-edit",
         ),
         Model(
@@ -68,7 +66,6 @@ MODELS: Mapping[str, Model] = {
             ("2K", "4K"),
             needs_images=True,
             max_images=14,
-            takes_callback=True,
         ),
         Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_form="seedream-5.0-lite-edit"),
         Model(

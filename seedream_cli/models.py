@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from .catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
+from .catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS
 from .errors import InvalidRequest
 from .prompt import PromptParts
+from .request_fields import IMAGE_FIELDS, REQUEST_FIELDS
 
 
 class GenerationRequest(Struct, frozen=True):
@@ -49,67 +50,52 @@ class GenerationRequest(Struct, frozen=True):
             self.prompt.encode("utf-8")
         except UnicodeEncodeError:
             raise InvalidRequest("the prompt is not valid Unicode text") from None
-        for field, value in (
-            ("model", self.model),
-            ("aspect ratio", self.aspect_ratio),
-            ("quality", self.quality),
-        ):
-            if not value:
-                raise InvalidRequest(f"the {field} is empty")
-        row = MODELS.get(self.model)
-        if row is not None:
-            self._validate_against(row)
-
-    def _validate_against(self, row: Model) -> None:
-        length = len(self.prompt)
-        if length > row.prompt_limit:
+        model = MODELS.get(self.model)
+        if model is not None and len(self.prompt) > model.prompt_limit:
             raise InvalidRequest(
-                f"the prompt has {length} characters; {row.name} takes at most {row.prompt_limit}"
+                f"the prompt has {len(self.prompt)} characters; "
+                f"{model.name} takes at most {model.prompt_limit}"
             )
-        if self.aspect_ratio not in ASPECT_RATIOS:
+        for field in REQUEST_FIELDS.values():
+            field.check(getattr(self, field.name), model)
+        if model is not None and model.needs_images and not self.image_urls:
             raise InvalidRequest(
-                f"aspect ratio {self.aspect_ratio!r} is not one of {', '.join(ASPECT_RATIOS)}"
-            )
-        if self.quality not in row.qualities:
-            raise InvalidRequest(
-                f"quality {self.quality!r} is not one of {', '.join(row.qualities)} ({row.name})"
-            )
-        if row.needs_images and not self.image_urls:
-            raise InvalidRequest(
-                f"{row.name} edits images and none was given",
+                f"{model.name} edits images and none was given",
                 hint='seedream generate "as a watercolour" -i photo.jpg',
             )
-        if len(self.image_urls) > row.max_images:
-            raise InvalidRequest(f"{row.name} takes at most {row.max_images} source images")
+        if model is not None and len(self.image_urls) > model.max_images:
+            raise InvalidRequest(f"{model.name} takes at most {model.max_images} source images")
+
+    @property
+    def image_fields(self) -> dict[str, Any]:
+        """Return the values of the fields that decide what the image looks like, by name."""
+        return {name: getattr(self, name) for name in IMAGE_FIELDS}
 
     def body(self) -> dict[str, Any]:
-        """The JSON body, with optional fields left out where they were not asked for.
+        """Return the JSON body. Optional fields that were not asked for are left out.
 
-        Of an image that is sent as data it has the reference; the bytes are put in as it is sent.
+        A source image that is sent as data is in it as a reference; the bytes replace it on the way out.
         """
-        body: dict[str, Any] = {
+        body = {
             "model": self.model,
             "prompt": self.prompt,
-            "aspect_ratio": self.aspect_ratio,
-            "quality": self.quality,
+            **self.image_fields,
+            "image_urls": list(self.image_urls) or None,
+            **{name: getattr(self, name) for name in REQUEST_FIELDS},
         }
-        if self.image_urls:
-            body["image_urls"] = list(self.image_urls)
-        if self.callback_url is not None:
-            body["callback_url"] = self.callback_url
-        return body
+        return {name: value for name, value in body.items() if value is not None}
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> GenerationRequest:
-        """The request that :meth:`body` wrote: repeating an operation sends an equal body."""
-        return cls(
-            prompt=body["prompt"],
-            model=body["model"],
-            aspect_ratio=body["aspect_ratio"],
-            quality=body["quality"],
-            image_urls=tuple(body.get("image_urls", ())),
-            callback_url=body.get("callback_url"),
-        )
+        """Return the request that :meth:`body` wrote.
+
+        Its body is equal: an operation is repeated with the same key and the same body.
+        """
+        optional: dict[str, Any] = {
+            name: body[name] if field.default is not None else body.get(name)
+            for name, field in REQUEST_FIELDS.items()
+        }
+        return cls(prompt=body["prompt"], image_urls=tuple(body.get("image_urls", ())), **optional)
 
 
 class TaskStatus:

@@ -127,21 +127,23 @@ def test_folders_are_those_that_readme_tells(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(scope="module")
 def windows() -> Any:
-    """The room `naming` with the paths of Windows."""
+    """Load `files.output_path` with the paths of Windows."""
     fake = types.SimpleNamespace(**{**vars(os), "name": "nt", "path": ntpath, "sep": "\\", "altsep": "/"})
-    spec = importlib.util.spec_from_file_location("seedream_cli.naming_on_windows", PACKAGE / "naming.py")
+    spec = importlib.util.spec_from_file_location(
+        "seedream_cli.files.output_path_on_windows", PACKAGE / "files/output_path.py"
+    )
     assert spec is not None
     assert spec.loader is not None
-    room = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = room
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     real = sys.modules["os"]
     sys.modules["os"] = fake  # type: ignore[assignment]
     try:
-        spec.loader.exec_module(room)
+        spec.loader.exec_module(module)
     finally:
         sys.modules["os"] = real
         del sys.modules[spec.name]
-    return room
+    return module
 
 
 CWD = r"C:\Users\me\art"
@@ -182,9 +184,9 @@ def test_what_no_file_can_be_called_on_windows_is_refused_there(windows: Any, ou
     """A device would swallow an image that was paid for."""
     with pytest.raises(InvalidOutput):
         windows.parse_output(output, cwd=CWD)
-    from seedream_cli.files import output_path as naming
+    from seedream_cli.files import output_path
 
-    naming.parse_output(output, cwd="/home/me")
+    output_path.parse_output(output, cwd="/home/me")
 
 
 @pytest.mark.parametrize("page", ["cp936", "ascii"])

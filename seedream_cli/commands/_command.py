@@ -25,7 +25,7 @@ from ..output.outcome import Failure, TaskOutcome
 from ..output.presenters import Presenter, SavedImages, SyncedImages
 from ..settings.schema import SETTINGS
 from ._context import CommandContext
-from ._options import Options
+from ._options import OptionGroup, Options
 from ._signals import signal_handlers
 
 #: Errors of a machine that is out of resources; nothing is wrong with the program.
@@ -77,7 +77,8 @@ def command(
 ) -> Callable[[Body], Callable[..., None]]:
     """Make a command of a function: add the shared ``options``, run it, and exit with its code.
 
-    Parameters that are named as a setting are flags of that setting.
+    Parameters that are named as a setting are flags of that setting. A parameter whose annotation has an
+    OptionGroup stands for the options of the group.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -86,7 +87,18 @@ def command(
     ]
 
     def decorate(body: Body) -> Callable[..., None]:
-        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+        own: list[inspect.Parameter] = []
+        groups: dict[str, OptionGroup] = {}
+        for parameter in list(inspect.signature(body, eval_str=True).parameters.values())[1:]:
+            group = next(iter(getattr(parameter.annotation, "__metadata__", ())), None)
+            if isinstance(group, OptionGroup):
+                groups[parameter.name] = group
+                own.extend(
+                    inspect.Parameter(name, parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+                    for name, annotation in group.options.items()
+                )
+            else:
+                own.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
 
         @functools.wraps(body)
         def parsed(**values: Any) -> None:
@@ -96,10 +108,12 @@ def command(
                 flags={name: value for name, value in values.items() if name in SETTINGS},
                 overwrite=bool(values.get("overwrite")),
             )
+            for name, group in groups.items():
+                values[name] = {option: values.pop(option) for option in group.options}
             raise typer.Exit(_run(context, lambda: body(context, **values)))
 
         # Typer reads a command's parameters from its signature, and their types from its annotations.
-        parameters = [*(one.replace(kind=one.KEYWORD_ONLY) for one in own), *shared]
+        parameters = [*own, *shared]
         parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         parsed.__annotations__ = {one.name: one.annotation for one in parameters}
         return parsed

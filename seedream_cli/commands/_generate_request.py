@@ -13,6 +13,7 @@ from ..catalog import MODELS, for_editing
 from ..errors import InvalidRequest, UsageError
 from ..models import GenerationRequest
 from ..prompt import PromptParts, style_of
+from ..request_fields import REQUEST_FIELDS
 from ._context import CommandContext, read_bytes_of_stdin, read_stdin
 
 _STDIN = ("-", "/dev/stdin")
@@ -34,10 +35,7 @@ class RequestArgs(Struct, frozen=True):
         The request is one that the model's row allows; its source images are at hand.
         """
         self._refuse_several_readers(context)
-        values: dict[str, Any] = {
-            name: context.settings.value(name)
-            for name in ("model", "aspect_ratio", "quality", "callback_url")
-        }
+        values: dict[str, Any] = {name: context.settings.value(name) for name in REQUEST_FIELDS}
         if self.images:
             values["model"] = for_editing(values["model"])
         parts = self._parts(context)

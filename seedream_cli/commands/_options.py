@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
 
+from ..request_fields import REQUEST_FIELDS, RequestField
 from ..settings.schema import SETTINGS
 
 _CONVERSATION = "Conversation"
@@ -92,6 +94,30 @@ class TaskOptions(ServiceOptions, frozen=True):
         ),
     ] = False
 
+
+def _option_of_field(field: RequestField) -> Any:
+    others = [value for value in field.choices if value != field.default]
+    option = described(
+        field.name,
+        *filter(None, [field.short_option]),
+        metavar=field.metavar,
+        panel="Picture",
+        besides=f"or {', '.join(others)}" if others else "",
+    )
+    return Annotated[str | None, option]
+
+
+class OptionGroup(Struct, frozen=True):
+    """Options that a command gets as one parameter: a mapping from name to value."""
+
+    options: Mapping[str, Any]
+
+
+#: A parameter with an option for each request field. None: the option was not given.
+RequestFieldOptions = Annotated[
+    Mapping[str, str | None],
+    OptionGroup({name: _option_of_field(field) for name, field in REQUEST_FIELDS.items()}),
+]
 
 Timeout = Annotated[
     str | None, described("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
-from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, QUALITIES
 from ..errors import UsageError
 from ..output.presenters import Presenter, SavedImages, SubmittedTasks
 from ._command import CommandResult, command
@@ -22,13 +22,14 @@ from ._options import (
     OutputTemplate,
     Overwrite,
     PollInterval,
+    RequestFieldOptions,
     TaskOptions,
     Timeout,
-    described,
 )
 from ._output import Open, Preview, output_template, show_images
 
-_PICTURE, _REQUEST = "Picture", "Request"
+_PICTURE = "Picture"
+_REQUEST = "Request"
 Prompt = Annotated[
     str | None,
     typer.Argument(metavar="[PROMPT]", help="What to draw; - reads it from stdin.", show_default=False),
@@ -45,28 +46,6 @@ PromptFile = Annotated[
 ]
 
 
-def _others(choices: Iterable[str], default: str) -> str:
-    """What can be chosen instead of the default; not every model takes each."""
-    return "or " + ", ".join(one for one in choices if one != default)
-
-
-Model = Annotated[
-    str | None,
-    described("model", "-m", metavar="NAME", panel=_PICTURE, besides=_others(MODELS, DEFAULT_MODEL)),
-]
-AspectRatio = Annotated[
-    str | None,
-    described(
-        "aspect_ratio",
-        "-a",
-        metavar="RATIO",
-        panel=_PICTURE,
-        besides=_others(ASPECT_RATIOS, DEFAULT_ASPECT_RATIO),
-    ),
-]
-Quality = Annotated[
-    str | None, described("quality", panel=_PICTURE, besides=_others(QUALITIES, DEFAULT_QUALITY))
-]
 Image = Annotated[
     list[str] | None,
     typer.Option(
@@ -110,7 +89,6 @@ Count = Annotated[
         rich_help_panel=_PICTURE,
     ),
 ]
-CallbackUrl = Annotated[str | None, described("callback_url", metavar="URL", panel=_PICTURE)]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Do nothing if the file is there.", rich_help_panel="Output")
 ]
@@ -156,13 +134,10 @@ def generate(
     typer_context: typer.Context,
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
-    model: Model = None,
-    aspect_ratio: AspectRatio = None,
-    quality: Quality = None,
+    fields: RequestFieldOptions = MappingProxyType({}),
     image: Image = None,
     details: Details = None,
     style: Style = None,
-    callback_url: CallbackUrl = None,
     count: Count = 1,
     output: OutputTemplate = None,
     overwrite: Overwrite = False,
@@ -200,7 +175,7 @@ def generate(
     )
     if resume is not None:
         check_resume_options(
-            *(prompt, prompt_file, details, style, model, aspect_ratio, quality, callback_url, image),
+            *(prompt, prompt_file, details, style, image, *fields.values()),
             *(flag or None for flag in (dry_run, skip_existing, count > 1)),
         )
         moved = output_template(context, wait=not no_wait) if output is not None else None

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 
 from ..models import GenerationRequest, Operation, SavedFile
 from ..prompt import PromptParts
+from ..request_fields import REQUEST_FIELDS
 
 SCHEMA = """
 CREATE TABLE operations (
@@ -220,9 +221,13 @@ _OPERATION = {
     "output": _path,
     "results": _texts,
 }
+_TYPES = {str: _text, int: _count}
 _REQUEST = {
-    **dict.fromkeys(("prompt", "model", "aspect_ratio", "quality"), _text),
-    "callback_url": _optional(_text),
+    "prompt": _text,
+    **{
+        name: _TYPES[field.type] if field.default is not None else _optional(_TYPES[field.type])
+        for name, field in REQUEST_FIELDS.items()
+    },
     "image_urls": _texts,
 }
 _PARTS = {"subject": _text, **dict.fromkeys(("details", "style", "style_name"), _optional(_text))}

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..errors import Diagnostic, ExitCode
 from ..images.source_images import facts_of
 from ..models import Operation, SavedFile
+from ..request_fields import IMAGE_FIELDS
 from ..text import LONGEST_DETAIL, shortened
 from .outcome import Failure, TaskOutcome
 
@@ -303,10 +304,8 @@ def task_document(
         operation=operation.id,
         status=operation.status,
         progress=operation.progress,
-        model=request.model if request else None,
         prompt=request.prompt if request else None,
-        aspect_ratio=request.aspect_ratio if request else None,
-        quality=request.quality if request else None,
+        **(request.image_fields if request else dict.fromkeys(IMAGE_FIELDS)),
         source_images=[SourceImageDocument(**facts_of(name)) for name in sources],
         created=operation.created,
         result=list(operation.results) if with_result else UNSET,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, Model
+from ..catalog import DEFAULT_MODEL, MODELS, Model
+from ..request_fields import REQUEST_FIELDS, RequestField
 from .responses import SEED, ApiError
 
 #: The first description of the service knows one model.
@@ -32,15 +33,14 @@ def check(body: Mapping[str, Any], dialect: str) -> dict[str, Any]:
     """
     row = _model(body, dialect)
     _prompt(body, row)
-    ratio = body.get("aspect_ratio", DEFAULT_ASPECT_RATIO)
-    if not isinstance(ratio, str) or ratio not in ASPECT_RATIOS:
-        raise _invalid("Invalid aspect_ratio value")
-    quality = body.get("quality", DEFAULT_QUALITY)
-    if not isinstance(quality, str) or quality not in row.qualities:
-        raise _invalid(f"Invalid quality value: {row.name} takes {', '.join(row.qualities)}")
+    fields = {
+        field.name: _field(body, field, row) for field in REQUEST_FIELDS.values() if field.name != "model"
+    }
     _images(body, row)
-    _callback(body, row)
-    return {**body, "model": row.name, "aspect_ratio": ratio, "quality": quality}
+    if fields["callback_url"] is not None and not _is_http(fields["callback_url"]):
+        raise _invalid("callback_url must be an http or https URL")
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {**body, "model": row.name, **given}
 
 
 def _invalid(message: str, code: str = "invalid_parameter") -> ApiError:
@@ -86,14 +86,23 @@ def _images(body: Mapping[str, Any], row: Model) -> None:
             raise _invalid(f"image_urls[{number}] must be a public URL or a data:image/ URI")
 
 
-def _callback(body: Mapping[str, Any], row: Model) -> None:
-    if "callback_url" not in body:
-        return
-    if not row.takes_callback:
-        raise _invalid(f"callback_url is not supported by {row.name}")
-    url = body["callback_url"]
-    if not isinstance(url, str) or not _is_http(url):
-        raise _invalid("callback_url must be an http or https URL")
+def _field(body: Mapping[str, Any], field: RequestField, row: Model) -> Any:
+    """Return the value of an optional field, or its default."""
+    if field.name not in body:
+        return field.default
+    if field.models is not None and row.name not in field.models:
+        raise _invalid(f"{field.name} is not supported by {row.name}")
+    value = body[field.name]
+    is_valid = isinstance(value, field.type) and not isinstance(value, bool)
+    accepted = tuple(field.accepted_by(row)) if field.accepted_by else None
+    if not is_valid or (accepted is not None and value not in accepted):
+        takes = (
+            f": {row.name} takes {', '.join(accepted)}"
+            if accepted not in (None, tuple(field.choices))
+            else ""
+        )
+        raise _invalid(f"Invalid {field.name} value{takes}")
+    return value
 
 
 def _is_http(url: str) -> bool:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from ..catalog import ASPECT_RATIOS, DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, QUALITIES
 from ..errors import UsageError
 from ..files.output_path import DEFAULT_TEMPLATE, parse_output
+from ..request_fields import REQUEST_FIELDS, RequestField, parse_text
 from ..urls import is_loopback
 from .locations import DEFAULT_BASE_URL
 
@@ -24,12 +24,6 @@ DEFAULT_PROFILE = "default"
 
 #: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
 LONGEST = 30 * 86400.0
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("it is empty")
-    return value
 
 
 def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
@@ -83,7 +77,7 @@ def _key_file(value: str) -> str:
     """For a setting that is to stay: no key in the place of its file."""
     if looks_like_api_key(value):
         raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
-    return _text(value)
+    return parse_text(value)
 
 
 def parse_base_url(value: str) -> str:
@@ -135,6 +129,11 @@ def _key(
     return Setting(name, what, parse, default, **more)
 
 
+def _setting_of(field: RequestField) -> Setting:
+    check = _one_of(field.choices) if field.accepted_by else None
+    return _key(field.name, field.description, field.parse, field.default, check=check)
+
+
 #: Each setting is named the same everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
 SETTINGS: Mapping[str, Setting] = {
     key.name: key
@@ -147,21 +146,19 @@ SETTINGS: Mapping[str, Setting] = {
             in_project=False,
             variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
         ),
-        _key("api_key_file", "a file that holds the API key", _text, in_project=False, check=_key_file),
+        _key("api_key_file", "a file that holds the API key", parse_text, in_project=False, check=_key_file),
         _key("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
-        _key("model", "the model", _text, DEFAULT_MODEL),
-        _key("aspect_ratio", "the aspect ratio", _text, DEFAULT_ASPECT_RATIO, check=_one_of(ASPECT_RATIOS)),
-        _key("quality", "the quality", _text, DEFAULT_QUALITY, check=_one_of(QUALITIES)),
+        *(_setting_of(field) for field in REQUEST_FIELDS.values() if field.changes_image),
         _key("output", "file, folder or template of the images", _output, DEFAULT_TEMPLATE),
         _key("timeout", "seconds to wait for a task", _seconds, "120"),
         _key("poll_interval", "seconds between polls, at the least", _positive, "2"),
         _key("max_bytes", "the largest image that is saved", _whole, str(200 * 1024 * 1024)),
-        _key("callback_url", "a URL that the service calls at a task's end", _text),
+        *(_setting_of(field) for field in REQUEST_FIELDS.values() if not field.changes_image),
     )
 }
 
 #: Which of the config's profiles is in use. It stands outside of them, and no checkout's file chooses it.
-PROFILE = _key("profile", "the profile in use", _text, DEFAULT_PROFILE, in_project=False)
+PROFILE = _key("profile", "the profile in use", parse_text, DEFAULT_PROFILE, in_project=False)
 #: All that `config` shows and changes.
 ALL_SETTINGS: Mapping[str, Setting] = {PROFILE.name: PROFILE, **SETTINGS}
 

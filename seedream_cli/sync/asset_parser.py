@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
-from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, for_editing
+from ..catalog import DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, for_editing
 from ..errors import InvalidRequest
 from ..images.source_images import SourceImage, check_sizes, check_url, is_url, read_file
 from ..models import GenerationRequest
 from ..prompt import joined, style_of
+from ..request_fields import IMAGE_FIELDS, RequestField
 from .diagnostics import DiagnosticCollector, Keys, Table, kind
 from .path_template import path_of
 from .templates import WrongTemplate, prompt_of, read_prompt
-
-PICTURE = ("model", "aspect_ratio", "quality")
 
 
 class AssetParser:
@@ -36,19 +36,17 @@ class AssetParser:
     def read(self, keys: Keys, table: Table) -> tuple[GenerationRequest, tuple[SourceImage, ...]]:
         prompt = self._prompt(keys, table)
         images = self._source_images((*keys, "images"), table.get("images", []))
-        model = self._value(keys, table, "model", DEFAULT_MODEL)
+        values = {field.name: self._value(keys, table, field) for field in IMAGE_FIELDS.values()}
         # Its images may be what is wrong with an asset: that it has some is what counts here.
         edits = bool(table.get("images"))
         try:
-            model = for_editing(model) if edits else model
+            values["model"] = for_editing(values["model"]) if edits else values["model"]
         except InvalidRequest as error:
             self._complaints.add(self._origin(keys, table, "model"), error.message)
         request = GenerationRequest(
-            "x" if prompt is None else prompt,
-            model,
-            self._value(keys, table, "aspect_ratio", DEFAULT_ASPECT_RATIO),
-            self._value(keys, table, "quality", DEFAULT_QUALITY),
-            tuple(image.name for image in images),
+            prompt="x" if prompt is None else prompt,
+            image_urls=tuple(image.name for image in images),
+            **values,
         )
         told = request if images or not edits else replace(request, image_urls=("x",))
         try:
@@ -57,13 +55,18 @@ class AssetParser:
             self._refuse(keys, table, request, edits=edits)
         return request, tuple(images)
 
-    def _value(self, keys: Keys, table: Table, name: str, default: str) -> str:
-        value = table.get(name)
-        if value is not None and self._complaints.is_text(value, (*keys, name)):
-            if value.strip():
-                return value
-            self._complaints.add((*keys, name), "is empty")
-        return self.defaults.get(name, default)
+    def _value(self, keys: Keys, table: Table, field: RequestField) -> Any:
+        """Return the asset's value of a request field, or the one that [defaults] or the field itself has."""
+        keys, value = (*keys, field.name), table.get(field.name)
+        if field.type is int and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if value is not None and self._complaints.is_text(value, keys):
+            try:
+                return field.parse(value)
+            except ValueError as error:
+                self._complaints.add(keys, str(error).removeprefix("it "))
+        text = self.defaults.get(field.name, field.default)
+        return text if text is None else field.parse(text)
 
     def _refuse(self, keys: Keys, table: Table, request: GenerationRequest, *, edits: bool) -> None:
         """Tell what is wrong with each value: validate() ends at the first."""
@@ -81,7 +84,7 @@ class AssetParser:
         if row is not None and len(request.image_urls) > row.max_images:
             what = f"has {len(request.image_urls)} source images; {row.name} takes at most {row.max_images}"
             self._complaints.add((*keys, "images"), what)
-        for name in ("prompt", *PICTURE):
+        for name in ("prompt", *IMAGE_FIELDS):
             try:
                 replace(valid, **{name: getattr(request, name)}).validate()
             except InvalidRequest as error:

@@ -10,12 +10,11 @@ from msgspec import Struct
 
 from ..images.source_images import SourceImage
 from ..models import GenerationRequest
+from ..request_fields import IMAGE_FIELDS, REQUEST_FIELDS
 from .path_template import TargetPath
 
 #: The smallest text of JSON: the same request has the same on every machine.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-#: What a body can have without changing the picture.
-_BESIDE_THE_PICTURE = ("callback_url",)
 
 
 def digest_of(request: GenerationRequest) -> str:
@@ -26,8 +25,8 @@ def digest_of(request: GenerationRequest) -> str:
     another one is another digest.
     """
     body = request.body()
-    for field in _BESIDE_THE_PICTURE:
-        body.pop(field, None)
+    for name in REQUEST_FIELDS.keys() - IMAGE_FIELDS.keys():
+        body.pop(name, None)
     return hashlib.sha256(_CANONICAL.encode(body).encode("utf-8")).hexdigest()
 
 

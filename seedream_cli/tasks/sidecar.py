@@ -137,9 +137,7 @@ def _document(operation: Operation, file: SavedFile, now: float) -> SidecarDocum
             style=parts.style if parts else None,
             style_name=parts.style_name if parts else None,
         ),
-        model=request.model,
-        aspect_ratio=request.aspect_ratio,
-        quality=request.quality,
+        **request.image_fields,
         source_images=[
             replace(source, url=without_query(source.url) if source.url else None) for source in sources
         ],

@@ -125,22 +125,22 @@ ERROR = b"HTTP/1.1 500 No\r\n\r\n"
 
 #: What has no end, or unpacks to too much: who sends it, and the error that it is.
 ENDLESS: dict[str, tuple[str, str, Reply]] = {
-    "an answer": ("api", "UnreadableAnswer", sent(OK + b"\r\n" + JSON, then=b"y")),
+    "an answer": ("api", "InvalidResponse", sent(OK + b"\r\n" + JSON, then=b"y")),
     "an answer of an absurd length": (
         "api",
-        "UnreadableAnswer",
+        "InvalidResponse",
         sent(OK + b"Content-Length: 999999999999\r\n\r\n" + JSON, then=b"y"),
     ),
-    "an answer in chunks": ("api", "UnreadableAnswer", sent(CHUNKED, then=b"8\r\nyyyyyyyy\r\n")),
+    "an answer in chunks": ("api", "InvalidResponse", sent(CHUNKED, then=b"8\r\nyyyyyyyy\r\n")),
     "the extension of a chunk": ("api", "Unreachable", sent(CHUNKED + b"8;", then=b"x")),
     "trailers": ("api", "Unreachable", sent(CHUNKED + b"2\r\n{}\r\n0\r\n", then=b"X: y\r\n")),
     "headers": ("api", "Unreachable", sent(OK, then=b"X: y\r\n")),
     "one header": ("api", "Unreachable", sent(OK + b"X: ", then=b"y")),
     "a status line": ("api", "Unreachable", sent(b"HTTP/1.1 200 ", then=b"O")),
-    "a bomb": ("api", "UnreadableAnswer", sent(BOMB)),
+    "a bomb": ("api", "InvalidResponse", sent(BOMB)),
     "a bomb behind an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
-    "bytes behind the end of a gzip": ("api", "UnreadableAnswer", sent(GZIP + gzipped(PENDING), then=b"x")),
-    "a gzip of nothing": ("api", "UnreadableAnswer", sent(GZIP + gzipped(b"")[:10], then=EMPTY_BLOCK)),
+    "bytes behind the end of a gzip": ("api", "InvalidResponse", sent(GZIP + gzipped(PENDING), then=b"x")),
+    "a gzip of nothing": ("api", "InvalidResponse", sent(GZIP + gzipped(b"")[:10], then=EMPTY_BLOCK)),
     "the body of an error": ("api", "ServiceFailing", sent(ERROR, then=b"y")),
     "the body of a redirect": ("api", "RedirectRefused", sent(REDIRECT, then=b"y")),
     "an image's error": ("image", "ImageRefused", sent(ERROR, then=b"y")),
