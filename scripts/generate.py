@@ -16,7 +16,7 @@ from .tree import program
 ROOT = Path(__file__).parent.parent
 
 
-def generate_image() -> Mapping[str, str]:
+def generated_files() -> Mapping[str, str]:
     """Return path below the checkout → text."""
     tree = program()
     return {
@@ -38,7 +38,7 @@ def _release() -> man.Release:
 def main() -> None:
     for old in (ROOT / "man").iterdir():
         old.unlink()
-    for name, text in generate_image().items():
+    for name, text in generated_files().items():
         (ROOT / name).write_text(text, encoding="utf-8", newline="\n")
 
 
