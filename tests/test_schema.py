@@ -14,6 +14,7 @@ from support.project import Project
 from support.raw import answer
 from support.starting import StartRaw, StartSandbox
 
+from seedream_cli.request_fields import IMAGE_FIELDS
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync import executor as run
 from seedream_cli.sync import image_task as life
@@ -32,7 +33,7 @@ def checked(done: Result, exit_code: int = 0) -> dict[str, Any]:
 
 
 TASK = {
-    *("task_id", "operation", "status", "progress", "model", "prompt", "aspect_ratio", "quality", "created"),
+    *("task_id", "operation", "status", "progress", "prompt", *IMAGE_FIELDS, "created"),
     *("source_images", "files", "cost", "request_id", "seconds", "error"),
 }
 FILE = {"path", "sha256", "bytes", "media_type", "width", "height"}
