@@ -54,12 +54,12 @@ def test_a_key_that_moves_leaves_none_behind(config: Path, backend: Backend) -> 
 def test_a_forgotten_key_is_nowhere(config: Path, backend: Backend) -> None:
     config_edit.store_key_in_keyring(config, "default", "sk-one")
     config_edit.store_key_in_keyring(config, "work", "sk-work")
-    assert config_edit.forget(config, "default")
+    assert config_edit.remove_key(config, "default")
     assert backend.kept == {("apipod-seedream", "work"): "sk-work"}
-    assert not config_edit.forget(config, "default")
+    assert not config_edit.remove_key(config, "default")
     # Somebody was faster, in the keyring's own window.
     backend.kept.clear()
-    assert config_edit.forget(config, "work")
+    assert config_edit.remove_key(config, "work")
     assert "keyring" not in config.read_text()
 
 
@@ -76,7 +76,7 @@ def test_a_keyring_that_fails_changes_nothing_and_keeps_no_key_out_of_the_config
     backend.error = OSError("gone")
     # A key that cannot be forgotten stays marked.
     with pytest.raises(KeyringError, match=r"the API key is not removed: .*gone") as refused:
-        config_edit.forget(config, "default")
+        config_edit.remove_key(config, "default")
     assert refused.value.hint is None
     assert config.read_text() == MARKED
     assert "gone" in str(config_edit.store_key_in_config(config, "default", "sk-two"))
@@ -97,7 +97,7 @@ def test_without_a_mark_the_keyring_is_not_touched(config: Path, backend: Backen
     set_value(config, "default", "api_key", "sk-one")
     assert key(config) == "sk-one"
     assert config_edit.store_key_in_config(config, "default", "sk-two") is None
-    assert config_edit.forget(config, "default")
+    assert config_edit.remove_key(config, "default")
 
 
 def test_with_a_mark_the_keyring_is_touched_only_for_its_key(config: Path, backend: Backend) -> None:
