@@ -207,7 +207,7 @@ DRIFTS: dict[str, tuple[str, Callable[[Project], object]]] = {
     "other bytes": ("edited", lambda project: (project.folder / "fox.png").write_bytes(png(shade=9))),
     "an asset less": ("orphan", lambda project: project.replace(FOX, "")),
     "another name": ("new", lambda project: project.replace("assets.fox", "assets.vixen")),
-    "a picture of the sandbox": ("changed", lambda project: project.settle(more={"sandbox": True})),
+    "a picture of the sandbox": ("changed", lambda project: project.settle(extra={"sandbox": True})),
 }
 
 
@@ -670,7 +670,7 @@ class TestASandboxsPictures:
 
     def test_give_way_to_the_services(self, project: Project, service: Service) -> None:
         project.write(FOX)
-        project.settle(more={"sandbox": True})
+        project.settle(extra={"sandbox": True})
         assert project().paths == ["fox.png"]
         assert "sandbox" not in project.lock["fox"]
         assert len(service.creates) == 1

@@ -89,7 +89,7 @@ def test_blank_lines_other_line_ends_and_a_mark_at_the_beginning_are_nothing(fil
 def test_keys_of_a_later_version_are_kept_behind_the_others(file: Path) -> None:
     file.write_text(with_(cost="0.035", note={"b": [1, None], "a": "雪"}))
     [entry] = read(file).entries
-    assert entry.more == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
+    assert entry.extra == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
     write(file, [entry])
     assert file.read_text(encoding="utf-8").endswith(
         '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
@@ -114,7 +114,7 @@ ENTRIES = st.builds(
     sha256=DIGESTS,
     task_id=st.none() | st.text(min_size=1, max_size=8),
     time=st.integers(0, 2**33).map(timestamp),
-    more=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
+    extra=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
 )
 
 
@@ -130,7 +130,7 @@ def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(more="\ud800")]
+    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(extra="\ud800")]
 )
 def test_lines_that_are_no_object(refuse: Refuse, line: str) -> None:
     assert refuse(f"{LINE}\n{line}\n") == ["2: "]

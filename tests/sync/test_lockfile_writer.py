@@ -52,7 +52,7 @@ def entries_in(path: Path) -> list[Entry]:
 
 def test_a_first_line_makes_the_lock_also_in_place_of_one_that_goes(path: Path) -> None:
     """An image that takes over the line of another may have its very name."""
-    keeper_of(path).change({HERO.key: HERO}, [HERO.key])
+    keeper_of(path).update({HERO.key: HERO}, [HERO.key])
     assert path.read_text() == f"{HERO.line}\n"
 
 
@@ -60,12 +60,12 @@ def test_what_another_run_wrote_or_took_out_meanwhile_stays_so(path: Path, write
     write(HERO)
     lockfile_writer = keeper_of(path)
     write(BADGE, HERO)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     write(BADGE, CAT, DOG)
-    lockfile_writer.change({HERO.key: HERO})
+    lockfile_writer.update({HERO.key: HERO})
     assert entries_in(path) == [BADGE, CAT, DOG, HERO]
     write(CAT, HERO)
-    lockfile_writer.change({DOG.key: DOG})
+    lockfile_writer.update({DOG.key: DOG})
     assert entries_in(path) == [CAT, DOG, HERO]
 
 
@@ -75,11 +75,11 @@ def test_of_its_own_images_a_run_s_word_counts(path: Path, write: Write) -> None
     before = path.read_bytes()
     lockfile_writer = keeper_of(path)
     newer = replace(HERO, take=2)
-    lockfile_writer.change({HERO.key: newer}, [BADGE.key])
+    lockfile_writer.update({HERO.key: newer}, [BADGE.key])
     assert entries_in(path) == [newer]
     # And a merge leaves two lines for one.
     path.write_bytes(before + replace(HERO, sha256="b" * 64).line.encode() + b"\n")
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert entries_in(path) == [CAT, newer]
 
 
@@ -88,7 +88,7 @@ def test_two_lines_of_a_merge_meanwhile_are_left_for_a_plan_to_choose(path: Path
     lockfile_writer = keeper_of(path)
     others = (replace(HERO, sha256="b" * 64), HERO)
     write(BADGE, *others)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert entries_in(path) == [BADGE, CAT, *others]
 
 
@@ -102,11 +102,11 @@ def test_a_line_that_comes_right_behind_a_run_s_own_writing_stays(
     def another_run_writes(part: PartialFile) -> None:
         monkeypatch.undo()
         close(part)
-        theirs.change({BADGE.key: BADGE})
+        theirs.update({BADGE.key: BADGE})
 
     monkeypatch.setattr(PartialFile, "close", another_run_writes)
-    ours.change({HERO.key: HERO})
-    ours.change({CAT.key: CAT})
+    ours.update({HERO.key: HERO})
+    ours.update({CAT.key: CAT})
     assert entries_in(path) == [BADGE, CAT, HERO]
 
 
@@ -119,13 +119,13 @@ def test_a_lock_that_is_spoiled_meanwhile_is_left_until_well(
     in_conflict = path.read_bytes() + spoiled + BADGE.line.encode() + b"\n"
     path.write_bytes(in_conflict)
     with pytest.raises(SeedreamError) as caught:
-        lockfile_writer.change({CAT.key: CAT}, [HERO.key])
+        lockfile_writer.update({CAT.key: CAT}, [HERO.key])
     assert caught.value.exit_code == ExitCode.USAGE
     assert path.read_bytes() == in_conflict
     assert [each.name for each in path.parent.iterdir()] == [path.name]
     # What it did not take is written then.
     write(BADGE, HERO)
-    lockfile_writer.change({DOG.key: DOG})
+    lockfile_writer.update({DOG.key: DOG})
     assert entries_in(path) == [BADGE, CAT, DOG]
 
 
@@ -143,11 +143,11 @@ def test_whose_file_a_path_is_comes_from_the_lock_as_it_is_now(path: Path, write
     assert lockfile_writer.has("hero.png")
     assert not lockfile_writer.has("badge.png")
     write(BADGE)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert [lockfile_writer.has(each) for each in ("hero.png", "badge.png", "cat.png")] == [False, True, True]
 
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
     with pytest.raises(NotSaved):
-        LockfileWriter(lock.Lock(tmp_path / "folder" / "seedream.lock"), {}).change({HERO.key: HERO})
+        LockfileWriter(lock.Lock(tmp_path / "folder" / "seedream.lock"), {}).update({HERO.key: HERO})

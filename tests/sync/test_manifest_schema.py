@@ -22,7 +22,7 @@ from seedream_cli.catalog import (
 from seedream_cli.settings.schema import SETTINGS
 from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import load
-from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
+from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -93,8 +93,8 @@ def test_it_agrees_on_defaults_and_limits() -> None:
         DEFAULT_QUALITY,
     ]
     assert asset["path"]["default"] == DEFAULT_PATH
-    assert asset["count"]["maximum"] == MOST_IMAGES
-    assert asset["take"]["maximum"] == MOST_TAKES
+    assert asset["count"]["maximum"] == MAX_IMAGES
+    assert asset["take"]["maximum"] == MAX_TAKE
     assert SCHEMA["properties"]["vars"]["propertyNames"]["not"]["enum"] == [*FIELDS, *LATE_FIELDS]
 
 
