@@ -1,4 +1,4 @@
-"""The table from which `seedream completion --list` answers."""
+"""Generate the table of commands, options and values that `seedream completion --list` reads."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from __future__ import annotations
 
 
 def module(program: Command) -> str:
-    """Return the table as a Python module: no other format is loaded as fast."""
-    commands = {" ".join(one.path): one for one in program.walk()}
-    subcommands = {words: {sub.name: sub.brief for sub in one.commands} for words, one in commands.items()}
+    """Return the table as the source of a Python module: no other format loads as fast."""
+    commands = {" ".join(command.path): command for command in program.walk()}
+    subcommands = {
+        path: {subcommand.name: subcommand.brief for subcommand in command.commands}
+        for path, command in commands.items()
+    }
     options = {
-        words: [(option.flags, option.kind, option.repeatable, option.brief) for option in one.options]
-        for words, one in commands.items()
+        path: [(option.flags, option.kind, option.repeatable, option.brief) for option in command.options]
+        for path, command in commands.items()
     }
     arguments = {
-        words: [argument.kind + "+" * argument.repeatable for argument in one.arguments]
-        for words, one in commands.items()
+        path: [argument.kind + "+" * argument.repeatable for argument in command.arguments]
+        for path, command in commands.items()
     }
     return "".join(
         (
