@@ -16,7 +16,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Cost(NamedTuple):
-    """What a process used: seconds of wall time and of CPU (user + system), and its peak RSS in bytes.
+    """Resources that a process used: seconds of wall time and of CPU (user + system), peak RSS in bytes.
 
     Linux lets a process inherit the peak of its parent, so a benchmark must stay smaller than its child.
     """
@@ -27,7 +27,7 @@ class Cost(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the table. ``target`` is the greatest acceptable ratio; None is informational."""
+    """A row of the table. ``target`` is the greatest acceptable ratio; without one, it is informational."""
 
     what: str
     measured: float
@@ -53,7 +53,7 @@ class Program:
         self.path = path
         self.home = home
         home.mkdir(exist_ok=True)
-        #: The interpreter of the program's environment, which also runs what it is compared with.
+        #: The interpreter of the program's environment. It also runs the references.
         self.python = path.resolve().with_name("python")
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -92,16 +92,16 @@ class Program:
 
 
 def wait(process: subprocess.Popen[bytes], began: float) -> Cost:
-    """Wait for the end of a process that began at this `time.perf_counter`, and return its cost."""
+    """Wait for a process that was started at ``began`` (of `time.perf_counter`), and return its cost."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * _RSS_UNIT)
 
 
 def interleave(contestants: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
-    """Run all in turn, so that other load hits all alike, and return medians of so many rounds.
+    """Run all contestants in turn, so that other load affects all alike, and return the median of each.
 
-    One more round comes first, which only fills caches.
+    The first of ``rounds`` + 1 rounds only fills caches and does not count.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in contestants}
     for number in range(rounds + 1):

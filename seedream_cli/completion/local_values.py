@@ -1,6 +1,6 @@
-"""The values that only this machine's files know: task ids, profiles, styles, assets.
+"""Candidates from local files: task ids, profiles, styles and assets.
 
-Everything imported here delays every Tab, so the usual case loads nothing but sqlite3 or tomllib.
+Every import delays every Tab, so the usual case loads nothing but sqlite3 or tomllib.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     Candidate = tuple[str, str]
 
 _MANIFEST = "seedream.toml"
-#: The newest tasks; nobody reads a longer list.
+#: Number of tasks to offer, the newest ones: nobody reads a longer list.
 _MAX_TASKS = 50
+#: Characters of a description, so that it fits beside the word on a narrow terminal.
 _MAX_DESCRIPTION = 48
 #: Seconds to wait for another process that writes to the history.
 _BUSY_TIMEOUT = 0.3
-#: The characters in ids besides letters and digits.
+#: Translation that deletes the punctuation allowed in ids.
 _ID_PUNCTUATION = {ord(char): None for char in "-._"}
 
 _QUERY = """
@@ -42,7 +43,7 @@ def candidates(kind: str, line: CommandLine) -> Iterator[Candidate]:
 
 
 def _shortened(description: str) -> str:
-    """Return its beginning on one line, without characters that a terminal would obey."""
+    """Return the beginning of a description on one line, without control characters."""
     line = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
     if not line.isprintable():
         line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
@@ -54,17 +55,18 @@ def _tasks(line: CommandLine) -> Iterator[Candidate]:
 
 
 def _resumable(line: CommandLine) -> Iterator[Candidate]:
-    for number, found in enumerate(_operations(line, settled=False)):
+    for number, candidate in enumerate(_operations(line, settled=False)):
         if number == 0:
             yield "last", "the newest of these"
-        yield found
+        yield candidate
 
 
 def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
+    """Yield the newest operations that are not on the line yet. Without ``settled``, only unfinished ones."""
     import sqlite3
 
     path = os.path.join(locations.state_folder(), locations.HISTORY_FILE)
-    db = sqlite3.connect(_existing(path), uri=True, timeout=_BUSY_TIMEOUT)
+    db = sqlite3.connect(_database_uri(path), uri=True, timeout=_BUSY_TIMEOUT)
     try:
         values = (_service(line), settled, _MAX_TASKS)
         try:
@@ -80,13 +82,13 @@ def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
 
 
 def _service(line: CommandLine) -> str:
-    """Return the history's name of the service that the line is about."""
+    """Return the service that the line selects, as the history names it."""
     if "--sandbox" in line.words:
         return SANDBOX_SERVICE
     base_url = line.value("--base-url")
-    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _text(_config_path())):
+    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _read_text(_config_path())):
         return DEFAULT_BASE_URL
-    # Loading the settings costs more than everything else here: only those who changed the URL pay for it.
+    # Loading the settings takes longer than everything else here, so do it only if the URL may be changed.
     from ..settings import resolve
 
     settings = resolve.load(profile=line.value("--profile"), flags={"base_url": base_url})
@@ -94,16 +96,16 @@ def _service(line: CommandLine) -> str:
 
 
 def _is_plain(name: object) -> bool:
-    """Return True if a shell can insert the id unquoted: ids are outside text."""
+    """Return True if a shell can insert the id without quotes. Ids come from the service, so any text can."""
     if not isinstance(name, str) or not name.isascii() or name.startswith("-"):
         return False
     return name.translate(_ID_PUNCTUATION).isalnum()
 
 
-def _existing(path: str) -> str:
-    """Return the database as a URI that does not create it.
+def _database_uri(path: str) -> str:
+    """Return a SQLite URI that opens an existing database and does not create one.
 
-    Not read-only: such a reader would leave SQLite's companion files in place.
+    Not mode=ro: a read-only connection cannot remove the -wal and -shm files when it is closed.
     """
     if os.name == "nt":
         path = "/" + path.replace("\\", "/")
@@ -113,7 +115,7 @@ def _existing(path: str) -> str:
 
 
 def _profiles(line: CommandLine) -> Iterator[Candidate]:
-    config = _toml(_config_path())
+    config = _read_toml(_config_path())
     in_use = config.get("profile", "default")
     for name, table in config.get("profiles", {}).items():
         if _is_word(name):
@@ -121,7 +123,7 @@ def _profiles(line: CommandLine) -> Iterator[Candidate]:
 
 
 def _styles(line: CommandLine) -> Iterator[Candidate]:
-    named = _toml(_config_path()).get("styles", {}) | _toml(_MANIFEST).get("styles", {})
+    named = _read_toml(_config_path()).get("styles", {}) | _read_toml(_MANIFEST).get("styles", {})
     for name, text in named.items():
         if _is_word(name):
             yield name, str(text)
@@ -131,13 +133,13 @@ def _assets(line: CommandLine) -> Iterator[Candidate]:
     manifest = line.arguments[0] if line.arguments else _MANIFEST
     if os.path.isdir(manifest):
         manifest = os.path.join(manifest, _MANIFEST)
-    for name, table in _toml(manifest).get("assets", {}).items():
+    for name, table in _read_toml(manifest).get("assets", {}).items():
         if _is_word(name) and name not in line.words:
             yield name, str(table.get("prompt", ""))
 
 
 def _is_word(name: str) -> bool:
-    """Return True if it fits on one line of the answer; shells quote the rest."""
+    """Return True if the name fits on one line and is not an option. The shell quotes special characters."""
     return bool(name) and name.isprintable() and not name.startswith("-")
 
 
@@ -145,14 +147,14 @@ def _config_path() -> str:
     return os.path.join(locations.config_folder(), locations.CONFIG_FILE)
 
 
-def _toml(path: str) -> dict[str, Any]:
+def _read_toml(path: str) -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads(_text(path))
+    return tomllib.loads(_read_text(path))
 
 
-def _text(path: str) -> str:
-    # A pipe or a terminal would keep the shell waiting.
+def _read_text(path: str) -> str:
+    # Reading a pipe or a terminal would block the shell.
     if not os.path.isfile(path):
         return ""
     with open(path, encoding="utf-8") as file:
