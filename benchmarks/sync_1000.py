@@ -1,7 +1,7 @@
 """Measure `seedream sync --jobs 64` of 1000 new images, whose tasks take one second each.
 
-The ideal is 15.6 s, the time that the tasks alone take with 64 in parallel. Figures are medians of three runs,
-each with an empty history.
+The ideal is 15.6 s, the time that the tasks alone take with 64 in parallel. Figures are the medians of three
+runs, each with an empty history.
 """
 
 from __future__ import annotations
