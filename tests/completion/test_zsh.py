@@ -16,16 +16,16 @@ START = r"""
 autoload -U compinit
 compinit -D -u
 bindkey -e
-tell() { print -rn -- "$BUFFER"$'\0' >"$TOLD"; print -n '\0' }
-zle -N tell
-bindkey '^G' tell
-# All matches, put on the line.
+report_line() { print -rn -- "$BUFFER"$'\0' >"$REPORT"; print -n '\0' }
+zle -N report_line
+bindkey '^G' report_line
+# Insert all matches into the line.
 zle -C all-matches complete-word _generic
 bindkey '\e*' all-matches
 zstyle ':completion:all-matches:*' completer _all_matches _complete
 zstyle ':completion:all-matches:*' insert true
 setopt no_beep
-precmd() { print -n '\0' >"$TOLD" }
+precmd() { print -n '\0' >"$REPORT" }
 PS1='%% '
 """
 THROUGH_FPATH = f"fpath=('{COMPLETIONS}' $fpath)"
@@ -46,14 +46,14 @@ def zsh(scene: Scene) -> Iterator[Shell]:
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_it_asks_the_program_once(scene: Scene, zsh: Shell, typed: str) -> None:
+def test_zsh_calls_the_program_once(scene: Scene, zsh: Shell, typed: str) -> None:
     words, last = STATIC[typed], typed.rpartition(" ")[2]
     assert zsh.all(typed) == (words or [last] * bool(last))
     assert len(scene.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_it_hands_over_the_words(scene: Scene, zsh: Shell, typed: str) -> None:
+def test_zsh_passes_the_words_to_the_program(scene: Scene, zsh: Shell, typed: str) -> None:
     words, call = LOCAL[typed]
     assert zsh.all(typed) == words
     assert scene.calls() == [f"completion {call}"]
@@ -81,11 +81,11 @@ def test_it_hands_over_the_words(scene: Scene, zsh: Shell, typed: str) -> None:
         ("seedream status --profile it", "seedream status --profile it\\'s:so "),
     ],
 )
-def test_tab_puts_on_the_line(zsh: Shell, typed: str, line: str) -> None:
+def test_zsh_tab_completes_the_line(zsh: Shell, typed: str, line: str) -> None:
     assert zsh.tab(typed) == line
 
 
-def test_a_list_says_what_each_is(zsh: Shell) -> None:
+def test_zsh_lists_descriptions(zsh: Shell) -> None:
     shown = " ".join(zsh.shown("seedream generate -a ").split())
     for ratio, use in RATIOS:
         assert f"{ratio} -- {use}" in shown
@@ -95,19 +95,19 @@ def test_a_list_says_what_each_is(zsh: Shell) -> None:
     assert "pending: a fox: 16:9 [b] 100% $(touch done)" in zsh.shown("seedream download img_")
 
 
-def test_it_can_be_sourced_as_well(scene: Scene) -> None:
+def test_zsh_script_can_be_sourced(scene: Scene) -> None:
     with start(scene, last=SOURCED) as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "
         assert shell.all("seedream status img_") == ["img_new", "img_old"]
 
 
-def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
+def test_zsh_ignores_a_missing_program(scene: Scene) -> None:
     with start(scene, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
         assert "found" not in shell.shown("seedream status ")
         assert shell.tab("seedream status ") == "seedream status "
 
 
-def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
+def test_zsh_completes_with_the_line_of_the_readme(scene: Scene) -> None:
     (scene.cwd / "functions").mkdir()
     with start(scene, first=f"fpath=('{scene.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "
