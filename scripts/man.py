@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seedream_cli.errors import ExitCode
@@ -42,6 +42,18 @@ _COMMON_VARIABLES: Mapping[str, str] = {
     "XDG_CONFIG_HOME, XDG_STATE_HOME": "where the folders below are, on Linux",
 }
 
+_FILES: Sequence[Row] = (
+    (
+        f"~/.config/{locations.APP_NAME}/{locations.CONFIG_FILE}",
+        "The user's config. Where it is on another system, `seedream config path` prints.",
+    ),
+    (
+        f"~/.local/state/{locations.APP_NAME}/{locations.HISTORY_FILE}",
+        "Every operation of this machine, from before its request left. The key is not in it.",
+    ),
+    (PROJECT_FILE, "The project's settings, and the manifest of `seedream sync`."),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -75,7 +87,7 @@ def _page(command: Command, release: Release, see_also: list[str]) -> str:
         ".nh",
         ".ad l",
         ".SH NAME",
-        f"{_text(_page_name(command))} \\- {_text(_uncapitalized(command.brief))}",
+        f"{_text(_page_name(command))} \\- {_text(command.brief[:1].lower() + command.brief[1:])}",
         ".SH SYNOPSIS",
         *_synopsis(command),
         ".SH DESCRIPTION",
@@ -93,7 +105,7 @@ def _page(command: Command, release: Release, see_also: list[str]) -> str:
             *_list((name, f"{what[0].upper()}{what[1:]}.") for name, what in variables.items()),
         ]
     if not command.path or _takes(command, "--profile"):
-        lines += [".SH FILES", *_list(_files())]
+        lines += [".SH FILES", *_list(_FILES)]
     if command.examples:
         lines += [".SH EXAMPLES", ".EX", *map(_code, command.examples), ".EE", ".nh"]
     lines += [
@@ -199,18 +211,6 @@ def _all_options(command: Command) -> Iterator[Option]:
     return (option for one in command.walk() for option in one.options)
 
 
-def _files() -> Iterator[Row]:
-    yield (
-        f"~/.config/{locations.APP_NAME}/{locations.CONFIG_FILE}",
-        "The user's config. Where it is on another system, `seedream config path` prints.",
-    )
-    yield (
-        f"~/.local/state/{locations.APP_NAME}/{locations.HISTORY_FILE}",
-        "Every operation of this machine, from before its request left. The key is not in it.",
-    )
-    yield PROJECT_FILE, "The project's settings, and the manifest of `seedream sync`."
-
-
 def _list(rows: Iterable[Row]) -> Iterator[str]:
     """Yield a list of bold terms, each with a description."""
     for term, what in rows:
@@ -222,10 +222,6 @@ def _paragraphs(*texts: str) -> Iterator[str]:
         if number:
             yield ".PP"
         yield _text(text)
-
-
-def _uncapitalized(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _text(text: str) -> str:

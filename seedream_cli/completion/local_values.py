@@ -39,29 +39,24 @@ _PROMPT = "CASE WHEN json_valid(request) THEN json_extract(request, '$.prompt') 
 def candidates(kind: str, line: CommandLine) -> Iterator[Candidate]:
     """Yield the values of a kind, each with its description."""
     for word, description in KINDS[kind](line):
-        yield word, _shortened(description)
-
-
-def _shortened(description: str) -> str:
-    """Return the beginning of a description on one line, without control characters."""
-    line = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
-    if not line.isprintable():
-        line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
-    return line if len(line) <= _MAX_DESCRIPTION else line[: _MAX_DESCRIPTION - 1].rstrip() + "…"
-
-
-def _tasks(line: CommandLine) -> Iterator[Candidate]:
-    return _operations(line, settled=True)
+        text = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
+        # Prompts are outside text: a control character must not reach the terminal.
+        if not text.isprintable():
+            text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        if len(text) > _MAX_DESCRIPTION:
+            text = text[: _MAX_DESCRIPTION - 1].rstrip() + "…"
+        yield word, text
 
 
 def _resumable(line: CommandLine) -> Iterator[Candidate]:
+    """Yield "last" and the newest unfinished operations, or nothing if there are none."""
     for number, candidate in enumerate(_operations(line, settled=False)):
         if number == 0:
             yield "last", "the newest of these"
         yield candidate
 
 
-def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
+def _operations(line: CommandLine, *, settled: bool = True) -> Iterator[Candidate]:
     """Yield the newest operations that are not on the line yet. Without ``settled``, only unfinished ones."""
     import sqlite3
 
@@ -162,7 +157,7 @@ def _read_text(path: str) -> str:
 
 
 KINDS = {
-    "tasks": _tasks,
+    "tasks": _operations,
     "resumable": _resumable,
     "profiles": _profiles,
     "styles": _styles,
