@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.once, pytest.mark.slow]
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 START = r"""
-report_line() { printf '%s\0' "$READLINE_LINE" >"$REPORT"; printf '\0'; }
+report_line() { printf '%s\0' "$READLINE_LINE" >"$TOLD"; printf '\0'; }
 bind -x '"\C-g": report_line'
 bind '"\e*": insert-completions'
 bind 'set bell-style none'
 bind 'set completion-query-items 0'
 bind 'set page-completions off'
 bind 'set enable-bracketed-paste off'
-PROMPT_COMMAND='printf "\0" >"$REPORT"'
+PROMPT_COMMAND='printf "\0" >"$TOLD"'
 PS1='$ '
 """
 

@@ -16,8 +16,8 @@ from support.shells import Shell
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 PROMPT = r"""
-function report_line; printf '%s\0' (commandline) >$REPORT; printf '\0'; end
-function fish_prompt; printf '\0' >$REPORT; printf '> '; end
+function report_line; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
+function fish_prompt; printf '\0' >$TOLD; printf '> '; end
 function fish_greeting; end
 bind \cg report_line
 bind \t complete

@@ -16,7 +16,7 @@ START = r"""
 autoload -U compinit
 compinit -D -u
 bindkey -e
-report_line() { print -rn -- "$BUFFER"$'\0' >"$REPORT"; print -n '\0' }
+report_line() { print -rn -- "$BUFFER"$'\0' >"$TOLD"; print -n '\0' }
 zle -N report_line
 bindkey '^G' report_line
 # Insert all matches into the line.
@@ -25,7 +25,7 @@ bindkey '\e*' all-matches
 zstyle ':completion:all-matches:*' completer _all_matches _complete
 zstyle ':completion:all-matches:*' insert true
 setopt no_beep
-precmd() { print -n '\0' >"$REPORT" }
+precmd() { print -n '\0' >"$TOLD" }
 PS1='%% '
 """
 THROUGH_FPATH = f"fpath=('{COMPLETIONS}' $fpath)"

@@ -1,4 +1,4 @@
-"""Interactive shells at a terminal: type a line, press Tab, and read the line or the screen."""
+"""Interactive shells on a terminal, to test completion with the Tab key."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from .program import Program
 from .terminal import Terminal
 
 TAB = b"\t"
-#: Alt-*, which start-up files bind to the insertion of all matches.
-INSERT_ALL = b"\x1b*"
-#: Ctrl-G, which start-up files bind to a function that reports the line.
+#: Esc *: insert all completions.
+ALL = b"\x1b*"
+#: Ctrl-G: report the line.
 REPORT = b"\x07"
-#: Ctrl-A and Ctrl-K, which delete the line.
+#: Ctrl-A Ctrl-K: clear the line.
 CLEAR = b"\x01\x0b"
 
 
 class Shell:
-    """A shell at a terminal, whose start-up file must bind Ctrl-G to a function that reports the line.
+    """A shell that reports its edited line.
 
-    The function writes the line and a NUL to `$REPORT`, and a NUL to the terminal. Each prompt writes a NUL
-    to `$REPORT`. After a report, all keys before it have been handled and their effect is on the screen.
+    Its start-up file must bind Ctrl-G to a function that writes the line and a NUL to the pipe `$TOLD`, and a
+    NUL to the terminal. At each prompt it must write to the pipe too. A reported line has been typed,
+    completed and displayed.
     """
 
     def __init__(
@@ -37,41 +38,40 @@ class Shell:
         columns: int = 120,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self._pipe = Path(program.environment["TMPDIR"], f"report-{id(self)}")
+        self._pipe = Path(program.environment["TMPDIR"], f"told-{id(self)}")
         os.mkfifo(self._pipe)
-        # Open for writing too, so that there is no end of file between two writers.
-        self._reports = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
-        variables = {**(env or {}), "REPORT": str(self._pipe)}
+        # Opened for writing as well, so that reading does not end between two writers.
+        self._told = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        variables = {**(env or {}), "TOLD": str(self._pipe)}
         self._terminal = Terminal(program, command=command, columns=columns, lines=60, env=variables)
-        self._next_report()
+        self._next()
 
     def tab(self, typed: str, *, times: int = 1) -> str:
-        """Return the line after Tab."""
+        """Return the line after pressing Tab."""
         return self._line_after(typed.encode() + times * TAB)
 
     def all(self, typed: str) -> list[str]:
-        """Return all words that are offered at the cursor."""
-        line = self._line_after(typed.encode() + INSERT_ALL)
+        """Return all completions of the word at the cursor."""
+        line = self._line_after(typed.encode() + ALL)
         before = typed[: typed.rindex(" ") + 1]
         assert line.startswith(before), line
         return line.removeprefix(before).split()
 
     def shown(self, typed: str, *, times: int = 2) -> str:
-        """Return the output of the shell after Tab was pressed ``times``."""
+        """Return the output of the terminal when Tab is pressed ``times`` times."""
         before = len(self._terminal.raw)
         self._line_after(typed.encode() + times * TAB)
         return self._terminal.raw[before:].decode("utf-8", "replace")
 
     def run(self, command: str) -> None:
-        """Run a command in the shell, and wait until it asks for the next one."""
+        """Run a command in the shell, and wait for the next prompt."""
         self._terminal.send(command.encode() + b"\r")
-        self._next_report()
+        self._next()
 
     def _line_after(self, keys: bytes) -> str:
-        """Send keys, return the line that they result in, and clear it."""
         shown = self._terminal.raw.count(b"\0")
         self._terminal.send(keys + REPORT)
-        line = self._next_report()
+        line = self._next()
         deadline = time.monotonic() + 20
         while self._terminal.raw.count(b"\0") == shown:
             assert time.monotonic() < deadline, self._terminal.screen
@@ -79,13 +79,13 @@ class Shell:
         self._terminal.send(CLEAR)
         return line
 
-    def _next_report(self) -> str:
+    def _next(self) -> str:
         deadline = time.monotonic() + 20
         read = b""
         while not read.endswith(b"\0"):
-            ready, _, _ = select.select([self._reports], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"the shell is silent; its screen is:\n{self._terminal.screen}"
-            read += os.read(self._reports, 65536)
+            ready, _, _ = select.select([self._told], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"the shell reported nothing; its screen is:\n{self._terminal.screen}"
+            read += os.read(self._told, 65536)
         return read[:-1].decode()
 
     def __enter__(self) -> Self:
@@ -95,5 +95,5 @@ class Shell:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._terminal.close()
-        os.close(self._reports)
+        os.close(self._told)
         self._pipe.unlink()
