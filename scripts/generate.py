@@ -16,7 +16,7 @@ from .tree import program
 ROOT = Path(__file__).parent.parent
 
 
-def generate() -> Mapping[str, str]:
+def generated_files() -> Mapping[str, str]:
     """Return the text of each generated file, by its path in the checkout."""
     tree = program()
     return {
@@ -39,7 +39,7 @@ def main() -> None:
     """Write all files. Man pages of commands that no longer exist are removed."""
     for page in (ROOT / "man").iterdir():
         page.unlink()
-    for name, text in generate().items():
+    for name, text in generated_files().items():
         (ROOT / name).write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -71,7 +71,8 @@ def manifest_schema() -> Schema:
     asset = definitions["asset"]
     for name, field in IMAGE_FIELDS.items():
         # The [defaults] refer to the same definition.
-        definitions[name] = _with_values(asset["properties"][name], _values_of(field))
+        schema = asset["properties"][name]
+        definitions[name] = _with_values(schema, _values_of(field)) if field.choices else schema
         asset["properties"][name] = {"$ref": f"#/$defs/{name}"}
     asset["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
     asset["allOf"] = [_model_rule(model) for model in MODELS.values()]

@@ -1,8 +1,7 @@
-"""Data models: requests, tasks, operations, files.
+"""Data models: requests, tasks, operations, files. All are frozen and typed.
 
-Facts of the API come from its reference at docs.apipod.ai (OpenAPI 3.1, August 2026). Everything
-here is frozen and typed; the wire's JSON is read in :mod:`seedream_cli.wire` and written by
-:meth:`GenerationRequest.body`, and nowhere else.
+Facts about the API come from its reference at docs.apipod.ai (OpenAPI 3.1, August 2026). Only
+:mod:`seedream_cli.api.responses` reads the API's JSON, and only :meth:`GenerationRequest.body` writes it.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ from .request_fields import IMAGE_FIELDS, REQUEST_FIELDS
 
 
 class GenerationRequest(Struct, frozen=True):
-    """What is asked of ``POST /images/generations``.
+    """The request that ``POST /images/generations`` gets.
 
-    ``image_urls`` are URLs, and the references of images that are sent as data
-    (:class:`~seedream_cli.source_images.SourceImage`): their bytes would make every line about a request
-    megabytes long.
+    ``image_urls`` holds URLs and, for images that are sent as data, references
+    (:class:`~seedream_cli.images.source_images.SourceImage`). The bytes themselves would make every row and
+    document about a request megabytes long. The other optional fields are those of
+    :data:`~seedream_cli.request_fields.REQUEST_FIELDS`.
     """
 
     prompt: str
@@ -35,14 +35,13 @@ class GenerationRequest(Struct, frozen=True):
 
     @property
     def kind(self) -> tuple[str, str, bool]:
-        """What a task's duration depends on: model, quality, and whether images are edited."""
+        """Return what the duration of a task depends on: model, quality, and whether it has source images."""
         return self.model, self.quality, bool(self.image_urls)
 
     def validate(self) -> None:
-        """Refuse what the model's row does not allow, before anything is sent.
+        """Raise InvalidRequest, which names the field, if the model does not accept the request.
 
-        Raises InvalidRequest that names the field. For a model that the table does not know,
-        prompt, ratio and quality are only checked for being there.
+        A model that is not in the catalog accepts anything except an empty value: the API decides.
         """
         if not self.prompt.strip():
             raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
@@ -99,7 +98,7 @@ class GenerationRequest(Struct, frozen=True):
 
 
 class TaskStatus:
-    """The words that the API uses for a task's state. Any other word is not terminal."""
+    """The states of a task and of an operation. A word that is not listed counts as unfinished."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -108,17 +107,19 @@ class TaskStatus:
     CANCELLED = "cancelled"
     REJECTED = "rejected"
 
-    #: The task ended without an image.
+    #: The states of a task that ended without an image.
     UNSUCCESSFUL = frozenset({FAILED, CANCELLED, REJECTED})
 
-    #: Words of this program. A task of another machine that was not asked for yet; a create without an
-    #: answer; one that the API refused.
+    # The states below are ours, not the API's.
+    #: A task of another machine, before its first poll.
     UNKNOWN = "unknown"
+    #: A create request whose answer never came.
     UNANSWERED = "unanswered"
+    #: A create request that the API refused.
     REFUSED = "refused"
-    #: The service has the task no longer.
+    #: A task that the service no longer has.
     GONE = "gone"
-    #: Never begun, since the image is there.
+    #: Nothing was sent, because the file exists.
     SKIPPED = "skipped"
 
     ALL = (
@@ -128,7 +129,10 @@ class TaskStatus:
 
 
 class Accepted(Struct, frozen=True):
-    """A create that the API answered with success. ``cost`` is text, as the API sent it."""
+    """The API's answer to a create request that it accepted. ``cost`` is text, as the API sent it.
+
+    ``replayed``: the idempotency key was known, so that this is an earlier task and nothing new was paid.
+    """
 
     task_id: str
     request_id: str | None = None
@@ -137,7 +141,10 @@ class Accepted(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """One answer of the status endpoint. ``progress`` is 0…100; ``completed_at`` is in Unix seconds."""
+    """The state of a task as the API reports it.
+
+    ``progress`` is 0 to 100; ``completed_at`` is in Unix seconds; ``results`` are URLs that expire.
+    """
 
     status: str
     progress: int | None = None
@@ -153,12 +160,12 @@ class Task(Struct, frozen=True):
 
     @property
     def finished(self) -> bool:
-        """Terminal. `completed` without a result is not: the result is still on its way."""
+        """Return True if the state is final. `completed` without a URL is not: the URL is yet to come."""
         return self.has_failed or (self.status.lower() == TaskStatus.COMPLETED and bool(self.results))
 
 
 class SavedFile(Struct, frozen=True):
-    """An image on this machine's disk. ``path`` is absolute; ``bytes`` is its size."""
+    """An image file on this machine. ``path`` is absolute; ``number`` counts the task's images from 1."""
 
     number: int
     path: str
@@ -170,12 +177,12 @@ class SavedFile(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One create, as this machine knows it, from before the request left to the files on disk.
+    """This machine's record of one create request, from before it is sent until its files are on disk.
 
-    ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took, as far as the
-    service and our polls tell. ``output`` is the absolute template of its files. ``key_id`` is a
-    fingerprint of the API key, since the service scopes idempotency keys to it; the key itself is never
-    kept. A task of another machine has neither request nor idempotency key.
+    ``created`` and ``accepted`` are Unix seconds; ``seconds`` is how long the task took, as reported by the
+    service or observed by polling. ``output`` is the absolute path template of its files. ``key_id`` is a
+    fingerprint of the API key, because the service scopes idempotency keys to the API key, which itself is
+    never stored. A task of another machine has neither request nor idempotency key.
     """
 
     id: str
@@ -195,27 +202,27 @@ class Operation(Struct, frozen=True):
     seconds: float | None = None
     error_code: str | None = None
     error_message: str | None = None
-    #: Where the image went when it was not saved as a file: `-` once it was written to stdout.
+    #: `-` once the image was written to stdout; None for an image that is saved as a file.
     delivered: str | None = None
     files: tuple[SavedFile, ...] = ()
-    #: What the prompt was joined from, where it was.
+    #: The parts of the prompt, if it was joined from parts.
     parts: PromptParts | None = None
-    #: A file that describes it is wanted beside each image.
+    #: Whether a sidecar is written beside each image.
     sidecar: bool = False
 
     @property
     def has_failed(self) -> bool:
-        """Ended without an image, or never began: there is nothing to come back for."""
+        """Return True if the task ended without an image, or was refused."""
         return self.status.lower() in TaskStatus.UNSUCCESSFUL or self.status == TaskStatus.REFUSED
 
     @property
     def is_final(self) -> bool:
-        """There is nothing to come back for, whatever became of earlier downloads."""
+        """Return True if the service has, or will have, no image to download."""
         return self.has_failed or self.status in (TaskStatus.SKIPPED, TaskStatus.GONE)
 
     @property
     def is_done(self) -> bool:
-        """Nothing is left to do: its images are here, or it has none."""
+        """Return True if nothing is left to do: the images are here, or there are none."""
         if self.is_final or self.delivered:
             return True
         return bool(self.files) and len(self.files) >= max(1, len(self.results))

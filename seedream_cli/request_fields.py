@@ -71,7 +71,7 @@ class RequestField(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The name as messages write it."""
+        """Return the name as messages write it."""
         return self.name.replace("_", " ")
 
     def check(self, value: Value | None, model: Model | None) -> None:

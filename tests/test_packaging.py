@@ -77,7 +77,7 @@ def test_sdist_has_sources_and_tests(dist: Path) -> None:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     assert {name.partition("/")[0] for name in names} == {
         *("seedream_cli", "completions", "man", "scripts", "tests", "benchmarks", "docs"),
-        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md", "LICENSE"),
         *("pyproject.toml", "PKG-INFO", ".gitignore"),
     }
     for folder in ("seedream_cli", "completions", "man", "scripts", "tests"):

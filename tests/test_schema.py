@@ -13,12 +13,13 @@ from support.project import Project
 from support.raw import answer
 from support.starting import StartRaw, StartSandbox
 
+from seedream_cli.request_fields import IMAGE_FIELDS
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync import executor, image_task
 from seedream_cli.sync.plan_items import Action, State
 
 TASK = {
-    *("task_id", "operation", "status", "progress", "model", "prompt", "aspect_ratio", "quality", "created"),
+    *("task_id", "operation", "status", "progress", "prompt", *IMAGE_FIELDS, "created"),
     *("source_images", "files", "cost", "request_id", "seconds", "error"),
 }
 FILE = {"path", "sha256", "bytes", "media_type", "width", "height"}

@@ -1,4 +1,4 @@
-"""What a command line asks for → a request, with the prompt and the source images that it names."""
+"""From the command line of `generate` to a request, with its prompt and source images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STDIN = ("-", "/dev/stdin")
 
 
 class RequestArgs(Struct, frozen=True):
-    """``literal``: the prompt stands behind `--`, where a dash is a dash."""
+    """The arguments that describe a request. ``literal``: the prompt follows `--`, so that `-` is text."""
 
     argument: str | None
     file: Path | None
@@ -29,18 +29,18 @@ class RequestArgs(Struct, frozen=True):
     details: str | None = None
     style: str | None = None
 
-    def read(self, context: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
-        """The request, and what its prompt was joined from, if it was. Raises UsageProblem.
+    def build(self, context: CommandContext) -> tuple[GenerationRequest, PromptParts | None]:
+        """Return a valid request, and the parts of its prompt if it was joined from parts.
 
-        The request is one that the model's row allows; its source images are at hand.
+        Source images have been read and checked. Raises UsageError.
         """
-        self._refuse_several_readers(context)
+        self._check_stdin_has_one_reader(context)
         values: dict[str, Any] = {name: context.settings.value(name) for name in REQUEST_FIELDS}
         if self.images:
             values["model"] = for_editing(values["model"])
         parts = self._parts(context)
         prompt = self._prompt() if parts is None else parts.prompt
-        # Before an image is read: most of what is wrong is wrong without it.
+        # Validate before reading images: most mistakes do not concern them.
         request = GenerationRequest(prompt=prompt, **values, image_urls=("x",) if self.images else ())
         request.validate()
         return replace(request, image_urls=self._image_urls(context, values["model"])), parts
@@ -60,7 +60,7 @@ class RequestArgs(Struct, frozen=True):
                 ) from None
         subject = self._prompt().strip()
         if not subject:
-            # Joined to nothing, a style would be the prompt.
+            # Otherwise the style alone would become the prompt.
             raise InvalidRequest("the prompt is empty", hint='seedream generate "a red fox in snow"')
         return PromptParts(subject, details, style, name)
 
@@ -97,7 +97,7 @@ class RequestArgs(Struct, frozen=True):
             return read_stdin().strip()
         return as_text(self.argument)
 
-    def _refuse_several_readers(self, context: CommandContext) -> None:
+    def _check_stdin_has_one_reader(self, context: CommandContext) -> None:
         readers = {
             "the prompt": (self.argument == "-" and not self.literal) or str(self.file) == "-",
             "a source image": "-" in self.images,
@@ -109,7 +109,7 @@ class RequestArgs(Struct, frozen=True):
 
 
 def as_text(argument: str) -> str:
-    """An argument as it was typed: in an ASCII locale Python hands over UTF-8 as surrogates."""
+    """Return an argument as it was typed: in an ASCII locale Python decodes UTF-8 to surrogates."""
     try:
         return argument.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
@@ -117,10 +117,10 @@ def as_text(argument: str) -> str:
 
 
 def is_literal(context: typer.Context) -> bool:
-    """Whether the prompt stands behind `--`, where a dash is a dash.
+    """Return True if the prompt follows `--`, so that `-` is text and not stdin.
 
-    Typer hands over the same value in both cases, so the arguments are looked at as they were
-    written; an option in front of `--` would have taken it as its value.
+    Typer passes the same value in both cases, so the raw arguments are examined. If an option with a value
+    precedes `--`, then `--` is that value.
     """
     arguments: list[str] = context.obj or []
     if arguments[-2:] != ["--", "-"]:

@@ -127,7 +127,7 @@ def unset(context: CommandContext, key: Name) -> None:
     setting = known(key)
     path, profile = resolve.config_path(), context.settings.profile
     if setting.secret:
-        removed = config_edit.forget(path, profile)
+        removed = config_edit.remove_key(path, profile)
     else:
         removed = config_edit.unset_value(path, profile, setting.name)
     what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"

@@ -193,10 +193,10 @@ def generate(
             raise UsageError("--new-key goes with --resume")
         if overwrite and skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other")
-        asked = RequestArgs(
+        arguments = RequestArgs(
             prompt, prompt_file, is_literal(typer_context), tuple(image or ()), details, style
         )
-        request, parts = asked.read(context)
+        request, parts = arguments.build(context)
         if dry_run:
             show_requests(context, request, count)
             return CommandResult()

@@ -1,4 +1,4 @@
-"""Whether the body of a create is one that the service takes. Each check raises Refused."""
+"""Validation of the body of a create request. Each check raises ApiError."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEED_MODELS = frozenset({"seedream-v4.5"})
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a request body."""
+    """Parse a request body, which must be a JSON object."""
     try:
         body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -27,9 +27,9 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def check(body: Mapping[str, Any], dialect: str) -> dict[str, Any]:
-    """The body with its defaults filled in, once every field has been found valid.
+    """Check every field, and return the body with the defaults filled in.
 
-    ``callback_url`` is checked, never called: the sandbox sends no traffic of its own.
+    ``callback_url`` is checked and never called: the sandbox sends no requests.
     """
     row = _model(body, dialect)
     _prompt(body, row)

@@ -1,4 +1,4 @@
-"""An asset's table → the request for its images, with the prompt's parts and its source images."""
+"""From the table of an asset to the request for its images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from .templates import WrongTemplate, prompt_of, read_prompt
 
 
 class AssetParser:
-    """Reads requests; what a manifest of ``folder`` has besides its assets is filled in before the first."""
+    """Builds the requests of a manifest's assets.
+
+    The manifest parser sets ``defaults``, ``variables`` and ``styles`` before the first asset is read.
+    Mistakes go to the collector; an asset with mistakes gets a placeholder request, so that all are found.
+    """
 
     def __init__(self, complaints: DiagnosticCollector, folder: Path) -> None:
         self.defaults: dict[str, str] = {}
@@ -69,7 +73,7 @@ class AssetParser:
         return text if text is None else field.parse(text)
 
     def _refuse(self, keys: Keys, table: Table, request: GenerationRequest, *, edits: bool) -> None:
-        """Tell what is wrong with each value: validate() ends at the first."""
+        """Report the mistake of each value. `validate()` stops at the first."""
         row = MODELS.get(request.model)
         needs = row is not None and row.needs_images
         valid = GenerationRequest(
@@ -91,7 +95,7 @@ class AssetParser:
                 self._complaints.add(self._origin(keys, table, name), error.message)
 
     def _origin(self, keys: Keys, table: Table, name: str) -> Keys:
-        """The key that a value comes from, or else that of the model which it does not suit."""
+        """Return the key that a value comes from, or the key of the model that does not accept it."""
         for key in (name, "prompt_file") if name == "prompt" else (name, "model"):
             if key in table:
                 return (*keys, key)
@@ -100,13 +104,13 @@ class AssetParser:
     # The prompt
 
     def _prompt(self, keys: Keys, table: Table) -> str | None:
-        """The prompt, joined from its parts; None where something is wrong with it."""
+        """Join the prompt from its parts. Return None if one of them has a mistake."""
         subject = self._subject(keys, table)
         details = self._part((*keys, "details"), table, self._filled)
         style = self._part((*keys, "style"), table, self._styled)
         if subject is None or details is None or style is None:
             return None
-        # A subject that is empty is told as such, whatever stands behind it.
+        # An empty subject is reported as an empty prompt, even if details or a style would follow it.
         return joined((subject, details, style)) if subject else subject
 
     def _subject(self, keys: Keys, table: Table) -> str | None:
@@ -132,7 +136,7 @@ class AssetParser:
             return None
 
     def _part(self, keys: Keys, table: Table, read: Callable[[str], str]) -> str | None:
-        """A part that may be missing; None where something is wrong with it."""
+        """Return an optional part, "" if it is absent, None if it has a mistake."""
         if keys[-1] not in table:
             return ""
         value = table[keys[-1]]
@@ -149,7 +153,7 @@ class AssetParser:
 
     def _styled(self, text: str) -> str:
         if text in self.styles:
-            # As `generate` has it, which knows no variables: braces in a style are text.
+            # As in `generate --style`, which has no variables: braces in a named style are text.
             return self.styles[text].strip()
         try:
             style_of(text, self.styles)
@@ -158,7 +162,7 @@ class AssetParser:
         return self._filled(text)
 
     def _text_of(self, name: str) -> str:
-        """The text of a prompt's file. Raises WrongTemplate."""
+        """Return the text of a prompt file. Raise WrongTemplate if it cannot be used."""
         if name not in self._prompt_files:
             self._prompt_files[name] = read_prompt(self._folder, path_of(name))
         return self._prompt_files[name]
@@ -190,7 +194,7 @@ class AssetParser:
             path = self._folder / path_of(text)
             real = os.path.realpath(path)
             if os.path.commonpath([real, self._real]) != self._real:
-                # A link in a checkout could otherwise send any picture of this machine.
+                # Otherwise a symbolic link in a checkout could send any picture on this machine.
                 raise WrongTemplate("leaves the project")
             self._images[text] = read_file(path, text)
         return self._images[text]

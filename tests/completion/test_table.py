@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.generate import ROOT, generate
+from scripts.generate import ROOT, generated_files
 from scripts.tree import program
 from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.completion import local_values
@@ -12,7 +12,7 @@ from seedream_cli.completion.answer import FILES
 from seedream_cli.completion.table import ARGUMENTS, OPTIONS, VALUES
 from seedream_cli.settings.schema import SETTINGS
 
-GENERATED = generate()
+GENERATED = generated_files()
 TREE = {command.path: command for command in program().walk()}
 
 
