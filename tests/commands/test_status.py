@@ -1,4 +1,4 @@
-"""`seedream status`: the state of tasks, and the list of recent operations."""
+"""`seedream status TASK`: the state of tasks at the service."""
 
 from __future__ import annotations
 
@@ -79,43 +79,6 @@ class TestStatusOfTasks:
         done = seedream("status", operation)
         assert done.exit_code == 8
         assert f"seedream generate --resume {operation}" in done.stderr
-
-
-class TestStatusList:
-    def test_list_without_history_is_empty(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("status")
-        assert (done.exit_code, done.stdout) == (0, "")
-        assert done.stderr
-
-    def test_list_needs_neither_key_nor_network(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "A red fox", "-o", "fox.png")
-        before = len(sandbox.requests)
-        del seedream.environment["SEEDREAM_API_KEY"]
-        [line] = seedream("status").stdout.splitlines()
-        assert line.split("\t")[2:] == ["completed", "A red fox", str(seedream.cwd / "fox.png")]
-        assert len(sandbox.requests) == before
-
-    def test_list_limit_keeps_the_newest(self, seedream: Program, sandbox: Sandbox) -> None:
-        for prompt in ("one", "two", "three"):
-            seedream("generate", prompt, "--no-wait")
-        prompts = [line.split("\t")[3] for line in seedream("status", "--limit", "2").stdout.splitlines()]
-        assert prompts == ["three", "two"]
-
-    def test_list_suggests_a_known_state(self, seedream: Program, sandbox: Sandbox) -> None:
-        done = seedream("status", "--state", "COMPLETE")
-        assert (done.exit_code, done.stdout) == (0, "")
-        assert "'completed'" in done.stderr
-        assert "'" not in seedream("status", "--state", "Failed").stderr
-        assert seedream("status", "--state", "").exit_code == 2
-
-    def test_list_treats_all_sandboxes_as_one_service(
-        self, seedream: Program, start_sandbox: StartSandbox
-    ) -> None:
-        seedream.use(start_sandbox().base_url)
-        seedream("generate", "here", "--no-wait")
-        seedream.use(start_sandbox().base_url)
-        assert "here" in seedream("status").stdout
-        assert "here" in seedream("status", "--sandbox").stdout
 
     def test_watch_without_a_task_is_a_usage_error(self, seedream: Program) -> None:
         assert seedream("status", "--watch").exit_code == 2

@@ -1,17 +1,14 @@
-"""The list of operations fits the terminal, and resumed tasks are printed before they are resumed."""
+"""`seedream status` without a task: the list of recent operations, and its layout on a terminal."""
 
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from support.program import Program, hint
-from support.raw import accepted, answer, success
-from support.starting import StartRaw
+from support.program import Program
+from support.starting import StartSandbox
 from support.tasks import operation
 
 from seedream_cli.commands.status import task_lines
@@ -89,55 +86,38 @@ def test_task_lines_have_relative_times_for_a_day() -> None:
     assert re.match(r"\d{4}-\d\d-\d\d", lines(operation_of(age=-60))[0]), "the clock was set back"
 
 
-class TestResumedTasksAreListedFirst:
-    def test_download_pending_lists_the_tasks(self, seedream: Program, sandbox: Sandbox) -> None:
-        one = seedream("generate", "a red\nfox " + "x" * 60, "--no-wait", "-o", "one.png").stdout.strip()
-        two = seedream("generate", "two", "--no-wait").stdout.strip()
-        done = seedream("download", "--pending")
-        first, second, third, *_ = done.stderr.splitlines()
-        assert first.startswith("2 ")
-        assert re.fullmatch(rf"{one} · \d+ s ago · a red fox x+… · to one\.png", second)
-        assert re.fullmatch(rf"{two} · \d+ s ago · two · to two-{two}\.{{ext}}", third)
-        assert seedream("download", "--pending", "-q").stderr == ""
+class TestStatusList:
+    def test_list_without_history_is_empty(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("status")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert done.stderr
 
-    def test_resume_last_prints_the_operation(self, seedream: Program, start_raw: StartRaw) -> None:
-        busy = answer(503, {}, headers={"Retry-After": "3600"})
-        server = start_raw(busy, accepted("task_1"), success({"status": "queued"}))
-        seedream.use(server.base_url)
-        seedream("generate", "a fox")
-        done = seedream("generate", "--resume", "last", "--no-wait")
-        assert done.exit_code == 0
-        first = done.stderr.splitlines()[0]
-        assert re.fullmatch(r"op_\w{8} · \d+ s ago · a fox · to \./", first)
-        assert "--pending" not in done.stderr
+    def test_list_needs_neither_key_nor_network(self, seedream: Program, sandbox: Sandbox) -> None:
+        seedream("generate", "A red fox", "-o", "fox.png")
+        before = len(sandbox.requests)
+        del seedream.environment["SEEDREAM_API_KEY"]
+        [line] = seedream("status").stdout.splitlines()
+        assert line.split("\t")[2:] == ["completed", "A red fox", str(seedream.cwd / "fox.png")]
+        assert len(sandbox.requests) == before
 
-    def test_resume_last_counts_the_other_pending_tasks(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "a fox", "--no-wait", "-n", "3")
-        said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1].startswith("2 ")
-        assert said[1].endswith(" seedream download --pending")
-        said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1].startswith("1 ")
-        assert "--pending" not in seedream("generate", "--resume", "last").stderr
+    def test_list_limit_keeps_the_newest(self, seedream: Program, sandbox: Sandbox) -> None:
+        for prompt in ("one", "two", "three"):
+            seedream("generate", prompt, "--no-wait")
+        prompts = [line.split("\t")[3] for line in seedream("status", "--limit", "2").stdout.splitlines()]
+        assert prompts == ["three", "two"]
 
-    def test_download_and_resume_print_the_new_output(self, seedream: Program, sandbox: Sandbox) -> None:
-        seedream("generate", "a fox", "--no-wait", "-o", "fox.png")
-        done = seedream("download", "--pending", "-o", "art/{slug}.{ext}")
-        assert done.stderr.splitlines()[1].endswith("to art/a-fox.{ext}")
-        seedream("generate", "a fox", "--no-wait", "-o", "fox.png")
-        done = seedream("generate", "--resume", "last", "-o", "other.png")
-        assert done.stderr.splitlines()[0].endswith("to other.png")
+    def test_list_suggests_a_known_state(self, seedream: Program, sandbox: Sandbox) -> None:
+        done = seedream("status", "--state", "COMPLETE")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "'completed'" in done.stderr
+        assert "'" not in seedream("status", "--state", "Failed").stderr
+        assert seedream("status", "--state", "").exit_code == 2
 
-    def test_download_pending_lists_unanswered_operations_for_a_week(
-        self, seedream: Program, start_raw: StartRaw
+    def test_list_treats_all_sandboxes_as_one_service(
+        self, seedream: Program, start_sandbox: StartSandbox
     ) -> None:
-        server = start_raw(answer(503, {}, headers={"Retry-After": "3600"}))
-        seedream.use(server.base_url)
-        lost = hint(seedream("generate", "a fox", "-o", "fox.png"))
-        first, second = seedream("download", "--pending").stderr.splitlines()
-        assert first.startswith("0 ")
-        assert second.startswith(lost[-1])
-        assert second.endswith(" ".join([" seedream", *lost]))
-        with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
-            database.execute("UPDATE operations SET created = created - 8 * 86400")
-        assert lost[-1] not in seedream("download", "--pending").stderr
+        seedream.use(start_sandbox().base_url)
+        seedream("generate", "here", "--no-wait")
+        seedream.use(start_sandbox().base_url)
+        assert "here" in seedream("status").stdout
+        assert "here" in seedream("status", "--sandbox").stdout
