@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from completion.scene import Scene
+from completion.logged_program import LoggedProgram
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def program(tmp_path_factory: pytest.TempPathFactory) -> LoggedProgram:
     """Return one home for all tests of a shell."""
-    return Scene(tmp_path_factory.mktemp("scene") / "home")
+    return LoggedProgram(tmp_path_factory.mktemp("program") / "home")
 
 
 @pytest.fixture(autouse=True)
-def no_command_of_a_prompt_runs(scene: Scene) -> Iterator[None]:
+def no_command_of_a_prompt_runs(program: LoggedProgram) -> Iterator[None]:
     """Reset the calls before each test, and assert afterwards that no command inside a prompt was run."""
-    scene.calls()
+    program.calls()
     yield
-    assert not (scene.cwd / "done").exists()
+    assert not (program.cwd / "done").exists()

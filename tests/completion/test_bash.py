@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene, readme_line
+from completion.logged_program import COMPLETIONS, LoggedProgram, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -29,34 +29,34 @@ PS1='$ '
 """
 
 
-def start(scene: Scene, *lines: str) -> Shell:
-    file = scene.cwd.parent / "bashrc"
+def start(program: LoggedProgram, *lines: str) -> Shell:
+    file = program.cwd.parent / "bashrc"
     file.write_text("\n".join([START, *lines, ""]))
-    return Shell(scene, [needs.program("bash"), "--noprofile", "--rcfile", str(file), "-i"])
+    return Shell(program, [needs.program("bash"), "--noprofile", "--rcfile", str(file), "-i"])
 
 
 @pytest.fixture(scope="module", params=["by itself", "with bash-completion"])
-def bash(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Shell]:
+def bash(program: LoggedProgram, request: pytest.FixtureRequest) -> Iterator[Shell]:
     lines = [f". '{COMPLETIONS / 'seedream.bash'}'"]
     if request.param == "with bash-completion":
         if not BASH_COMPLETION.exists():
             needs.missing("bash-completion")
         lines.insert(0, f". {BASH_COMPLETION}")
-    with start(scene, *lines) as shell:
+    with start(program, *lines) as shell:
         yield shell
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_bash_calls_the_program_once(scene: Scene, bash: Shell, typed: str) -> None:
+def test_bash_calls_the_program_once(program: LoggedProgram, bash: Shell, typed: str) -> None:
     assert bash.all(typed) == bash_words(typed, STATIC[typed])
-    assert len(scene.calls()) == 1
+    assert len(program.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_bash_passes_the_words_to_the_program(scene: Scene, bash: Shell, typed: str) -> None:
+def test_bash_passes_the_words_to_the_program(program: LoggedProgram, bash: Shell, typed: str) -> None:
     words, call = LOCAL[typed]
     assert bash.all(typed) == bash_words(typed, words)
-    assert scene.calls() == [f"completion {call}"]
+    assert program.calls() == [f"completion {call}"]
 
 
 def bash_words(typed: str, words: list[str]) -> list[str]:
@@ -123,44 +123,44 @@ def test_bash_keeps_the_text_after_the_cursor(bash: Shell) -> None:
     assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"
 
 
-def test_bash_completes_under_unusual_shell_options(scene: Scene) -> None:
+def test_bash_completes_under_unusual_shell_options(program: LoggedProgram) -> None:
     settings = "set -u; shopt -s extglob nullglob; IFS=-:; touch -- '-m' 'status'; COLUMNS=40"
-    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", settings) as shell:
+    with start(program, f". '{COMPLETIONS / 'seedream.bash'}'", settings) as shell:
         assert shell.all("seedream generate -a 1") == ["1:1", "16:9"]
         assert shell.tab("seedream generate --asp") == "seedream generate --aspect-ratio "
         assert shell.all("seedream status img_") == ["img_new", "img_old"]
         assert shell.tab("seedream generate fo") == "seedream generate fo"
 
 
-def test_bash_calls_the_program_that_was_typed(scene: Scene) -> None:
-    (scene.cwd / "bin").mkdir()
-    other = scene.cwd / "bin" / "seedream"
+def test_bash_calls_the_program_that_was_typed(program: LoggedProgram) -> None:
+    (program.cwd / "bin").mkdir()
+    other = program.cwd / "bin" / "seedream"
     other.write_text('#!/bin/sh\nprintf "img_other\\tx\\n"\n')
     other.chmod(0o755)
     lines = [f". '{COMPLETIONS / 'seedream.bash'}'", "alias sd=seedream; complete -F _seedream sd"]
-    with start(scene, *lines) as shell:
+    with start(program, *lines) as shell:
         assert shell.tab("bin/seedream status ") == "bin/seedream status img_other "
         assert shell.tab("sd status img_n") == "sd status img_new "
 
 
-def test_bash_completion_loads_the_script_for_both_commands(scene: Scene) -> None:
+def test_bash_completion_loads_the_script_for_both_commands(program: LoggedProgram) -> None:
     if not BASH_COMPLETION.exists():
         needs.missing("bash-completion")
-    folder = scene.cwd.parent / "data" / "bash-completion" / "completions"
+    folder = program.cwd.parent / "data" / "bash-completion" / "completions"
     folder.mkdir(parents=True)
     for name in ("seedream", "apipod-seedream"):
         shutil.copy(COMPLETIONS / f"{name}.bash", folder / name)
     for name in ("seedream", "apipod-seedream"):
-        with start(scene, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
+        with start(program, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
             assert shell.tab(f"{name} generate -a 16:") == f"{name} generate -a 16:9 "
 
 
-def test_bash_ignores_a_missing_program(scene: Scene) -> None:
-    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
+def test_bash_ignores_a_missing_program(program: LoggedProgram) -> None:
+    with start(program, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
         assert "found" not in shell.shown("seedream status ")
         assert shell.tab("seedream status ") == "seedream status "
 
 
-def test_bash_completes_with_the_line_of_the_readme(scene: Scene) -> None:
-    with start(scene, readme_line("bash")) as shell:
+def test_bash_completes_with_the_line_of_the_readme(program: LoggedProgram) -> None:
+    with start(program, readme_line("bash")) as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

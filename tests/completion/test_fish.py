@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene, readme_line
+from completion.logged_program import COMPLETIONS, LoggedProgram, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -29,12 +29,14 @@ Complete = Callable[[str], list[list[str]]]
 SOURCED = f"source '{COMPLETIONS / 'seedream.fish'}'"
 
 
-def completed(scene: Scene, typed: str, script: str, *options: str, **variables: str) -> list[list[str]]:
+def completed(
+    program: LoggedProgram, typed: str, script: str, *options: str, **variables: str
+) -> list[list[str]]:
     """Return the rows of `complete -C` in a new fish: word and description."""
     done = subprocess.run(
         [needs.program("fish"), *options, "-c", f"{script}; complete -C $TYPED"],
-        env=scene.environment | {"TYPED": typed} | variables,
-        cwd=scene.cwd,
+        env=program.environment | {"TYPED": typed} | variables,
+        cwd=program.cwd,
         capture_output=True,
         text=True,
         check=True,
@@ -44,21 +46,21 @@ def completed(scene: Scene, typed: str, script: str, *options: str, **variables:
 
 
 @pytest.fixture
-def fish(scene: Scene) -> Complete:
-    return lambda typed: completed(scene, typed, SOURCED, "--no-config")
+def fish(program: LoggedProgram) -> Complete:
+    return lambda typed: completed(program, typed, SOURCED, "--no-config")
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_fish_calls_the_program_once(scene: Scene, fish: Complete, typed: str) -> None:
+def test_fish_calls_the_program_once(program: LoggedProgram, fish: Complete, typed: str) -> None:
     assert [word for word, *_ in fish(typed)] == STATIC[typed]
-    assert len(scene.calls()) == 1
+    assert len(program.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_fish_passes_the_words_to_the_program(scene: Scene, fish: Complete, typed: str) -> None:
+def test_fish_passes_the_words_to_the_program(program: LoggedProgram, fish: Complete, typed: str) -> None:
     words, call = LOCAL[typed]
     assert [word for word, *_ in fish(typed)] == words
-    assert scene.calls() == [f"completion {call}"]
+    assert program.calls() == [f"completion {call}"]
 
 
 def test_fish_lists_descriptions(fish: Complete) -> None:
@@ -91,32 +93,32 @@ def test_fish_completes_paths_and_profiles(fish: Complete, typed: str, words: li
     assert [word for word, *_ in fish(typed)] == words
 
 
-def test_fish_ignores_a_missing_program(scene: Scene) -> None:
-    assert completed(scene, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
+def test_fish_ignores_a_missing_program(program: LoggedProgram) -> None:
+    assert completed(program, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
 
 
 @pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
-def test_fish_finds_the_scripts_of_both_commands(scene: Scene, name: str) -> None:
-    folder = scene.cwd.parent / "data" / "fish" / "vendor_completions.d"
+def test_fish_finds_the_scripts_of_both_commands(program: LoggedProgram, name: str) -> None:
+    folder = program.cwd.parent / "data" / "fish" / "vendor_completions.d"
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("seedream.fish", "apipod-seedream.fish"):
         shutil.copy(COMPLETIONS / file, folder)
-    found = completed(scene, f"{name} generate -a 16:", "true", XDG_DATA_DIRS=str(folder.parents[1]))
+    found = completed(program, f"{name} generate -a 16:", "true", XDG_DATA_DIRS=str(folder.parents[1]))
     assert found == [["16:9", "thumbnails, banners"]]
 
 
-def test_fish_completes_with_the_line_of_the_readme(scene: Scene, tmp_path: Path) -> None:
+def test_fish_completes_with_the_line_of_the_readme(program: LoggedProgram, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
     # The first start of fish creates its folders.
-    with Shell(scene, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
+    with Shell(program, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
         shell.run(readme_line("fish"))
-    found = completed(scene, "seedream generate -a 16:", "true", **home)
+    found = completed(program, "seedream generate -a 16:", "true", **home)
     assert found == [["16:9", "thumbnails, banners"]]
 
 
 @pytest.fixture(scope="module")
-def terminal(scene: Scene) -> Iterator[Shell]:
-    with Shell(scene, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
+def terminal(program: LoggedProgram) -> Iterator[Shell]:
+    with Shell(program, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
         yield shell
 
 

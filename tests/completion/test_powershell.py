@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import tree_sitter
 import tree_sitter_powershell
-from completion.scene import COMPLETIONS
+from completion.logged_program import COMPLETIONS
 
 SCRIPT = (COMPLETIONS / "seedream.ps1").read_bytes()
 

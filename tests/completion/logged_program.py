@@ -26,7 +26,7 @@ exec "{python}" -m seedream_cli "$@"
 """
 
 
-class Scene(Program):
+class LoggedProgram(Program):
     """The program in a home with tasks and profiles. `seedream` on its PATH logs each call."""
 
     def __init__(self, home: Path) -> None:
