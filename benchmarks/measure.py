@@ -29,7 +29,7 @@ class Cost(NamedTuple):
 class Row(NamedTuple):
     """A row of the table. ``target`` is the greatest acceptable ratio; without one, it is informational."""
 
-    what: str
+    name: str
     measured: float
     reference: float
     #: Formats both values, for example ``"{:.2f} s"``.
@@ -38,12 +38,13 @@ class Row(NamedTuple):
 
     @property
     def cells(self) -> tuple[str, ...]:
+        """Return name, measured value, reference, ratio, target and verdict."""
         ratio = self.measured / self.reference
         target, verdict = "", "informational"
         if self.target is not None:
             target, verdict = f"≤ {self.target:g}", "met" if ratio <= self.target else "missed"
         values = self.unit.format(self.measured), self.unit.format(self.reference)
-        return (self.what, *values, f"{ratio:.2f}", target, verdict)
+        return (self.name, *values, f"{ratio:.2f}", target, verdict)
 
 
 class Program:
@@ -74,9 +75,11 @@ class Program:
         return self._run(str(self.path), *arguments)
 
     def run_python(self, *arguments: str) -> Cost:
+        """Run the interpreter of the program in the same home folder."""
         return self._run(str(self.python), *arguments)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command in the home folder, without stdin and output."""
         null = subprocess.DEVNULL
         return subprocess.Popen(
             command, cwd=self.home, env=self.environment, stdin=null, stdout=null, stderr=null
@@ -109,8 +112,9 @@ def interleave(contestants: Mapping[str, Callable[[], Cost]], rounds: int) -> di
             cost = run()
             if number:
                 costs[name].append(cost)
-    return {name: median(found) for name, found in costs.items()}
+    return {name: median(values) for name, values in costs.items()}
 
 
 def median(costs: list[Cost]) -> Cost:
+    """Return the median of each figure."""
     return Cost(*map(statistics.median, zip(*costs, strict=True)))

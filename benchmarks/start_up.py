@@ -33,6 +33,7 @@ app()
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     with FakeAPI(repeat(0.0)) as api:
         program.at(program.home, api.base_url).run("generate", "a red fox", "--no-wait", "-n", "50")
     python = program.run_python
@@ -50,8 +51,8 @@ def run(program: Program, *, quick: bool) -> list[Row]:
         rounds=1 if quick else 21,
     )
 
-    def row(what: str, measured: str, reference: str, target: float) -> Row:
-        return Row(what, costs[measured].cpu * 1000, costs[reference].cpu * 1000, "{:.1f} ms", target)
+    def row(name: str, measured: str, reference: str, target: float) -> Row:
+        return Row(name, costs[measured].cpu * 1000, costs[reference].cpu * 1000, "{:.1f} ms", target)
 
     return [
         row("--version / python -c pass", "version", "pass", 2),

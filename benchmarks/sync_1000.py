@@ -14,6 +14,7 @@ from .measure import Program, Row, median
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     count, jobs, seconds, rounds = (24, 12, 0.05, 1) if quick else (1000, 64, 1.0, 3)
     manifest = "\n".join(
         f'[assets.picture-{number:04}]\nprompt = "A red fox, number {number}"' for number in range(count)

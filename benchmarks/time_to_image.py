@@ -28,6 +28,7 @@ _KINDS = ("loop", "empty", "known")
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     tasks, earlier, shortest, longest = (1, 3, 0.0, 0.1) if quick else (48, 24, 10.0, 30.0)
     durations = _spread(tasks, shortest, longest)
     learned = program.home / "learned"

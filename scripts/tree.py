@@ -94,15 +94,17 @@ def _command(command: Any, parent: typer.Context | None, path: tuple[str, ...]) 
     names = command.list_commands(context) if hasattr(command, "list_commands") else ()
     subcommands = [command.get_command(context, name) for name in names]
     what, examples, paragraphs = _split_help(inspect.cleandoc(command.help or ""))
-    parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
+    parameters = [
+        parameter for parameter in command.get_params(context) if not getattr(parameter, "hidden", False)
+    ]
     return Command(
         path,
         what,
         examples,
         paragraphs,
-        tuple(_option(one, context) for one in parameters if one.param_type_name == "option"),
-        tuple(_argument(one) for one in parameters if one.param_type_name == "argument"),
-        tuple(_command(one, context, (*path, one.name)) for one in subcommands if not one.hidden),
+        tuple(_option(option, context) for option in parameters if option.param_type_name == "option"),
+        tuple(_argument(argument) for argument in parameters if argument.param_type_name == "argument"),
+        tuple(_command(sub, context, (*path, sub.name)) for sub in subcommands if not sub.hidden),
     )
 
 

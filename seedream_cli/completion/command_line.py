@@ -44,14 +44,14 @@ class CommandLine:
 
     def value(self, option: str) -> str | None:
         """Return the value of an option, the last one if it is repeated."""
-        found, is_next = None, False
+        value, is_next = None, False
         for word in self.words:
             if is_next:
-                found = word
+                value = word
             elif word.startswith(f"{option}="):
-                found = word.partition("=")[2]
+                value = word.partition("=")[2]
             is_next = word == option
-        return found
+        return value
 
 
 def split_option(word: str) -> tuple[str, str]:
