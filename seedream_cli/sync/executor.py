@@ -129,7 +129,7 @@ class SyncExecutor:
                     drop += item.leaves
                 done.append(item)
             if done:
-                self.lockfile_writer.change(put, drop)
+                self.lockfile_writer.update(put, drop)
             for item in done:
                 path, entry = item.path or "", put.get(item.key)
                 task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
@@ -196,7 +196,7 @@ class SyncExecutor:
             )
             for one in came
         }
-        self.lockfile_writer.change(put, [key for one in came for key in one.item.leaves])
+        self.lockfile_writer.update(put, [key for one in came for key in one.item.leaves])
         for one in came:
             self.under_way.pop(one.item.label, None)
             self._unreported.append(self._landed(one.item, one.given))

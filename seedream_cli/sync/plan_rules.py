@@ -99,7 +99,7 @@ class Classifier:
     def _needed(self, images: Iterable[Image]) -> frozenset[str]:
         """Where images are or will be: after a merge, the file that one line loses may be another's."""
         entries = [self._entries[image.key] for image in images if image.key in self._entries]
-        wanted = [key for image in images for key in image.wanted.same_file_keys]
+        wanted = [key for image in images for key in image.wanted.case_insensitive_keys]
         return frozenset((*wanted, *(case_insensitive_key(entry.path) for entry in entries)))
 
     def _unknown(self, image: Image) -> PlanItem:

@@ -211,7 +211,7 @@ DRIFTS: dict[str, tuple[str, Callable[[Project], object]]] = {
     "modified file": ("edited", lambda project: (project.folder / "fox.png").write_bytes(png(shade=9))),
     "removed asset": ("orphan", lambda project: project.replace(FOX_ONLY, "")),
     "renamed asset": ("new", lambda project: project.replace("assets.fox", "assets.vixen")),
-    "sandbox image": ("changed", lambda project: project.settle(more={"sandbox": True})),
+    "sandbox image": ("changed", lambda project: project.settle(extra={"sandbox": True})),
 }
 
 
@@ -682,7 +682,7 @@ class TestSandboxImages:
         self, project: Project, service: Service
     ) -> None:
         project.write(FOX_ONLY)
-        project.settle(more={"sandbox": True})
+        project.settle(extra={"sandbox": True})
         assert project().paths == ["fox.png"]
         assert "sandbox" not in project.lock["fox"]
         assert len(service.creates) == 1

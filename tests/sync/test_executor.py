@@ -204,7 +204,7 @@ def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: Shop
 
 
 class FullKeeper(LockfileWriter):
-    def change(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
+    def update(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
         raise NotSaved("the disk is full")
 
 

@@ -199,7 +199,7 @@ def test_images_that_are_asked_for_in_the_same_way_are_paid_for_once(make: Make)
 
 
 def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> None:
-    entry = replace(HERO, more={"cost": "0.035"})
+    entry = replace(HERO, extra={"cost": "0.035"})
     item = only(make(hero('path = "x.png"'), [entry], {"hero.png": OWN}))
     assert item.moved() == replace(entry, path="x.png")
     assert item.leaves == ()

@@ -129,7 +129,7 @@ class TestASignal:
         "at",
         [
             *[("seedream_cli.sync.executor:SyncExecutor._hear", count) for count in range(5, 9)],
-            ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1),
+            ("seedream_cli.sync.lockfile_writer:LockfileWriter.update", 1),
             ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1),
         ],
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",
