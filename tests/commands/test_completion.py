@@ -32,8 +32,7 @@ def test_completion_of_an_unknown_shell_suggests_a_known_one(seedream: Program) 
 
 
 def test_completion_ignores_an_invalid_config(seedream: Program) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text("[")
+    seedream.write_config("[")
     assert seedream("completion", "bash").exit_code == 0
 
 

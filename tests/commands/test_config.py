@@ -35,24 +35,13 @@ def config(seedream: Program) -> Callable[..., Result]:
 Config = Callable[..., Result]
 
 
-def write(seedream: Program, text: str) -> None:
-    """Write the config file."""
-    seedream.config.parent.mkdir(parents=True, exist_ok=True)
-    seedream.config.write_text(text)
-
-
 @contextmanager
 def unchanged(seedream: Program) -> Iterator[None]:
     """Write a config file, and assert that the block does not change it."""
-    write(seedream, '[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
+    seedream.write_config('[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
     before = seedream.config.read_bytes()
     yield
     assert seedream.config.read_bytes() == before
-
-
-def store(seedream: Program, profile: str) -> None:
-    """Store KEY in the config file."""
-    write(seedream, f'[profiles.{profile}]\napi_key = "{KEY}"\n')
 
 
 def test_config_list_prints_value_and_origin_of_every_setting(config: Config, seedream: Program) -> None:
@@ -239,7 +228,7 @@ def test_config_unset_removes_a_setting(config: Config, seedream: Program) -> No
 
 
 def test_config_commands_can_repair_an_invalid_config(config: Config, seedream: Program) -> None:
-    write(seedream, 'profile = "gone"\n[profiles.work]\ntimeout = "2m"\n')
+    seedream.write_config('profile = "gone"\n[profiles.work]\ntimeout = "2m"\n')
     assert "'gone'" in config("list").stderr
     assert config("set", "profile", "work").exit_code == 0
     assert config("list").exit_code == 2
@@ -321,7 +310,7 @@ def test_key_of_any_origin_is_sent_and_never_printed(
 ) -> None:
     sandbox = start_sandbox()
     (seedream.cwd / "key.txt").write_text(f"{KEY}\n")
-    store(seedream, "work")
+    seedream.write_config(f'[profiles.work]\napi_key = "{KEY}"\n')
     env = {"SEEDREAM_BASE_URL": sandbox.base_url, **environment}
     stdin = f"{KEY}\n" if "/dev/stdin" in arguments else ""
     done = seedream("config", "check", "--verbose", *arguments, stdin=stdin, env=env)

@@ -38,9 +38,7 @@ def desktop(running: SecretService, seedream: Program, sandbox: Sandbox) -> Secr
 
 def store_keys(seedream: Program, desktop: SecretService, **keys: str) -> None:
     """Store a key for each profile, as `config set api_key --keyring` does (see the first test)."""
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text("".join(CONFIG_WITH_KEYRING.replace("default", profile) for profile in keys))
-    seedream.config.chmod(0o600)
+    seedream.write_config("".join(CONFIG_WITH_KEYRING.replace("default", profile) for profile in keys))
     for profile, key in keys.items():
         desktop.put(profile, key)
 
@@ -118,9 +116,7 @@ def test_headless_machine_rejects_keyring_before_the_prompt(headless: Program, f
 def test_headless_machine_reports_a_key_in_the_keyring(
     headless: Program, forked: Forked, sandbox: Sandbox
 ) -> None:
-    headless.config.parent.mkdir(parents=True)
-    headless.config.write_text(CONFIG_WITH_KEYRING)
-    headless.config.chmod(0o600)
+    headless.write_config(CONFIG_WITH_KEYRING)
     done = forked("generate", "fox")
     assert done.exit_code == 4
     assert hint(done) == ["config", "set", "api_key"]

@@ -51,11 +51,6 @@ def service(seedream: Program) -> Iterator[Service]:
         yield running
 
 
-def configure(seedream: Program, text: str) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text(text)
-
-
 def bodies(sandbox: Sandbox) -> dict[str, dict[str, object]]:
     """Return the bodies of all creates by prompt."""
     all_bodies = [json.loads(request.body) for request in sandbox.requests if request.method == "POST"]
@@ -694,7 +689,7 @@ class TestSettings:
     def test_image_settings_come_from_the_manifest_only(
         self, project: Project, sandbox: Sandbox, seedream: Program
     ) -> None:
-        configure(seedream, '[profiles.default]\nquality = "4K"\naspect_ratio = "9:16"\n')
+        seedream.write_config('[profiles.default]\nquality = "4K"\naspect_ratio = "9:16"\n')
         project.write(FOX_AND_OWL)
         env = {
             "SEEDREAM_ASPECT_RATIO": "21:9",
@@ -710,7 +705,7 @@ class TestSettings:
         assert project.lock_file.read_bytes() == with_environment
 
     def test_callback_url_is_never_sent(self, project: Project, sandbox: Sandbox, seedream: Program) -> None:
-        configure(seedream, '[profiles.default]\ncallback_url = "https://example.com/1"\n')
+        seedream.write_config('[profiles.default]\ncallback_url = "https://example.com/1"\n')
         project.write('[defaults]\ncallback_url = "https://example.com/2"\n' + FOX_AND_OWL)
         assert project(env={"SEEDREAM_CALLBACK_URL": "https://example.com/3"}).exit_code == 0
         assert len(bodies(sandbox)) == 2

@@ -39,9 +39,7 @@ class LoggedProgram(Program):
             (programs / name).chmod(0o755)
         self.environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
         self._record_tasks()
-        self.config.parent.mkdir(parents=True)
-        self.config.write_text('[profiles.default]\n[profiles."my work"]\n[profiles."it\'s:so"]\n')
-        self.config.chmod(0o600)
+        self.write_config('[profiles.default]\n[profiles."my work"]\n[profiles."it\'s:so"]\n')
         (self.cwd / "a prompt.md").touch()
         (self.cwd / "folder").mkdir()
 

@@ -166,13 +166,12 @@ def test_profiles_are_offered_with_their_settings(seedream: Program) -> None:
     for profile, key in (("my work", "quality"), ("default", "quality"), ("my work", "model")):
         seedream("config", "set", key, "2K", "--profile", profile)
     assert complete(seedream, "status --profile ") == [["my work", "model, quality"], ["default", "in use"]]
-    seedream.config.write_text('profile = "my work"\n' + seedream.config.read_text())
+    seedream.write_config('profile = "my work"\n' + seedream.config.read_text())
     assert complete(seedream, "status --profile ") == [["my work", "in use"], ["default", "quality"]]
 
 
 def test_styles_of_user_and_project_are_offered(seedream: Program) -> None:
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text('[styles]\nfilm = "35mm film"\nink = "ink wash"\n')
+    seedream.write_config('[styles]\nfilm = "35mm film"\nink = "ink wash"\n')
     (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "flat icons"\n')
     assert complete(seedream, "generate --style ") == [["film", "35mm film"], ["ink", "flat icons"]]
 
