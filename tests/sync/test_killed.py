@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.forked import Point, Run, Zygote
 from support.images import png
-from support.project import NOTHING, RequestArgs, asked
+from support.project import NOTHING, RequestCounts, asked
 from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
@@ -81,10 +81,10 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
 @pytest.mark.parametrize(
     ("at", "plan", "needs"),
     [
-        pytest.param(INTENT_RECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="intent recorded"),
-        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="create answered"),
-        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="answer recorded"),
-        pytest.param(FILE_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="file recorded"),
+        pytest.param(INTENT_RECORDED, ("new", "generate"), RequestCounts(1, 1, 1), id="intent recorded"),
+        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestCounts(1, 1, 1), id="create answered"),
+        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestCounts(0, 1, 1), id="answer recorded"),
+        pytest.param(FILE_RECORDED, ("new", "generate"), RequestCounts(0, 1, 1), id="file recorded"),
         pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="temporary file there"),
         pytest.param(FILE_MOVED, ("new", "record"), NOTHING, id="file moved"),
         pytest.param(LINE_UNWRITTEN, ("new", "record"), NOTHING, id="line to be written"),
@@ -92,7 +92,7 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
     ],
 )
 def test_a_new_image_is_paid_once(
-    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: RequestArgs
+    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: RequestCounts
 ) -> None:
     killed(checkout, at)
     assert planned(checkout) == plan
