@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .retry import Spread
+from .retry import Jitter
 
 #: Every 1 to 1.02 intervals in the first 30 seconds, and so on: seconds, shortest and longest pause. API
 #: reference: every 2-3 s until 30 s, every 5-10 s until 2 minutes, every 15-30 s after that.
@@ -20,10 +20,10 @@ class PollSchedule:
     """The polls of one task. Times are in seconds since the wait began, when the task was ``age`` old."""
 
     def __init__(
-        self, durations: Sequence[float], interval: float, spread: Spread, *, age: float = 0.0
+        self, durations: Sequence[float], interval: float, jitter: Jitter, *, age: float = 0.0
     ) -> None:
         self._interval = interval
-        self._spread = spread
+        self._spread = jitter
         #: When the task may be finished; 0 if that is not known.
         self._first = 0.0
         if len(durations) >= FEWEST:

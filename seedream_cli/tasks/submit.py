@@ -43,7 +43,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
         try:
             seconds = min(CALL_SECONDS + upload, max(retries.remaining, 1.0))
             create = partial(context.client.submit, request.body(), key, content=content, seconds=seconds)
-            accepted = context.call(create, patience=retries.remaining, retries=retries)
+            accepted = context.call(create, max_wait=retries.remaining, retries=retries)
             break
         except SeedreamError as error:
             if _is_refusal(error, ambiguous=ambiguous):

@@ -52,7 +52,7 @@ def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable
                 "scratch": tmp_path,
                 "clock": clock,
                 "now": clock,
-                "spread": lambda low, high: low,
+                "jitter": lambda low, high: low,
                 **options,
             }
             return TaskContext(**given)

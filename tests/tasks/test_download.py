@@ -242,7 +242,7 @@ PASSING: dict[str, Reply] = {
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
 def test_an_image_is_fetched_again_and_given_up_after_five_attempts(service: Service, reply: Reply) -> None:
     service.answers(reply)
-    _, end = service.download(spread=lambda low, high: high)
+    _, end = service.download(jitter=lambda low, high: high)
     assert isinstance(end.error, ImageDamaged | ImageUnreachable | ImageRefused)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert service.asked.count("/1.png") == 5
@@ -295,7 +295,7 @@ def test_a_dead_address_is_renewed_only_once(service: Service) -> None:
     # A pause of zero seconds behind the renewal must not be taken for one.
     service.asked.clear()
     service.answers(answer(403), answer(503), None, PNG)
-    _, end = service.download(spread=lambda low, high: 0.0)
+    _, end = service.download(jitter=lambda low, high: 0.0)
     assert (end.error, service.asked.count(STATUS)) == (None, 2)
 
 

@@ -122,9 +122,9 @@ def longest(low: float, high: float) -> float:
 # When polls leave
 
 
-@pytest.mark.parametrize(("spread", "gaps"), [(shortest, (2.0, 5.0, 15.0)), (longest, (2.04, 10.0, 30.0))])
-def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, float]) -> None:
-    watching = wait(RUNNING, timeout=400.0, spread=spread)
+@pytest.mark.parametrize(("jitter", "gaps"), [(shortest, (2.0, 5.0, 15.0)), (longest, (2.04, 10.0, 30.0))])
+def test_polls_become_rarer(wait: Wait, jitter: Any, gaps: tuple[float, float, float]) -> None:
+    watching = wait(RUNNING, timeout=400.0, jitter=jitter)
     _, error = watching.events()
     assert isinstance(error, StillPending)
     times = [0.0, *watching.polls.times]
@@ -140,7 +140,7 @@ def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, f
     assert (times[1] - times[0], times[-2] - times[-3]) == (4.0, 30.0)
 
 
-@pytest.mark.parametrize("spread", [shortest, longest])
+@pytest.mark.parametrize("jitter", [shortest, longest])
 @pytest.mark.parametrize("timeout", [2.0, 31.0, 119.5, 300.0])
 @pytest.mark.parametrize(
     "reply",
@@ -152,9 +152,9 @@ def test_polls_become_rarer(wait: Wait, spread: Any, gaps: tuple[float, float, f
     ],
 )
 def test_two_polls_are_never_closer_than_the_interval(
-    wait: Wait, spread: Any, timeout: float, reply: Reply
+    wait: Wait, jitter: Any, timeout: float, reply: Reply
 ) -> None:
-    watching = wait(reply, timeout=timeout, spread=spread)
+    watching = wait(reply, timeout=timeout, jitter=jitter)
     watching.events()
     times = watching.polls.times
     assert all(after - before >= 2.0 - 1e-6 for before, after in pairwise(times))
@@ -205,11 +205,11 @@ def test_a_retry_after_on_a_poll_is_honoured(wait: Wait, seconds: int, gap: floa
 
 def test_polls_that_fail_back_off_until_one_is_answered(wait: Wait) -> None:
     failing = [answer(503)] * 5
-    watching = wait(*failing, DONE, spread=longest)
+    watching = wait(*failing, DONE, jitter=longest)
     _, error = watching.events(just_submitted=False)
     assert error is None
     assert watching.polls.times == [0.0, 2.0, 4.0, 6.0, 10.0, 18.0]
-    watching = wait(*failing[1:], RUNNING, answer(503), DONE, spread=longest)
+    watching = wait(*failing[1:], RUNNING, answer(503), DONE, jitter=longest)
     watching.events(just_submitted=False)
     assert watching.polls.times[-1] - watching.polls.times[-2] == 2.0
 
@@ -276,7 +276,7 @@ def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
 
 def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wait) -> None:
     draws = random.Random(1)
-    watching = wait(RUNNING, spread=draws.uniform)
+    watching = wait(RUNNING, jitter=draws.uniform)
     for task in range(25):
         record_or_warn(watching, draws.uniform(0.2, 40))
         watching.polls.times.clear()
@@ -349,7 +349,8 @@ def test_a_wait_that_runs_out_while_polling_fails_is_that_failure(
 
 def test_a_retry_after_beyond_the_wait_ends_it_at_once(wait: Wait) -> None:
     watching = wait(RUNNING, answer(429, headers={"Retry-After": "3600"}), timeout=100.0)
-    _, error = watching.events()
+    events, error = watching.events()
+    assert of_kind(events, Retrying) == []
     assert isinstance(error, RateLimited)
     assert "asks to come back in 3600 s" in error.message
     assert watching.polls.times == [2.0, 4.0]
@@ -479,7 +480,7 @@ def test_status_asks_once_and_watches_where_it_is_asked_to(wait: Wait) -> None:
 
 
 def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
-    watching = wait(answer(503), spread=longest)
+    watching = wait(answer(503), jitter=longest)
     _, end = played(query_task, watching.work, watching.operation)
     assert isinstance(end.error, ServiceFailing)
     assert watching.clock.pauses == [0.5, 1.0, 2.0, 4.0]
@@ -504,7 +505,7 @@ def test_the_same_image_again_takes_fewer_requests(
         # A run of its own: it knows what the history tells it.
         named = {"id": f"op_{number:08}", "created": scene.clock(), "idempotency_key": f"key-{number}"}
         one = operation(scene.folder, f"fox-{number}.png", **named)
-        _, end = scene.generate(one, wait=True, spread=longest)
+        _, end = scene.generate(one, wait=True, jitter=longest)
         assert end.error is None
         took.append(len(sandbox.requests) - before)
     # Create, polls and download.

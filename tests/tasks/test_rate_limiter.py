@@ -25,7 +25,7 @@ from seedream_cli.tasks.context import TaskContext
 from seedream_cli.tasks.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
 from seedream_cli.tasks.retry import FIRST_BACKOFF
 
-PATIENCE = 60.0
+MAX_WAIT = 60.0
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def refusal(seconds: float | None) -> RateLimited:
 
 def refuse(limiter: RateLimiter, clock: Clock, seconds: float | None = 1.0) -> None:
     """One call that is answered with 429."""
-    limiter.on_rate_limited(refusal(seconds), limiter.acquire(clock.pause, PATIENCE))
+    limiter.on_rate_limited(refusal(seconds), limiter.acquire(clock.pause, MAX_WAIT))
 
 
 def departures(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
     """When each of ``count`` calls leaves, in seconds from now."""
     began = clock.time
-    return [limiter.acquire(clock.pause, PATIENCE) - began for _ in range(count)]
+    return [limiter.acquire(clock.pause, MAX_WAIT) - began for _ in range(count)]
 
 
 def rate(limiter: RateLimiter, clock: Clock) -> float:
@@ -73,7 +73,7 @@ def test_a_429_that_asks_for_less_than_a_moment_is_given_one(
 
 
 def test_a_shorter_retry_after_does_not_cut_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
-    first, second = (limiter.acquire(clock.pause, PATIENCE) for _ in range(2))
+    first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
     limiter.on_rate_limited(refusal(9.0), first)
     limiter.on_rate_limited(refusal(2.0), second)
     assert departures(limiter, clock, 1) == pytest.approx([9.0])
@@ -89,7 +89,7 @@ def test_every_further_429_halves_the_rate_down_to_the_lowest(limiter: RateLimit
 
 
 def test_calls_that_were_on_their_way_together_are_one_refusal(limiter: RateLimiter, clock: Clock) -> None:
-    for left_at in [limiter.acquire(clock.pause, PATIENCE) for _ in range(16)]:
+    for left_at in [limiter.acquire(clock.pause, MAX_WAIT) for _ in range(16)]:
         clock.time += 0.01
         limiter.on_rate_limited(refusal(1.0), left_at)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE)
@@ -108,7 +108,7 @@ def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, 
 
 
 def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateLimiter, clock: Clock) -> None:
-    first, second = (limiter.acquire(clock.pause, PATIENCE) for _ in range(2))
+    first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
     limiter.on_rate_limited(refusal(1.0), first)
 
     def pause(seconds: float) -> None:
@@ -117,7 +117,7 @@ def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateL
         clock.pause(seconds)
 
     began = clock.time
-    assert limiter.acquire(pause, PATIENCE) - began == pytest.approx(5.0)
+    assert limiter.acquire(pause, MAX_WAIT) - began == pytest.approx(5.0)
 
 
 def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter, clock: Clock) -> None:
@@ -127,7 +127,7 @@ def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter
     refuse(limiter, clock)
     for _ in range(20):
         with pytest.raises(Stopped):
-            limiter.acquire(stop, PATIENCE)
+            limiter.acquire(stop, MAX_WAIT)
     clock.time += 1.0
     limiter.on_rate_limited(refusal(0.6), clock.time)
     assert departures(limiter, clock, 1) == pytest.approx([0.6])
@@ -136,11 +136,11 @@ def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter
 def test_a_limit_beyond_the_patience_is_reported_at_once(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock, 61.0)
     with pytest.raises(RateLimited) as caught:
-        limiter.acquire(clock.pause, PATIENCE)
+        limiter.acquire(clock.pause, MAX_WAIT)
     assert caught.value.retry_after == pytest.approx(61.0)
     assert clock.pauses == []
     clock.time += 2.0
-    limiter.acquire(clock.pause, PATIENCE)
+    limiter.acquire(clock.pause, MAX_WAIT)
     assert sum(clock.pauses) == pytest.approx(59.0)
 
 
@@ -177,7 +177,7 @@ class Rush:
             self.done += 1
 
     def _call(self) -> bool:
-        left_at = self._limiter.acquire(self.time.sleep, PATIENCE)
+        left_at = self._limiter.acquire(self.time.sleep, MAX_WAIT)
         self.time.sleep(self._chance.uniform(0.002, 0.005))
         self.arrivals.append(self.time.now)
         allowed = self._service.allows("")
@@ -222,11 +222,11 @@ def test_other_limits_are_found_too(service_rate: float, tasks: int) -> None:
 def test_calls_that_wait_together_leave_in_the_order_in_which_they_came() -> None:
     time = VirtualTime()
     limiter = RateLimiter(time)
-    limiter.on_rate_limited(refusal(1.0), limiter.acquire(time.sleep, PATIENCE))
+    limiter.on_rate_limited(refusal(1.0), limiter.acquire(time.sleep, MAX_WAIT))
     left: list[tuple[int, float]] = []
 
     def call(number: int) -> Callable[[], None]:
-        return lambda: left.append((number, limiter.acquire(time.sleep, PATIENCE)))
+        return lambda: left.append((number, limiter.acquire(time.sleep, MAX_WAIT)))
 
     time.run([call(number) for number in range(8)], until=60.0)
     assert [number for number, _ in left] == list(range(8))

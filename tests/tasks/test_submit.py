@@ -204,7 +204,7 @@ def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(scene: Scene
 )
 def test_a_create_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
-    _, end = scene.generate(spread=lambda low, high: high)
+    _, end = scene.generate(jitter=lambda low, high: high)
     assert (type(end.error), error_of(end).exit_code) == (kind, ExitCode.UNAVAILABLE)
     assert len(server.requests) == 5
     assert scene.clock.pauses == [0.5, 1.0, 2.0, 4.0]
@@ -230,7 +230,7 @@ def test_a_retry_after_is_waited_for_within_the_budget(
     scene: Scene, replies: list[Reply], pauses: list[float], requests: int
 ) -> None:
     server = scene.serve(*replies)
-    events, end = scene.generate(spread=lambda low, high: high)
+    events, end = scene.generate(jitter=lambda low, high: high)
     assert (scene.clock.pauses, len(server.requests)) == (pauses, requests)
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
     if len(replies) == 1:

@@ -137,7 +137,7 @@ def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
         one.wait()
         heard_at_once.append(len(one.drain()))
     assert sum(heard_at_once) == threads * each
-    # A busy machine may spread them out.
+    # A busy machine may jitter them out.
     assert len(heard_at_once) <= threads * each / 4
 
 
