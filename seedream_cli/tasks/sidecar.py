@@ -105,9 +105,11 @@ def write_sidecar(context: TaskContext, operation: Operation, file: SavedFile) -
     before = _digest_in(path, operation)
     if before == file.sha256:
         return
+    text = json.dumps(to_builtins(_document(operation, file, context.now())), ensure_ascii=False, indent=2)
     # The image's partial file no longer exists. A run that resumes the operation removes one with this name.
     with PartialFile(part_path(path, operation.id, file.number), context.shield) as part:
-        part.write(_encode(_document(operation, file, context.now())))
+        # A file name in it may not be valid UTF-8.
+        part.write(text.encode("utf-8", "replace") + b"\n")
         replaces = before is not None or (context.overwrite and path not in context.placed)
         placed = part.move_to(path, overwrite=replaces)
     context.placed.add(placed)
@@ -157,11 +159,6 @@ def _document(operation: Operation, file: SavedFile, now: float) -> SidecarDocum
 
 def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _encode(document: SidecarDocument) -> bytes:
-    # A file name may contain bytes that are not valid UTF-8.
-    return json.dumps(to_builtins(document), ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
 
 
 def _digest_in(path: Path, operation: Operation) -> str | None:

@@ -40,7 +40,9 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
     operation, content = _record_intent(context, operation, is_new=recorded is None)
     if operation.task_id is not None:
         # Another run has submitted this operation meanwhile.
-        return _report(context, Submitted(operation, replayed=True))
+        submitted = Submitted(operation, replayed=True)
+        context.on_event(submitted)
+        return submitted
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     context.on_event(Sending(operation))
     retries = context.retries(ATTEMPTS, SECONDS + upload)
@@ -64,10 +66,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
     operation = _mark_accepted(operation, accepted, context.now())
     if record_or_warn(context, operation):
         context.bodies.drop(operation)
-    return _report(context, Submitted(operation, accepted.replayed))
-
-
-def _report(context: TaskContext, submitted: Submitted) -> Submitted:
+    submitted = Submitted(operation, accepted.replayed)
     context.on_event(submitted)
     return submitted
 
