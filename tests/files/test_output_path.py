@@ -85,7 +85,7 @@ def test_slug(prompt: str, expected: str) -> None:
         ("x" + "कि" * 30, "x" + "कि" * 19),
     ],
 )
-def test_a_slug_is_cut(prompt: str, expected: str) -> None:
+def test_slug_is_truncated(prompt: str, expected: str) -> None:
     assert slug(prompt) == expected
     assert len(slug("x" + "\u0301" * 500)) == 48
 
@@ -95,7 +95,7 @@ def test_a_slug_is_cut(prompt: str, expected: str) -> None:
 @example("\u0958" * 100)
 @example("ΑΣ" * 40)
 @example("ﬃ" * 100)
-def test_a_slug_keeps_its_limits(prompt: str) -> None:
+def test_slug_of_any_text_keeps_its_limits(prompt: str) -> None:
     made = slug(prompt)
     assert 0 < len(made) <= 48
     assert len(made.encode()) <= 120
@@ -110,7 +110,7 @@ def test_a_slug_keeps_its_limits(prompt: str) -> None:
 # Templates
 
 
-def test_every_field_has_a_value_and_doubled_braces_are_braces() -> None:
+def test_template_fields_and_doubled_braces() -> None:
     values = {field: _named(f"{{{field}}}-x")[:-2] for field in FIELDS}
     assert values == {
         **{"slug": "a-red-fox", "task": "task_1", "n": "1", "ext": "png", "date": "2026-11-22"},
@@ -133,7 +133,7 @@ def test_every_field_has_a_value_and_doubled_braces_are_braces() -> None:
     ],
     ids=["a lone brace", "an unknown field", "a typo", "no file"],
 )
-def test_an_output_is_refused(texts: tuple[str, ...], why: str | None) -> None:
+def test_parse_output_rejects(texts: tuple[str, ...], why: str | None) -> None:
     for text in texts:
         with pytest.raises(InvalidOutput, match=why):
             parse_output(text, cwd=CWD)
@@ -142,7 +142,7 @@ def test_an_output_is_refused(texts: tuple[str, ...], why: str | None) -> None:
 # What -o can be
 
 
-def test_without_output_the_default_goes_to_the_working_folder() -> None:
+def test_parse_output_without_output_is_the_default_in_the_working_folder() -> None:
     output = parse_output(None, cwd=CWD)
     assert output.template == os.path.join(CWD, DEFAULT_TEMPLATE)
     target = output.target(FOX, number=1, several=False, extension="png")
@@ -170,11 +170,11 @@ def test_without_output_the_default_goes_to_the_working_folder() -> None:
         ("{date}/{model}/", "2026-11-22/seedream-v4.5/a-red-fox-task_1.png"),
     ],
 )
-def test_printed_paths_are_as_the_output_was_given(text: str, shown: str) -> None:
+def test_display_path_is_relative_if_the_output_is(text: str, shown: str) -> None:
     assert _named(text) == shown.replace("/", os.sep)
 
 
-def test_a_dash_is_stdout() -> None:
+def test_parse_output_dash_is_stdout() -> None:
     output = parse_output("-", cwd=CWD)
     assert output == OutputTemplate("", stdout=True)
     assert (output.possible_targets(FOX), output.explicit_ending) == ([], False)
@@ -183,7 +183,7 @@ def test_a_dash_is_stdout() -> None:
     assert _named("./-") == "-"
 
 
-def test_a_folder_that_exists_is_meant_as_it_is(tmp_path: Path) -> None:
+def test_parse_output_takes_an_existing_folder_literally(tmp_path: Path) -> None:
     for name in ("out", "{date}", "{x}", "{", "{slug} } {"):
         (tmp_path / name).mkdir()
     for text in ("out", "out/", "./out", "{date}", "{{x}}", "{x}", "{", "."):
@@ -196,7 +196,7 @@ def test_a_folder_that_exists_is_meant_as_it_is(tmp_path: Path) -> None:
     assert output.target(FOX, number=1, several=False, extension="png") == folder / "a.png"
 
 
-def test_a_folder_behind_a_symlink_is_printed_as_given(tmp_path: Path) -> None:
+def test_display_path_keeps_a_symlink_in_the_folder(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "deep"
     elsewhere.mkdir(parents=True)
     (tmp_path / "link").symlink_to(elsewhere)
@@ -225,11 +225,11 @@ def test_a_folder_behind_a_symlink_is_printed_as_given(tmp_path: Path) -> None:
         ("{{ext}}.{{ext}}", "{ext}.{ext}-2"),
     ],
 )
-def test_a_number_is_added_where_a_task_has_several(template: str, expected: str) -> None:
+def test_target_has_a_number_if_a_task_has_several_images(template: str, expected: str) -> None:
     assert _named(template, number=2, several=True) == expected
 
 
-def test_an_explicit_name_keeps_its_ending() -> None:
+def test_target_keeps_an_explicit_ending() -> None:
     output = parse_output("a.png", cwd=CWD)
     assert output.explicit_ending
     assert output.target(FOX, number=1, several=False, extension="webp").name == "a.png"
@@ -254,7 +254,7 @@ def test_an_explicit_name_keeps_its_ending() -> None:
         (os.path.join(os.path.abspath(os.sep), "{task}.png"), [], os.path.abspath(os.sep)),
     ],
 )
-def test_what_is_known_before_there_is_a_task(text: str, names: list[str], folder: str) -> None:
+def test_possible_targets_and_folder_before_there_is_a_task(text: str, names: list[str], folder: str) -> None:
     output = parse_output(text, cwd=CWD)
     assert [path.name for path in output.possible_targets(replace(FOX, task=""))] == names
     assert output.folder(FOX) == Path(CWD, folder)
@@ -284,7 +284,7 @@ def test_what_is_known_before_there_is_a_task(text: str, names: list[str], folde
         ("conference", "conference"),
     ],
 )
-def test_a_value_stays_in_its_folder(value: str, expected: str) -> None:
+def test_safe_value_stays_in_its_folder(value: str, expected: str) -> None:
     assert _named("{name}", replace(FOX, name=value)) == expected
 
 
@@ -307,11 +307,11 @@ def test_a_value_stays_in_its_folder(value: str, expected: str) -> None:
         ("{name}.{ext}", "", "_.png"),
     ],
 )
-def test_a_device_of_windows_is_no_name(template: str, name: str, expected: str) -> None:
+def test_target_is_never_a_device_of_windows(template: str, name: str, expected: str) -> None:
     assert _named(template, replace(FOX, name=name)) == expected
 
 
-def test_a_long_value_is_cut_and_stays_distinct() -> None:
+def test_long_value_is_truncated_and_stays_distinct() -> None:
     names = [_named("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
     assert names[0] != names[1]
     assert all(re.fullmatch(r"t{111}-[0-9a-f]{8}", name) for name in names)
@@ -320,7 +320,7 @@ def test_a_long_value_is_cut_and_stays_distinct() -> None:
     assert len(f"{name}.json") <= 255
 
 
-def test_a_long_name_is_cut_before_its_ending_and_stays_distinct() -> None:
+def test_long_name_is_truncated_before_its_ending_and_stays_distinct() -> None:
     long = replace(FOX, slug="雪" * 40, model="m" * 120, task="t" * 120)
     names = [_named("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
     names += [_named("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
@@ -351,7 +351,7 @@ with_field = st.builds(
 
 
 @given(st.lists(with_field, min_size=1, max_size=4), fields, st.integers(1, 10), st.booleans())
-def test_no_value_leaves_its_folder(
+def test_target_of_any_values_stays_in_its_folder(
     parts: list[str], fields: TemplateFields, number: int, several: bool
 ) -> None:
     output = parse_output("/".join(parts), cwd=CWD)
@@ -375,7 +375,7 @@ def test_no_value_leaves_its_folder(
 @example("model", "x. . .")
 @example("name", "CONIN$")
 @example("name", "COM\u00b2.png")
-def test_a_value_alone_is_letters_digits_and_three_signs(field: str, value: str) -> None:
+def test_any_value_becomes_letters_digits_and_three_signs(field: str, value: str) -> None:
     changed: dict[str, Any] = {field: value}
     for template in (f"{{{field}}}", f"in/{{{field}}}/x", f"x-{{{field}}}.{{ext}}"):
         parts = Path(_named(template, replace(FOX, **changed))).parts
@@ -401,7 +401,7 @@ def _storable(name: str) -> None:
 
 
 @given(values, values)
-def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
+def test_long_task_ids_have_distinct_names(first: str, second: str) -> None:
     """Whatever is cut."""
     assume(first != second)
     for template, long in (
@@ -419,7 +419,7 @@ def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
         assert named[2] != named[3]
 
 
-def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
+def test_slug_is_replaced_if_the_file_system_has_only_ascii() -> None:
     script = (
         "import sys; from seedream_cli.files.output_path import *\n"
         "fields = TemplateFields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
@@ -436,7 +436,7 @@ def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
 # Names beside a target
 
 
-def test_a_free_name_is_beside_the_taken_one_and_not_too_long() -> None:
+def test_free_name_and_part_path_are_in_the_same_folder() -> None:
     taken = Path(CWD, "fox.png")
     assert free_name(taken, 2) == Path(CWD, "fox-2.png")
     assert free_name(Path(".hidden"), 3) == Path(".hidden-3")
@@ -453,7 +453,7 @@ def test_a_free_name_is_beside_the_taken_one_and_not_too_long() -> None:
 # Operations
 
 
-def test_fields_of_an_operation_and_of_a_task_of_another_machine() -> None:
+def test_fields_of_own_and_external_operation() -> None:
     request = GenerationRequest("A red fox", aspect_ratio="16:9")
     operation = Operation("op_1", "https://x", CREATED, "/x/{slug}", request, task_id="task_1")
     assert fields_of(operation) == replace(FOX, name="")
@@ -462,7 +462,7 @@ def test_fields_of_an_operation_and_of_a_task_of_another_machine() -> None:
     assert _named(DEFAULT_TEMPLATE, foreign) == "image-task_1.png"
 
 
-def test_operation_ids() -> None:
+def test_operation_ids_are_random_or_derived_from_the_task() -> None:
     made = {new_operation_id() for _ in range(1000)}
     assert len(made) == 1000
     # A foreign task has always the same.

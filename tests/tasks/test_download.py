@@ -12,7 +12,7 @@ from support.clock import Clock
 from support.images import JPEG, png
 from support.raw import HttpCall, Reply, answer, success
 from support.scene import Scene
-from support.tasks import SERVICE, of_kind, operation, played
+from support.tasks import SERVICE, error_of, of_kind, operation, run_task
 
 from seedream_cli.errors import (
     ExitCode,
@@ -60,7 +60,7 @@ class Service:
     ) -> tuple[list[Event], TaskFinished]:
         """Download the task; ``options`` are those of Work."""
         task = task or operation(self.folder, name, task_id="task_1", status="pending")
-        return played(download_task, self.scene.work(**options), task, on_event=on_event)
+        return run_task(download_task, self.scene.context(**options), task, on_event=on_event)
 
     @property
     def names(self) -> list[str]:
@@ -98,11 +98,6 @@ def service(scene: Scene) -> Service:
     return Service(scene)
 
 
-def error_of(end: TaskFinished) -> SeedreamError:
-    assert end.error is not None
-    return end.error
-
-
 def notices(events: list[Event]) -> list[str]:
     return [event.text for event in of_kind(events, Notice)]
 
@@ -110,7 +105,7 @@ def notices(events: list[Event]) -> list[str]:
 # Saved
 
 
-def test_an_image_is_saved_recorded_and_told(service: Service) -> None:
+def test_download_saves_records_and_reports_an_image(service: Service) -> None:
     events, end = service.download(max_bytes=len(png()))
     assert end.error is None
     digest = hashlib.sha256(png()).hexdigest()
@@ -127,7 +122,7 @@ def test_an_image_is_saved_recorded_and_told(service: Service) -> None:
 
 
 @pytest.mark.parametrize("output", ["{slug}-{task}.{ext}", "{slug}.{ext}", "{date}/{slug}.{ext}"])
-def test_the_ending_follows_the_bytes_not_the_address(service: Service, output: str) -> None:
+def test_ending_follows_the_bytes_not_the_url(service: Service, output: str) -> None:
     service.answers(answer(200, JPEG))
     events, end = service.download(name=output)
     assert end.operation.files[0].path.endswith(".jpg")
@@ -136,14 +131,14 @@ def test_the_ending_follows_the_bytes_not_the_address(service: Service, output: 
 
 
 @pytest.mark.parametrize("name", ["fox.jpeg", "fox.JPG", "fox", "fox.png"])
-def test_an_explicit_name_with_other_bytes_gets_a_notice(service: Service, name: str) -> None:
+def test_explicit_ending_of_another_format_gets_a_notice(service: Service, name: str) -> None:
     service.answers(answer(200, JPEG))
     events, end = service.download(name=name)
     assert (end.error, service.names) == (None, [name])
     assert notices(events) == (["fox.png holds a JPEG image"] if name == "fox.png" else [])
 
 
-def test_several_results_are_numbered_and_each_is_recorded_when_it_is_here(service: Service) -> None:
+def test_several_results_are_numbered_and_recorded_one_by_one(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
     service.images["/2.png"] = [answer(404)]
     events, end = service.download()
@@ -161,7 +156,7 @@ def test_several_results_are_numbered_and_each_is_recorded_when_it_is_here(servi
     assert end.operation.is_done
 
 
-def test_a_template_with_a_number_is_used_as_it_is(service: Service) -> None:
+def test_several_results_use_the_number_in_the_template(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
     service.images["/2.png"] = [OTHER]
     service.download(name="{n}-fox.{ext}")
@@ -178,7 +173,7 @@ def test_a_template_with_a_number_is_used_as_it_is(service: Service) -> None:
     ],
     ids=["left alone", "overwritten", "adopted"],
 )
-def test_a_name_that_is_taken(
+def test_download_to_a_name_that_is_taken(
     service: Service, there: bytes, overwrite: bool, path: str, notice: list[str]
 ) -> None:
     service.folder.mkdir()
@@ -196,7 +191,7 @@ def test_a_name_that_is_taken(
 # On disk already
 
 
-def test_what_is_on_disk_unchanged_is_not_asked_for_and_anything_else_is_fetched(service: Service) -> None:
+def test_download_fetches_only_what_is_not_on_disk_unchanged(service: Service) -> None:
     _, end = service.download()
     before = service.server.connections
     events, again = service.download(end.operation)
@@ -216,9 +211,7 @@ def test_what_is_on_disk_unchanged_is_not_asked_for_and_anything_else_is_fetched
     assert again.operation.files[0].path == str(service.folder / "fox-2.png")
 
 
-def test_another_place_gets_an_image_of_its_own_and_a_path_is_shown_as_it_was_given(
-    service: Service, tmp_path: Path
-) -> None:
+def test_download_to_another_output_saves_a_second_file(service: Service, tmp_path: Path) -> None:
     _, end = service.download()
     events, again = service.download(end.operation, output=parse_output("here/copy.png", cwd=str(tmp_path)))
     assert again.error is None
@@ -240,7 +233,7 @@ PASSING: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
-def test_an_image_is_fetched_again_and_given_up_after_five_attempts(service: Service, reply: Reply) -> None:
+def test_download_is_retried_five_times(service: Service, reply: Reply) -> None:
     service.answers(reply)
     _, end = service.download(jitter=lambda low, high: high)
     assert isinstance(end.error, ImageDamaged | ImageUnreachable | ImageRefused)
@@ -260,7 +253,7 @@ def test_an_image_is_fetched_again_and_given_up_after_five_attempts(service: Ser
     assert service.asked.count(STATUS) == 1
 
 
-def test_a_retry_after_of_the_images_host_is_honoured_within_the_images_time(service: Service) -> None:
+def test_retry_after_of_the_image_host_is_waited_for_within_the_budget(service: Service) -> None:
     service.answers(answer(503, headers={"Retry-After": "3600"}))
     _, end = service.download()
     assert "asks to come back" in error_of(end).message
@@ -274,7 +267,7 @@ def test_a_retry_after_of_the_images_host_is_honoured_within_the_images_time(ser
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_dead_address_is_renewed(service: Service, status: int) -> None:
+def test_expired_url_is_renewed(service: Service, status: int) -> None:
     service.results = [["/old.png"], ["/new.png"]]
     service.images = {"/old.png": [answer(status)], "/new.png": [PNG]}
     _, end = service.download()
@@ -284,7 +277,7 @@ def test_a_dead_address_is_renewed(service: Service, status: int) -> None:
     assert service.kept == end.operation
 
 
-def test_a_dead_address_is_renewed_only_once(service: Service) -> None:
+def test_expired_url_is_renewed_only_once(service: Service) -> None:
     service.results = [["/0.png"], ["/1.png"]]
     service.images = {"/0.png": [answer(403)], "/1.png": [answer(403)]}
     _, end = service.download()
@@ -299,19 +292,19 @@ def test_a_dead_address_is_renewed_only_once(service: Service) -> None:
     assert (end.error, service.asked.count(STATUS)) == (None, 2)
 
 
-def test_a_signature_that_cannot_be_renewed_is_told(scene: Scene) -> None:
+def test_expired_url_that_cannot_be_renewed_raises(scene: Scene) -> None:
     clock = Clock()
     scene.sandbox(url_seconds=60.0, clock=clock)
     _, end = scene.generate()
-    _, told = played(query_task, scene.work(), end.operation)
+    _, told = run_task(query_task, scene.context(), end.operation)
     clock.time += 3600
     # The service signs for a minute from the task's end: nothing it hands out is good any more.
-    _, end = played(download_task, scene.work(), told.operation)
+    _, end = run_task(download_task, scene.context(), told.operation)
     assert isinstance(end.error, ImageRefused)
     assert scene.history.pending(SERVICE) != []
 
 
-def test_results_that_became_fewer_are_told(service: Service) -> None:
+def test_expired_url_without_a_new_result_raises(service: Service) -> None:
     service.results = [["/1.png", "/2.png"], ["/1.png"]]
     service.images["/2.png"] = [answer(404)]
     _, end = service.download()
@@ -323,9 +316,7 @@ def test_results_that_became_fewer_are_told(service: Service) -> None:
 
 
 @pytest.mark.parametrize("length", [True, None], ids=["announced", "not announced"])
-def test_an_image_beyond_the_limit_is_refused_and_not_tried_again(
-    service: Service, length: bool | None
-) -> None:
+def test_max_bytes_is_enforced_without_a_retry(service: Service, length: bool | None) -> None:
     service.answers(answer(200, png() + bytes(100_000), length=length))
     _, end = service.download(max_bytes=50_000)
     assert error_of(end).code == "too_large"
@@ -333,7 +324,7 @@ def test_an_image_beyond_the_limit_is_refused_and_not_tried_again(
     assert (service.asked.count("/1.png"), service.names) == (1, [])
 
 
-def test_a_folder_that_cannot_be_written_keeps_the_task(service: Service) -> None:
+def test_folder_that_cannot_be_written_keeps_the_task_pending(service: Service) -> None:
     service.folder.write_text("a file")
     _, end = service.download()
     assert error_of(end).code == "cannot_write"
@@ -348,16 +339,16 @@ def test_a_folder_that_cannot_be_written_keeps_the_task(service: Service) -> Non
     ],
     ids=["an address that may not be fetched", "a task that failed"],
 )
-def test_what_cannot_be_fetched(
+def test_download_fails_without_a_retry(
     scene: Scene, told: dict[str, object], kind: type[SeedreamError], words: str | None
 ) -> None:
     server = scene.serve(success(told))
     task = operation(scene.folder, task_id="task_1", status="pending")
-    _, end = played(download_task, scene.work(), task)
+    _, end = run_task(download_task, scene.context(), task)
     assert (type(end.error), error_of(end).detail or words, len(server.requests)) == (kind, words, 1)
 
 
-def test_a_stop_leaves_nothing_half_done(service: Service) -> None:
+def test_stop_while_receiving_leaves_no_partial_file(service: Service) -> None:
     def stop(event: Event) -> None:
         if isinstance(event, Receiving):
             assert service.names != []
@@ -373,7 +364,7 @@ def test_a_stop_leaves_nothing_half_done(service: Service) -> None:
 
 
 @pytest.mark.parametrize("moment", [Polled, Receiving], ids=["while waiting", "while receiving"])
-def test_an_image_matters_more_than_its_entry(service: Service, moment: type[Event]) -> None:
+def test_history_that_fails_does_not_stop_a_download(service: Service, moment: type[Event]) -> None:
     def close(event: Event) -> None:
         if isinstance(event, moment):
             service.scene.history.close()
@@ -403,7 +394,7 @@ class Stdout:
 STDOUT = OutputTemplate("", None, stdout=True)
 
 
-def test_an_image_goes_to_stdout_once_it_is_whole(service: Service, tmp_path: Path) -> None:
+def test_stdout_gets_an_image_only_when_it_is_complete(service: Service, tmp_path: Path) -> None:
     service.answers(answer(200, png()[:40], length=len(png())), PNG)
     stdout, scratch = Stdout(), tmp_path / "scratch"
     events, end = service.download(output=STDOUT, deliver=stdout, scratch=scratch)
@@ -415,13 +406,13 @@ def test_an_image_goes_to_stdout_once_it_is_whole(service: Service, tmp_path: Pa
     assert list(scratch.iterdir()) == []
 
 
-def test_a_reader_that_left_did_not_get_the_image(service: Service) -> None:
+def test_stdout_closed_by_its_reader_keeps_the_task_pending(service: Service) -> None:
     _, end = service.download(output=STDOUT, deliver=Stdout(taken=False))
     assert (end.error, end.operation.is_done) == (None, False)
     assert service.pending == [end.operation]
 
 
-def test_stdout_takes_one_image(service: Service) -> None:
+def test_stdout_takes_only_one_image(service: Service) -> None:
     service.results = [["/1.png", "/2.png"]]
     stdout = Stdout()
     _, end = service.download(output=STDOUT, deliver=stdout)
@@ -439,7 +430,7 @@ def test_stdout_takes_one_image(service: Service) -> None:
         *[("seed", fault) for fault in ("no-result-yet=2", "image-cut=2", "image-redirect=1", "image-404=1")],
     ],
 )
-def test_an_image_arrives_whatever_stumbles(scene: Scene, dialect: str, fault: str) -> None:
+def test_generate_survives_a_fault(scene: Scene, dialect: str, fault: str) -> None:
     sandbox = scene.sandbox(fault, dialect=dialect)
     _, end = scene.generate(wait=True)
     assert end.error is None
@@ -449,7 +440,7 @@ def test_an_image_arrives_whatever_stumbles(scene: Scene, dialect: str, fault: s
 
 @pytest.mark.parametrize("dialect", ["live", "seed"])
 @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
-def test_a_task_that_ends_without_an_image(scene: Scene, dialect: str, word: str) -> None:
+def test_generate_reports_a_failed_task(scene: Scene, dialect: str, word: str) -> None:
     scene.sandbox(f"task-{word}", dialect=dialect)
     _, end = scene.generate(wait=True)
     assert isinstance(end.error, TaskFailed)
@@ -457,7 +448,7 @@ def test_a_task_that_ends_without_an_image(scene: Scene, dialect: str, word: str
     assert end.error.detail
 
 
-def test_a_task_of_another_machine_is_recorded_once_its_image_is_saved(scene: Scene) -> None:
+def test_external_task_is_recorded_when_its_image_is_saved(scene: Scene) -> None:
     scene.sandbox()
     _, made = scene.generate()
     foreign = replace(
@@ -466,7 +457,7 @@ def test_a_task_of_another_machine_is_recorded_once_its_image_is_saved(scene: Sc
         idempotency_key=None,
         status="pending",
     )
-    _, end = played(download_task, scene.work(), foreign)
+    _, end = run_task(download_task, scene.context(), foreign)
     assert end.error is None
     kept = scene.history.find(SERVICE, "op_foreign0")
     assert kept is not None

@@ -93,7 +93,7 @@ def saving(seedream: Program, start_raw: StartRaw, image: Reply, *more: str) -> 
     return peak
 
 
-def test_an_image_is_saved_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
+def test_memory_of_a_download_does_not_grow_with_the_image(seedream: Program, start_raw: StartRaw) -> None:
     small = saving(seedream, start_raw, large_png(MEGABYTE))
     large = saving(seedream, start_raw, large_png(150 * MEGABYTE))
     assert (seedream.cwd / "fox.png").stat().st_size > 149 * MEGABYTE
@@ -174,7 +174,7 @@ for act in sys.argv[3:]:
 """
 
 
-def test_what_has_no_end_ends_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
+def test_memory_is_bounded_for_endless_responses(seedream: Program, start_raw: StartRaw) -> None:
     cases = {
         "a plain answer": ("api", "nothing", answer(200, PENDING)),
         "a plain image": ("image", "nothing", answer(200, png())),

@@ -67,7 +67,7 @@ def start_bodies(tmp_path: Path, clock: Clock, image: SourceImage) -> Callable[[
         ([answer(503)], True, TaskStatus.UNANSWERED, True),
     ],
 )
-def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
+def test_body_is_kept_until_the_response_is_recorded(
     scene: Scene,
     start_bodies: Callable[[], RequestBodyStore],
     asked: Operation,
@@ -93,7 +93,7 @@ def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_a_create_without_its_body_is_not_sent(scene: Scene, asked: Operation, is_known: bool) -> None:
+def test_submit_without_its_body_sends_nothing(scene: Scene, asked: Operation, is_known: bool) -> None:
     server = scene.serve(accepted())
     if is_known:
         scene.history.record(asked)
@@ -113,7 +113,7 @@ def test_a_create_without_its_body_is_not_sent(scene: Scene, asked: Operation, i
         (0.0, None, None),
     ],
 )
-def test_a_body_is_kept_for_as_long_as_a_create_may_be_sent_again(
+def test_body_is_kept_as_long_as_check_can_resubmit_allows(
     start_bodies: Callable[[], RequestBodyStore],
     clock: Clock,
     asked: Operation,
@@ -163,14 +163,13 @@ class Failing:
         (5_000_000, 80.0, [CALL_SECONDS + 20.0]),
     ],
 )
-def test_source_images_have_time_to_be_uploaded(
+def test_submit_allows_time_to_upload_source_images(
     scene: Scene, asked: Operation, size: int | None, retry_after: float, seconds: list[float]
 ) -> None:
     """A create that is always cut off could be paid for and never answered."""
     if size is not None:
         (scene.folder / "bodies").mkdir()
         (scene.folder / "bodies" / f"{asked.id}.json").write_bytes(b"x" * size)
-    scene.base_url = "http://127.0.0.1:9/v1"
     client = Failing(retry_after)
     scene.generate(asked if size else None, client=client)
     assert client.calls == [(size, one) for one in seconds]
@@ -186,7 +185,9 @@ REFUSAL = answer(400, {"error": {"code": "bad", "message": "no"}}, headers={"X-R
         (REFUSAL, (None, "req_2", "bad", "no")),
     ],
 )
-def test_an_answer_replaces_what_an_earlier_one_said(scene: Scene, reply: Reply, expected: object) -> None:
+def test_submit_replaces_the_result_of_an_earlier_attempt(
+    scene: Scene, reply: Reply, expected: object
+) -> None:
     scene.serve(reply)
     _, end = scene.generate(
         operation(scene.folder, request_id="req_1", error_code="old", error_message="old")
@@ -218,7 +219,7 @@ class Whole:
         ({}, True, False),
     ],
 )
-def test_only_a_real_run_generates_a_placeholder_anew(
+def test_plan_regenerates_a_sandbox_image_only_in_a_real_run(
     tmp_path: Path, more: dict[str, Any], sandbox: bool, costs_money: bool
 ) -> None:
     (tmp_path / "seedream.toml").write_text('[assets.hero]\nprompt = "fox"\n')

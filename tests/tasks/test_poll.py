@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import HttpCall, RawServer, Reply, answer, success
 from support.scene import Scene
-from support.tasks import SERVICE, of_kind, operation, played
+from support.tasks import SERVICE, of_kind, operation, run_task
 
 from seedream_cli.errors import (
     ExitCode,
@@ -40,7 +40,7 @@ from seedream_cli.tasks.rate_limiter import RateLimiter
 from seedream_cli.tasks.run import query_task
 
 StartRaw = Callable[..., RawServer]
-WorkOn = Callable[..., TaskContext]
+MakeContext = Callable[..., TaskContext]
 
 
 #: When the tasks were accepted, and their waits begin.
@@ -99,12 +99,12 @@ Wait = Callable[..., Watching]
 
 
 @pytest.fixture
-def wait(start_raw: StartRaw, work_on: WorkOn, clock: Clock, tmp_path: Path) -> Wait:
+def wait(start_raw: StartRaw, make_context: MakeContext, clock: Clock, tmp_path: Path) -> Wait:
     """A task that answers polls with ``replies`` in turn, the last one again and again."""
 
     def make(*replies: Reply, task: dict[str, Any] | None = None, **options: Any) -> Watching:
         polls = Polls(clock, [reply for reply in replies if not callable(reply)])
-        work = work_on(start_raw(polls).base_url, **options)
+        work = make_context(start_raw(polls).base_url, **options)
         known = {"task_id": "task_1", "status": "pending", "accepted": NOW, **(task or {})}
         return Watching(work, polls, clock, operation(tmp_path, **known))
 
@@ -123,7 +123,7 @@ def longest(low: float, high: float) -> float:
 
 
 @pytest.mark.parametrize(("jitter", "gaps"), [(shortest, (2.0, 5.0, 15.0)), (longest, (2.04, 10.0, 30.0))])
-def test_polls_become_rarer(wait: Wait, jitter: Any, gaps: tuple[float, float, float]) -> None:
+def test_poll_slows_down_with_time(wait: Wait, jitter: Any, gaps: tuple[float, float, float]) -> None:
     watching = wait(RUNNING, timeout=400.0, jitter=jitter)
     _, error = watching.events()
     assert isinstance(error, StillPending)
@@ -151,9 +151,7 @@ def test_polls_become_rarer(wait: Wait, jitter: Any, gaps: tuple[float, float, f
         pytest.param(None, id="dropped"),
     ],
 )
-def test_two_polls_are_never_closer_than_the_interval(
-    wait: Wait, jitter: Any, timeout: float, reply: Reply
-) -> None:
+def test_poll_keeps_the_interval(wait: Wait, jitter: Any, timeout: float, reply: Reply) -> None:
     watching = wait(reply, timeout=timeout, jitter=jitter)
     watching.events()
     times = watching.polls.times
@@ -161,7 +159,7 @@ def test_two_polls_are_never_closer_than_the_interval(
     assert times[-1] <= timeout
 
 
-def test_a_fresh_task_is_given_a_moment_and_an_older_one_is_asked_for_at_once(wait: Wait) -> None:
+def test_poll_waits_first_only_for_a_task_just_submitted(wait: Wait) -> None:
     watching = wait(DONE)
     watching.events(just_submitted=True)
     assert watching.polls.times == [2.0]
@@ -173,8 +171,8 @@ def test_a_fresh_task_is_given_a_moment_and_an_older_one_is_asked_for_at_once(wa
 
 @pytest.mark.parametrize("just_submitted", [True, False])
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 1.9])
-def test_one_try_is_made_however_short_the_wait(
-    start_raw: StartRaw, work_on: WorkOn, tmp_path: Path, timeout: float, just_submitted: bool
+def test_poll_asks_at_least_once(
+    start_raw: StartRaw, make_context: MakeContext, tmp_path: Path, timeout: float, just_submitted: bool
 ) -> None:
     class Ticking(Clock):
         """Real clocks go on while nobody waits."""
@@ -185,7 +183,7 @@ def test_one_try_is_made_however_short_the_wait(
 
     clock = Ticking()
     server = start_raw(RUNNING)
-    work = work_on(server.base_url, timeout=timeout, clock=clock, pause=clock.pause)
+    work = make_context(server.base_url, timeout=timeout, clock=clock, pause=clock.pause)
     current = operation(tmp_path, task_id="task_1", status="pending")
     with pytest.raises(StillPending):
         poll(work, current, just_submitted=just_submitted)
@@ -194,7 +192,7 @@ def test_one_try_is_made_however_short_the_wait(
 
 
 @pytest.mark.parametrize(("seconds", "gap"), [(1, 2.0), (2, 2.0), (7, 7.0), (40, 40.0)])
-def test_a_retry_after_on_a_poll_is_honoured(wait: Wait, seconds: int, gap: float) -> None:
+def test_poll_waits_for_retry_after(wait: Wait, seconds: int, gap: float) -> None:
     watching = wait(answer(429, headers={"Retry-After": str(seconds)}), DONE)
     events, error = watching.events(just_submitted=False)
     assert error is None
@@ -203,7 +201,7 @@ def test_a_retry_after_on_a_poll_is_honoured(wait: Wait, seconds: int, gap: floa
     assert (retrying.pause, retrying.what) == (gap, "polling")
 
 
-def test_polls_that_fail_back_off_until_one_is_answered(wait: Wait) -> None:
+def test_poll_backs_off_after_errors(wait: Wait) -> None:
     failing = [answer(503)] * 5
     watching = wait(*failing, DONE, jitter=longest)
     _, error = watching.events(just_submitted=False)
@@ -239,7 +237,7 @@ ANOTHER_KIND = {"request": GenerationRequest("a fox", quality="4K")}
         pytest.param(True, {}, {}, {"timeout": 10.0}, [10.0], id="a shorter wait, at its end"),
     ],
 )
-def test_a_task_is_asked_for_when_earlier_ones_ended(
+def test_poll_uses_the_durations_of_earlier_tasks(
     wait: Wait, just_submitted: bool, earlier: Any, task: Any, options: Any, times: list[float]
 ) -> None:
     watching = wait(RUNNING, RUNNING, DONE, **options)
@@ -250,7 +248,7 @@ def test_a_task_is_asked_for_when_earlier_ones_ended(
     assert isinstance(error, StillPending) is bool(options)
 
 
-def test_a_history_that_cannot_be_read_does_not_stop_the_wait(wait: Wait, history: History) -> None:
+def test_poll_continues_if_the_history_cannot_be_read(wait: Wait, history: History) -> None:
     watching = wait(DONE)
     with closing(sqlite3.connect(history.path)) as other, other:
         other.execute("DROP TABLE operations")
@@ -259,7 +257,7 @@ def test_a_history_that_cannot_be_read_does_not_stop_the_wait(wait: Wait, histor
     assert watching.polls.times == [2.0]
 
 
-def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
+def test_poll_learns_from_tasks_of_the_same_run(wait: Wait) -> None:
     watching = wait(DONE)
     polls = []
     for number in range(5):
@@ -274,7 +272,7 @@ def test_a_run_learns_from_its_own_tasks(wait: Wait) -> None:
     assert polls == [[2.0, 4.0, 6.0, 8.0, 10.0]] * 3 + [[9.0], [8.0]]
 
 
-def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wait) -> None:
+def test_poll_keeps_the_interval_with_any_durations(wait: Wait) -> None:
     draws = random.Random(1)
     watching = wait(RUNNING, jitter=draws.uniform)
     for task in range(25):
@@ -293,7 +291,7 @@ def test_two_polls_are_never_closer_than_the_interval_whatever_is_known(wait: Wa
 
 
 @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected", "FAILED"])
-def test_a_terminal_state_stops_the_wait_at_once(wait: Wait, history: History, word: str) -> None:
+def test_poll_ends_at_a_failed_state(wait: Wait, history: History, word: str) -> None:
     watching = wait(RUNNING, state(word, error_message="no capacity", error_code="FULL"))
     events, error = watching.events()
     assert isinstance(error, TaskFailed)
@@ -305,7 +303,7 @@ def test_a_terminal_state_stops_the_wait_at_once(wait: Wait, history: History, w
 
 
 @pytest.mark.parametrize("word", ["pending", "processing", "queued", "running", "submitted", "Unknown Word!"])
-def test_any_other_word_is_waited_through_and_shown_as_it_came(wait: Wait, word: str) -> None:
+def test_poll_continues_through_any_other_state(wait: Wait, word: str) -> None:
     watching = wait(state(word, progress=30), DONE)
     events, error = watching.events()
     assert error is None
@@ -315,7 +313,7 @@ def test_any_other_word_is_waited_through_and_shown_as_it_came(wait: Wait, word:
 
 
 @pytest.mark.parametrize("nothing", [{"result": []}, {"result": None}, {"result": ""}, {}])
-def test_completed_without_a_result_is_not_the_end(wait: Wait, nothing: dict[str, Any]) -> None:
+def test_poll_continues_if_completed_has_no_result(wait: Wait, nothing: dict[str, Any]) -> None:
     watching = wait(state("completed", **nothing), state("completed", **nothing), DONE)
     events, error = watching.events()
     assert error is None
@@ -323,7 +321,7 @@ def test_completed_without_a_result_is_not_the_end(wait: Wait, nothing: dict[str
     assert of_kind(events, Polled)[-1].operation.results == ("https://img.test/1.png",)
 
 
-def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
+def test_poll_timeout_raises_still_pending(wait: Wait, history: History) -> None:
     _, error = wait(RUNNING, timeout=20.0).events()
     assert isinstance(error, StillPending)
     assert error.exit_code == ExitCode.PENDING
@@ -339,7 +337,7 @@ def test_a_wait_that_runs_out_is_pending(wait: Wait, history: History) -> None:
     [(answer(429), RateLimited), (answer(503), ServiceFailing), (None, Unreachable)],
     ids=["429", "503", "dropped"],
 )
-def test_a_wait_that_runs_out_while_polling_fails_is_that_failure(
+def test_poll_timeout_raises_the_error_of_the_last_poll(
     wait: Wait, reply: Reply, kind: type[SeedreamError]
 ) -> None:
     _, error = wait(RUNNING, reply, timeout=20.0).events()
@@ -347,7 +345,7 @@ def test_a_wait_that_runs_out_while_polling_fails_is_that_failure(
     assert error.exit_code == ExitCode.UNAVAILABLE
 
 
-def test_a_retry_after_beyond_the_wait_ends_it_at_once(wait: Wait) -> None:
+def test_poll_ends_at_once_if_retry_after_is_beyond_the_timeout(wait: Wait) -> None:
     watching = wait(RUNNING, answer(429, headers={"Retry-After": "3600"}), timeout=100.0)
     events, error = watching.events()
     assert of_kind(events, Retrying) == []
@@ -360,21 +358,23 @@ def test_a_retry_after_beyond_the_wait_ends_it_at_once(wait: Wait) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, KeyRefused), (403, KeyRefused), (404, NotFound), (400, SeedreamError)]
 )
-def test_a_poll_that_is_refused_ends_the_wait(wait: Wait, status: int, kind: type[SeedreamError]) -> None:
+def test_poll_ends_at_an_error_that_is_not_transient(
+    wait: Wait, status: int, kind: type[SeedreamError]
+) -> None:
     watching = wait(answer(status))
     _, error = watching.events()
     assert isinstance(error, kind)
     assert len(watching.polls.times) == 1
 
 
-def test_a_wait_of_two_minutes_is_worth_a_word_once(wait: Wait) -> None:
+def test_poll_reports_a_long_wait_once(wait: Wait) -> None:
     events, _ = wait(RUNNING, timeout=300.0).events()
     assert [event.seconds for event in of_kind(events, Waited)] == [120.0]
     events, _ = wait(RUNNING, timeout=119.0).events()
     assert of_kind(events, Waited) == []
 
 
-def test_a_stop_ends_the_wait(wait: Wait) -> None:
+def test_poll_ends_when_stopped(wait: Wait) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
@@ -401,12 +401,12 @@ def completed(completed_at: Any) -> bytes:
         pytest.param((RUNNING, answer(503), completed(int(NOW) + 2)), 3.0, id="a failed poll tells nothing"),
     ],
 )
-def test_how_long_a_fresh_task_took(wait: Wait, replies: tuple[bytes, ...], seconds: float) -> None:
+def test_duration_of_a_task_just_submitted(wait: Wait, replies: tuple[bytes, ...], seconds: float) -> None:
     events, _ = wait(*replies).events()
     assert events[-1].operation.seconds == seconds
 
 
-def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: Clock) -> None:
+def test_duration_excludes_the_wait_for_the_rate_limiter(wait: Wait, clock: Clock) -> None:
     limiter = RateLimiter(clock)
     watching = wait(RUNNING, DONE, rate_limiter=limiter)
     # Calls that were on their way when this one was limited.
@@ -423,27 +423,25 @@ def test_waiting_for_a_turn_does_not_make_a_task_take_longer(wait: Wait, clock: 
 
 
 @pytest.mark.parametrize("wait_for", [False, True], ids=["once", "watched"])
-def test_how_long_an_older_task_took_is_told_by_the_service_and_found_out_once(
-    wait: Wait, wait_for: bool
-) -> None:
+def test_duration_of_an_older_task_is_recorded_once(wait: Wait, wait_for: bool) -> None:
     watching = wait(completed(int(NOW) - 83), task={"accepted": NOW - 100.0})
-    _, end = played(query_task, watching.work, watching.operation, wait=wait_for)
+    _, end = run_task(query_task, watching.work, watching.operation, wait=wait_for)
     assert end.operation.seconds == 18.0
     for reply in (DONE, completed(int(NOW) - 83)):
         known = {"accepted": NOW - 100.0, "status": "completed", "seconds": 6.0}
         watching = wait(reply, task={"id": "op_known", "idempotency_key": "key-2", **known})
-        _, end = played(query_task, watching.work, watching.operation)
+        _, end = run_task(query_task, watching.work, watching.operation)
         assert end.operation.seconds == 6.0
 
 
-def test_an_absurd_time_of_completion_is_left_out(wait: Wait) -> None:
+def test_duration_ignores_an_absurd_completed_at(wait: Wait) -> None:
     for number, completed_at in enumerate((10**400, 1, -1, "soon", None)):
         watching = wait(completed(completed_at), task={"accepted": NOW, "id": f"op_{number}"})
         events, error = watching.events(just_submitted=False)
         assert (error, events[-1].operation.seconds) == (None, None)
 
 
-def test_every_state_is_recorded_once_whatever_its_text(wait: Wait) -> None:
+def test_poll_records_every_state_once(wait: Wait) -> None:
     watching = wait(RUNNING, RUNNING, RUNNING, DONE)
     watching.events()
     assert watching.states() == ["processing", "completed"]
@@ -454,7 +452,7 @@ def test_every_state_is_recorded_once_whatever_its_text(wait: Wait) -> None:
     assert watching.states()[-2:] == ["odd?", "completed"]
 
 
-def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wait, history: History) -> None:
+def test_poll_does_not_record_an_external_task(wait: Wait, history: History) -> None:
     watching = wait(DONE, task={"request": None, "idempotency_key": None})
     _, error = watching.events(just_submitted=False)
     assert error is None
@@ -464,39 +462,37 @@ def test_a_task_of_another_machine_is_not_recorded_when_it_is_looked_at(wait: Wa
 # Asking once
 
 
-def test_status_asks_once_and_watches_where_it_is_asked_to(wait: Wait) -> None:
+def test_query_task_asks_once_or_waits(wait: Wait) -> None:
     watching = wait(RUNNING, DONE, task={"results": ("u",)})
-    events, end = played(query_task, watching.work, watching.operation)
+    events, end = run_task(query_task, watching.work, watching.operation)
     assert isinstance(end.error, StillPending)
     # What was known is kept.
     assert end.operation.results == of_kind(events, Polled)[0].operation.results == ("u",)
     assert [type(event) for event in events] == [Asking, Polled, TaskFinished]
     assert watching.polls.times == [0.0]
-    _, end = played(query_task, watching.work, watching.operation)
+    _, end = run_task(query_task, watching.work, watching.operation)
     assert (end.error, end.operation.results) == (None, ("https://img.test/1.png",))
     watching = wait(RUNNING, DONE)
-    _, end = played(query_task, watching.work, watching.operation, wait=True)
+    _, end = run_task(query_task, watching.work, watching.operation, wait=True)
     assert (end.error, len(watching.polls.times)) == (None, 2)
 
 
-def test_status_is_asked_five_times_at_most(wait: Wait) -> None:
+def test_query_task_is_retried_five_times(wait: Wait) -> None:
     watching = wait(answer(503), jitter=longest)
-    _, end = played(query_task, watching.work, watching.operation)
+    _, end = run_task(query_task, watching.work, watching.operation)
     assert isinstance(end.error, ServiceFailing)
     assert watching.clock.pauses == [0.5, 1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("fault", ["status-drop", "status-html", "status-429", "strange-status"])
-def test_a_service_that_stumbles_is_outlasted(scene: Scene, fault: str) -> None:
+def test_generate_survives_a_fault_of_the_status_call(scene: Scene, fault: str) -> None:
     scene.sandbox(f"{fault}=3")
     _, end = scene.generate(wait=True)
     assert end.error is None
     assert (scene.folder / "fox.png").exists()
 
 
-def test_the_same_image_again_takes_fewer_requests(
-    start_sandbox: Callable[..., Sandbox], scene: Scene
-) -> None:
+def test_repeated_generate_needs_fewer_requests(start_sandbox: Callable[..., Sandbox], scene: Scene) -> None:
     sandbox = start_sandbox(seconds=15.0, clock=scene.clock)
     scene.base_url = sandbox.base_url
     took: list[int] = []

@@ -93,7 +93,7 @@ def requests(tasks: list[Task]) -> float:
 # What is asked for when
 
 
-def test_nothing_is_known_at_first() -> None:
+def test_schedule_without_durations_is_the_documented_one() -> None:
     schedule = PollSchedule([], INTERVAL, shortest)
     assert schedule.first_pause() == 2.0
     assert [schedule.next_pause(waited) for waited in (29.9, 30.0, 119.9, 120.0, 1e6)] == [2, 5, 5, 15, 15]
@@ -109,11 +109,11 @@ def test_nothing_is_known_at_first() -> None:
         pytest.param([0.3] * 3, 0.3, id="less than an interval"),
     ],
 )
-def test_the_first_poll_comes_when_earlier_tasks_ended(durations: list[float], pause: float) -> None:
+def test_first_pause_is_learned_from_durations(durations: list[float], pause: float) -> None:
     assert PollSchedule(durations, INTERVAL, shortest).first_pause() == pytest.approx(pause)
 
 
-def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
+def test_next_pause_slows_down_after_the_expected_end() -> None:
     schedule = PollSchedule([10.0] * 3, INTERVAL, shortest)
     assert [schedule.next_pause(10.0 + waited) for waited in (0.0, 29.9, 30.1, 120.1)] == [2, 2, 5, 15]
     # An older task is waited for less.
@@ -142,7 +142,7 @@ def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
         pytest.param(None, None, None, id="unknown, asked for once"),
     ],
 )
-def test_a_duration_is_what_service_and_polls_agree_on(
+def test_estimate_duration(
     reported: float | None, unfinished_at: float | None, expected: float | None
 ) -> None:
     duration = estimate_duration(
@@ -164,7 +164,7 @@ def test_a_duration_is_what_service_and_polls_agree_on(
         pytest.param(of(17, 17), 0.37, 2.0, id="all the same"),
     ],
 )
-def test_fewer_requests_find_out_the_end_about_as_soon(
+def test_schedule_saves_requests_without_delaying_images(
     draw: Draw, most_requests: float, latest: float, reported: bool
 ) -> None:
     tasks = run(draw, 2050, reported=reported)
@@ -174,33 +174,33 @@ def test_fewer_requests_find_out_the_end_about_as_soon(
     assert lateness(tasks[-1000:]) <= latest
 
 
-def test_with_an_empty_history_it_is_the_documented_loop() -> None:
+def test_schedule_of_an_empty_history_is_no_worse_than_the_documented_loop() -> None:
     tasks = [run(of(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
     assert requests(tasks) <= 1.0
     assert lateness(tasks) <= 1.05 * mean(2 * math.ceil(task.seconds / 2) - task.seconds for task in tasks)
 
 
-def test_tasks_that_all_take_equally_long_are_asked_for_once_when_they_end() -> None:
+def test_schedule_polls_tasks_of_equal_duration_once() -> None:
     tasks = run(of(1, 1), 1000, reported=True, wave=64)[64:]
     assert mean(len(task.polls) for task in tasks) <= 1.1
     assert lateness(tasks) <= 0.3
 
 
 @pytest.mark.parametrize("reported", [True, False])
-def test_a_service_that_has_become_faster_is_noticed(reported: bool) -> None:
+def test_schedule_adapts_to_a_faster_service(reported: bool) -> None:
     tasks = run(lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported)
     assert lateness(tasks[100:103]) > 5
     assert lateness(tasks[103 if reported else 200 :]) <= 2.0
 
 
 @pytest.mark.parametrize("skew", [-20.0, -1.0, 0.3, 1.0, 5.0, 20.0])
-def test_a_clock_that_differs_does_not_matter_much(skew: float) -> None:
+def test_schedule_tolerates_clock_skew(skew: float) -> None:
     tasks = run(of(10, 30), 1000, reported=True, skew=skew)[50:]
     assert requests(tasks) <= 0.7
     assert lateness(tasks) <= 1.25
 
 
-def test_a_task_that_takes_minutes_where_others_took_seconds_is_not_asked_for_every_two() -> None:
+def test_schedule_slows_down_for_an_unusually_long_task() -> None:
     slow = run(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
     assert len(slow.polls) <= 65
     assert all(after - before >= INTERVAL for before, after in pairwise(slow.polls))

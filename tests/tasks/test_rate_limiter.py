@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
-from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import accepted, answer
 from support.scene import Scene
-from support.tasks import of_kind, operation
+from support.tasks import operation
 from support.virtual_time import VirtualTime
 
-from seedream_cli.errors import KeyRefused, RateLimited, Stopped
-from seedream_cli.events import Event, Submitted, TaskFinished
-from seedream_cli.models import Operation
+from seedream_cli.errors import RateLimited, Stopped
 from seedream_cli.sandbox.rate_limit import RateLimit
-from seedream_cli.tasks.batch import TaskBatch
-from seedream_cli.tasks.context import TaskContext
 from seedream_cli.tasks.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
 from seedream_cli.tasks.retry import FIRST_BACKOFF
 
@@ -54,9 +47,7 @@ def rate(limiter: RateLimiter, clock: Clock) -> float:
     return 1 / (after - before)
 
 
-def test_after_a_429_calls_leave_one_by_one_from_the_time_that_it_asks_for(
-    limiter: RateLimiter, clock: Clock
-) -> None:
+def test_acquire_spaces_calls_after_retry_after(limiter: RateLimiter, clock: Clock) -> None:
     assert departures(limiter, clock, 9) == [0.0] * 9
     assert clock.pauses == []
     refuse(limiter, clock, 7.0)
@@ -64,7 +55,7 @@ def test_after_a_429_calls_leave_one_by_one_from_the_time_that_it_asks_for(
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 0.001, FIRST_BACKOFF])
-def test_a_429_that_asks_for_less_than_a_moment_is_given_one(
+def test_rate_limit_with_a_tiny_retry_after_waits_a_moment(
     limiter: RateLimiter, clock: Clock, seconds: float | None
 ) -> None:
     """Whatever it asks for says nothing about the rate."""
@@ -72,14 +63,14 @@ def test_a_429_that_asks_for_less_than_a_moment_is_given_one(
     assert departures(limiter, clock, 2) == pytest.approx([FIRST_BACKOFF, FIRST_BACKOFF + 1 / FIRST_RATE])
 
 
-def test_a_shorter_retry_after_does_not_cut_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
+def test_shorter_retry_after_does_not_shorten_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
     first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
     limiter.on_rate_limited(refusal(9.0), first)
     limiter.on_rate_limited(refusal(2.0), second)
     assert departures(limiter, clock, 1) == pytest.approx([9.0])
 
 
-def test_every_further_429_halves_the_rate_down_to_the_lowest(limiter: RateLimiter, clock: Clock) -> None:
+def test_rate_is_halved_by_every_429_down_to_the_lowest(limiter: RateLimiter, clock: Clock) -> None:
     rates = []
     for _ in range(9):
         refuse(limiter, clock)
@@ -88,14 +79,14 @@ def test_every_further_429_halves_the_rate_down_to_the_lowest(limiter: RateLimit
     assert rates[-1] == pytest.approx(LOWEST_RATE)
 
 
-def test_calls_that_were_on_their_way_together_are_one_refusal(limiter: RateLimiter, clock: Clock) -> None:
+def test_rate_is_halved_once_for_calls_in_flight_together(limiter: RateLimiter, clock: Clock) -> None:
     for left_at in [limiter.acquire(clock.pause, MAX_WAIT) for _ in range(16)]:
         clock.time += 0.01
         limiter.on_rate_limited(refusal(1.0), left_at)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE)
 
 
-def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, clock: Clock) -> None:
+def test_rate_recovers_with_successful_calls(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
     # Time alone does not.
     clock.time += 600.0
@@ -107,7 +98,7 @@ def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, 
     assert 10 <= clock.time - began <= 20
 
 
-def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateLimiter, clock: Clock) -> None:
+def test_acquire_waits_longer_after_a_later_429(limiter: RateLimiter, clock: Clock) -> None:
     first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
     limiter.on_rate_limited(refusal(1.0), first)
 
@@ -120,7 +111,7 @@ def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateL
     assert limiter.acquire(pause, MAX_WAIT) - began == pytest.approx(5.0)
 
 
-def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter, clock: Clock) -> None:
+def test_acquire_that_was_stopped_leaves_no_slot(limiter: RateLimiter, clock: Clock) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
@@ -133,7 +124,7 @@ def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter
     assert departures(limiter, clock, 1) == pytest.approx([0.6])
 
 
-def test_a_limit_beyond_the_patience_is_reported_at_once(limiter: RateLimiter, clock: Clock) -> None:
+def test_acquire_raises_at_once_if_the_limit_is_beyond_max_wait(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock, 61.0)
     with pytest.raises(RateLimited) as caught:
         limiter.acquire(clock.pause, MAX_WAIT)
@@ -198,7 +189,7 @@ class Rush:
 
 @pytest.mark.parametrize("retry_after", [1.0, 0.001, 0.0])
 @pytest.mark.parametrize("rival", [False, True], ids=["alone", "shared"])
-def test_at_20_calls_a_second_no_task_is_lost_and_no_storm_comes(retry_after: float, rival: bool) -> None:
+def test_64_threads_at_20_calls_a_second(retry_after: float, rival: bool) -> None:
     rush = Rush(20.0, 600, retry_after=retry_after, rival=rival)
     assert rush.done == 600
     # A create is given up after five attempts.
@@ -213,13 +204,13 @@ def test_at_20_calls_a_second_no_task_is_lost_and_no_storm_comes(retry_after: fl
 
 
 @pytest.mark.parametrize(("service_rate", "tasks"), [(1.0, 60), (5.0, 150), (100.0, 1500)])
-def test_other_limits_are_found_too(service_rate: float, tasks: int) -> None:
+def test_64_threads_at_other_rates(service_rate: float, tasks: int) -> None:
     rush = Rush(service_rate, tasks, retry_after=1.0)
     assert rush.done == tasks
     assert rush.most_refused <= 3
 
 
-def test_calls_that_wait_together_leave_in_the_order_in_which_they_came() -> None:
+def test_acquire_is_first_come_first_served() -> None:
     time = VirtualTime()
     limiter = RateLimiter(time)
     limiter.on_rate_limited(refusal(1.0), limiter.acquire(time.sleep, MAX_WAIT))
@@ -236,7 +227,7 @@ def test_calls_that_wait_together_leave_in_the_order_in_which_they_came() -> Non
 # With the budget of a create
 
 
-def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
+def test_waiting_for_the_rate_limiter_does_not_use_up_the_budget(
     scene: Scene, limiter: RateLimiter, clock: Clock
 ) -> None:
     refuse(limiter, clock, 50.0)
@@ -246,9 +237,7 @@ def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
     assert sum(clock.pauses) >= 80.0
 
 
-def test_a_create_that_is_refused_makes_the_others_wait_or_give_up(
-    scene: Scene, limiter: RateLimiter
-) -> None:
+def test_rate_limited_for_too_long_stops_other_tasks_too(scene: Scene, limiter: RateLimiter) -> None:
     server = scene.serve(answer(429, headers={"Retry-After": "3600"}))
     scene.generate(rate_limiter=limiter)
     other = operation(scene.folder, id="op_other", idempotency_key="key-2")
@@ -258,57 +247,10 @@ def test_a_create_that_is_refused_makes_the_others_wait_or_give_up(
     assert server.connections == 1
 
 
-def test_calls_that_are_let_through_are_counted(scene: Scene, limiter: RateLimiter, clock: Clock) -> None:
+def test_successful_submits_raise_the_rate(scene: Scene, limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
     scene.serve(accepted())
     for number in range(4):
         one = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
         scene.generate(one, rate_limiter=limiter)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE + 4 * INCREASE)
-
-
-def several(
-    scene: Scene, act: Callable[[TaskContext, Operation], TaskFinished], count: int = 4
-) -> list[Event]:
-    """Events of tasks that run in parallel."""
-    operations = [operation(scene.folder, id=f"op_{number}") for number in range(count)]
-    heard: list[Event] = []
-    scene.base_url = "http://127.0.0.1:9/v1"
-    TaskBatch(scene.work(), operations, act, on_event=heard.append, shield=nullcontext).run()
-    return heard
-
-
-def test_tasks_that_run_in_parallel_share_a_limiter_and_are_all_heard(scene: Scene) -> None:
-    limiters = []
-    others = threading.Barrier(3, timeout=20)
-
-    def act(work: TaskContext, one: Operation) -> TaskFinished:
-        limiters.append(work.rate_limiter)
-        if one.id != "op_0":
-            # All at once, when the first has its task.
-            others.wait()
-        work.on_event(Submitted(one))
-        work.on_event(TaskFinished(one))
-        return TaskFinished(one)
-
-    heard = several(scene, act)
-    assert len(limiters) == 4
-    assert len({id(limiter) for limiter in limiters}) == 1
-    assert isinstance(limiters[0], RateLimiter)
-    assert len(of_kind(heard, Submitted)) == len(of_kind(heard, TaskFinished)) == 4
-
-
-@pytest.mark.parametrize(
-    ("task_id", "begun"), [(None, ["op_0"]), ("task_1", ["op_0", "op_1", "op_2", "op_3"])]
-)
-def test_the_others_are_spared_what_got_the_first_no_task(
-    scene: Scene, task_id: str | None, begun: list[str]
-) -> None:
-    seen: list[str] = []
-
-    def act(work: TaskContext, one: Operation) -> TaskFinished:
-        seen.append(one.id)
-        return TaskFinished(replace(one, task_id=task_id), KeyRefused("no"))
-
-    several(scene, act)
-    assert seen == begun

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from support.images import png
 from support.raw import HttpCall, Reply, accepted, answer
 from support.scene import Scene
-from support.tasks import SERVICE, of_kind, operation
+from support.tasks import SERVICE, error_of, of_kind, operation
 
 from seedream_cli.errors import (
     ExitCode,
@@ -34,11 +34,6 @@ from seedream_cli.models import GenerationRequest, Operation, TaskStatus
 from seedream_cli.tasks.run import generate_task
 
 PENDING = {"task_id": "task_9", "status": TaskStatus.PENDING}
-
-
-def error_of(end: TaskFinished) -> SeedreamError:
-    assert end.error is not None
-    return end.error
 
 
 @contextmanager
@@ -69,7 +64,7 @@ def later(seconds: object, status: int = 429) -> bytes:
 # Accepted
 
 
-def test_a_create_that_is_accepted_is_a_task_and_is_not_sent_again(scene: Scene) -> None:
+def test_submit_accepted_is_recorded_and_not_sent_again(scene: Scene) -> None:
     server = scene.serve(accepted("task_1", headers={"X-Request-ID": "req_1", "X-Request-Cost": "0.035"}))
     events, end = scene.generate()
     assert [type(event) for event in events] == [Sending, Submitted, TaskFinished]
@@ -83,7 +78,7 @@ def test_a_create_that_is_accepted_is_a_task_and_is_not_sent_again(scene: Scene)
     assert (end.error, end.operation, len(server.requests)) == (None, made, 1)
 
 
-def test_the_intent_is_on_disk_before_the_request_leaves(scene: Scene) -> None:
+def test_submit_records_the_intent_first(scene: Scene) -> None:
     found: list[tuple[object, ...]] = []
 
     def look(exchange: HttpCall) -> None:
@@ -103,7 +98,7 @@ def test_the_intent_is_on_disk_before_the_request_leaves(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_one_that_another_run_saw_answered_meanwhile_is_not_sent(scene: Scene, is_lost: bool) -> None:
+def test_submit_does_not_send_what_another_run_has_submitted(scene: Scene, is_lost: bool) -> None:
     """Nor is it called lost with its body."""
     asked = with_photo(scene)[1] if is_lost else operation(scene.folder)
     server = scene.serve(accepted("task_1"))
@@ -115,24 +110,24 @@ def test_one_that_another_run_saw_answered_meanwhile_is_not_sent(scene: Scene, i
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new", "sent before"])
-def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_recorded(
+def test_submit_that_cannot_be_recorded_deletes_only_a_new_body(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     image, asked = with_photo(scene)
     server = scene.serve()
-    work = scene.work()
-    work.bodies.attach([image])
+    context = scene.context()
+    context.bodies.attach([image])
     if known:
-        work.bodies.of(scene.history.record(asked))
+        context.bodies.of(scene.history.record(asked))
     with held_by_another_program(scene.history, monkeypatch):
-        _, end = scene.generate(replace(asked, idempotency_key="key-2"), work=work)
+        _, end = scene.generate(replace(asked, idempotency_key="key-2"), context=context)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert server.requests == []
     assert len(list((scene.folder / "bodies").iterdir())) == known
 
 
 @pytest.mark.parametrize("missing", [{"request": None}, {"idempotency_key": None}], ids=str)
-def test_a_task_of_another_machine_cannot_be_sent(scene: Scene, missing: dict[str, Any]) -> None:
+def test_submit_rejects_an_external_task(scene: Scene, missing: dict[str, Any]) -> None:
     server = scene.serve(accepted())
     _, end = scene.generate(operation(scene.folder, **missing))
     assert isinstance(end.error, UsageError)
@@ -157,7 +152,7 @@ PASSING: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
-def test_a_create_is_repeated_with_the_same_key_and_body_after(scene: Scene, reply: Reply) -> None:
+def test_submit_is_repeated_with_the_same_key_and_body_after(scene: Scene, reply: Reply) -> None:
     server = scene.serve(reply, reply, accepted("task_1"))
     request = GenerationRequest(prompt="雪中的红狐狸", aspect_ratio="16:9", quality="4K")
     events, end = scene.generate(operation(scene.folder, request=request))
@@ -167,30 +162,30 @@ def test_a_create_is_repeated_with_the_same_key_and_body_after(scene: Scene, rep
     assert len(of_kind(events, Retrying)) == 2
 
 
-def test_a_repetition_from_the_history_sends_an_equal_request(scene: Scene) -> None:
+def test_resume_sends_an_equal_request(scene: Scene) -> None:
     server = scene.serve(None, None, None, None, None, accepted("task_1"))
     request = GenerationRequest(prompt="雪", image_urls=("https://a/1",), callback_url="https://a/hook")
     _, end = scene.generate(operation(scene.folder, request=request))
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
-    assert scene.unsettled.status == TaskStatus.UNANSWERED
-    _, end = scene.generate(scene.unsettled)
+    assert scene.unfinished.status == TaskStatus.UNANSWERED
+    _, end = scene.generate(scene.unfinished)
     assert end.operation.task_id == "task_1"
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("fault", ["submit-drop", "submit-html", "submit-empty", "submit-drop-before"])
-def test_an_answer_that_got_lost_makes_exactly_one_task(scene: Scene, fault: str) -> None:
+def test_lost_response_creates_exactly_one_task(scene: Scene, fault: str) -> None:
     sandbox = scene.sandbox(f"{fault}=2")
     events, end = scene.generate(wait=True)
     assert (end.error, len(end.operation.files), sandbox.task_count()) == (None, 1, 1)
     assert [event.replayed for event in of_kind(events, Submitted)] == [fault != "submit-drop-before"]
 
 
-def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(scene: Scene) -> None:
+def test_resume_after_giving_up_gets_the_same_task(scene: Scene) -> None:
     sandbox = scene.sandbox("submit-drop=5")
     _, end = scene.generate(wait=True)
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
-    _, end = scene.generate(scene.unsettled, wait=True)
+    _, end = scene.generate(scene.unfinished, wait=True)
     assert (end.error, sandbox.task_count()) == (None, 1)
 
 
@@ -202,7 +197,7 @@ def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(scene: Scene
     [(answer(503), ServiceFailing), (answer(200, b"<html>"), InvalidResponse)],
     ids=["503", "unreadable"],
 )
-def test_a_create_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
+def test_submit_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
     _, end = scene.generate(jitter=lambda low, high: high)
     assert (type(end.error), error_of(end).exit_code) == (kind, ExitCode.UNAVAILABLE)
@@ -210,7 +205,7 @@ def test_a_create_is_tried_five_times(scene: Scene, reply: Reply, kind: type[See
     assert scene.clock.pauses == [0.5, 1.0, 2.0, 4.0]
     # Nobody knows whether it was accepted: it stays what can be sent again.
     assert end.operation.status == TaskStatus.UNANSWERED
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 @pytest.mark.parametrize(
@@ -226,7 +221,7 @@ def test_a_create_is_tried_five_times(scene: Scene, reply: Reply, kind: type[See
         pytest.param([busy(1), busy(2), accepted()], [1.0, 2.0], 3, id="a first request that still runs"),
     ],
 )
-def test_a_retry_after_is_waited_for_within_the_budget(
+def test_submit_waits_for_retry_after_within_the_budget(
     scene: Scene, replies: list[Reply], pauses: list[float], requests: int
 ) -> None:
     server = scene.serve(*replies)
@@ -242,14 +237,14 @@ def test_a_retry_after_is_waited_for_within_the_budget(
         assert all(isinstance(event.cause, IdempotencyKeyInUse) for event in of_kind(events, Retrying))
 
 
-def test_a_stop_while_waiting_leaves_something_to_resume(scene: Scene) -> None:
+def test_submit_that_was_stopped_can_be_resumed(scene: Scene) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
     scene.serve(answer(503))
     with pytest.raises(Stopped):
-        generate_task(scene.work(pause=stop), operation(scene.folder))
-    assert scene.unsettled == operation(scene.folder)
+        generate_task(scene.context(pause=stop), operation(scene.folder))
+    assert scene.unfinished == operation(scene.folder)
 
 
 # Refused
@@ -270,7 +265,7 @@ REFUSED: dict[str, tuple[Reply, ExitCode]] = {
 
 
 @pytest.mark.parametrize(("reply", "exit_code"), REFUSED.values(), ids=REFUSED)
-def test_a_create_is_over_once_it_is_refused_with(scene: Scene, reply: Reply, exit_code: ExitCode) -> None:
+def test_submit_rejected_is_final(scene: Scene, reply: Reply, exit_code: ExitCode) -> None:
     server = scene.serve(reply)
     events, end = scene.generate()
     assert error_of(end).exit_code == exit_code
@@ -293,7 +288,7 @@ MAY_HAVE_ARRIVED: dict[str, list[Reply]] = {
 
 @pytest.mark.parametrize("refusal", [401, 402, 403, 409])
 @pytest.mark.parametrize("earlier", MAY_HAVE_ARRIVED.values(), ids=MAY_HAVE_ARRIVED)
-def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
+def test_rejection_after_a_request_that_may_have_arrived_is_not_final(
     scene: Scene, earlier: list[Reply], refusal: int
 ) -> None:
     """The first attempt may have made the task, and have taken the last of the balance for it."""
@@ -301,32 +296,30 @@ def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
     _, end = scene.generate()
     assert end.error is not None
     assert end.operation.status == TaskStatus.UNANSWERED
-    _, end = scene.generate(scene.unsettled)
+    _, end = scene.generate(scene.unfinished)
     assert end.operation.task_id == "task_1"
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("refusal", [400, 404, 422])
-def test_a_request_that_is_invalid_was_so_the_first_time_too(scene: Scene, refusal: int) -> None:
+def test_rejection_of_an_invalid_request_is_always_final(scene: Scene, refusal: int) -> None:
     scene.serve(None, answer(refusal))
     _, end = scene.generate()
     assert end.operation.status == TaskStatus.REFUSED
 
 
 @pytest.mark.parametrize("replies", [[answer(402)], [answer(429), answer(402)]], ids=["402", "429, then 402"])
-def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
-    scene: Scene, replies: list[Reply]
-) -> None:
+def test_rejection_of_an_operation_sent_before_is_not_final(scene: Scene, replies: list[Reply]) -> None:
     scene.serve(*replies)
     _, end = scene.generate(scene.history.record(operation(scene.folder)))
     assert error_of(end).exit_code == ExitCode.QUOTA
     assert end.operation.status == TaskStatus.UNANSWERED
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 402, 403])
 @pytest.mark.parametrize("earlier", ["429", "no connection", "429 and no connection"])
-def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
+def test_rejection_after_a_request_that_cannot_have_arrived_is_final(
     scene: Scene, earlier: str, refusal: int
 ) -> None:
     """Otherwise it would be listed as unanswered for a week, and be sent again in vain."""
@@ -356,28 +349,26 @@ def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
     ],
     ids=["a redirect", "an error of an unknown kind"],
 )
-def test_a_create_may_be_sent_again_by_hand_after(
-    scene: Scene, reply: Reply, kind: type[SeedreamError]
-) -> None:
+def test_submit_can_be_resumed_after(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
     _, end = scene.generate()
     assert type(end.error) is kind
     assert len(server.requests) == 1
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 # The history fails after the payment
 
 
 @pytest.mark.parametrize("harm", ["held by another program", "closed"])
-def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
+def test_resume_after_a_response_that_could_not_be_recorded(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     """It is paid for: only the same key with the same body leads to its task."""
     image, asked = with_photo(scene)
     sandbox = scene.sandbox()
-    work = scene.work()
-    work.bodies.attach([image])
+    context = scene.context()
+    context.bodies.attach([image])
     with ExitStack() as harmed:
 
         def spoil(event: Event) -> None:
@@ -389,7 +380,7 @@ def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
                 harmed.enter_context(held_by_another_program(scene.history, monkeypatch))
 
         # The image is not lost with its entry.
-        events, end = scene.generate(asked, on_event=spoil, work=work, wait=harm == "closed")
+        events, end = scene.generate(asked, on_event=spoil, context=context, wait=harm == "closed")
     assert end.error is None
     assert (scene.folder / "fox.png").exists() is (harm == "closed")
     (scene.folder / "fox.png").unlink(missing_ok=True)

@@ -48,16 +48,16 @@ def echo(one: WorkerPool[str, str], what: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 9])
-def test_all_is_done_and_heard(threads: int) -> None:
+def test_pool_processes_all_items(threads: int) -> None:
     assert sorted(heard(pool("abcd", echo), threads=threads)) == [*"abcd"]
     assert heard(pool("", echo), threads=threads) == []
 
 
-def test_what_is_paid_for_already_comes_first() -> None:
+def test_pool_processes_paid_items_first() -> None:
     assert heard(pool("AbCd", echo, costs_money=str.isupper), threads=1) == [*"bdAC"]
 
 
-def test_more_can_join_while_others_are_at_work() -> None:
+def test_start_adds_workers() -> None:
     both = threading.Barrier(2, timeout=10)
 
     def meet(one: WorkerPool[str, str], what: str) -> None:
@@ -79,7 +79,7 @@ def test_more_can_join_while_others_are_at_work() -> None:
         pytest.param(QuotaExceeded("no"), ["b"], ["C"], id="a quota spares those that pay"),
     ],
 )
-def test_what_would_meet_with_the_same_is_not_begun(
+def test_stop_starting_skips_items_that_would_fail(
     verdict: SeedreamError, done: list[str], not_begun: list[str]
 ) -> None:
     def serve(one: WorkerPool[str, str], what: str) -> None:
@@ -91,7 +91,7 @@ def test_what_would_meet_with_the_same_is_not_begun(
     assert one.not_begun == not_begun
 
 
-def test_a_bug_of_one_is_raised_once_what_was_said_is_heard() -> None:
+def test_bug_in_a_worker_is_raised_after_its_messages() -> None:
     def fall(one: WorkerPool[str, str], what: str) -> None:
         one.post(what)
         raise ZeroDivisionError
@@ -110,7 +110,7 @@ def test_a_bug_of_one_is_raised_once_what_was_said_is_heard() -> None:
     assert words == ["a"]
 
 
-def test_waiting_takes_no_word_away_and_what_is_said_while_the_listener_rests_is_heard_too() -> None:
+def test_wait_loses_no_message() -> None:
     one = pool("", echo)
     one.post("a")
     later = threading.Timer(0.01, one.post, ["b"])
@@ -120,7 +120,7 @@ def test_waiting_takes_no_word_away_and_what_is_said_while_the_listener_rests_is
     later.join()
 
 
-def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
+def test_wait_collects_messages_of_many_workers() -> None:
     threads, each = 32, 10
     together = threading.Barrier(threads, timeout=10)
 
@@ -147,7 +147,7 @@ def seconds_to_end(one: WorkerPool[str, str]) -> float:
     return time.monotonic() - began
 
 
-def test_the_end_lets_a_step_on_this_machine_finish_and_waits_for_no_call() -> None:
+def test_end_waits_for_local_work_only() -> None:
     begun, never = threading.Barrier(4, timeout=10), threading.Event()
     cancel_token = CancelToken()
 
@@ -173,7 +173,7 @@ def test_the_end_lets_a_step_on_this_machine_finish_and_waits_for_no_call() -> N
     never.set()
 
 
-def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> None:
+def test_end_leaves_no_file_of_a_later_response(tmp_path: Path) -> None:
     """Neither the file that was open nor one that would be made now."""
     is_open, answered, made = threading.Event(), threading.Event(), threading.Event()
     cancel_token = CancelToken()
@@ -201,7 +201,7 @@ def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_end_does_not_wait_for_a_file_system_that_hangs(tmp_path: Path) -> None:
+def test_end_does_not_wait_for_a_hanging_file_system(tmp_path: Path) -> None:
     hangs, hung = threading.Event(), threading.Event()
     cancel_token = CancelToken()
     part = PartialFile(tmp_path / "a", cancel_token.shield)
@@ -220,7 +220,7 @@ def test_the_end_does_not_wait_for_a_file_system_that_hangs(tmp_path: Path) -> N
     hung.set()
 
 
-class TestNoMoreThreads:
+class TestThreadLimit:
     @pytest.fixture
     def threads_left(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """How many threads the system gives."""
@@ -236,10 +236,10 @@ class TestNoMoreThreads:
         monkeypatch.setattr(threading.Thread, "start", limited)
         return left
 
-    def test_those_that_there_are_do_all_the_work(self, threads_left: list[int]) -> None:
+    def test_start_uses_the_threads_that_it_gets(self, threads_left: list[int]) -> None:
         threads_left[0] = 2
         assert sorted(heard(pool("abcd", echo), threads=4)) == [*"abcd"]
 
-    def test_with_none_at_all_the_machine_is_at_fault(self, threads_left: list[int]) -> None:
+    def test_start_raises_without_any_thread(self, threads_left: list[int]) -> None:
         with pytest.raises(NotSaved, match="can't start new thread"):
             pool("abcd", echo).start(4)
