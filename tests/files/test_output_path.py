@@ -1,4 +1,4 @@
-"""Where images go, and that no prompt, task or model name can send them elsewhere."""
+"""OutputTemplate: where images go, and that no prompt, task id or model name leads elsewhere."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FOX = TemplateFields("a-red-fox", "task_1", "seedream-v4.5", "16:9", "2K", CREAT
 CWD = "/home/me/work" if os.sep == "/" else "C:\\me\\work"
 
 
-def _named(template: str, fields: TemplateFields = FOX, *, number: int = 1, several: bool = False) -> str:
+def expand(template: str, fields: TemplateFields = FOX, *, number: int = 1, several: bool = False) -> str:
     output = parse_output(template, cwd=CWD)
     return output.shown(str(output.target(fields, number=number, several=several, extension="png")))
 
 
-# The slug
+# Slugs
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_slug(prompt: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        # Between words, or within one that is most of it; 120 bytes are the limit as well.
+        # Between words, or within a very long one. At most 48 characters and 120 bytes.
         ("watercolour " * 10, "watercolour-watercolour-watercolour-watercolour"),
         ("a" * 48 + " tail", "a" * 48),
         ("a " + "b" * 100, "a-" + "b" * 46),
@@ -96,28 +96,28 @@ def test_slug_is_truncated(prompt: str, expected: str) -> None:
 @example("ΑΣ" * 40)
 @example("ﬃ" * 100)
 def test_slug_of_any_text_keeps_its_limits(prompt: str) -> None:
-    made = slug(prompt)
-    assert 0 < len(made) <= 48
-    assert len(made.encode()) <= 120
-    assert not set(made[:1] + made[-1:]) & {"-"}
-    assert "--" not in made
-    assert all(unicodedata.category(c)[0] in "LNM" or c == "-" for c in made)
-    assert unicodedata.is_normalized("NFC", made)
-    assert slug(made) == made
-    assert _named("{slug}-x", replace(FOX, slug=made)) == f"{made}-x"
+    text = slug(prompt)
+    assert 0 < len(text) <= 48
+    assert len(text.encode()) <= 120
+    assert not set(text[:1] + text[-1:]) & {"-"}
+    assert "--" not in text
+    assert all(unicodedata.category(c)[0] in "LNM" or c == "-" for c in text)
+    assert unicodedata.is_normalized("NFC", text)
+    assert slug(text) == text
+    assert expand("{slug}-x", replace(FOX, slug=text)) == f"{text}-x"
 
 
 # Templates
 
 
 def test_template_fields_and_doubled_braces() -> None:
-    values = {field: _named(f"{{{field}}}-x")[:-2] for field in FIELDS}
+    values = {field: expand(f"{{{field}}}-x")[:-2] for field in FIELDS}
     assert values == {
         **{"slug": "a-red-fox", "task": "task_1", "n": "1", "ext": "png", "date": "2026-11-22"},
         **{"time": "174501", "model": "seedream-v4.5", "ratio": "16x9", "quality": "2K", "name": "hero"},
     }
-    assert _named("{{slug}}-{slug}.png") == "{slug}-a-red-fox.png"
-    assert _named("{{{slug}}}.png") == "{a-red-fox}.png"
+    assert expand("{{slug}}-{slug}.png") == "{slug}-a-red-fox.png"
+    assert expand("{{{slug}}}.png") == "{a-red-fox}.png"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_parse_output_rejects(texts: tuple[str, ...], why: str | None) -> None:
             parse_output(text, cwd=CWD)
 
 
-# What -o can be
+# Values of -o
 
 
 def test_parse_output_without_output_is_the_default_in_the_working_folder() -> None:
@@ -148,7 +148,7 @@ def test_parse_output_without_output_is_the_default_in_the_working_folder() -> N
     target = output.target(FOX, number=1, several=False, extension="png")
     assert target == Path(CWD, "a-red-fox-task_1.png")
     assert output.shown(str(target)) == "a-red-fox-task_1.png"
-    # Leading dots are folded into the template.
+    # Leading `.` and `..` are resolved.
     assert parse_output("../a.png", cwd=CWD).template == str(Path(CWD).parent / "a.png")
     assert parse_output("./a.png", cwd=CWD).template == str(Path(CWD, "a.png"))
 
@@ -163,15 +163,15 @@ def test_parse_output_without_output_is_the_default_in_the_working_folder() -> N
         ("../../a.png", "../../a.png"),
         ("../work/a.png", "a.png"),
         (os.path.abspath("/x/a.png"), os.path.abspath("/x/a.png")),
-        # Left to the shell.
+        # `~` is expanded by the shell, not here.
         ("~/a.png", "~/a.png"),
-        # A slash at the end makes it a folder.
+        # A trailing slash means a folder.
         ("out/", "out/a-red-fox-task_1.png"),
         ("{date}/{model}/", "2026-11-22/seedream-v4.5/a-red-fox-task_1.png"),
     ],
 )
 def test_display_path_is_relative_if_the_output_is(text: str, shown: str) -> None:
-    assert _named(text) == shown.replace("/", os.sep)
+    assert expand(text) == shown.replace("/", os.sep)
 
 
 def test_parse_output_dash_is_stdout() -> None:
@@ -180,7 +180,7 @@ def test_parse_output_dash_is_stdout() -> None:
     assert (output.possible_targets(FOX), output.explicit_ending) == ([], False)
     with pytest.raises(ValueError, match="standard output"):
         output.target(FOX, number=1, several=False, extension="png")
-    assert _named("./-") == "-"
+    assert expand("./-") == "-"
 
 
 def test_parse_output_takes_an_existing_folder_literally(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_parse_output_takes_an_existing_folder_literally(tmp_path: Path) -> None
         target = parse_output(text, cwd=str(tmp_path)).target(FOX, number=1, several=False, extension="png")
         assert target.name == "a-red-fox-task_1.png"
         assert target.parent.is_dir()
-    # Braces of the working folder are no fields.
+    # Braces in the name of the working folder are not fields.
     folder = tmp_path / "{slug} } {"
     output = parse_output("a.png", cwd=str(folder))
     assert output.target(FOX, number=1, several=False, extension="png") == folder / "a.png"
@@ -207,7 +207,7 @@ def test_display_path_keeps_a_symlink_in_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "a.png").exists()
 
 
-# Several images, endings, what is known before there is a task
+# Several images, endings, targets known before there is a task
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_display_path_keeps_a_symlink_in_the_folder(tmp_path: Path) -> None:
     ],
 )
 def test_target_has_a_number_if_a_task_has_several_images(template: str, expected: str) -> None:
-    assert _named(template, number=2, several=True) == expected
+    assert expand(template, number=2, several=True) == expected
 
 
 def test_target_keeps_an_explicit_ending() -> None:
@@ -235,7 +235,7 @@ def test_target_keeps_an_explicit_ending() -> None:
     assert output.target(FOX, number=1, several=False, extension="webp").name == "a.png"
     assert not parse_output("{slug}.{ext}", cwd=CWD).explicit_ending
     assert parse_output("{ext}/a.png", cwd=CWD).explicit_ending
-    # The history keeps the template.
+    # The template in the history has no working folder.
     kept = OutputTemplate(parse_output("out/{slug}.{ext}", cwd=CWD).template)
     target = kept.target(FOX, number=1, several=False, extension="jpg")
     assert kept.shown(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
@@ -260,7 +260,7 @@ def test_possible_targets_and_folder_before_there_is_a_task(text: str, names: li
     assert output.folder(FOX) == Path(CWD, folder)
 
 
-# The values of fields
+# Values of fields
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_possible_targets_and_folder_before_there_is_a_task(text: str, names: li
     ],
 )
 def test_safe_value_stays_in_its_folder(value: str, expected: str) -> None:
-    assert _named("{name}", replace(FOX, name=value)) == expected
+    assert expand("{name}", replace(FOX, name=value)) == expected
 
 
 @pytest.mark.parametrize(
@@ -295,35 +295,35 @@ def test_safe_value_stays_in_its_folder(value: str, expected: str) -> None:
             ("{name}.{ext}", name, f"_{name}.png")
             for name in ("con", "Prn.txt", "aux", "COM1", "com³.x", "lpt¹")
         ],
-        # What the user wrote is the user's.
+        # The user's own text stays as it is.
         ("con", "", "con"),
-        # Literal text and value make none together.
+        # Literal text and value must not form a device name together.
         ("CO{name}", "N", "_CON"),
         ("CONIN${name}", "x", "CONIN$x"),
         ("{name}OUT$", "con", "_conOUT$"),
-        # No name ends in a dot or blank, or is only a suffix.
+        # No name ends in a dot or space, or is only a suffix.
         ("{name}. .", "hero", "hero___"),
         ("{quality} /a.png", "", os.path.join("2K_", "a.png")),
         ("{name}.{ext}", "", "_.png"),
     ],
 )
 def test_target_is_never_a_device_of_windows(template: str, name: str, expected: str) -> None:
-    assert _named(template, replace(FOX, name=name)) == expected
+    assert expand(template, replace(FOX, name=name)) == expected
 
 
 def test_long_value_is_truncated_and_stays_distinct() -> None:
-    names = [_named("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
+    names = [expand("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
     assert names[0] != names[1]
     assert all(re.fullmatch(r"t{111}-[0-9a-f]{8}", name) for name in names)
-    # A sidecar fits behind the longest name.
-    name = _named("{slug}{task}{name}.{ext}", replace(FOX, slug="s" * 120, task="t" * 120, name="n" * 120))
+    # The name of a sidecar, which is longer, fits too.
+    name = expand("{slug}{task}{name}.{ext}", replace(FOX, slug="s" * 120, task="t" * 120, name="n" * 120))
     assert len(f"{name}.json") <= 255
 
 
 def test_long_name_is_truncated_before_its_ending_and_stays_distinct() -> None:
     long = replace(FOX, slug="雪" * 40, model="m" * 120, task="t" * 120)
-    names = [_named("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
-    names += [_named("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
+    names = [expand("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
+    names += [expand("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
     assert len(set(names)) == 4
     assert all(len(name.encode()) <= 250 for name in names)
     assert names[2].endswith(".png")
@@ -331,7 +331,7 @@ def test_long_name_is_truncated_before_its_ending_and_stays_distinct() -> None:
 
 # Properties
 
-#: What tends to break out of folders, among any text at all.
+#: Any text, and text that is likely to lead out of a folder.
 values = st.one_of(
     st.text(st.characters(), max_size=60),
     st.text(st.characters(categories=["Cs", "Cc", "Cf", "Mn", "Lo", "Po"]), max_size=300),
@@ -360,10 +360,10 @@ def test_target_of_any_values_stays_in_its_folder(
     assert len(inside) == len(parts)
     assert os.path.normpath(target) == str(target)
     for name in inside:
-        _storable(name)
+        assert_storable(name)
     os.fsencode(output.shown(str(target)))
     assert target.is_relative_to(output.folder(fields))
-    _storable(free_name(target, 2).name)
+    assert_storable(free_name(target, 2).name)
 
 
 @settings(max_examples=50)
@@ -378,12 +378,12 @@ def test_target_of_any_values_stays_in_its_folder(
 def test_any_value_becomes_letters_digits_and_three_signs(field: str, value: str) -> None:
     changed: dict[str, Any] = {field: value}
     for template in (f"{{{field}}}", f"in/{{{field}}}/x", f"x-{{{field}}}.{{ext}}"):
-        parts = Path(_named(template, replace(FOX, **changed))).parts
+        parts = Path(expand(template, replace(FOX, **changed))).parts
         assert len(parts) == template.count("/") + 1
         assert parts[0] == "in" or not template.startswith("in")
         for name in parts:
-            _storable(name)
-            # Look-alikes of separators are signs, wherever Unicode has put them.
+            assert_storable(name)
+            # Look-alikes of separators are replaced too, wherever they are in Unicode.
             assert all(unicodedata.category(char)[0] in "LNM" or char in "._-" for char in name)
             assert not name.startswith((".", "-", "~"))
 
@@ -392,7 +392,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
 DEVICES |= {f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"}
 
 
-def _storable(name: str) -> None:
+def assert_storable(name: str) -> None:
     assert name not in ("", ".", "..")
     assert not set(name) & set("/\\\0:\n\u202e\u2215\uff0f\u29f5\u2044\uff3c")
     assert len(os.fsencode(name)) <= 255
@@ -402,7 +402,7 @@ def _storable(name: str) -> None:
 
 @given(values, values)
 def test_long_task_ids_have_distinct_names(first: str, second: str) -> None:
-    """Whatever is cut."""
+    """Keep them distinct, whichever part is truncated."""
     assume(first != second)
     for template, long in (
         ("{slug}-{model}-{task}.{ext}", replace(FOX, slug="s" * 130, model="m" * 130)),
@@ -414,7 +414,7 @@ def test_long_task_ids_have_distinct_names(first: str, second: str) -> None:
             f"{first}{'x' * 200}1",
             f"{first}{'x' * 200}2",
         ]
-        named = [_named(template, replace(long, task=task)) for task in tasks]
+        named = [expand(template, replace(long, task=task)) for task in tasks]
         assert named[0] != named[1]
         assert named[2] != named[3]
 
@@ -445,7 +445,7 @@ def test_free_name_and_part_path_are_in_the_same_folder() -> None:
         free = free_name(Path(name), 10)
         assert len(free.name.encode()) <= 255
         assert "-10" in free.name
-    # A part is a hidden file of the same folder.
+    # A partial file is a hidden file in the same folder.
     assert part_path(taken, "op_ab12cd34", 2) == Path(CWD, ".seedream-op_ab12cd34-2.part")
     assert part_path(taken, "../x", 1).parent == Path(CWD)
 
@@ -457,17 +457,17 @@ def test_fields_of_own_and_external_operation() -> None:
     request = GenerationRequest("A red fox", aspect_ratio="16:9")
     operation = Operation("op_1", "https://x", CREATED, "/x/{slug}", request, task_id="task_1")
     assert fields_of(operation) == replace(FOX, name="")
-    foreign = fields_of(replace(operation, request=None))
-    assert foreign == TemplateFields("image", "task_1", "", "", "", CREATED)
-    assert _named(DEFAULT_TEMPLATE, foreign) == "image-task_1.png"
+    external = fields_of(replace(operation, request=None))
+    assert external == TemplateFields("image", "task_1", "", "", "", CREATED)
+    assert expand(DEFAULT_TEMPLATE, external) == "image-task_1.png"
 
 
 def test_operation_ids_are_random_or_derived_from_the_task() -> None:
-    made = {new_operation_id() for _ in range(1000)}
-    assert len(made) == 1000
-    # A foreign task has always the same.
+    random_ids = {new_operation_id() for _ in range(1000)}
+    assert len(random_ids) == 1000
+    # An external task always has the same id.
     tasks = ["", "x", "task_1", "雪\ud800"]
-    foreign = [external_operation_id(task) for task in tasks]
-    assert foreign == [external_operation_id(task) for task in tasks]
-    assert len(set(foreign)) == len(tasks)
-    assert all(re.fullmatch("op_[0-9a-z]{8}", each) for each in (*made, *foreign))
+    external = [external_operation_id(task) for task in tasks]
+    assert external == [external_operation_id(task) for task in tasks]
+    assert len(set(external)) == len(tasks)
+    assert all(re.fullmatch("op_[0-9a-z]{8}", found) for found in (*random_ids, *external))

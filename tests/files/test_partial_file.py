@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and never over another one."""
+"""PartialFile: a file appears whole or not at all, and never replaces another one unasked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-# A whole image
+# A complete image
 
 
 def test_move_to_shows_only_a_complete_file(
@@ -66,7 +66,7 @@ def test_move_to_shows_only_a_complete_file(
 
     monkeypatch.setattr(os, "fsync", note)
     with part:
-        # Each attempt begins anew.
+        # Each attempt starts from the beginning.
         part.write(b"half an ima")
     with part:
         for start in range(0, len(image), 10):
@@ -76,7 +76,7 @@ def test_move_to_shows_only_a_complete_file(
         status = part.status
         assert part.move_to(folder / "fox.png", overwrite=False) == folder / "fox.png"
     assert (folder / "fox.png").read_bytes() == image
-    # It is on the disk before it has its name.
+    # It was flushed before it got its name.
     assert flushed == [(len(image), False)]
     assert (part.size, part.sha256) == (len(image), hashlib.sha256(image).hexdigest())
     assert names(folder) == ["fox.png"]
@@ -194,14 +194,14 @@ def test_move_to_works_without_hard_links(
     (folder / "fox.png").write_bytes(b"mine")
     assert save(part, folder / "fox.png", png()) == folder / "fox-2.png"
     assert (folder / "fox-2.png").read_bytes() == png()
-    # A file is moved there too.
+    # move_file works without hard links too.
     move_file(folder / "fox.png", folder / "cat.png")
     assert names(folder) == ["cat.png", "fox-2.png"]
     with pytest.raises(NotSaved, match="is taken"):
         move_file(folder / "fox-2.png", folder / "cat.png")
     assert (folder / "cat.png").read_bytes() == b"mine"
     assert (folder / "fox-2.png").read_bytes() == png()
-    # A name that was claimed in vain is given back.
+    # A name that was reserved is released if the move fails.
     refuse(monkeypatch, "replace", errno.EIO)
     with pytest.raises(NotSaved):
         save(part, folder / "owl.png", png())
@@ -216,7 +216,7 @@ def test_move_to_without_beside_raises_if_the_name_is_taken(folder: Path) -> Non
             part.verify(None)
             return part.move_to(folder / name, overwrite=False, beside=False)
 
-    # The second time it is there already.
+    # The second time, the file exists already, with the same bytes.
     assert put("fox.png") == put("fox.png") == folder / "fox.png"
     (folder / "taken.png").write_bytes(b"mine")
     (folder / "link.png").symlink_to(folder / "elsewhere.png")
@@ -231,14 +231,14 @@ def test_move_to_without_beside_raises_if_the_name_is_taken(folder: Path) -> Non
 @posix
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_move_to_flushes_before_the_name_is_visible(folder: Path, part: PartialFile, overwrite: bool) -> None:
-    """Also of what was written last, and is still in a buffer, where the run is killed right behind."""
+    """Flush the last bytes too, in case the run is killed right after the move."""
     with part:
         part.write(b"a small file")
         part.move_to(folder / "lock", overwrite=overwrite)
         assert (folder / "lock").read_bytes() == b"a small file"
 
 
-# Another name for a file that is there
+# Moving an existing file
 
 
 @posix
@@ -249,7 +249,7 @@ def test_move_file_does_not_overwrite(folder: Path) -> None:
     move_file(folder / "fox.png", moved)
     assert names(folder) == ["a"]
     assert moved.read_bytes() == b"mine"
-    # The same bytes are no reason: one of the files would be gone.
+    # Even with the same bytes: one of the two files would be lost.
     (folder / "cat.png").write_bytes(b"mine")
     with pytest.raises(NotSaved, match="is taken") as caught:
         move_file(moved, folder / "cat.png")
@@ -266,7 +266,7 @@ def test_move_file_does_not_overwrite(folder: Path) -> None:
 
 @posix
 def test_move_file_that_fails_leaves_the_file_in_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As between two file systems, which a folder of a project can be on."""
+    """Keep it if the target is on another file system, as a folder of a project can be."""
     refuse(monkeypatch, "link", errno.EXDEV)
     refuse(monkeypatch, "replace", errno.EXDEV)
     folder.mkdir()
@@ -277,7 +277,7 @@ def test_move_file_that_fails_leaves_the_file_in_place(folder: Path, monkeypatch
     assert names(folder) == ["fox.png"]
 
 
-# Many at once
+# Many programs and threads at once
 
 
 def test_move_to_one_name_from_many_threads_keeps_every_image(folder: Path) -> None:
@@ -310,7 +310,7 @@ with PartialFile(Path(sys.argv[1])) as part:
 
 @contextmanager
 def python(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that has told that it is ready, and waits for a line."""
+    """Start a process, and yield it when it has printed "ready". It ends when it reads a line."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     process = subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -349,7 +349,7 @@ def test_remove_stale_part_of_a_killed_run(folder: Path, part: PartialFile) -> N
 
 @posix
 def test_close_does_not_remove_the_part_of_another_run(folder: Path, part: PartialFile) -> None:
-    """Another run may have begun under this name once the file was moved."""
+    """Leave it: after the move, another run may have created its own under this name."""
     other = PartialFile(part.path)
     with part:
         part.write(png())
@@ -391,7 +391,7 @@ def test_partial_file_does_not_follow_a_symlink(
     assert not is_there or precious.read_text() == "do not touch"
 
 
-# What the file system refuses
+# Errors of the file system
 
 FULL = """
 import resource, signal, sys
@@ -467,12 +467,12 @@ def test_move_to_raises_if_the_part_has_vanished(folder: Path, part: PartialFile
     assert names(folder) == []
 
 
-# Looking at files
+# Trying a folder, describing a file
 
 
 @pytest.fixture(params=["unnamed", "named"])
 def trial(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the files that Linux removes by itself, and as on other systems."""
+    """Run the test with unnamed files, which Linux removes by itself, and with named ones."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
 

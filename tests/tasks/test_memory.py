@@ -1,4 +1,4 @@
-"""Memory stays flat, and every answer ends, whatever a server sends."""
+"""Memory use is bounded, and every response ends, whatever a server sends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ pytestmark = [
 ]
 
 MEGABYTE = 1_000_000
-#: What a peak may differ by: buffers, and what the allocator keeps.
+#: Bytes by which peaks may differ: buffers, and memory that the allocator keeps.
 BOUND = 12 * MEGABYTE
-#: The same, between an image and one a hundred times as large.
+#: The same, for an image and one a hundred times as large.
 BOUND_OF_IMAGES = 4 * MEGABYTE
 
-#: Runs a program and tells its peak. What the system counts for a child begins with what its parent had:
-#: this parent is small, and a process that runs tests is not.
+#: Runs a program and prints its exit code and peak memory. A child inherits the peak of its parent, and a
+#: process that runs tests is large: hence this small one in between.
 PEAK = """
 import os, sys
 child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ)
@@ -38,7 +38,7 @@ sys.stderr.write(f"\\n{os.waitstatus_to_exitcode(status)} {peak}\\n")
 
 
 def peak_of(seedream: Program, *arguments: str) -> tuple[int, str, int]:
-    """Exit code, stdout and peak (bytes) of a Python with these arguments."""
+    """Run Python with these arguments. Return its exit code, stdout and peak memory in bytes."""
     done = subprocess.run(
         [sys.executable, "-IS", "-c", PEAK, *arguments],
         env=seedream.environment,
@@ -53,7 +53,7 @@ def peak_of(seedream: Program, *arguments: str) -> tuple[int, str, int]:
 
 
 def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
-    """These bytes, and ``then`` again and again for as long as somebody takes it."""
+    """Return a reply: these bytes, and ``then`` repeatedly until the client closes the connection."""
 
     def reply(exchange: HttpCall) -> None:
         for piece in pieces:
@@ -66,7 +66,7 @@ def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
 
 
 def large_png(size: int) -> Callable[[HttpCall], None]:
-    """A PNG of about ``size`` bytes, most of which are one chunk, sent in pieces."""
+    """Return a reply: a PNG of about ``size`` bytes, nearly all in one chunk, sent in pieces."""
     small = png()
     header, end = small[:33], small[-12:]
     count = size // 65536
@@ -82,7 +82,7 @@ def large_png(size: int) -> Callable[[HttpCall], None]:
 
 
 def saving(seedream: Program, start_raw: StartRaw, image: Reply, *more: str) -> int:
-    """The peak of a `generate` whose image is this one; 0 where it was refused as too large."""
+    """Run `generate` for this image. Return its peak memory in bytes."""
     host = start_raw(image)
     done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
     seedream.use(start_raw(accepted(), done).base_url)
@@ -99,7 +99,7 @@ def test_memory_of_a_download_does_not_grow_with_the_image(seedream: Program, st
     assert (seedream.cwd / "fox.png").stat().st_size > 149 * MEGABYTE
     assert large - small < BOUND_OF_IMAGES
     (seedream.cwd / "fox.png").unlink()
-    # Nobody says how long it is, and it has no end.
+    # An image without a Content-Length and without an end.
     endless = sent(b"HTTP/1.1 200 OK\r\n\r\n", png()[:33], then=b"\0")
     refused = saving(seedream, start_raw, endless, "--max-bytes", str(50 * MEGABYTE))
     assert refused - small < BOUND_OF_IMAGES
@@ -117,13 +117,13 @@ GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
 JSON = b'{"code": 0, "data": {"status": "'
 PENDING = json.dumps({"code": 0, "data": {"status": "pending"}}).encode()
 BOMB = GZIP + gzipped(bytes(2**20), 100)
-#: A block of deflate that holds nothing, and is not the last one.
+#: An empty deflate block that is not the last one.
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
 
 REDIRECT = b"HTTP/1.1 302 No\r\nLocation: /x\r\n\r\n"
 ERROR = b"HTTP/1.1 500 No\r\n\r\n"
 
-#: What has no end, or unpacks to too much: who sends it, and the error that it is.
+#: Responses without an end, or too large when decompressed: who sends them, and the resulting error.
 ENDLESS: dict[str, tuple[str, str, Reply]] = {
     "an answer": ("api", "InvalidResponse", sent(OK + b"\r\n" + JSON, then=b"y")),
     "an answer of an absurd length": (
@@ -146,11 +146,11 @@ ENDLESS: dict[str, tuple[str, str, Reply]] = {
     "an image's error": ("image", "ImageRefused", sent(ERROR, then=b"y")),
     "an image's headers": ("image", "Unreachable", sent(OK, then=b"X: y\r\n")),
     "an image that is a bomb": ("image", "NotSaved", sent(BOMB)),
-    # The last one: it leads to itself.
+    # Must be the last one: it redirects to itself.
     "an image's redirect": ("image", "NotSaved", sent(REDIRECT, then=b"y")),
 }
 
-#: Asks the API for a task, or fetches an image, as the arguments say; tells the error and the peak of each.
+#: Gets a task or an image, one for each argument, and prints the error and the peak memory after each.
 ASK = """
 import resource, sys
 from seedream_cli.api.client import Client

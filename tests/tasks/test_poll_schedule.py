@@ -1,4 +1,4 @@
-"""When tasks are asked for: the real schedule, for tasks of seeded durations, in virtual time."""
+"""PollSchedule: simulations with tasks of seeded random durations, in virtual time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from seedream_cli.tasks.poll_schedule import FEWEST, NEWEST, PollSchedule, estimate_duration
 
 INTERVAL = 2.0
-#: Seconds from a poll to its answer.
+#: Seconds from a poll to its response.
 TRIP = 0.01
 
 Draw = Callable[[random.Random, int], float]
@@ -35,19 +35,19 @@ class Task:
 
     @property
     def requests(self) -> int:
-        """All of them: one creates the task, one downloads its image."""
+        """Return the number of requests, including the submit and the download."""
         return len(self.polls) + 2
 
     @property
-    def requests_of_the_loop(self) -> int:
-        """Of the documented loop, which asks every 2 seconds."""
+    def documented_requests(self) -> int:
+        """Return the number of requests of the documented loop, which polls every 2 seconds."""
         return math.ceil(self.seconds / INTERVAL) + 2
 
 
-def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
-    """Tasks one after the other, or ``wave`` at a time, which learn from those before them.
+def simulate(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
+    """Run tasks one after the other, or ``wave`` at a time. They learn from those before them.
 
-    ``reported``: the service reports when they were completed, by a clock that is ``skew`` seconds behind.
+    ``reported``: the service reports their completion, by a clock that is ``skew`` seconds behind.
     """
     chance = random.Random(1)
     known: list[float] = []
@@ -77,7 +77,7 @@ def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int 
     return tasks
 
 
-def of(low: float, high: float) -> Draw:
+def between(low: float, high: float) -> Draw:
     return lambda chance, _: chance.uniform(low, high)
 
 
@@ -86,11 +86,11 @@ def lateness(tasks: list[Task]) -> float:
 
 
 def requests(tasks: list[Task]) -> float:
-    """As a ratio to the documented loop's."""
-    return mean(task.requests for task in tasks) / mean(task.requests_of_the_loop for task in tasks)
+    """Return the number of requests as a ratio to that of the documented loop."""
+    return mean(task.requests for task in tasks) / mean(task.documented_requests for task in tasks)
 
 
-# What is asked for when
+# Times of polls
 
 
 def test_schedule_without_durations_is_the_documented_one() -> None:
@@ -116,12 +116,12 @@ def test_first_pause_is_learned_from_durations(durations: list[float], pause: fl
 def test_next_pause_slows_down_after_the_expected_end() -> None:
     schedule = PollSchedule([10.0] * 3, INTERVAL, shortest)
     assert [schedule.next_pause(10.0 + waited) for waited in (0.0, 29.9, 30.1, 120.1)] == [2, 2, 5, 15]
-    # An older task is waited for less.
+    # The wait for an older task is shorter.
     older = [PollSchedule([18.0] * 3, INTERVAL, shortest, age=age) for age in (5.0, 17.0, 100.0)]
     assert [schedule.next_pause(0.0) for schedule in older] == [13.0, 2.0, 2.0]
 
 
-# What a duration is taken for
+# Durations
 
 
 @pytest.mark.parametrize(
@@ -151,57 +151,59 @@ def test_estimate_duration(
     assert duration == (None if expected is None else pytest.approx(expected))
 
 
-# What comes of it
+# Simulations
 
 
 @pytest.mark.parametrize("reported", [True, False])
 @pytest.mark.parametrize(
     ("draw", "most_requests", "latest"),
     [
-        pytest.param(of(10, 30), 0.65, 1.15, id="10 to 30 s"),
-        pytest.param(of(6, 12), 0.7, 1.1, id="6 to 12 s"),
+        pytest.param(between(10, 30), 0.65, 1.15, id="10 to 30 s"),
+        pytest.param(between(6, 12), 0.7, 1.1, id="6 to 12 s"),
         pytest.param(lambda chance, _: 18 * math.exp(chance.gauss(0, 0.35)), 0.64, 1.3, id="log-normal"),
-        pytest.param(of(17, 17), 0.37, 2.0, id="all the same"),
+        pytest.param(between(17, 17), 0.37, 2.0, id="all the same"),
     ],
 )
 def test_schedule_saves_requests_without_delaying_images(
     draw: Draw, most_requests: float, latest: float, reported: bool
 ) -> None:
-    tasks = run(draw, 2050, reported=reported)
+    tasks = simulate(draw, 2050, reported=reported)
     assert requests(tasks[50:]) <= most_requests
-    # No drift: what was seen late is not asked for later and later.
+    # No drift: a late poll does not make the next one even later.
     assert lateness(tasks[50:1050]) <= latest
     assert lateness(tasks[-1000:]) <= latest
 
 
 def test_schedule_of_an_empty_history_is_no_worse_than_the_documented_loop() -> None:
-    tasks = [run(of(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
+    tasks = [simulate(between(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
     assert requests(tasks) <= 1.0
     assert lateness(tasks) <= 1.05 * mean(2 * math.ceil(task.seconds / 2) - task.seconds for task in tasks)
 
 
 def test_schedule_polls_tasks_of_equal_duration_once() -> None:
-    tasks = run(of(1, 1), 1000, reported=True, wave=64)[64:]
+    tasks = simulate(between(1, 1), 1000, reported=True, wave=64)[64:]
     assert mean(len(task.polls) for task in tasks) <= 1.1
     assert lateness(tasks) <= 0.3
 
 
 @pytest.mark.parametrize("reported", [True, False])
 def test_schedule_adapts_to_a_faster_service(reported: bool) -> None:
-    tasks = run(lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported)
+    tasks = simulate(
+        lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported
+    )
     assert lateness(tasks[100:103]) > 5
     assert lateness(tasks[103 if reported else 200 :]) <= 2.0
 
 
 @pytest.mark.parametrize("skew", [-20.0, -1.0, 0.3, 1.0, 5.0, 20.0])
 def test_schedule_tolerates_clock_skew(skew: float) -> None:
-    tasks = run(of(10, 30), 1000, reported=True, skew=skew)[50:]
+    tasks = simulate(between(10, 30), 1000, reported=True, skew=skew)[50:]
     assert requests(tasks) <= 0.7
     assert lateness(tasks) <= 1.25
 
 
 def test_schedule_slows_down_for_an_unusually_long_task() -> None:
-    slow = run(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
+    slow = simulate(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
     assert len(slow.polls) <= 65
     assert all(after - before >= INTERVAL for before, after in pairwise(slow.polls))
     assert min(after - before for before, after in pairwise(slow.polls) if before > 150) >= 7 * INTERVAL

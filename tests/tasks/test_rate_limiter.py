@@ -1,4 +1,4 @@
-"""One rate limit for all calls of a run: a 429 for one of them makes the others wait too."""
+"""RateLimiter: a 429 for current call of a run makes the others wait too."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def limiter(clock: Clock) -> RateLimiter:
     return RateLimiter(clock)
 
 
-def refusal(seconds: float | None) -> RateLimited:
+def rate_limited(seconds: float | None) -> RateLimited:
     return RateLimited("too many", retry_after=seconds)
 
 
 def refuse(limiter: RateLimiter, clock: Clock, seconds: float | None = 1.0) -> None:
-    """One call that is answered with 429."""
-    limiter.on_rate_limited(refusal(seconds), limiter.acquire(clock.pause, MAX_WAIT))
+    """Make current call that is answered with 429."""
+    limiter.on_rate_limited(rate_limited(seconds), limiter.acquire(clock.pause, MAX_WAIT))
 
 
 def departures(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
-    """When each of ``count`` calls leaves, in seconds from now."""
+    """Make ``count`` calls. Return when each current leaves, in seconds from now."""
     began = clock.time
     return [limiter.acquire(clock.pause, MAX_WAIT) - began for _ in range(count)]
 
 
 def rate(limiter: RateLimiter, clock: Clock) -> float:
-    """Calls a second."""
+    """Return the calls per second, measured between two calls."""
     before, after = departures(limiter, clock, 2)
     return 1 / (after - before)
 
@@ -58,15 +58,14 @@ def test_acquire_spaces_calls_after_retry_after(limiter: RateLimiter, clock: Clo
 def test_rate_limit_with_a_tiny_retry_after_waits_a_moment(
     limiter: RateLimiter, clock: Clock, seconds: float | None
 ) -> None:
-    """Whatever it asks for says nothing about the rate."""
     refuse(limiter, clock, seconds)
     assert departures(limiter, clock, 2) == pytest.approx([FIRST_BACKOFF, FIRST_BACKOFF + 1 / FIRST_RATE])
 
 
 def test_shorter_retry_after_does_not_shorten_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
     first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
-    limiter.on_rate_limited(refusal(9.0), first)
-    limiter.on_rate_limited(refusal(2.0), second)
+    limiter.on_rate_limited(rate_limited(9.0), first)
+    limiter.on_rate_limited(rate_limited(2.0), second)
     assert departures(limiter, clock, 1) == pytest.approx([9.0])
 
 
@@ -82,13 +81,13 @@ def test_rate_is_halved_by_every_429_down_to_the_lowest(limiter: RateLimiter, cl
 def test_rate_is_halved_once_for_calls_in_flight_together(limiter: RateLimiter, clock: Clock) -> None:
     for left_at in [limiter.acquire(clock.pause, MAX_WAIT) for _ in range(16)]:
         clock.time += 0.01
-        limiter.on_rate_limited(refusal(1.0), left_at)
+        limiter.on_rate_limited(rate_limited(1.0), left_at)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE)
 
 
 def test_rate_recovers_with_successful_calls(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
-    # Time alone does not.
+    # Time alone does not raise the rate.
     clock.time += 600.0
     assert departures(limiter, clock, 3) == pytest.approx([0.0, 1 / FIRST_RATE, 2 / FIRST_RATE])
     began = clock.time
@@ -100,11 +99,11 @@ def test_rate_recovers_with_successful_calls(limiter: RateLimiter, clock: Clock)
 
 def test_acquire_waits_longer_after_a_later_429(limiter: RateLimiter, clock: Clock) -> None:
     first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
-    limiter.on_rate_limited(refusal(1.0), first)
+    limiter.on_rate_limited(rate_limited(1.0), first)
 
     def pause(seconds: float) -> None:
         if not clock.pauses:
-            limiter.on_rate_limited(refusal(5.0), second)
+            limiter.on_rate_limited(rate_limited(5.0), second)
         clock.pause(seconds)
 
     began = clock.time
@@ -120,7 +119,7 @@ def test_acquire_that_was_stopped_leaves_no_slot(limiter: RateLimiter, clock: Cl
         with pytest.raises(Stopped):
             limiter.acquire(stop, MAX_WAIT)
     clock.time += 1.0
-    limiter.on_rate_limited(refusal(0.6), clock.time)
+    limiter.on_rate_limited(rate_limited(0.6), clock.time)
     assert departures(limiter, clock, 1) == pytest.approx([0.6])
 
 
@@ -135,14 +134,14 @@ def test_acquire_raises_at_once_if_the_limit_is_beyond_max_wait(limiter: RateLim
     assert sum(clock.pauses) == pytest.approx(59.0)
 
 
-# With many threads
+# Many threads
 
 
-class Rush:
-    """64 threads with ``tasks``, each a create and, a second later, a poll."""
+class LoadTest:
+    """64 threads that run ``tasks`` tasks, each a submit and, a second later, a poll."""
 
     def __init__(self, service_rate: float, tasks: int, *, retry_after: float, rival: bool = False) -> None:
-        """The service lets ``service_rate`` calls a second through, and twice as many at once."""
+        """Run the tasks. The service allows ``service_rate`` calls per second, in bursts of twice as many."""
         self.time = VirtualTime()
         self.refused = self.done = self.most_refused = 0
         #: When calls reached the service.
@@ -177,11 +176,11 @@ class Rush:
             self._limiter.on_success()
         else:
             self.refused += 1
-            self._limiter.on_rate_limited(refusal(self._retry_after), left_at)
+            self._limiter.on_rate_limited(rate_limited(self._retry_after), left_at)
         return allowed
 
     def _rival(self) -> None:
-        """Another program that takes half of the limit."""
+        """Use up half of the limit, as another program would."""
         while self.done < self._tasks:
             self.time.sleep(self._rival_pause)
             self._service.allows("")
@@ -190,30 +189,30 @@ class Rush:
 @pytest.mark.parametrize("retry_after", [1.0, 0.001, 0.0])
 @pytest.mark.parametrize("rival", [False, True], ids=["alone", "shared"])
 def test_64_threads_at_20_calls_a_second(retry_after: float, rival: bool) -> None:
-    rush = Rush(20.0, 600, retry_after=retry_after, rival=rival)
-    assert rush.done == 600
-    # A create is given up after five attempts.
-    assert rush.most_refused <= 2
-    assert rush.refused <= 0.1 * 600
-    # The first call of every thread, at most, before the first 429; never as many again.
-    later = [arrived for arrived in rush.arrivals if arrived > 1.0]
+    load = LoadTest(20.0, 600, retry_after=retry_after, rival=rival)
+    assert load.done == 600
+    # A submit is given up after five attempts.
+    assert load.most_refused <= 2
+    assert load.refused <= 0.1 * 600
+    # Before the first 429 every thread may make a call. After that there is no such burst.
+    later = [arrived for arrived in load.arrivals if arrived > 1.0]
     assert max(sum(before <= arrived < before + 1 for arrived in later) for before in later) <= 50
-    # Two calls for each task, less what the service's limit has saved up at the beginning.
+    # Two calls for each task, less the first burst.
     ideal = (2 * 600 - 40) / (10.0 if rival else 20.0)
-    assert rush.time.now <= 1.25 * ideal
+    assert load.time.now <= 1.25 * ideal
 
 
 @pytest.mark.parametrize(("service_rate", "tasks"), [(1.0, 60), (5.0, 150), (100.0, 1500)])
 def test_64_threads_at_other_rates(service_rate: float, tasks: int) -> None:
-    rush = Rush(service_rate, tasks, retry_after=1.0)
-    assert rush.done == tasks
-    assert rush.most_refused <= 3
+    load = LoadTest(service_rate, tasks, retry_after=1.0)
+    assert load.done == tasks
+    assert load.most_refused <= 3
 
 
 def test_acquire_is_first_come_first_served() -> None:
     time = VirtualTime()
     limiter = RateLimiter(time)
-    limiter.on_rate_limited(refusal(1.0), limiter.acquire(time.sleep, MAX_WAIT))
+    limiter.on_rate_limited(rate_limited(1.0), limiter.acquire(time.sleep, MAX_WAIT))
     left: list[tuple[int, float]] = []
 
     def call(number: int) -> Callable[[], None]:
@@ -224,7 +223,7 @@ def test_acquire_is_first_come_first_served() -> None:
     assert all(after - before == pytest.approx(1 / FIRST_RATE) for (_, before), (_, after) in pairwise(left))
 
 
-# With the budget of a create
+# Together with the budget of a submit
 
 
 def test_waiting_for_the_rate_limiter_does_not_use_up_the_budget(
@@ -251,6 +250,6 @@ def test_successful_submits_raise_the_rate(scene: Scene, limiter: RateLimiter, c
     refuse(limiter, clock)
     scene.serve(accepted())
     for number in range(4):
-        one = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
-        scene.generate(one, rate_limiter=limiter)
+        current = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
+        scene.generate(current, rate_limiter=limiter)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE + 4 * INCREASE)

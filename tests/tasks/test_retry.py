@@ -47,7 +47,7 @@ def test_pause_after_raises_when_the_seconds_are_used_up() -> None:
         clock.pause(budget.pause_after(ServiceFailing("no")))
     assert clock.pauses == [0.5, 1.0, 2.0, 4.0]
     assert budget.remaining == 2.5
-    # Another 8 would not fit; the time that calls took counts as well.
+    # Another 8 s would be too long. The time that calls took counts as well.
     with pytest.raises(ServiceFailing):
         budget.pause_after(ServiceFailing("no"))
     budget = retries(clock, seconds=10)
@@ -59,10 +59,10 @@ def test_pause_after_raises_when_the_seconds_are_used_up() -> None:
 def test_retry_after_within_the_budget_is_waited_for_exactly() -> None:
     for seconds in (0.6, 1.0, 59.9):
         assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds)) == seconds
-    # A backoff does not undercut it.
+    # A shorter backoff does not replace it.
     shortest = Retries(attempts=5, seconds=60.0, clock=Clock(), jitter=lambda low, high: low)
     assert shortest.pause_after(RateLimited("slow down", retry_after=0.3)) == 0.3
-    # Where the next answer names none, the backoff has grown.
+    # Without a Retry-After, the backoff has grown meanwhile.
     budget = retries(Clock())
     assert budget.pause_after(RateLimited("slow down", retry_after=3)) == 3
     assert budget.pause_after(RateLimited("slow down")) == 1.0
@@ -70,7 +70,6 @@ def test_retry_after_within_the_budget_is_waited_for_exactly() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.3])
 def test_retry_after_of_nearly_nothing_is_replaced_by_a_backoff(seconds: float) -> None:
-    """Five attempts in a few milliseconds would be over before anything has changed."""
     budget = retries(Clock())
     pauses = [budget.pause_after(RateLimited("slow down", retry_after=seconds)) for _ in range(4)]
     assert pauses == [0.5, 1.0, 2.0, 4.0]
@@ -102,7 +101,7 @@ def test_requested_wait_beyond_the_budget_raises_and_says_when_to_try_again(seco
 
 
 def test_rate_limited_for_too_long_is_decided_once() -> None:
-    """No caller further up repeats the call or adds to the message, whatever budget it has left."""
+    """Repeat the call or extend the message nowhere else, whatever the budget there."""
     error = RateLimited("slow down", retry_after=3600.0)
     with pytest.raises(RateLimited):
         requested_wait(error, 60.0)
