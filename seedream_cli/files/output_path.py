@@ -141,7 +141,7 @@ class OutputTemplate(Struct, frozen=True):
             known.append(_expand(component, values))
         return Path(os.sep.join([*known, ""]))
 
-    def shown(self, path: str) -> str:
+    def display_path(self, path: str) -> str:
         """Return an absolute path as it is printed: relative if the output was given so."""
         if self.relative_to is None:
             return path

@@ -40,7 +40,7 @@ def save_results(context: TaskContext, operation: Operation) -> Operation:
         files = (*(file for file in operation.files if file.number != number), saved)
         operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
         record_or_warn(context, operation)
-        context.on_event(Saved(operation, saved, output.shown(saved.path)))
+        context.on_event(Saved(operation, saved, output.display_path(saved.path)))
         # The image comes first. If its sidecar cannot be written now, a later download writes it.
         write_sidecar(context, operation, saved)
     return operation

@@ -39,7 +39,7 @@ CWD = "/home/me/work" if os.sep == "/" else "C:\\me\\work"
 
 def expand(template: str, fields: TemplateFields = FOX, *, number: int = 1, several: bool = False) -> str:
     output = parse_output(template, cwd=CWD)
-    return output.shown(str(output.target(fields, number=number, several=several, extension="png")))
+    return output.display_path(str(output.target(fields, number=number, several=several, extension="png")))
 
 
 # Slugs
@@ -147,7 +147,7 @@ def test_parse_output_without_output_is_the_default_in_the_working_folder() -> N
     assert output.template == os.path.join(CWD, DEFAULT_TEMPLATE)
     target = output.target(FOX, number=1, several=False, extension="png")
     assert target == Path(CWD, "a-red-fox-task_1.png")
-    assert output.shown(str(target)) == "a-red-fox-task_1.png"
+    assert output.display_path(str(target)) == "a-red-fox-task_1.png"
     # Leading `.` and `..` are resolved.
     assert parse_output("../a.png", cwd=CWD).template == str(Path(CWD).parent / "a.png")
     assert parse_output("./a.png", cwd=CWD).template == str(Path(CWD, "a.png"))
@@ -203,7 +203,7 @@ def test_display_path_keeps_a_symlink_in_the_folder(tmp_path: Path) -> None:
     output = parse_output("link/../a.png", cwd=str(tmp_path))
     target = output.target(FOX, number=1, several=False, extension="png")
     target.write_text("here")
-    assert (tmp_path / output.shown(str(target))).read_text() == "here"
+    assert (tmp_path / output.display_path(str(target))).read_text() == "here"
     assert (tmp_path / "elsewhere" / "a.png").exists()
 
 
@@ -238,7 +238,7 @@ def test_target_keeps_an_explicit_ending() -> None:
     # The template in the history has no working folder.
     kept = OutputTemplate(parse_output("out/{slug}.{ext}", cwd=CWD).template)
     target = kept.target(FOX, number=1, several=False, extension="jpg")
-    assert kept.shown(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
+    assert kept.display_path(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_target_of_any_values_stays_in_its_folder(
     assert os.path.normpath(target) == str(target)
     for name in inside:
         assert_storable(name)
-    os.fsencode(output.shown(str(target)))
+    os.fsencode(output.display_path(str(target)))
     assert target.is_relative_to(output.folder(fields))
     assert_storable(free_name(target, 2).name)
 
