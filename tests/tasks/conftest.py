@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clock import Clock
+from support.clock import Clock, shortest
 from support.raw import RawServer
 from support.scene import Scene
 
@@ -52,7 +52,7 @@ def make_context(history: History, clock: Clock, tmp_path: Path) -> Iterator[Cal
                 "scratch": tmp_path,
                 "clock": clock,
                 "now": clock,
-                "jitter": lambda low, high: low,
+                "jitter": shortest,
                 **options,
             }
             return TaskContext(**fields)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from support.clock import Clock
+from support.clock import Clock, longest
 from support.images import JPEG, png
 from support.raw import HttpCall, Reply, answer, success
 from support.scene import Scene
@@ -30,7 +30,8 @@ from seedream_cli.files.output_path import OutputTemplate, parse_output
 from seedream_cli.models import Operation, SavedFile
 from seedream_cli.tasks.run import download_task, query_task
 
-PNG, OTHER = answer(200, png()), answer(200, png(shade=9))
+PNG = answer(200, png())
+OTHER_PNG = answer(200, png(shade=9))
 STATUS = "/v1/images/status/task_1"
 
 
@@ -148,7 +149,7 @@ def test_several_results_are_numbered_and_recorded_one_by_one(service: FakeServi
     assert service.names == ["fox-1.png"]
     assert ([file.number for file in service.recorded.files], service.recorded.is_done) == ([1], False)
     # The next download fetches only the missing image.
-    service.images["/2.png"] = [OTHER]
+    service.images["/2.png"] = [OTHER_PNG]
     events, end = service.download(service.recorded)
     assert end.error is None
     assert service.names == ["fox-1.png", "fox-2.png"]
@@ -160,7 +161,7 @@ def test_several_results_are_numbered_and_recorded_one_by_one(service: FakeServi
 
 def test_several_results_use_the_number_in_the_template(service: FakeService) -> None:
     service.results = [["/1.png", "/2.png"]]
-    service.images["/2.png"] = [OTHER]
+    service.images["/2.png"] = [OTHER_PNG]
     service.download(name="{n}-fox.{ext}")
     assert service.names == ["1-fox.png", "2-fox.png"]
 
@@ -237,7 +238,7 @@ TRANSIENT: dict[str, Reply] = {
 @pytest.mark.parametrize("reply", TRANSIENT.values(), ids=TRANSIENT)
 def test_download_is_retried_five_times(service: FakeService, reply: Reply) -> None:
     service.answers(reply)
-    _, end = service.download(jitter=lambda low, high: high)
+    _, end = service.download(jitter=longest)
     assert isinstance(end.error, ImageDamaged | ImageUnreachable | ImageRefused)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert service.requested.count("/1.png") == 5
@@ -429,6 +430,8 @@ def test_stdout_takes_only_one_image(service: FakeService) -> None:
     ("dialect", "fault"),
     [
         *[("live", fault) for fault in ("submit-500=2", "status-503=2", "no-result-yet=2", "image-403=1")],
+        *[("live", f"status-{fault}=3") for fault in ("drop", "html", "429")],
+        ("live", "strange-status=3"),
         *[("seed", fault) for fault in ("no-result-yet=2", "image-cut=2", "image-redirect=1", "image-404=1")],
     ],
 )

@@ -26,7 +26,8 @@ from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan import plan
 from seedream_cli.tasks.submit import check_can_resubmit
 
-DAY, HOUR = 86400.0, 3600.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 @pytest.fixture

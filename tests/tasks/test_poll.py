@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from support.clock import Clock
+from support.clock import Clock, longest, shortest
 from support.raw import HttpCall, RawServer, Reply, answer, success
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, run_task
@@ -109,14 +109,6 @@ def wait(start_raw: StartRaw, make_context: MakeContext, clock: Clock, tmp_path:
         return PollRun(work, polls, clock, operation(tmp_path, **known))
 
     return make
-
-
-def shortest(low: float, high: float) -> float:
-    return low
-
-
-def longest(low: float, high: float) -> float:
-    return high
 
 
 # The times of polls
@@ -482,14 +474,6 @@ def test_query_task_is_retried_five_times(wait: Wait) -> None:
     _, end = run_task(query_task, run.work, run.operation)
     assert isinstance(end.error, ServiceFailing)
     assert run.clock.pauses == [0.5, 1.0, 2.0, 4.0]
-
-
-@pytest.mark.parametrize("fault", ["status-drop", "status-html", "status-429", "strange-status"])
-def test_generate_survives_a_fault_of_the_status_call(scene: Scene, fault: str) -> None:
-    scene.sandbox(f"{fault}=3")
-    _, end = scene.generate(wait=True)
-    assert end.error is None
-    assert (scene.folder / "fox.png").exists()
 
 
 def test_repeated_generate_needs_fewer_requests(start_sandbox: Callable[..., Sandbox], scene: Scene) -> None:

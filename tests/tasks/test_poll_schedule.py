@@ -10,6 +10,7 @@ from itertools import pairwise
 from statistics import mean
 
 import pytest
+from support.clock import shortest
 
 from seedream_cli.tasks.poll_schedule import FEWEST, NEWEST, PollSchedule, estimate_duration
 
@@ -18,10 +19,6 @@ INTERVAL = 2.0
 TRIP = 0.01
 
 Draw = Callable[[random.Random, int], float]
-
-
-def shortest(low: float, high: float) -> float:
-    return low
 
 
 @dataclass

@@ -8,14 +8,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.clock import Clock
+from support.clock import Clock, longest, shortest
 
 from seedream_cli.errors import KeyRefused, RateLimited, ServiceFailing, Stopped
 from seedream_cli.tasks.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff, requested_wait
-
-
-def longest(low: float, high: float) -> float:
-    return high
 
 
 def retries(clock: Clock, *, attempts: int = 5, seconds: float = 60.0) -> Retries:
@@ -60,8 +56,8 @@ def test_retry_after_within_the_budget_is_waited_for_exactly() -> None:
     for seconds in (0.6, 1.0, 59.9):
         assert retries(Clock()).pause_after(RateLimited("slow down", retry_after=seconds)) == seconds
     # A shorter backoff does not replace it.
-    shortest = Retries(attempts=5, seconds=60.0, clock=Clock(), jitter=lambda low, high: low)
-    assert shortest.pause_after(RateLimited("slow down", retry_after=0.3)) == 0.3
+    budget = Retries(attempts=5, seconds=60.0, clock=Clock(), jitter=shortest)
+    assert budget.pause_after(RateLimited("slow down", retry_after=0.3)) == 0.3
     # Without a Retry-After, the backoff has grown meanwhile.
     budget = retries(Clock())
     assert budget.pause_after(RateLimited("slow down", retry_after=3)) == 3

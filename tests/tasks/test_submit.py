@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from support.clock import longest
 from support.images import png
 from support.raw import HttpCall, Reply, accepted, answer
 from support.scene import Scene
@@ -202,7 +203,7 @@ def test_resume_after_giving_up_gets_the_same_task(scene: Scene) -> None:
 )
 def test_submit_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
-    _, end = scene.generate(jitter=lambda low, high: high)
+    _, end = scene.generate(jitter=longest)
     assert (type(end.error), error_of(end).exit_code) == (kind, ExitCode.UNAVAILABLE)
     assert len(server.requests) == 5
     assert scene.clock.pauses == [0.5, 1.0, 2.0, 4.0]
@@ -230,7 +231,7 @@ def test_submit_waits_for_retry_after_within_the_budget(
     scene: Scene, replies: list[Reply], pauses: list[float], requests: int
 ) -> None:
     server = scene.serve(*replies)
-    events, end = scene.generate(jitter=lambda low, high: high)
+    events, end = scene.generate(jitter=longest)
     assert (scene.clock.pauses, len(server.requests)) == (pauses, requests)
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
     if len(replies) == 1:
