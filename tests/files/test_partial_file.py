@@ -47,7 +47,7 @@ def save(part: PartialFile, target: Path, image: bytes, *, overwrite: bool = Fal
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir())
 
 
 # A complete image

@@ -138,8 +138,8 @@ ENDLESS: dict[str, tuple[str, str, Reply]] = {
     "one header": ("api", "Unreachable", sent(OK + b"X: ", then=b"y")),
     "a status line": ("api", "Unreachable", sent(b"HTTP/1.1 200 ", then=b"O")),
     "a bomb": ("api", "InvalidResponse", sent(BOMB)),
-    "a bomb behind an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
-    "bytes behind the end of a gzip": ("api", "InvalidResponse", sent(GZIP + gzipped(PENDING), then=b"x")),
+    "a bomb after an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
+    "bytes after the end of a gzip": ("api", "InvalidResponse", sent(GZIP + gzipped(PENDING), then=b"x")),
     "a gzip of nothing": ("api", "InvalidResponse", sent(GZIP + gzipped(b"")[:10], then=EMPTY_BLOCK)),
     "the body of an error": ("api", "ServiceFailing", sent(ERROR, then=b"y")),
     "the body of a redirect": ("api", "RedirectRefused", sent(REDIRECT, then=b"y")),
@@ -164,13 +164,13 @@ def image():
             pass
 
 for act in sys.argv[3:]:
-    told = "nothing"
+    outcome = "nothing"
     try:
         image() if act == "image" else client.task("task_1", seconds=30)
     except SeedreamError as error:
-        told = type(error).__name__
+        outcome = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(told, peak * (1 if sys.platform == "darwin" else 1024))
+    print(outcome, peak * (1 if sys.platform == "darwin" else 1024))
 """
 
 
@@ -185,8 +185,8 @@ def test_memory_is_bounded_for_endless_responses(seedream: Program, start_raw: S
     )
     acts = [who for who, _, _ in cases.values()]
     _, stdout, _ = peak_of(seedream, "-c", ASK, api.base_url, f"{host.origin}/1.png", *acts)
-    told = [line.split()[0] for line in stdout.splitlines()]
+    outcomes = [line.split()[0] for line in stdout.splitlines()]
     peaks = [int(line.split()[1]) for line in stdout.splitlines()]
-    assert dict(zip(cases, told, strict=True)) == {name: error for name, (_, error, _) in cases.items()}
+    assert dict(zip(cases, outcomes, strict=True)) == {name: error for name, (_, error, _) in cases.items()}
     grown = {name: peak - peaks[1] for name, peak in zip(cases, peaks, strict=True)}
     assert {name: grew for name, grew in grown.items() if grew > BOUND} == {}

@@ -44,7 +44,7 @@ class Task:
 def simulate(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
     """Run tasks one after the other, or ``wave`` at a time. They learn from those before them.
 
-    ``reported``: the service reports their completion, by a clock that is ``skew`` seconds behind.
+    ``reported``: the service reports their completion, by a clock that is ``skew`` seconds slow.
     """
     chance = random.Random(1)
     known: list[float] = []
@@ -59,9 +59,9 @@ def simulate(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave:
             while polls[-1] < seconds:
                 unfinished_at = polls[-1]
                 polls.append(polls[-1] + TRIP + schedule.next_pause(polls[-1] + TRIP))
-            told = math.floor(accepted + seconds - skew) - accepted if reported else None
+            completed = math.floor(accepted + seconds - skew) - accepted if reported else None
             duration = estimate_duration(
-                told,
+                completed,
                 unfinished_at=unfinished_at,
                 polled_at=polls[-1],
                 answered_at=polls[-1] + TRIP,
@@ -127,16 +127,16 @@ def test_next_pause_slows_down_after_the_expected_end() -> None:
         pytest.param(16.7, 16.0, 17.7, id="between the polls, rounded up"),
         pytest.param(17.9, 16.0, 18.1, id="no later than it was seen"),
         pytest.param(15.2, 16.0, 16.2, id="rounded down to before it was seen unfinished"),
-        pytest.param(14.9, 16.0, 17.0, id="by a clock that is behind"),
-        pytest.param(18.2, 16.0, 17.0, id="by a clock that is ahead"),
+        pytest.param(14.9, 16.0, 17.0, id="by a slow clock"),
+        pytest.param(18.2, 16.0, 17.0, id="by a fast clock"),
         pytest.param(None, 16.0, 17.0, id="unknown"),
         pytest.param(None, 17.5, 17.5, id="unknown, but unfinished just before"),
         pytest.param(None, 0.0, 17.0, id="unknown, at the first poll"),
         pytest.param(-0.4, 0.0, 0.6, id="at once"),
-        pytest.param(16.7, None, 17.7, id="asked for once"),
-        pytest.param(18.2, None, None, id="asked for once, by a clock that is ahead"),
-        pytest.param(-1.0, None, None, id="asked for once, by a clock that is behind"),
-        pytest.param(None, None, None, id="unknown, asked for once"),
+        pytest.param(16.7, None, 17.7, id="polled once"),
+        pytest.param(18.2, None, None, id="polled once, by a fast clock"),
+        pytest.param(-1.0, None, None, id="polled once, by a slow clock"),
+        pytest.param(None, None, None, id="unknown, polled once"),
     ],
 )
 def test_estimate_duration(

@@ -1,4 +1,4 @@
-"""RateLimiter: a 429 for current call of a run makes the others wait too."""
+"""RateLimiter: a 429 for one call of a run makes the others wait too."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def rate_limited(seconds: float | None) -> RateLimited:
 
 
 def refuse(limiter: RateLimiter, clock: Clock, seconds: float | None = 1.0) -> None:
-    """Make current call that is answered with 429."""
+    """Make one call that is answered with 429."""
     limiter.on_rate_limited(rate_limited(seconds), limiter.acquire(clock.pause, MAX_WAIT))
 
 
 def departures(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
-    """Make ``count`` calls. Return when each current leaves, in seconds from now."""
+    """Make ``count`` calls. Return when each one leaves, in seconds from now."""
     began = clock.time
     return [limiter.acquire(clock.pause, MAX_WAIT) - began for _ in range(count)]
 

@@ -121,12 +121,12 @@ def test_wait_loses_no_message() -> None:
 
 
 def test_wait_collects_messages_of_many_workers() -> None:
-    threads, each = 32, 10
+    threads, count = 32, 10
     barrier = threading.Barrier(threads, timeout=10)
 
     def post_often(workers: WorkerPool[str, str], item: str) -> None:
         barrier.wait()
-        for _ in range(each):
+        for _ in range(count):
             workers.post(item)
             time.sleep(0.0005)
 
@@ -136,9 +136,9 @@ def test_wait_collects_messages_of_many_workers() -> None:
     while workers.is_busy:
         workers.wait()
         batch_sizes.append(len(workers.drain()))
-    assert sum(batch_sizes) == threads * each
+    assert sum(batch_sizes) == threads * count
     # A busy machine may need more batches.
-    assert len(batch_sizes) <= threads * each / 4
+    assert len(batch_sizes) <= threads * count / 4
 
 
 def seconds_to_end(workers: WorkerPool[str, str]) -> float:
@@ -174,7 +174,7 @@ def test_end_waits_for_local_work_only() -> None:
 
 
 def test_end_leaves_no_file_of_a_later_response(tmp_path: Path) -> None:
-    """Neither the file that was open nor workers that would be made now."""
+    """Remove the file that was open, and allow no new one."""
     is_open, answered, made = threading.Event(), threading.Event(), threading.Event()
     cancel_token = CancelToken()
     first, second = (
