@@ -122,7 +122,7 @@ def _existing_file(operation: Operation, where: OutputTemplate, policy: Overwrit
     taken = conflicting_file(where, operation, overwrite=policy.overwrite)
     if taken is not None and not policy.skip_existing:
         raise InvalidOutput(
-            f"{where.shown(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+            f"{where.display_path(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
             code="output_exists",
         )
     if taken is None:

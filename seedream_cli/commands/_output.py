@@ -48,7 +48,7 @@ def _refuse_unprintable(output: ResolvedSetting, where: OutputTemplate) -> None:
     # The value of a field could complete a workflow command.
     word = "vso"
     fields = TemplateFields(word, word, word, word, word, 0.0, word)
-    path = where.shown(str(where.target(fields, number=1, several=False, extension="png")))
+    path = where.display_path(str(where.target(fields, number=1, several=False, extension="png")))
     # Undecodable bytes cannot form a workflow command.
     text = path.encode("utf-8", "replace").decode("utf-8")
     if clean(text) != text:
@@ -67,7 +67,7 @@ def conflicting_file(where: OutputTemplate, operation: Operation, *, overwrite: 
     from ..files.output_path import fields_of
 
     for target in where.possible_targets(fields_of(operation)):
-        shown = where.shown(str(target))
+        shown = where.display_path(str(target))
         try:
             if not os.path.lexists(target):
                 # lexists() returns False for a name that is too long; lstat() raises.
@@ -88,7 +88,7 @@ def check_not_taken(where: OutputTemplate, operation: Operation, *, overwrite: b
     taken = conflicting_file(where, operation, overwrite=overwrite)
     if taken is not None and str(taken) not in [file.path for file in operation.files]:
         raise InvalidOutput(
-            f"{where.shown(str(taken))} exists: --overwrite replaces it", code="output_exists"
+            f"{where.display_path(str(taken))} exists: --overwrite replaces it", code="output_exists"
         )
     check_sidecar_not_taken(where, operation, overwrite=overwrite)
 
@@ -104,7 +104,7 @@ def check_sidecar_not_taken(where: OutputTemplate, operation: Operation, *, over
         path = sidecar_path(target)
         if os.path.lexists(path) and not is_own_sidecar(path, operation):
             raise InvalidOutput(
-                f"{where.shown(str(path))} exists: --overwrite replaces it", code="output_exists"
+                f"{where.display_path(str(path))} exists: --overwrite replaces it", code="output_exists"
             )
 
 
@@ -127,7 +127,7 @@ def report_kept_file(
 
     file = saved_file_from_disk(path)
     skipped = replace(operation, status=TaskStatus.SKIPPED, files=(file,))
-    context.handle(FileKept(skipped, file, where.shown(str(path))))
+    context.handle(FileKept(skipped, file, where.display_path(str(path))))
     context.end(skipped)
 
 

@@ -77,7 +77,7 @@ class Workers(WorkerPool[Group, Word]):
         for item in others:
             # The same request is the same task: its image is here.
             try:
-                self._brake.pause(0.0)
+                self._cancel_token.pause(0.0)
                 self._means.project.prepare(item)
                 self.post(WorkerSucceeded(item, self._copied(given, item)))
             except Stopped:
@@ -87,7 +87,7 @@ class Workers(WorkerPool[Group, Word]):
 
     def _copied(self, given: ImageResult, item: PlanItem) -> ImageResult:
         project, parts = self._means.project, self._means.parts
-        part = project.part(item, given.operation.id, self._brake.shield)
+        part = project.part(item, given.operation.id, self._cancel_token.shield)
         parts.add(part)
         try:
             path, file = project.copy(given.file, item, part)

@@ -94,7 +94,7 @@ class Workshop(ExitStack):
             "max_bytes": 10_000_000,
             "key_id": KEY_ID,
             # The shortest pause of all that may be drawn: a moment in which others get their turn.
-            "spread": lambda low, high: low,
+            "jitter": lambda low, high: low,
             "pause": time.sleep,
             "bodies": RequestBodyStore(self._state / "bodies"),
         }
