@@ -45,7 +45,7 @@ class Model(Struct, frozen=True):
     needs_images: bool = False
     max_images: int = 0
     #: The model that does the same from source images.
-    edit_form: str | None = None
+    edit_model: str | None = None
 
 
 #: A new model is one more row. A model that is not here is sent as it is, with the server as its judge.
@@ -57,7 +57,7 @@ MODELS: Mapping[str, Model] = {
             "text to image",
             4000,
             ("2K", "4K"),
-            edit_form="seedream-v4.5-edit",
+            edit_model="seedream-v4.5-edit",
         ),
         Model(
             "seedream-v4.5-edit",
@@ -67,7 +67,7 @@ MODELS: Mapping[str, Model] = {
             needs_images=True,
             max_images=14,
         ),
-        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_form="seedream-5.0-lite-edit"),
+        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_model="seedream-5.0-lite-edit"),
         Model(
             "seedream-5.0-lite-edit",
             "image to image, source images required",
@@ -80,7 +80,7 @@ MODELS: Mapping[str, Model] = {
 }
 
 
-def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
+def edit_model_for(model: str, models: Mapping[str, Model] = MODELS) -> str:
     """The model that takes source images where ``model`` was asked for: itself, or its edit form.
 
     One that the table does not know stays as it is. Raises InvalidRequest for one without an edit form.
@@ -88,7 +88,7 @@ def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
     row = models.get(model)
     if row is None or row.needs_images or row.max_images:
         return model
-    if row.edit_form is None:
+    if row.edit_model is None:
         editing = [name for name, each in models.items() if each.max_images]
         raise InvalidRequest(f"{model} takes no source images; {', '.join(editing) or 'no model'} would")
-    return row.edit_form
+    return row.edit_model

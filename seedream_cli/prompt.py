@@ -21,10 +21,10 @@ class PromptParts(Struct, frozen=True):
 
     @property
     def prompt(self) -> str:
-        return joined(part for part in (self.subject, self.details, self.style) if part is not None)
+        return join_parts(part for part in (self.subject, self.details, self.style) if part is not None)
 
 
-def joined(parts: Iterable[str]) -> str:
+def join_parts(parts: Iterable[str]) -> str:
     """The parts with ", " in between; behind a part that ends in punctuation of its own, a blank will do."""
     prompt = ""
     for part in (part.strip() for part in parts):
@@ -35,7 +35,7 @@ def joined(parts: Iterable[str]) -> str:
     return prompt
 
 
-def style_of(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
+def resolve_style(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
     """The style that was asked for, and its name if it has one.
 
     Raises ValueError with the reason for one word that is nearly a name: as a style it would be paid for.

@@ -18,7 +18,7 @@ from msgspec import Struct
 from .. import __version__
 from ..errors import ImageRefused, InvalidResponse, NotSaved, RedirectRefused, Unreachable, UsageError
 from ..events import HttpCall
-from ..history.request_bodies import encoded
+from ..history.request_bodies import encode_body
 from ..models import Accepted, Task
 from ..text import redact
 from ..urls import check_image_url, is_loopback, without_query
@@ -26,13 +26,13 @@ from .http import HttpClient, Response
 from .responses import RawResponse, read_accepted, read_account, read_request_id, read_retry_after, read_task
 
 #: Bytes of a JSON answer that are read at most.
-LARGEST_ANSWER = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 #: Hops that an image's URL may take.
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: Seconds that one call of the API may take, and that one image may take.
-CALL_SECONDS = 30.0
-IMAGE_SECONDS = 600.0
+API_TIMEOUT = 30.0
+IMAGE_TIMEOUT = 600.0
 
 
 class ImageStream(Struct, frozen=True):
@@ -82,20 +82,20 @@ class Client:
         idempotency_key: str,
         *,
         content: bytes | None = None,
-        seconds: float = CALL_SECONDS,
+        seconds: float = API_TIMEOUT,
     ) -> Accepted:
         """Create a task. Repeating it with the same key and body creates none anew (live dialect).
 
         ``content`` is the body as bytes, where ``body`` has references in the place of images.
         """
         if content is None:
-            content = encoded(body)
+            content = encode_body(body)
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         answer = self._call("POST", "/images/generations", seconds, content=content, headers=headers)
         return read_accepted(answer, model=str(body.get("model")))
 
-    def task(self, task_id: str, *, seconds: float = CALL_SECONDS) -> Task:
-        """The state of a task. Ids are opaque: they are percent-encoded whole."""
+    def get_task(self, task_id: str, *, seconds: float = API_TIMEOUT) -> Task:
+        """The state of a task. Ids are opaque: they are percent-encode_body whole."""
         name = quote(task_id, safe="", errors="surrogateescape")
         if task_id in (".", ".."):
             # These would be taken for steps of the path.
@@ -103,9 +103,9 @@ class Client:
         answer = self._call("GET", f"/images/status/{name}", seconds)
         return read_task(answer, task_id=task_id)
 
-    def account(self) -> Mapping[str, Any]:
+    def get_account(self) -> Mapping[str, Any]:
         """What the account probe holds; its body is not documented."""
-        return read_account(self._call("GET", "/account/status", CALL_SECONDS))
+        return read_account(self._call("GET", "/account/status", API_TIMEOUT))
 
     def _call(
         self,
@@ -140,14 +140,14 @@ class Client:
         return answer
 
     @contextmanager
-    def stream(self, url: str, *, seconds: float = IMAGE_SECONDS) -> Iterator[ImageStream]:
-        """The bytes of a result, without the key and without cookies; at most MOST_REDIRECTS hops.
+    def stream_image(self, url: str, *, seconds: float = IMAGE_TIMEOUT) -> Iterator[ImageStream]:
+        """The bytes of a result, without the key and without cookies; at most MAX_REDIRECTS hops.
 
         Raises ImageRefused for an HTTP error, Unreachable when the connection fails or breaks, and
         NotSaved for a URL that may not be fetched. The bytes are unverified.
         """
         deadline = time.monotonic() + seconds
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             self._check_image(url)
             left = max(deadline - time.monotonic(), 0.001)
             with (
@@ -163,7 +163,7 @@ class Client:
                 url = urljoin(url, location)
             except ValueError:
                 raise NotSaved("the image's address redirects to no URL") from None
-        raise NotSaved(f"the image's address redirects more than {MOST_REDIRECTS} times")
+        raise NotSaved(f"the image's address redirects more than {MAX_REDIRECTS} times")
 
     def _check_image(self, url: str) -> None:
         check_image_url(url, local=self._local)
@@ -218,7 +218,7 @@ def _image(response: Response, now: float) -> ImageStream:
 
 
 def _read_limited(response: Response, request_id: str | None) -> bytes:
-    """The answer's bytes, decompressed, at most LARGEST_ANSWER of them (more are no answer of this API).
+    """The answer's bytes, decompressed, at most MAX_RESPONSE_BYTES of them (more are no answer of this API).
 
     An answer that is no success says enough with its status: its body is then read as far as it goes.
     """
@@ -231,11 +231,11 @@ def _read_limited(response: Response, request_id: str | None) -> bytes:
         problem = None
         try:
             # One byte beyond the limit is enough to know that it was passed.
-            body += unzip.decompress(chunk, LARGEST_ANSWER + 1) if unzip else chunk
+            body += unzip.decompress(chunk, MAX_RESPONSE_BYTES + 1) if unzip else chunk
         except zlib.error:
             problem = "it is badly compressed"
         # What is compressed may go on behind its end, where zlib keeps it: both sides count.
-        if max(len(body), received) > LARGEST_ANSWER:
+        if max(len(body), received) > MAX_RESPONSE_BYTES:
             problem = "it is larger than 1 MiB"
         if problem is not None:
             if not 200 <= response.status < 300:
@@ -245,7 +245,7 @@ def _read_limited(response: Response, request_id: str | None) -> bytes:
                 http_status=response.status,
                 request_id=request_id,
             )
-    return bytes(body[:LARGEST_ANSWER])
+    return bytes(body[:MAX_RESPONSE_BYTES])
 
 
 def _host_of(location: str | None, url: str) -> str:

@@ -35,7 +35,7 @@ from ..text import redact
 _LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
 
 #: Characters of a state, a code or a request's id: more are none, and would fill a screen.
-LONGEST_WORD = 100
+MAX_WORD = 100
 
 
 class RawResponse(Struct, frozen=True):
@@ -61,7 +61,7 @@ class RawResponse(Struct, frozen=True):
 
 def read_request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
     """The id under which the service knows a request. Source: ``X-Request-ID``, of every answer."""
-    return redact(headers.get("x-request-id", ""), secret)[:LONGEST_WORD] or None
+    return redact(headers.get("x-request-id", ""), secret)[:MAX_WORD] or None
 
 
 def read_retry_after(text: str | None, now: float) -> float | None:
@@ -203,12 +203,12 @@ def read_task(answer: RawResponse, *, task_id: str) -> Task:
         raise unreadable(answer, "data.status: expected a string")
     completed = status.lower() == TaskStatus.COMPLETED
     return Task(
-        status=status[:LONGEST_WORD],
+        status=status[:MAX_WORD],
         progress=_progress(data.get("progress")),
         results=_results(answer, data.get("result")) if completed else (),
         completed_at=_time(data.get("completed_at")),
         error_message=_first_text(data, "error_message", "error"),
-        error_code=(_first_text(data, "error_code") or "")[:LONGEST_WORD] or None,
+        error_code=(_first_text(data, "error_code") or "")[:MAX_WORD] or None,
         request_id=answer.request_id,
     )
 
@@ -285,7 +285,7 @@ def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str | No
         ),
         None,
     )
-    return (str(code)[:LONGEST_WORD] if isinstance(code, str | int) else None), message
+    return (str(code)[:MAX_WORD] if isinstance(code, str | int) else None), message
 
 
 def _error(

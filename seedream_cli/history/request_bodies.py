@@ -25,7 +25,7 @@ from ..models import GenerationRequest, Operation
 LIFETIME = 7 * 86400.0
 
 
-def encoded(body: Mapping[str, Any]) -> bytes:
+def encode_body(body: Mapping[str, Any]) -> bytes:
     """A body as it is sent."""
     return json.dumps(body, ensure_ascii=False).encode("utf-8")
 
@@ -49,7 +49,7 @@ class RequestBodyStore:
         """These are at hand for what is sent by this process."""
         self._images |= {image.name: image for image in images}
 
-    def of(self, operation: Operation) -> bytes | None:
+    def load_or_store(self, operation: Operation) -> bytes | None:
         """The bytes to send, which are on disk from now on; None where the request says it all.
 
         Raises UsageProblem where they are not known any more, and HistoryUnusable where they cannot be kept.
@@ -80,7 +80,7 @@ class RequestBodyStore:
             except OSError as error:
                 raise _unusable(path, error) from None
 
-    def drop(self, operation: Operation) -> None:
+    def delete(self, operation: Operation) -> None:
         """The operation was answered: its body is needed no more."""
         with suppress(OSError):
             self._path(operation).unlink(missing_ok=True)
@@ -95,7 +95,7 @@ class RequestBodyStore:
                 fsync_dir(path.parent)
                 return body
         else:
-            body = encoded(with_data(request.body(), self._images))
+            body = encode_body(with_data(request.body(), self._images))
         self._tidy()
         make_private_dir(path.parent)
         # Whole or not at all: half a body would be another one.

@@ -60,7 +60,7 @@ class ImageInfo(Struct, frozen=True):
     width: int | None
     height: int | None
 
-    def suits(self, ending: str) -> bool:
+    def matches_extension(self, ending: str) -> bool:
         """Whether a name's ending (".jpeg", in any case) is this kind's, or "", which promises nothing."""
         return ending.lower() in ("", *_ENDINGS[self.kind])
 

@@ -27,7 +27,7 @@ from .inspect import DamagedImage, NotAnImage, inspect
 #: Bytes of one file, and of all files of one request. The service documents no limit. Ten megabytes are
 #: more than a 4K picture has, and what hosts of such models commonly take; as a data URI bytes grow by a
 #: third, and 30 MB become a request of 40 MB, which a common line uploads in a minute.
-LARGEST, LARGEST_IN_ALL = 10_000_000, 30_000_000
+MAX_FILE_BYTES, MAX_REQUEST_BYTES = 10_000_000, 30_000_000
 
 _REFERENCE = re.compile(r"data:(image/[a-z]+);bytes=([0-9]{1,12});sha256=([0-9a-f]{64})")
 _SCHEME = re.compile(r"(?i:[A-Z][A-Z0-9+.-]*:(?=//)|data:)")
@@ -49,10 +49,10 @@ class SourceImage(Struct, frozen=True):
         data = self.data
         if data is None:
             assert self.path is not None, "a URL is sent as it is"  # noqa: S101
-            data = _read_file(self.path, str(self.path), LARGEST)
+            data = _read_file(self.path, str(self.path), MAX_FILE_BYTES)
             if _reference(data, str(self.path)) != self.name:
                 raise InvalidRequest(f"source image {self.path} has changed while it was in use")
-        media_type = facts_of(self.name)["media_type"]
+        media_type = describe_source(self.name)["media_type"]
         return f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
 
 
@@ -61,7 +61,7 @@ def is_reference(name: str) -> bool:
     return _REFERENCE.fullmatch(name) is not None
 
 
-def facts_of(name: str) -> dict[str, Any]:
+def describe_source(name: str) -> dict[str, Any]:
     """An image of a request as a JSON object: a URL, or media type, size and SHA-256 of what goes as data."""
     found = _REFERENCE.fullmatch(name)
     if found is None:
@@ -69,7 +69,7 @@ def facts_of(name: str) -> dict[str, Any]:
     return {"url": None, "media_type": found[1], "bytes": int(found[2]), "sha256": found[3]}
 
 
-def read_all(
+def read_source_images(
     texts: Sequence[str], *, most: int, local: bool, stdin: Callable[[int], bytes]
 ) -> list[SourceImage]:
     """The images that were named: paths, URLs, and `-` for stdin, of which ``stdin`` reads so many bytes.
@@ -83,31 +83,31 @@ def read_all(
     found: list[SourceImage] = []
     for text in texts:
         if is_url(text):
-            check_url(text, local=local)
+            check_source_url(text, local=local)
             found.append(SourceImage(text))
             continue
-        data = stdin(LARGEST + 1) if text == "-" else _read_file(Path(text), text, LARGEST)
+        data = stdin(MAX_FILE_BYTES + 1) if text == "-" else _read_file(Path(text), text, MAX_FILE_BYTES)
         image = _image(data, "from stdin" if text == "-" else text)
         found.append(image)
-        check_sizes([one.name for one in found], text)
+        check_total_size([one.name for one in found], text)
     return found
 
 
-def read_file(path: Path, shown: str) -> SourceImage:
+def read_source_image(path: Path, shown: str) -> SourceImage:
     """The image in a regular file, whose bytes are read again when they are sent. Raises InvalidRequest."""
     if path.exists() and not path.is_file():
         raise InvalidRequest(f"source image {shown} is no file")
-    data = _read_file(path, shown, LARGEST)
+    data = _read_file(path, shown, MAX_FILE_BYTES)
     return SourceImage(_reference(data, shown), path=path)
 
 
-def check_sizes(names: Iterable[str], last: str) -> None:
+def check_total_size(names: Iterable[str], last: str) -> None:
     """Refuse what is too much for one request; ``last`` is the file that came last. Raises InvalidRequest."""
-    total = sum(facts_of(name)["bytes"] or 0 for name in names)
-    if total > LARGEST_IN_ALL:
+    total = sum(describe_source(name)["bytes"] or 0 for name in names)
+    if total > MAX_REQUEST_BYTES:
         raise InvalidRequest(
             f"the source images have {total} bytes together with {last}; one request may have "
-            f"{LARGEST_IN_ALL}: name some by their URLs",
+            f"{MAX_REQUEST_BYTES}: name some by their URLs",
             code="source_image_too_large",
         )
 
@@ -116,7 +116,7 @@ def is_url(text: str) -> bool:
     return text[:8].lower().startswith(("http://", "https://"))
 
 
-def check_url(url: str, *, local: bool) -> None:
+def check_source_url(url: str, *, local: bool) -> None:
     """Refuse a URL that the service could not fetch, or that would show a secret. Raises InvalidRequest."""
     shown = without_query(url)
     if not url.isprintable() or any(char in url for char in " \\"):
@@ -149,8 +149,8 @@ def _image(data: bytes, shown: str) -> SourceImage:
 
 
 def _reference(data: bytes, shown: str) -> str:
-    if len(data) > LARGEST:
-        raise _too_large(shown, f"more than {LARGEST}")
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_large(shown, f"more than {MAX_FILE_BYTES}")
     try:
         media_type = inspect(BytesIO(data)).media_type
     except NotAnImage as error:
@@ -186,5 +186,5 @@ def _read_file(path: Path, shown: str, most: int) -> bytes:
 
 def _too_large(shown: str, size: str) -> InvalidRequest:
     return InvalidRequest(
-        f"source image {shown} has {size} bytes; one may have {LARGEST}", code="source_image_too_large"
+        f"source image {shown} has {size} bytes; one may have {MAX_FILE_BYTES}", code="source_image_too_large"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..api.client import IMAGE_SECONDS
+from ..api.client import IMAGE_TIMEOUT
 from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
 from ..events import FileKept, Notice, Receiving, Retrying, Saved
 from ..files.output_path import OutputTemplate, fields_of, part_path
@@ -18,7 +18,7 @@ from .context import TaskContext, record_or_warn
 from .poll import get_status
 from .sidecar import write_sidecar
 
-#: Attempts that one image gets; its seconds are the client's IMAGE_SECONDS.
+#: Attempts that one image gets; its seconds are the client's IMAGE_TIMEOUT.
 ATTEMPTS = 5
 
 Consume = Callable[[PartialFile, ImageInfo], Path]
@@ -72,7 +72,7 @@ def _save(
     operation, image, placed = download_verified(context, operation, number, part, place)
     if placed != wanted:
         context.on_event(Notice(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
-    if output.explicit_ending and not image.suits(placed.suffix):
+    if output.explicit_ending and not image.matches_extension(placed.suffix):
         context.on_event(Notice(operation, f"{placed.name} holds a {image.kind.upper()} image"))
     return operation, saved_file(part, image, placed, number)
 
@@ -122,7 +122,7 @@ def download_verified(
 
     A dead signed URL is asked for anew once. Raises NotSaved.
     """
-    retries = context.retries(ATTEMPTS, IMAGE_SECONDS)
+    retries = context.retries(ATTEMPTS, IMAGE_TIMEOUT)
     renewed = False
     context.parts.add(part)
     try:
@@ -161,7 +161,7 @@ def _receive(
 ) -> ImageInfo:
     count = len(operation.results)
     try:
-        with context.client.stream(operation.results[number - 1], seconds=seconds) as stream:
+        with context.client.stream_image(operation.results[number - 1], seconds=seconds) as stream:
             _check_size(context, stream.length or 0, announced=True)
             context.on_event(Receiving(operation, number, count, 0, stream.length))
             for chunk in stream.chunks:

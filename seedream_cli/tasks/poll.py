@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ..api.client import CALL_SECONDS
+from ..api.client import API_TIMEOUT
 from ..errors import HistoryUnusable, NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Polled, Retrying, Waited
 from ..models import Operation, Task, TaskStatus
@@ -172,7 +172,7 @@ def _task_of(
     task_id = operation.task_id
     assert task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
     return context.call(
-        lambda: context.client.task(task_id, seconds=min(CALL_SECONDS, patience)),
+        lambda: context.client.get_task(task_id, seconds=min(API_TIMEOUT, patience)),
         patience=patience,
         retries=retries,
     )

@@ -6,7 +6,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ..api.client import CALL_SECONDS
+from ..api.client import API_TIMEOUT
 from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageError
 from ..events import Retrying, Sending, SubmitRejected, Submitted
 from ..models import Accepted, Operation, TaskStatus
@@ -41,7 +41,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
     retries = context.retries(ATTEMPTS, SECONDS + upload)
     while True:
         try:
-            seconds = min(CALL_SECONDS + upload, max(retries.remaining, 1.0))
+            seconds = min(API_TIMEOUT + upload, max(retries.remaining, 1.0))
             create = partial(context.client.submit, request.body(), key, content=content, seconds=seconds)
             accepted = context.call(create, patience=retries.remaining, retries=retries)
             break
@@ -49,7 +49,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
             if _is_refusal(error, ambiguous=ambiguous):
                 operation = _refused(operation, error)
                 record_or_warn(context, operation)
-                context.bodies.drop(operation)
+                context.bodies.delete(operation)
                 context.on_event(SubmitRejected(operation))
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
@@ -58,7 +58,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
             context.pause(pause)
     operation = _mark_accepted(operation, accepted, context.now())
     if record_or_warn(context, operation):
-        context.bodies.drop(operation)
+        context.bodies.delete(operation)
     return _report(context, Submitted(operation, accepted.replayed))
 
 
@@ -73,7 +73,7 @@ def _on_disk(context: TaskContext, operation: Operation, *, is_new: bool) -> tup
     Intent first: a crash after the POST must leave something to resume.
     """
     try:
-        content = context.bodies.of(operation)
+        content = context.bodies.load_or_store(operation)
     except UsageError:
         known = context.history.find(operation.service, operation.id)
         if known is None or known.task_id is None:
@@ -85,7 +85,7 @@ def _on_disk(context: TaskContext, operation: Operation, *, is_new: bool) -> tup
     except HistoryUnusable:
         if is_new:
             # It was never sent, and nobody will come back for it.
-            context.bodies.drop(operation)
+            context.bodies.delete(operation)
         raise
 
 

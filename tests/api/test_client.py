@@ -20,7 +20,7 @@ from support.raw import RawServer, Reply, accepted, answer, success
 from support.tls import Authority, Front, authority
 
 from seedream_cli import __version__
-from seedream_cli.api.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
+from seedream_cli.api.client import MAX_REDIRECTS, MAX_RESPONSE_BYTES, Client
 from seedream_cli.errors import (
     ExitCode,
     ImageRefused,
@@ -73,7 +73,7 @@ def api(start_raw: StartRaw, connect: Connect) -> Api:
 
 
 def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream(url, **options) as image:
+    with client.stream_image(url, **options) as image:
         return b"".join(image.chunks)
 
 
@@ -86,8 +86,8 @@ def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Ap
     server, client = api(accepted("task_1"), success({"status": "pending"}), success({}), key=key, end="/")
     body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
     assert client.submit(body, "key-1").task_id == "task_1"
-    client.task("task_1")
-    client.account()
+    client.get_task("task_1")
+    client.get_account()
     assert [(request.method, request.path) for request in server.requests] == [
         ("POST", "/v1/images/generations"),
         ("GET", "/v1/images/status/task_1"),
@@ -116,14 +116,14 @@ def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
     }
     server, client = api(success({"status": "pending"}))
     for task_id in paths:
-        client.task(task_id)
+        client.get_task(task_id)
     assert [request.path for request in server.requests] == [f"/v1/images/status/{p}" for p in paths.values()]
 
 
 def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, faults=["image-redirect=1"])
     client = connect(sandbox.base_url)
-    (url,) = client.task(client.submit(BODY, "key-1").task_id).results
+    (url,) = client.get_task(client.submit(BODY, "key-1").task_id).results
     assert fetch_image(client, url) == png()
     seen = [request for request in sandbox.requests if request.origin == "image"]
     assert len(seen) == 2
@@ -140,8 +140,8 @@ def test_no_cookie_is_ever_sent_back(api: Api) -> None:
         answer(200, b"image", headers=cookie),
         answer(200, b"image"),
     )
-    client.account()
-    client.account()
+    client.get_account()
+    client.get_account()
     fetch_image(client, f"{server.origin}/1.png")
     fetch_image(client, f"{server.origin}/1.png")
     assert len(server.requests) == 5
@@ -158,7 +158,7 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
     reply = answer(429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
     client = connect(start_raw(reply).base_url, now=lambda: 784_111_770.0)
     with pytest.raises(RateLimited) as caught:
-        client.account()
+        client.get_account()
     assert caught.value.retry_after == 7.0
 
 
@@ -178,7 +178,7 @@ def test_a_redirect_of_the_api_is_refused_by_its_host(
     elsewhere = start_raw(accepted())
     there = {} if location is None else {"Location": location.format(port=elsewhere.port)}
     server, client = api(answer(status, headers={"X-Request-ID": "req_1", **there}))
-    for call in (lambda: client.submit(BODY, "key-1"), lambda: client.task("t")):
+    for call in (lambda: client.submit(BODY, "key-1"), lambda: client.get_task("t")):
         with pytest.raises(RedirectRefused, match=f"redirects to {host}") as caught:
             call()
         assert (caught.value.exit_code, caught.value.transient) == (ExitCode.UNAVAILABLE, False)
@@ -193,12 +193,12 @@ def test_a_redirect_of_the_api_is_refused_by_its_host(
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
 def test_an_answer_beyond_a_mebibyte_is_refused(api: Api, length: bool) -> None:
     frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
-    whole = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
+    whole = frame.replace(b'""', b'"' + b"x" * (MAX_RESPONSE_BYTES - len(frame)) + b'"')
     headers = {"X-Request-ID": "req_1"}
     _, client = api(*[answer(200, body, length=length, headers=headers) for body in (whole, whole + b" ")])
-    assert len(client.account()["x"]) > 10**6
+    assert len(client.get_account()["x"]) > 10**6
     with pytest.raises(InvalidResponse, match="larger than 1 MiB") as caught:
-        client.account()
+        client.get_account()
     assert (caught.value.transient, caught.value.request_id) == (True, "req_1")
 
 
@@ -212,24 +212,24 @@ def test_a_compressed_bomb_is_refused_with_flat_memory(api: Api) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(InvalidResponse, match="larger than 1 MiB"):
-            client.account()
+            client.get_account()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 16 * LARGEST_ANSWER
+    assert peak < 16 * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, ExitCode.AUTHENTICATION), (503, ExitCode.UNAVAILABLE)])
 @pytest.mark.parametrize(
     ("body", "headers"),
-    [(b"<html>" + b" " * 2 * LARGEST_ANSWER, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
+    [(b"<html>" + b" " * 2 * MAX_RESPONSE_BYTES, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
     ids=["too large", "badly compressed"],
 )
 def test_an_error_is_told_by_its_status_whatever_its_body(
     api: Api, status: int, code: ExitCode, body: bytes, headers: dict[str, str]
 ) -> None:
     with pytest.raises(SeedreamError) as caught:
-        api(answer(status, body, headers=headers))[1].account()
+        api(answer(status, body, headers=headers))[1].get_account()
     assert (caught.value.exit_code, caught.value.http_status) == (code, status)
     assert type(caught.value) is not InvalidResponse
 
@@ -243,17 +243,17 @@ def test_a_compressed_answer_is_read_although_none_was_asked_for(
 ) -> None:
     whole, headers = squeeze(b'{"code": 0, "data": {"plan": "pro"}}'), {"Content-Encoding": encoding}
     server, client = api(
-        *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(LARGEST_ANSWER))]
+        *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(MAX_RESPONSE_BYTES))]
     )
-    assert client.account() == {"plan": "pro"}
+    assert client.get_account() == {"plan": "pro"}
     assert server.requests[0].headers["accept-encoding"] == "identity"
     with pytest.raises(InvalidResponse, match="larger than 1 MiB"):
-        client.account()
+        client.get_account()
 
 
 def test_what_follows_a_compressed_answer_is_not_looked_at(api: Api) -> None:
     whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}') + bytes(1000)
-    assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].account() == {"plan": "pro"}
+    assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].get_account() == {"plan": "pro"}
 
 
 # Answers that are no HTTP, or not all of it
@@ -302,7 +302,7 @@ def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        pytest.param(b"x" * (LARGEST_ANSWER + 1), {"X-Request-ID": f"req-{KEY}"}, id="large"),
+        pytest.param(b"x" * (MAX_RESPONSE_BYTES + 1), {"X-Request-ID": f"req-{KEY}"}, id="large"),
         pytest.param(b"x", {"Content-Encoding": "gzip", "X-Request-ID": f"req-{KEY}"}, id="no gzip"),
         pytest.param(b"x", {"X-Request-ID": "r" * 95 + KEY}, id="cut in the middle"),
     ],
@@ -312,7 +312,7 @@ def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
 ) -> None:
     seen: list[HttpCall] = []
     with pytest.raises(InvalidResponse) as caught:
-        api(answer(200, body, headers=headers), observe=seen.append)[1].task("task_1")
+        api(answer(200, body, headers=headers), observe=seen.append)[1].get_task("task_1")
     assert "***" in (caught.value.request_id or "")
     assert KEY[:5] not in repr(vars(caught.value)) + repr(seen)
 
@@ -329,7 +329,7 @@ def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str],
     content = json.dumps(body).encode().replace(b"\\\\u002d", b"\\u002d")
     reply = answer(401, content, headers={"X-Request-ID": told.replace("\\u002d", "-")})
     with pytest.raises(KeyRefused) as caught:
-        api(reply, key=key, observe=seen.append)[1].account()
+        api(reply, key=key, observe=seen.append)[1].get_account()
     shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
     assert shown.count("***") == 4
     assert "sk-a" not in shown + repr(vars(caught.value)) + repr(seen)
@@ -337,7 +337,7 @@ def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str],
 
 def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:
     with pytest.raises(SeedreamError) as caught:
-        api(success({}), key=f"{KEY}\n")[1].account()
+        api(success({}), key=f"{KEY}\n")[1].get_account()
     assert KEY not in repr(vars(caught.value))
 
 
@@ -378,7 +378,7 @@ def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | No
     server, client = api(reply)
     # Its signature is kept as it is.
     path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
-    with client.stream(server.origin + path) as image:
+    with client.stream_image(server.origin + path) as image:
         assert image.length == length
         assert b"".join(image.chunks) == b"image"
     assert server.requests[0].path == path
@@ -459,9 +459,9 @@ def hop(location: str) -> Callable[[int], bytes]:
 
 def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(abroad: Abroad) -> None:
     """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
-    hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MOST_REDIRECTS)]
+    hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MAX_REDIRECTS)]
     server, fetch = abroad(*hops, lambda port: answer(200, b"image"))
-    assert MOST_REDIRECTS == 5
+    assert MAX_REDIRECTS == 5
     assert fetch("https://img.test:{port}/start.png") == b"image"
     assert [request.path for request in server.requests[:2]] == ["/start.png", "/0.png"]
     assert len(server.requests) == 6
@@ -479,7 +479,7 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(ab
     ],
 )
 def test_every_hop_of_an_image_on_the_internet_is_judged(abroad: Abroad, location: str, why: str) -> None:
-    for hops in (1, MOST_REDIRECTS):
+    for hops in (1, MAX_REDIRECTS):
         server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
         with pytest.raises(NotSaved, match=why):
             fetch("https://img.test:{port}/1.png")
@@ -517,7 +517,7 @@ def test_one_client_serves_many_threads(start_sandbox: StartSandbox, connect: Co
     client = connect(sandbox.base_url)
 
     def work(number: int) -> bytes:
-        return fetch_image(client, client.task(client.submit(BODY, f"key-{number}").task_id).results[0])
+        return fetch_image(client, client.get_task(client.submit(BODY, f"key-{number}").task_id).results[0])
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(work, range(16))) == [png()] * 16

@@ -69,7 +69,7 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream(url, **options) as image:
+    with client.stream_image(url, **options) as image:
         return b"".join(image.chunks)
 
 
@@ -99,7 +99,7 @@ def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
 def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, piece: bytes) -> None:
     server, client = api(trickle(b"HTTP/1.1 200 OK\r\n" + head, piece))
     with pytest.raises(Unreachable) as caught:
-        client.task("task_1", seconds=0.2)
+        client.get_task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
     with pytest.raises(Unreachable) as caught:
         fetch_image(client, f"{server.origin}/1.png", seconds=0.2)
@@ -120,7 +120,7 @@ class Silent(Listening):
 
 def test_a_handshake_that_hangs_has_sent_nothing(connect: Connect) -> None:
     with Silent() as server, pytest.raises(Unreachable, match=r"no connection to .* in time") as caught:
-        connect(f"https://127.0.0.1:{server.port}/v1").task("task_1", seconds=0.2)
+        connect(f"https://127.0.0.1:{server.port}/v1").get_task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.unsent) == ("timeout", True)
 
 
@@ -151,7 +151,7 @@ def test_a_task_takes_one_connection_to_the_api_and_one_to_the_images_host(
     client = connect(server.base_url)
     client.submit({"prompt": "fox"}, "key-1")
     for _ in range(5):
-        client.task("task_1")
+        client.get_task("task_1")
     assert (
         fetch_image(client, f"{server.origin}/1.png")
         == fetch_image(client, f"{server.origin}/2.png")
@@ -177,7 +177,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack,
     server = running.enter_context(Leaving())
     client = connect(server.base_url)
     for number in range(3):
-        assert client.task("task_1").status == "pending"
+        assert client.get_task("task_1").status == "pending"
         assert server.left.acquire(timeout=20)
         assert (server.connections, len(server.requests)) == (number + 1, number + 1)
 
@@ -193,7 +193,7 @@ def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again
 ) -> None:
     server = running.enter_context(PatientServer([PENDING, reply]))
     client = connect(server.base_url)
-    client.task("task_1")
+    client.get_task("task_1")
     with pytest.raises(Unreachable, match="broke before its answer") as caught:
         client.submit({"prompt": "fox"}, "key-1")
     assert (caught.value.transient, caught.value.unsent) == (True, False)
@@ -219,7 +219,7 @@ def test_a_proxy_does_not_see_what_stays_on_this_machine(
     for name in PROXIES:
         monkeypatch.setenv(name, proxy.origin)
     client = connect(server.base_url.replace("127.0.0.1", host))
-    assert client.account() == {"plan": "here"}
+    assert client.get_account() == {"plan": "here"}
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
     assert proxy.connections == 0
 
@@ -235,7 +235,7 @@ def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
     for number, entry in enumerate(ENTRIES.split("|"), 1):
         monkeypatch.setenv("NO_PROXY", entry)
         with pytest.raises(Unreachable) as caught:
-            connect("https://api.test/v1").account()
+            connect("https://api.test/v1").get_account()
         assert caught.value.code == "proxy_error"
         assert [(seen.method, seen.path) for seen in proxy.requests] == [("CONNECT", "api.test:443")] * number
     assert KEY not in str(proxy.requests)
@@ -287,7 +287,7 @@ def test_a_setting_that_cannot_be_used_is_one_clear_line(
     assert "sec" not in caught.value.message
     # A service on this machine needs none of them, and a paid image's own host is not a usage error.
     server, client = api(success({}), answer(200, b"image"))
-    assert client.account() == {}
+    assert client.get_account() == {}
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
     with pytest.raises(NotSaved, match="cannot be used"):
         fetch_image(client, "https://img.test/1.png")
@@ -347,7 +347,7 @@ def test_through_a_proxy_the_deadline_holds_as_well(
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
     told = r"api\.test through the proxy 127.* did not answer in time"
     with pytest.raises(Unreachable, match=told) as caught:
-        through(kind, server, tls=tls).task("task_1", seconds=0.5)
+        through(kind, server, tls=tls).get_task("task_1", seconds=0.5)
     assert (caught.value.code, caught.value.unsent) == ("timeout", False)
 
 
@@ -376,7 +376,7 @@ def fails(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Fails:
         monkeypatch.setenv("ALL_PROXY", proxy)
         client = connect("https://api.test/v1")
         with pytest.raises(Unreachable) as caught:
-            client.task("task_1", seconds=seconds)
+            client.get_task("task_1", seconds=seconds)
         return caught.value
 
     return call
@@ -467,7 +467,7 @@ def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
 ) -> None:
     server = running.enter_context(Front(trust, start_raw(success({})).port))
     with pytest.raises(Unreachable, match=r"certificate of 127\.0\.0\.1.* not trusted") as caught:
-        connect(f"https://127.0.0.1:{server.port}/v1").account()
+        connect(f"https://127.0.0.1:{server.port}/v1").get_account()
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("tls_error", False, True)
     with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
         assert fails(f"https://127.0.0.1:{front.port}").code == "tls_error"
@@ -481,11 +481,11 @@ def test_a_certificate_of_ones_own_can_be_trusted(
     base_url = f"https://127.0.0.1:{server.port}/v1"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
-        assert connect(base_url).account() == {"secure": True}
+        assert connect(base_url).get_account() == {"secure": True}
         # A file comes before a folder.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
         with pytest.raises(SeedreamError) as caught:
-            connect(base_url).account()
+            connect(base_url).get_account()
     assert caught.value.code == "tls_error"
     # They are read once for all clients.
     assert http._trusted() is http._trusted()

@@ -321,7 +321,7 @@ import seedream_cli.api.client
 def broken(self, *args, **options):
     raise LookupError(f"Bearer {self._secret!r} {vars(self)}")
 
-seedream_cli.api.client.Client.submit = seedream_cli.api.client.Client.account = broken
+seedream_cli.api.client.Client.submit = seedream_cli.api.client.Client.get_account = broken
 """
 
 

@@ -200,7 +200,9 @@ def test_a_thumbnail_inside_a_jpeg_is_not_its_end() -> None:
 
 def test_an_ending_suits_its_kind() -> None:
     info = _inspected(IMAGES["jpeg, baseline"])
-    assert [info.suits(ending) for ending in (".jpg", ".JPEG", "", ".png", "jpg")] == [True] * 3 + [False] * 2
+    assert [info.matches_extension(ending) for ending in (".jpg", ".JPEG", "", ".png", "jpg")] == [
+        True
+    ] * 3 + [False] * 2
 
 
 @given(

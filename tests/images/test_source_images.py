@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.catalog import MODELS, Model, for_editing
+from seedream_cli.catalog import MODELS, Model, edit_model_for
 from seedream_cli.errors import InvalidRequest
 from seedream_cli.images import source_images
 from seedream_cli.images.source_images import (
-    LARGEST,
-    LARGEST_IN_ALL,
+    MAX_FILE_BYTES,
+    MAX_REQUEST_BYTES,
     SourceImage,
-    facts_of,
+    describe_source,
     is_reference,
-    read_all,
+    read_source_images,
 )
 
 WEBP = b"RIFF" + (22).to_bytes(4, "little") + b"WEBPVP8L" + (10).to_bytes(4, "little") + b"\x2f" + bytes(9)
@@ -30,16 +30,16 @@ def no_stdin(most: int) -> bytes:
 
 
 def read(*texts: str, local: bool = False, stdin: Callable[[int], bytes] = no_stdin) -> list[SourceImage]:
-    return read_all(texts, most=14, local=local, stdin=stdin)
+    return read_source_images(texts, most=14, local=local, stdin=stdin)
 
 
 def test_the_edit_form_of_each_model() -> None:
     for name in ("seedream-v4.5", "seedream-5.0-lite"):
-        assert for_editing(name) == for_editing(f"{name}-edit") == f"{name}-edit"
-    assert for_editing("seedream-9") == "seedream-9"
+        assert edit_model_for(name) == edit_model_for(f"{name}-edit") == f"{name}-edit"
+    assert edit_model_for("seedream-9") == "seedream-9"
     models = {"plain": Model("plain", "text to image", 10, ("2K",)), **MODELS}
     with pytest.raises(InvalidRequest, match=r"plain takes no source images; seedream-v4\.5-edit, "):
-        for_editing("plain", models)
+        edit_model_for("plain", models)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_file_is_sent_as_what_its_bytes_are(tmp_path: Path, data: bytes, media
     [image] = read(str(tmp_path / "image.txt"))
     head, _, encoded = image.data_uri().partition(",")
     assert (head, b64decode(encoded)) == (f"data:{media_type};base64", data)
-    assert facts_of(image.name) == {
+    assert describe_source(image.name) == {
         "url": None,
         "media_type": media_type,
         "bytes": len(data),
@@ -69,7 +69,7 @@ def test_stdin_is_an_image_too_and_holds_one_and_there_are_at_most_so_many() -> 
 
 def test_a_url_is_sent_as_it_is_and_taken_for_no_reference() -> None:
     url = "https://x.test/a.png?sig=1#f"
-    assert facts_of(read(url)[0].name)["url"] == read(url)[0].name == url
+    assert describe_source(read(url)[0].name)["url"] == read(url)[0].name == url
     # Plain http goes to an API on this machine alone.
     assert read("http://127.0.0.1:1/a.png", local=True)[0].name == "http://127.0.0.1:1/a.png"
     with pytest.raises(InvalidRequest, match="only https"):
@@ -116,31 +116,31 @@ def test_what_is_no_whole_image_is_not_shown(tmp_path: Path, data: bytes) -> Non
 
 def test_a_file_beyond_the_limit_is_named_with_size_and_limit(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(png() + bytes(LARGEST - len(png())))
-    assert facts_of(read(str(path))[0].name)["bytes"] == LARGEST
-    path.write_bytes(png() + bytes(LARGEST))
+    path.write_bytes(png() + bytes(MAX_FILE_BYTES - len(png())))
+    assert describe_source(read(str(path))[0].name)["bytes"] == MAX_FILE_BYTES
+    path.write_bytes(png() + bytes(MAX_FILE_BYTES))
     with pytest.raises(InvalidRequest) as caught:
         read(str(path))
     assert str(path) in caught.value.message
-    assert f"has {LARGEST + len(png())} bytes; one may have {LARGEST}" in caught.value.message
-    with pytest.raises(InvalidRequest, match=f"from stdin has more than {LARGEST} bytes"):
+    assert f"has {MAX_FILE_BYTES + len(png())} bytes; one may have {MAX_FILE_BYTES}" in caught.value.message
+    with pytest.raises(InvalidRequest, match=f"from stdin has more than {MAX_FILE_BYTES} bytes"):
         read("-", stdin=lambda most: bytes(most))
 
 
 def test_all_together_have_a_limit_too(tmp_path: Path) -> None:
-    size = LARGEST_IN_ALL // 4 + 1
+    size = MAX_REQUEST_BYTES // 4 + 1
     names = [str(tmp_path / f"{number}.png") for number in range(4)]
     for name in names:
         Path(name).write_bytes(png() + bytes(size - len(png())))
     assert len(read(*names[:3])) == 3
-    with pytest.raises(InvalidRequest, match=f"{4 * size} bytes together with .*3.png.*{LARGEST_IN_ALL}"):
+    with pytest.raises(InvalidRequest, match=f"{4 * size} bytes together with .*3.png.*{MAX_REQUEST_BYTES}"):
         read(*names)
 
 
 def test_a_file_that_changes_before_it_is_sent_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png())
-    image = source_images.read_file(path, "a.png")
+    image = source_images.read_source_image(path, "a.png")
     path.write_bytes(png(shade=1))
     with pytest.raises(InvalidRequest, match="has changed"):
         image.data_uri()

@@ -29,11 +29,11 @@ class HeldBodies(RequestBodyStore):
         super().__init__(folder)
         self.reached, self.go_on = threading.Event(), threading.Event()
 
-    def of(self, operation: Operation) -> bytes | None:
+    def load_or_store(self, operation: Operation) -> bytes | None:
         if operation.id == SECOND:
             self.reached.set()
             assert self.go_on.wait(20)
-        return super().of(operation)
+        return super().load_or_store(operation)
 
 
 Workers = Callable[[], list[threading.Thread]]

@@ -15,11 +15,11 @@ from support.raw import Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, operation
 
-from seedream_cli.api.client import CALL_SECONDS
+from seedream_cli.api.client import API_TIMEOUT
 from seedream_cli.errors import ServiceFailing, UsageError
 from seedream_cli.events import Event, Sending
 from seedream_cli.history.request_bodies import RequestBodyStore
-from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation, TaskStatus
 from seedream_cli.sync.lockfile import Entry, Lock
 from seedream_cli.sync.manifest import load
@@ -32,7 +32,7 @@ DAY, HOUR = 86400.0, 3600.0
 @pytest.fixture
 def image(tmp_path: Path) -> SourceImage:
     (tmp_path / "photo.png").write_bytes(png())
-    return read_file(tmp_path / "photo.png", "photo.png")
+    return read_source_image(tmp_path / "photo.png", "photo.png")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
 ) -> None:
     server = scene.serve(*replies)
     bodies = start_bodies()
-    body = bodies.of(asked)
+    body = bodies.load_or_store(asked)
     kept = scene.folder / "bodies" / f"{asked.id}.json"
 
     def on_event(event: Event) -> None:
@@ -123,7 +123,7 @@ def test_a_body_is_kept_for_as_long_as_a_create_may_be_sent_again(
 ) -> None:
     asked, other = replace(asked, key_id=key_id), replace(asked, id="op_other")
     bodies = start_bodies()
-    bodies.of(asked)
+    bodies.load_or_store(asked)
     file = Path(asked.output or "").parent / "bodies" / f"{asked.id}.json"
     os.utime(file, (asked.created, asked.created))
     clock.time = asked.created + age
@@ -134,11 +134,11 @@ def test_a_body_is_kept_for_as_long_as_a_create_may_be_sent_again(
         return
     assert code is None
     # Another process removes bodies that are of no use.
-    start_bodies().of(other)
+    start_bodies().load_or_store(other)
     assert file.exists()
     # A body that two operations share is as young as the younger one.
-    bodies.drop(other)
-    bodies.of(other)
+    bodies.delete(other)
+    bodies.load_or_store(other)
     assert file.stat().st_mtime != asked.created
 
 
@@ -157,10 +157,10 @@ class Failing:
 @pytest.mark.parametrize(
     ("size", "retry_after", "seconds"),
     [
-        (None, 59.5, [CALL_SECONDS, 1.0]),
-        (None, 60.0, [CALL_SECONDS]),
-        (5_000_000, 79.5, [CALL_SECONDS + 20.0, 1.0]),
-        (5_000_000, 80.0, [CALL_SECONDS + 20.0]),
+        (None, 59.5, [API_TIMEOUT, 1.0]),
+        (None, 60.0, [API_TIMEOUT]),
+        (5_000_000, 79.5, [API_TIMEOUT + 20.0, 1.0]),
+        (5_000_000, 80.0, [API_TIMEOUT + 20.0]),
     ],
 )
 def test_source_images_have_time_to_be_uploaded(

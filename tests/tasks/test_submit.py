@@ -29,7 +29,7 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import Event, Notice, Retrying, Sending, SubmitRejected, Submitted, TaskFinished
 from seedream_cli.history.store import History
-from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation, TaskStatus
 from seedream_cli.tasks.run import generate_task
 
@@ -52,7 +52,7 @@ def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -
 def with_photo(scene: Scene) -> tuple[SourceImage, Operation]:
     """A source image, and the operation that sends it."""
     (scene.folder / "photo.png").write_bytes(png())
-    image = read_file(scene.folder / "photo.png", "photo.png")
+    image = read_source_image(scene.folder / "photo.png", "photo.png")
     request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
     return image, operation(scene.folder, request=request)
 
@@ -123,7 +123,7 @@ def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_record
     work = scene.work()
     work.bodies.attach([image])
     if known:
-        work.bodies.of(scene.history.record(asked))
+        work.bodies.load_or_store(scene.history.record(asked))
     with held_by_another_program(scene.history, monkeypatch):
         _, end = scene.generate(replace(asked, idempotency_key="key-2"), work=work)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
