@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
-from ..errors import Diagnostic, InvalidFile
+from ..errors import Diagnostic, InvalidFile, InvalidLockfile, InvalidManifest
 from ..settings.schema import did_you_mean
 from .toml_lines import TomlLineIndex
 
@@ -72,14 +72,6 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 #: Ten thousand assets can have the same slip.
 suggestion = lru_cache(did_you_mean)
-
-
-class InvalidManifest(InvalidFile):
-    default_code = "invalid_manifest"
-
-
-class InvalidLockfile(InvalidFile):
-    default_code = "invalid_lock"
 
 
 def dotted(keys: Iterable[str]) -> str:
