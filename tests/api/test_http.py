@@ -488,4 +488,4 @@ def test_a_certificate_of_ones_own_can_be_trusted(
             connect(base_url).get_account()
     assert caught.value.code == "tls_error"
     # They are read once for all clients.
-    assert http._trusted() is http._trusted()
+    assert http._trusted_context() is http._trusted_context()

@@ -17,7 +17,6 @@ from seedream_cli.api.responses import (
     RawResponse,
     read_accepted,
     read_data,
-    read_retry_after,
     read_task,
 )
 from seedream_cli.errors import (
@@ -489,7 +488,8 @@ def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytes
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     try:
-        assert read_retry_after(text, NOW) == seconds
+        headers = {} if text is None else {"retry-after": text}
+        assert received(b"", 429, headers).retry_after == seconds
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -511,5 +511,5 @@ DATE = st.lists(
 @example("Mon, 99 Foo 99999999999999999999 99:99:99 GMT")
 @example("Mon, 01 Jan 2026 00:00:00 +999999999999")
 def test_any_retry_after_is_a_bounded_wait_or_none(text: str) -> None:
-    seconds = read_retry_after(text, NOW)
+    seconds = received(b"", 429, {"retry-after": text}).retry_after
     assert seconds is None or 0 <= seconds <= 10 * 365 * 86400

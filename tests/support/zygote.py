@@ -66,7 +66,7 @@ def _give_patience(seconds: float) -> None:
     from seedream_cli.api import http
     from seedream_cli.history import store as history
 
-    http.CONNECT_SECONDS = http.READ_SECONDS = seconds
+    http.CONNECT_TIMEOUT = http.READ_TIMEOUT = seconds
     history._PATIENCE = seconds
 
 
