@@ -365,7 +365,7 @@ def test_one_is_looked_up_without_going_through_all(opened: Open, tmp_path: Path
     with written_to(history) as db:
         for n in range(1200):
             named = {"id": f"op_{n:08}", "task_id": f"img_{n}", "idempotency_key": f"key-{n}"}
-            history._put(db, operation(tmp_path, **named))
+            history._merge_and_write(db, operation(tmp_path, **named))
     hundreds_of_steps: list[int] = []
     history._db.set_progress_handler(lambda: hundreds_of_steps.append(0), 100)
     for look_up in (
@@ -383,7 +383,7 @@ def test_a_history_that_another_program_holds_says_so(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = opened()
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
@@ -414,8 +414,8 @@ def test_threads_wait_together_for_another_program(
 ) -> None:
     """If each waited in turn, a run of 64 would not end for ten minutes."""
     history = opened()
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.3)
-    monkeypatch.setattr("seedream_cli.history.store._LAST_PATIENCE", 0.01)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.3)
+    monkeypatch.setattr("seedream_cli.history.store._LAST_BUSY_TIMEOUT", 0.01)
 
     def write(who: int) -> None:
         with pytest.raises(HistoryUnusable):
@@ -436,9 +436,9 @@ def test_a_write_that_was_interrupted_leaves_no_lock(
 
     history = opened()
     with suppress(Interrupted), written_to(history) as db:
-        history._put(db, operation(tmp_path, id="op_half"))
+        history._merge_and_write(db, operation(tmp_path, id="op_half"))
         raise Interrupted
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     opened().record(operation(tmp_path))
     assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
@@ -560,7 +560,7 @@ def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
         shared = Path(f"{path}-shm")
         shared.rename(shared.with_name("aside"))
         without_shared_memory(path)
-        monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+        monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
         with pytest.raises(HistoryUnusable, match="another program holds it"):
             opened()
         other.stdin.close()

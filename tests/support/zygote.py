@@ -67,7 +67,7 @@ def _give_patience(seconds: float) -> None:
     from seedream_cli.history import store as history
 
     http.CONNECT_TIMEOUT = http.READ_TIMEOUT = seconds
-    history._PATIENCE = seconds
+    history._BUSY_TIMEOUT = seconds
 
 
 def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:

@@ -43,7 +43,7 @@ def error_of(end: TaskFinished) -> SeedreamError:
 
 @contextmanager
 def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.02)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.02)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
