@@ -7,7 +7,7 @@ import json
 import socket
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -15,9 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from support.api import KEY, Api, Connect, fetch_image
 from support.images import png
 from support.raw import RawServer, Reply, accepted, answer, success
-from support.tls import Authority, Front, authority
+from support.starting import StartRaw, StartSandbox
+from support.tls import Authority, Front
 
 from seedream_cli import __version__
 from seedream_cli.api.client import MAX_REDIRECTS, MAX_RESPONSE_BYTES, Client
@@ -36,45 +38,10 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import HttpCall
 from seedream_cli.models import GenerationRequest
-from seedream_cli.sandbox.server import Sandbox
 
-KEY = "sk-test-0123456789"
 BODY = GenerationRequest(prompt="a red fox").body()
 
-StartRaw = Callable[..., RawServer]
-Connect = Callable[..., Client]
-StartSandbox = Callable[..., Sandbox]
-Api = Callable[..., tuple[RawServer, Client]]
-Abroad = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    made: list[Client] = []
-
-    def one(base_url: str, key: str = KEY, **options: Any) -> Client:
-        made.append(Client(base_url, key, **options))
-        return made[-1]
-
-    yield one
-    for client in made:
-        client.close()
-
-
-@pytest.fixture
-def api(start_raw: StartRaw, connect: Connect) -> Api:
-    """Starts an API that answers so; ``options`` are those of Client."""
-
-    def start(*replies: Reply, end: str = "", **options: Any) -> tuple[RawServer, Client]:
-        server = start_raw(*replies)
-        return server, connect(server.base_url + end, **options)
-
-    return start
-
-
-def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream_image(url, **options) as image:
-        return b"".join(image.chunks)
+RemoteImages = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
 
 
 # What leaves
@@ -422,45 +389,45 @@ def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: st
     client.close()
 
 
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), "DNS:img.test", "IP:127.0.0.1")
-
-
 @pytest.fixture
-def abroad(
-    start_raw: StartRaw, certified: Authority, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Abroad]:
-    """Starts an image's host that counts as one on the internet, of a service that is there too.
+def remote_images(
+    start_raw: StartRaw,
+    certificates: Authority,
+    connect: Connect,
+    running: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> RemoteImages:
+    """Start image servers that seem to be on the internet, as the API does.
 
-    With it comes what fetches a URL, in which ``{port}`` is the host's.
+    Return each with a function that downloads a URL, in which ``{port}`` is the port of the server.
     """
 
     def look_up(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certified.certificate))
-    with ExitStack() as running:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.certificate))
 
-        def start(*replies: Callable[[int], bytes]) -> tuple[RawServer, Callable[[str], bytes]]:
-            server = start_raw()
-            front = running.enter_context(Front(certified, server.port))
-            server.replies = [reply(front.port) for reply in replies]
-            client = connect("https://api.test/v1")
-            return server, lambda url: fetch_image(client, url.format(port=front.port))
+    def start(*replies: Callable[[int], bytes]) -> tuple[RawServer, Callable[[str], bytes]]:
+        server = start_raw()
+        front = running.enter_context(Front(certificates, server.port))
+        server.replies = [reply(front.port) for reply in replies]
+        client = connect("https://api.test/v1")
+        return server, lambda url: fetch_image(client, url.format(port=front.port))
 
-        yield start
+    return start
 
 
 def hop(location: str) -> Callable[[int], bytes]:
     return lambda port: answer(302, headers={"Location": location.format(port=port), "Set-Cookie": "a=b"})
 
 
-def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(abroad: Abroad) -> None:
+def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
+    remote_images: RemoteImages,
+) -> None:
     """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
     hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MAX_REDIRECTS)]
-    server, fetch = abroad(*hops, lambda port: answer(200, b"image"))
+    server, fetch = remote_images(*hops, lambda port: answer(200, b"image"))
     assert MAX_REDIRECTS == 5
     assert fetch("https://img.test:{port}/start.png") == b"image"
     assert [request.path for request in server.requests[:2]] == ["/start.png", "/0.png"]
@@ -478,9 +445,11 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(ab
         ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
     ],
 )
-def test_every_hop_of_an_image_on_the_internet_is_judged(abroad: Abroad, location: str, why: str) -> None:
+def test_every_hop_of_an_image_on_the_internet_is_judged(
+    remote_images: RemoteImages, location: str, why: str
+) -> None:
     for hops in (1, MAX_REDIRECTS):
-        server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
+        server, fetch = remote_images(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
         with pytest.raises(NotSaved, match=why):
             fetch("https://img.test:{port}/1.png")
         assert len(server.requests) == hops

@@ -8,69 +8,30 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.api import KEY, Api, Connect, fetch_image
 from support.listening import Listening
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
 from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.starting import StartRaw
 from support.tls import Authority, Front, authority
 
 from seedream_cli.api import http
 from seedream_cli.api.client import Client
 from seedream_cli.errors import NotSaved, SeedreamError, Unreachable, UsageError
 
-KEY = "sk-test-0123456789"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 OTHERS = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
-
-StartRaw = Callable[..., RawServer]
-Connect = Callable[[str], Client]
-Api = Callable[..., tuple[RawServer, Client]]
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*PROXIES, *OTHERS):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def connect(running: ExitStack) -> Connect:
-    def one(base_url: str) -> Client:
-        client = Client(base_url, KEY)
-        running.callback(client.close)
-        return client
-
-    return one
-
-
-@pytest.fixture
-def api(start_raw: StartRaw, connect: Connect) -> Api:
-    def start(*replies: Reply) -> tuple[RawServer, Client]:
-        server = start_raw(*replies)
-        return server, connect(server.base_url)
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), "DNS:api.test", "DNS:img.test", "IP:127.0.0.1")
-
-
-def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream_image(url, **options) as image:
-        return b"".join(image.chunks)
 
 
 # Time limits
@@ -319,18 +280,18 @@ BOTH = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
 
 @pytest.fixture
 def through(
-    running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, trust: Authority
+    running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, certificates: Authority
 ) -> Through:
     """Return a client whose way to api.test, the server at a port of this machine, is through a proxy."""
 
     def start(kind: type[Proxy], server: RawServer, *, tls: bool = False) -> Client:
-        front = running.enter_context(Front(trust, server.port))
+        front = running.enter_context(Front(certificates, server.port))
         proxy = running.enter_context(kind({"api.test": front.port}))
         url = proxy.url()
         if tls:
-            url = f"https://127.0.0.1:{running.enter_context(Front(trust, proxy.port)).port}"
+            url = f"https://127.0.0.1:{running.enter_context(Front(certificates, proxy.port)).port}"
         monkeypatch.setenv("HTTPS_PROXY", url)
-        monkeypatch.setenv("SSL_CERT_FILE", str(trust.certificate))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.certificate))
         return connect("https://api.test/v1")
 
     return start
@@ -463,24 +424,24 @@ def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch
 
 
 def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
-    start_raw: StartRaw, connect: Connect, fails: Fails, trust: Authority, running: ExitStack
+    start_raw: StartRaw, connect: Connect, fails: Fails, certificates: Authority, running: ExitStack
 ) -> None:
-    server = running.enter_context(Front(trust, start_raw(success({})).port))
+    server = running.enter_context(Front(certificates, start_raw(success({})).port))
     with pytest.raises(Unreachable, match=r"certificate of 127\.0\.0\.1.* not trusted") as caught:
         connect(f"https://127.0.0.1:{server.port}/v1").get_account()
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("tls_error", False, True)
-    with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
+    with HttpProxy({}) as proxy, Front(certificates, proxy.port) as front:
         assert fails(f"https://127.0.0.1:{front.port}").code == "tls_error"
     assert proxy.asked == []
 
 
 def test_a_certificate_of_ones_own_can_be_trusted(
-    start_raw: StartRaw, running: ExitStack, connect: Connect, trust: Authority, tmp_path: Path
+    start_raw: StartRaw, running: ExitStack, connect: Connect, certificates: Authority, tmp_path: Path
 ) -> None:
-    server = running.enter_context(Front(trust, start_raw(success({"secure": True})).port))
+    server = running.enter_context(Front(certificates, start_raw(success({"secure": True})).port))
     base_url = f"https://127.0.0.1:{server.port}/v1"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
+        monkeypatch.setenv("SSL_CERT_DIR", str(certificates.folder))
         assert connect(base_url).get_account() == {"secure": True}
         # A file comes before a folder.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))

@@ -18,7 +18,7 @@ import pytest
 from support.images import png
 from support.program import Program, Result
 from support.proxy import HttpProxy, Proxy, SocksProxy
-from support.tls import Authority, Front, authority
+from support.tls import Authority, Front
 
 from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
@@ -90,13 +90,8 @@ class World:
         return {"SSL_CERT_FILE": str(self.authority.certificate)}
 
 
-@pytest.fixture(scope="module")
-def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), f"DNS:{API}", f"DNS:{IMAGES}", "IP:127.0.0.1")
-
-
 @pytest.fixture
-def world(tmp_path: Path, seedream: Program, trust: Authority) -> Iterator[World]:
+def world(tmp_path: Path, seedream: Program, certificates: Authority) -> Iterator[World]:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(WATCH)
@@ -105,10 +100,12 @@ def world(tmp_path: Path, seedream: Program, trust: Authority) -> Iterator[World
         sandbox = Abroad(tmp_path / "sandbox.sqlite3", seconds=0.1, draw=lambda body: png())
         running.enter_context(sandbox)
         api = urlsplit(sandbox.base_url)
-        fronts = [running.enter_context(Front(trust, port)) for port in (api.port or 0, sandbox.image_port)]
+        fronts = [
+            running.enter_context(Front(certificates, port)) for port in (api.port or 0, sandbox.image_port)
+        ]
         hosts = {API: fronts[0].port, IMAGES: fronts[1].port}
         seedream.use(f"https://{API}{api.path}", key=KEY)
-        yield World(seedream, sandbox, trust, hosts, tmp_path / "beyond", running.enter_context)
+        yield World(seedream, sandbox, certificates, hosts, tmp_path / "beyond", running.enter_context)
 
 
 def written(seedream: Program) -> bytes:
