@@ -47,7 +47,7 @@ RemoteImages = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
 # What leaves
 
 
-def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Api) -> None:
+def test_calls_send_key_paths_and_utf8_body(api: Api) -> None:
     # A key has any form, and a slash at the end of the base URL does not matter.
     key = "anything~!@#$%^&*()"
     server, client = api(accepted("task_1"), success({"status": "pending"}), success({}), key=key, end="/")
@@ -70,7 +70,7 @@ def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Ap
     assert create.json == body
 
 
-def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
+def test_get_task_percent_encodes_every_character_of_the_id(api: Api) -> None:
     paths = {
         "5f4dcc3b-5aa7-65d6": "5f4dcc3b-5aa7-65d6",
         "a/b?c=d#e f%2F": "a%2Fb%3Fc%3Dd%23e%20f%252F",
@@ -87,7 +87,7 @@ def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
     assert [request.path for request in server.requests] == [f"/v1/images/status/{p}" for p in paths.values()]
 
 
-def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, connect: Connect) -> None:
+def test_stream_image_does_not_send_the_key(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, faults=["image-redirect=1"])
     client = connect(sandbox.base_url)
     (url,) = client.get_task(client.submit(BODY, "key-1").task_id).results
@@ -98,7 +98,7 @@ def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, con
     assert all(request.headers["user-agent"] == f"seedream/{__version__}" for request in seen)
 
 
-def test_no_cookie_is_ever_sent_back(api: Api) -> None:
+def test_client_sends_no_cookies(api: Api) -> None:
     cookie = {"Set-Cookie": "session=1; Path=/"}
     server, client = api(
         success({}, headers=cookie),
@@ -116,12 +116,12 @@ def test_no_cookie_is_ever_sent_back(api: Api) -> None:
 
 
 @pytest.mark.parametrize("base_url", ["http://api.test/v1", "http://10.0.0.1/v1", "https://[::1/v1", ""])
-def test_a_base_url_that_would_show_the_key_is_refused_at_once(base_url: str) -> None:
+def test_client_refuses_base_url_without_tls(base_url: str) -> None:
     with pytest.raises(UsageError):
         Client(base_url, KEY)
 
 
-def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, connect: Connect) -> None:
+def test_retry_after_date_counts_from_the_clock_of_the_client(start_raw: StartRaw, connect: Connect) -> None:
     reply = answer(429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
     client = connect(start_raw(reply).base_url, now=lambda: 784_111_770.0)
     with pytest.raises(RateLimited) as caught:
@@ -139,7 +139,7 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
         (f"https://{KEY}.test/", r"\*\*\*"),
     ],
 )
-def test_a_redirect_of_the_api_is_refused_by_its_host(
+def test_call_refuses_redirect_and_names_its_host(
     start_raw: StartRaw, api: Api, status: int, location: str | None, host: str
 ) -> None:
     elsewhere = start_raw(accepted())
@@ -158,7 +158,7 @@ def test_a_redirect_of_the_api_is_refused_by_its_host(
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
-def test_an_answer_beyond_a_mebibyte_is_refused(api: Api, length: bool) -> None:
+def test_call_refuses_response_larger_than_1_mib(api: Api, length: bool) -> None:
     frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
     whole = frame.replace(b'""', b'"' + b"x" * (MAX_RESPONSE_BYTES - len(frame)) + b'"')
     headers = {"X-Request-ID": "req_1"}
@@ -174,7 +174,7 @@ def bomb(mebibytes: int) -> bytes:
     return b"".join(squeeze.compress(bytes(1024 * 1024)) for _ in range(mebibytes)) + squeeze.flush()
 
 
-def test_a_compressed_bomb_is_refused_with_flat_memory(api: Api) -> None:
+def test_call_refuses_zip_bomb_with_constant_memory(api: Api) -> None:
     _, client = api(answer(200, bomb(60), headers={"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
@@ -192,7 +192,7 @@ def test_a_compressed_bomb_is_refused_with_flat_memory(api: Api) -> None:
     [(b"<html>" + b" " * 2 * MAX_RESPONSE_BYTES, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
     ids=["too large", "badly compressed"],
 )
-def test_an_error_is_told_by_its_status_whatever_its_body(
+def test_call_reports_error_status_whatever_the_body(
     api: Api, status: int, code: ExitCode, body: bytes, headers: dict[str, str]
 ) -> None:
     with pytest.raises(SeedreamError) as caught:
@@ -205,9 +205,7 @@ def test_an_error_is_told_by_its_status_whatever_its_body(
     ("encoding", "squeeze"),
     [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
 )
-def test_a_compressed_answer_is_read_although_none_was_asked_for(
-    api: Api, encoding: str, squeeze: Callable[[bytes], bytes]
-) -> None:
+def test_call_decompresses_response(api: Api, encoding: str, squeeze: Callable[[bytes], bytes]) -> None:
     whole, headers = squeeze(b'{"code": 0, "data": {"plan": "pro"}}'), {"Content-Encoding": encoding}
     server, client = api(
         *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(MAX_RESPONSE_BYTES))]
@@ -218,7 +216,7 @@ def test_a_compressed_answer_is_read_although_none_was_asked_for(
         client.get_account()
 
 
-def test_what_follows_a_compressed_answer_is_not_looked_at(api: Api) -> None:
+def test_call_ignores_bytes_after_compressed_response(api: Api) -> None:
     whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}') + bytes(1000)
     assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].get_account() == {"plan": "pro"}
 
@@ -252,7 +250,7 @@ BROKEN: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
+def test_call_reports_broken_response_as_unreachable(api: Api, reply: Reply) -> None:
     """So a create may be sent again under its key."""
     server, client = api(reply)
     with pytest.raises(Unavailable) as caught:
@@ -274,9 +272,7 @@ def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
         pytest.param(b"x", {"X-Request-ID": "r" * 95 + KEY}, id="cut in the middle"),
     ],
 )
-def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
-    api: Api, body: bytes, headers: dict[str, str]
-) -> None:
+def test_call_redacts_key_in_request_id(api: Api, body: bytes, headers: dict[str, str]) -> None:
     seen: list[HttpCall] = []
     with pytest.raises(InvalidResponse) as caught:
         api(answer(200, body, headers=headers), observe=seen.append)[1].get_task("task_1")
@@ -289,7 +285,7 @@ def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
     [str, partial(quote, safe=""), json.dumps, lambda key: key.replace("-", "\\u002d")],
     ids=["plain", "URL", "JSON", "escaped"],
 )
-def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str], str]) -> None:
+def test_call_redacts_key_that_the_server_repeats(api: Api, form: Callable[[str], str]) -> None:
     key, seen = 'sk-a/b+c="d"\\e&f%g', list[HttpCall]()
     told = form(key)
     body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
@@ -302,7 +298,7 @@ def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str],
     assert "sk-a" not in shown + repr(vars(caught.value)) + repr(seen)
 
 
-def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:
+def test_call_does_not_show_key_that_cannot_be_a_header(api: Api) -> None:
     with pytest.raises(SeedreamError) as caught:
         api(success({}), key=f"{KEY}\n")[1].get_account()
     assert KEY not in repr(vars(caught.value))
@@ -311,7 +307,7 @@ def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:
 # What --verbose sees
 
 
-def test_an_exchange_tells_the_call_without_its_secrets(api: Api) -> None:
+def test_observe_gets_calls_without_secrets(api: Api) -> None:
     seen: list[HttpCall] = []
     replies = accepted(headers={"X-Request-ID": "req_1"}), answer(200, b"image")
     server, client = api(*replies, observe=seen.append)
@@ -341,7 +337,7 @@ def test_an_exchange_tells_the_call_without_its_secrets(api: Api) -> None:
         ),
     ],
 )
-def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | None) -> None:
+def test_stream_image_returns_content_length(api: Api, reply: bytes, length: int | None) -> None:
     server, client = api(reply)
     # Its signature is kept as it is.
     path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
@@ -360,9 +356,7 @@ def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | No
         ("http://127.0.0.1:99999/1.png", 1),
     ],
 )
-def test_a_redirect_in_a_circle_or_to_what_may_not_be_fetched_is_refused(
-    api: Api, location: str, requests: int
-) -> None:
+def test_stream_image_refuses_redirect_loop_and_forbidden_url(api: Api, location: str, requests: int) -> None:
     server, client = api(answer(302, headers={"Location": location}))
     why = "redirects more than 5 times" if requests > 1 else None
     with pytest.raises((NotSaved, Unreachable), match=why):
@@ -371,7 +365,7 @@ def test_a_redirect_in_a_circle_or_to_what_may_not_be_fetched_is_refused(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_an_image_may_be_redirected_to_another_host(start_raw: StartRaw, api: Api, status: int) -> None:
+def test_stream_image_follows_redirect_to_another_host(start_raw: StartRaw, api: Api, status: int) -> None:
     target = start_raw(answer(200, b"image"))
     server, client = api(answer(status, headers={"Location": f"{target.origin}/2.png?s=1"}))
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
@@ -380,7 +374,7 @@ def test_an_image_may_be_redirected_to_another_host(start_raw: StartRaw, api: Ap
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost"])
-def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: str) -> None:
+def test_stream_image_refuses_private_host_of_public_api(host: str) -> None:
     seen: list[HttpCall] = []
     client = Client("https://api.test/v1", KEY, observe=seen.append)
     with pytest.raises(NotSaved, match="private network"):
@@ -422,7 +416,7 @@ def hop(location: str) -> Callable[[int], bytes]:
     return lambda port: answer(302, headers={"Location": location.format(port=port), "Set-Cookie": "a=b"})
 
 
-def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
+def test_stream_image_over_tls_sends_no_key_and_no_cookies(
     remote_images: RemoteImages,
 ) -> None:
     """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
@@ -445,9 +439,7 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(
         ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
     ],
 )
-def test_every_hop_of_an_image_on_the_internet_is_judged(
-    remote_images: RemoteImages, location: str, why: str
-) -> None:
+def test_stream_image_checks_every_redirect(remote_images: RemoteImages, location: str, why: str) -> None:
     for hops in (1, MAX_REDIRECTS):
         server, fetch = remote_images(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
         with pytest.raises(NotSaved, match=why):
@@ -463,7 +455,7 @@ def test_every_hop_of_an_image_on_the_internet_is_judged(
         ((204, 206, 304), False, False),
     ],
 )
-def test_an_image_that_is_refused_with(
+def test_stream_image_error_status_is_transient_or_stale(
     api: Api, statuses: tuple[int, ...], transient: bool, stale: bool
 ) -> None:
     server, client = api(*[answer(status, headers={"Retry-After": "3"}) for status in statuses])
@@ -475,13 +467,13 @@ def test_an_image_that_is_refused_with(
         assert (error.retry_after, error.exit_code) == (3.0, ExitCode.NOT_SAVED)
 
 
-def test_an_image_that_comes_compressed_is_refused(api: Api) -> None:
+def test_stream_image_refuses_compressed_image(api: Api) -> None:
     server, client = api(answer(200, gzip.compress(b"image"), headers={"Content-Encoding": "gzip"}))
     with pytest.raises(NotSaved, match="compressed"):
         fetch_image(client, f"{server.origin}/1.png")
 
 
-def test_one_client_serves_many_threads(start_sandbox: StartSandbox, connect: Connect) -> None:
+def test_client_is_shared_by_threads(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     client = connect(sandbox.base_url)
 

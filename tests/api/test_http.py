@@ -57,7 +57,7 @@ def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
     ],
     ids=["with a length", "without a length", "chunked"],
 )
-def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, piece: bytes) -> None:
+def test_timeout_ends_slow_body(api: Api, head: bytes, piece: bytes) -> None:
     server, client = api(trickle(b"HTTP/1.1 200 OK\r\n" + head, piece))
     with pytest.raises(Unreachable) as caught:
         client.get_task("task_1", seconds=0.2)
@@ -67,7 +67,7 @@ def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, 
     assert caught.value.code == "timeout"
 
 
-def test_a_server_that_never_answers_may_have_the_request(api: Api) -> None:
+def test_timeout_without_response_is_not_unsent(api: Api) -> None:
     _, client = api(lambda exchange: exchange.closed.wait(30) and None)
     with pytest.raises(Unreachable, match="did not answer in time") as caught:
         client.submit({"prompt": "fox"}, "key-1", seconds=0.2)
@@ -79,13 +79,13 @@ class Silent(Listening):
         self.closing.wait(30)
 
 
-def test_a_handshake_that_hangs_has_sent_nothing(connect: Connect) -> None:
+def test_timeout_in_tls_handshake_is_unsent(connect: Connect) -> None:
     with Silent() as server, pytest.raises(Unreachable, match=r"no connection to .* in time") as caught:
         connect(f"https://127.0.0.1:{server.port}/v1").get_task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.unsent) == ("timeout", True)
 
 
-def test_a_server_that_reads_nothing_does_not_hold_a_request_forever(connect: Connect) -> None:
+def test_timeout_ends_blocked_write(connect: Connect) -> None:
     body = {"prompt": "x" * 32 * 1024 * 1024}
     with Silent() as server, pytest.raises(Unreachable) as caught:
         connect(f"http://127.0.0.1:{server.port}/v1").submit(body, "key-1", seconds=0.3)
@@ -104,9 +104,7 @@ def kept(body: bytes, status: int = 200, *headers: bytes) -> bytes:
 PENDING = kept(b'{"code": 0, "data": {"task_id": "task_1", "status": "pending"}}')
 
 
-def test_a_task_takes_one_connection_to_the_api_and_one_to_the_images_host(
-    running: ExitStack, connect: Connect
-) -> None:
+def test_connections_are_reused_but_not_shared_with_images(running: ExitStack, connect: Connect) -> None:
     """The key's connection is never used for an image, even on the same host."""
     server = running.enter_context(PatientServer([PENDING] * 6 + [kept(b"image")]))
     client = connect(server.base_url)
@@ -134,7 +132,7 @@ class Leaving(RawServer):
         self.left.release()
 
 
-def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack, connect: Connect) -> None:
+def test_connection_closed_by_server_is_not_reused(running: ExitStack, connect: Connect) -> None:
     server = running.enter_context(Leaving())
     client = connect(server.base_url)
     for number in range(3):
@@ -149,7 +147,7 @@ def reset(exchange: HttpCall) -> None:
 
 
 @pytest.mark.parametrize("reply", [None, reset], ids=["closed", "reset"])
-def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again(
+def test_broken_reused_connection_is_not_unsent_and_not_retried(
     running: ExitStack, connect: Connect, reply: Reply
 ) -> None:
     server = running.enter_context(PatientServer([PENDING, reply]))
@@ -161,7 +159,7 @@ def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
-def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
+def test_refused_connection_is_unsent(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1") as caught:
@@ -173,7 +171,7 @@ def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_proxy_does_not_see_what_stays_on_this_machine(
+def test_proxy_is_not_used_for_loopback(
     start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy, server = start_raw(answer(502)), start_raw(success({"plan": "here"}), answer(200, b"image"))
@@ -188,7 +186,7 @@ def test_a_proxy_does_not_see_what_stays_on_this_machine(
 ENTRIES = "fd00::/8|::1/128|[::1]|<local>|192.168.*|a b|a;{}|api.test.org|10.0.0.0/8"
 
 
-def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
+def test_proxy_is_used_for_hosts_not_in_no_proxy(
     start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = start_raw(answer(403))
@@ -202,7 +200,7 @@ def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
     assert KEY not in str(proxy.requests)
 
 
-def test_no_proxy_names_hosts_that_are_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_excludes_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "this proxy cannot be used")
     for url, entries in {
         "https://api.test/v1": ("localhost, api.test", ".test", "API.test:443", "*"),
@@ -237,7 +235,7 @@ def test_no_proxy_names_hosts_that_are_asked_directly(monkeypatch: pytest.Monkey
         pytest.param("SSL_CERT_DIR", "/nonexistent:/neither", id="folders that are not there"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_one_clear_line(
+def test_invalid_proxy_or_certificate_setting_is_a_usage_error(
     api: Api, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -254,7 +252,9 @@ def test_a_setting_that_cannot_be_used_is_one_clear_line(
         fetch_image(client, "https://img.test/1.png")
 
 
-def test_settings_that_can_be_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_proxy_and_certificate_settings_are_accepted(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent:/")
     # Those of another scheme, and those that a stronger one replaces, are not judged.
     monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
@@ -302,7 +302,7 @@ def through(
     [(HttpProxy, False), (HttpProxy, True), (SocksProxy, False)],
     ids=["HTTP", "HTTPS", "SOCKS"],
 )
-def test_through_a_proxy_the_deadline_holds_as_well(
+def test_timeout_applies_through_proxy(
     start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
 ) -> None:
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
@@ -313,7 +313,7 @@ def test_through_a_proxy_the_deadline_holds_as_well(
 
 
 @BOTH
-def test_what_breaks_beyond_a_proxy_may_have_arrived(
+def test_broken_connection_through_proxy_is_not_unsent(
     start_raw: StartRaw, through: Through, kind: type[Proxy]
 ) -> None:
     server = start_raw(None)
@@ -344,7 +344,7 @@ def fails(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Fails:
 
 
 @pytest.mark.parametrize(("status", "passing"), [(302, False), (403, False), (429, True), (502, True)])
-def test_a_proxys_status_tells_whether_to_come_back(
+def test_http_proxy_status_decides_if_transient(
     start_raw: StartRaw, fails: Fails, status: int, passing: bool
 ) -> None:
     problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
@@ -363,7 +363,7 @@ def test_a_proxys_status_tells_whether_to_come_back(
         ([b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)], "refused", True),
     ],
 )
-def test_a_socks_proxys_reply_tells_whether_to_come_back(
+def test_socks_proxy_reply_decides_if_transient(
     fails: Fails, replies: list[bytes], why: str, passing: bool
 ) -> None:
     with Scripted(*replies) as proxy:
@@ -385,7 +385,7 @@ def test_a_socks_proxys_reply_tells_whether_to_come_back(
     ],
 )
 @pytest.mark.parametrize("then", [[], [None]], ids=["leaves", "hangs"])
-def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
+def test_proxy_that_closes_or_hangs_is_named_before_the_timeout(
     fails: Fails, scheme: str, replies: list[bytes], then: list[None]
 ) -> None:
     began = time.monotonic()
@@ -396,7 +396,7 @@ def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
     assert problem.transient
 
 
-def test_any_reply_of_a_socks_proxy_is_an_error_of_ours(fails: Fails) -> None:
+def test_socks_proxy_random_reply_is_unreachable(fails: Fails) -> None:
     chance = random.Random(20261130)
     for _ in range(60):
         replies = [b"\x05" + chance.randbytes(chance.randrange(4)) for _ in range(chance.randint(1, 3))]
@@ -405,7 +405,7 @@ def test_any_reply_of_a_socks_proxy_is_an_error_of_ours(fails: Fails) -> None:
         assert "pa55" not in repr(vars(problem))
 
 
-def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails) -> None:
+def test_proxy_without_route_to_host_is_transient(fails: Fails) -> None:
     for kind in (HttpProxy, SocksProxy):
         with kind({}) as proxy:
             problem = fails(proxy.url())
@@ -413,7 +413,7 @@ def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails) -
         assert proxy.asked == ["api.test:443"]
 
 
-def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_socks_library_is_unreachable(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(Unreachable, match="ImportError") as caught:
         fails("socks5://127.0.0.1:9")
@@ -423,7 +423,7 @@ def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch
 # Certificates
 
 
-def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
+def test_untrusted_certificate_is_not_transient(
     start_raw: StartRaw, connect: Connect, fails: Fails, certificates: Authority, running: ExitStack
 ) -> None:
     server = running.enter_context(Front(certificates, start_raw(success({})).port))
@@ -435,7 +435,7 @@ def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
     assert proxy.asked == []
 
 
-def test_a_certificate_of_ones_own_can_be_trusted(
+def test_ssl_cert_file_and_dir_are_trusted(
     start_raw: StartRaw, running: ExitStack, connect: Connect, certificates: Authority, tmp_path: Path
 ) -> None:
     server = running.enter_context(Front(certificates, start_raw(success({"secure": True})).port))

@@ -134,7 +134,7 @@ def assert_unsaid(seedream: Program, done: Result) -> None:
         pytest.param("all_proxy", SocksProxy, "socks5h", LOGIN, id="all_proxy=socks5h with a login"),
     ],
 )
-def test_a_generate_goes_through_it_whole(
+def test_generate_through_proxy(
     world: World, variable: str, kind: type[Proxy], scheme: str, login: tuple[str, str] | None
 ) -> None:
     proxy = world.start(kind(world.hosts, login))
@@ -153,7 +153,7 @@ def test_a_generate_goes_through_it_whole(
         assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
 
 
-def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(world: World) -> None:
+def test_proxy_is_used_for_images_of_loopback_service(world: World) -> None:
     """Over plain http a proxy would see the key; an image's request has none."""
     world.sandbox.images = f"http://{IMAGES}"
     proxy = world.start(HttpProxy({IMAGES: world.sandbox.image_port}))
@@ -168,7 +168,7 @@ def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(worl
 # Certificates
 
 
-def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: World) -> None:
+def test_untrusted_service_gets_nothing_and_is_not_retried(world: World) -> None:
     proxy = world.http()
     done = world.seedream("generate", "fox", "--json", "-q", env={"HTTPS_PROXY": proxy.url()})
     assert done.exit_code == done.document["error"]["exit_code"] == ExitCode.UNAVAILABLE
@@ -184,7 +184,7 @@ def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: Wor
 
 
 @pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
-def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: type[Proxy]) -> None:
+def test_proxy_password_that_is_wrong_is_not_shown(world: World, kind: type[Proxy]) -> None:
     proxy = world.start(kind(world.hosts, ("ada", "another")))
     env = {"HTTPS_PROXY": proxy.url(login=LOGIN), **world.trusted}
     done = world.seedream("generate", "fox", "--json", "--verbose", env=env)
@@ -196,7 +196,7 @@ def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: typ
     assert_unsaid(world.seedream, done)
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World) -> None:
+def test_unreachable_proxy_is_named_without_password(world: World) -> None:
     login = ":".join(quote(part, safe="") for part in LOGIN)
     with socket.socket() as nobody:
         # Taken, so that nobody else listens there either.
@@ -209,7 +209,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World) -
     assert_unsaid(world.seedream, done)
 
 
-def test_a_crash_does_not_show_a_proxys_password(world: World) -> None:
+def test_crash_does_not_show_proxy_password(world: World) -> None:
     hooks = Path(world.seedream.environment["PYTHONPATH"])
     (hooks / "sitecustomize.py").write_text("import uuid\ndel uuid.uuid4\n")
     env = {"ALL_PROXY": world.socks(LOGIN).url(), **world.trusted}

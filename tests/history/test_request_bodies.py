@@ -40,7 +40,7 @@ def asked(tmp_path: Path, image: SourceImage) -> Operation:
     return operation(tmp_path, request=request)
 
 
-def test_the_same_bytes_come_again_when_the_image_is_gone(
+def test_load_or_store_returns_same_bytes_without_the_image(
     bodies: RequestBodyStore, image: SourceImage, asked: Operation
 ) -> None:
     before = os.umask(0)
@@ -59,7 +59,7 @@ def test_the_same_bytes_come_again_when_the_image_is_gone(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such call there")
-def test_their_names_are_on_disk_before_they_are_sent(
+def test_load_or_store_syncs_file_and_folder(
     bodies: RequestBodyStore, asked: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut would otherwise leave the operation in the history without what it has to send."""
@@ -83,7 +83,7 @@ def test_their_names_are_on_disk_before_they_are_sent(
     assert len(synced) == 2
 
 
-def test_what_is_kept_is_sent_whatever_is_at_hand(
+def test_load_or_store_prefers_stored_body(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     """An earlier version of the program may have written it in other words."""
@@ -93,9 +93,7 @@ def test_what_is_kept_is_sent_whatever_is_at_hand(
     assert bodies.load_or_store(asked) == b'{"old": true}'
 
 
-def test_several_operations_that_ask_for_the_same_share_the_bytes(
-    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
-) -> None:
+def test_load_or_store_links_equal_bodies(tmp_path: Path, bodies: RequestBodyStore, asked: Operation) -> None:
     first, second = asked, replace(asked, id="op_00000002")
     assert bodies.load_or_store(first) == bodies.load_or_store(second)
     assert {file.stat().st_nlink for file in (tmp_path / "bodies").iterdir()} == {2}
@@ -103,7 +101,7 @@ def test_several_operations_that_ask_for_the_same_share_the_bytes(
     assert bodies.load_or_store(replace(asked, id="op_00000003")) == bodies.load_or_store(second)
 
 
-def test_what_is_not_kept_or_cannot_be_is_not_sent(
+def test_load_or_store_without_images_or_folder(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     # A request that says it all has none.
@@ -118,7 +116,7 @@ def test_what_is_not_kept_or_cannot_be_is_not_sent(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits")
-def test_a_disk_that_is_full_is_not_filled_further(
+def test_load_or_store_removes_partial_file_on_full_disk(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     import resource
@@ -133,9 +131,7 @@ def test_a_disk_that_is_full_is_not_filled_further(
     assert list((tmp_path / "bodies").iterdir()) == []
 
 
-def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
-    tmp_path: Path, image: SourceImage, asked: Operation
-) -> None:
+def test_load_or_store_purges_expired_bodies(tmp_path: Path, image: SourceImage, asked: Operation) -> None:
     clock = Clock()
     folder = tmp_path / "bodies"
     folder.mkdir()
