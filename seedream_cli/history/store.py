@@ -204,7 +204,12 @@ class History:
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute("PRAGMA synchronous = FULL")
         if is_new:
-            self._create_tables()
+            with self._exclusive() as db, self._transaction(db, durable=True):
+                # Checked again inside the transaction: another program may have created them meanwhile.
+                if self._version() == 0:
+                    for statement in SCHEMA.split(";"):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _make_readable(self) -> bool:
         """Make sure that the file can be read; return False if that needed exclusive access.
@@ -235,14 +240,6 @@ class History:
                 hint=upgrade_command(),
             )
         return version
-
-    def _create_tables(self) -> None:
-        with self._exclusive() as db, self._transaction(db, durable=True):
-            # Checked again inside the transaction: another program may have created them meanwhile.
-            if self._version() == 0:
-                for statement in SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _transaction(self, db: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
@@ -283,21 +280,20 @@ class History:
             ) from error
         except (sqlite3.Error, OSError, UnreadableRow) as error:
             busy = " (another program holds it)" if _is_busy(error) else ""
+            hint = None
+            if _is_corrupt(error):
+                # With its journals, which SQLite would apply to a new file of the same name.
+                moves = [
+                    shlex.join(["mv", f"{self.path}{ending}", f"{self.path}.broken{ending}"])
+                    for ending in ("", "-wal", "-shm", "-journal")
+                    if os.path.exists(f"{self.path}{ending}")
+                ]
+                hint = " && ".join(moves)
             raise HistoryUnusable(
                 f"the history cannot be used: {self.path}{busy}",
                 detail=str(error),
-                hint=self._move_command() if _is_corrupt(error) else None,
+                hint=hint,
             ) from error
-
-    def _move_command(self) -> str:
-        """Return the shell command that moves the file and its journals aside.
-
-        SQLite would apply a left-over journal to a new file.
-        """
-        endings = [end for end in ("", "-wal", "-shm", "-journal") if os.path.exists(f"{self.path}{end}")]
-        return " && ".join(
-            shlex.join(["mv", f"{self.path}{end}", f"{self.path}.broken{end}"]) for end in endings
-        )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
