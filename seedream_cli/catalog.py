@@ -1,4 +1,4 @@
-"""The AI models that the API offers, and the aspect ratios and qualities that they take.
+"""AI models of the API, with the aspect ratios and qualities that they accept.
 
 Source: the API's reference at docs.apipod.ai (OpenAPI 3.1, August 2026).
 """
@@ -15,7 +15,7 @@ DEFAULT_MODEL = "seedream-v4.5"
 DEFAULT_ASPECT_RATIO = "1:1"
 DEFAULT_QUALITY = "2K"
 
-#: Aspect ratio → what it is commonly used for.
+#: Aspect ratios, and what each is commonly used for.
 ASPECT_RATIOS: Mapping[str, str] = {
     "1:1": "avatars, social posts",
     "2:3": "portrait photography",
@@ -27,7 +27,7 @@ ASPECT_RATIOS: Mapping[str, str] = {
     "21:9": "cinematic frames, hero images",
 }
 
-#: Quality → what it is commonly used for.
+#: Qualities, and what each is commonly used for.
 QUALITIES: Mapping[str, str] = {
     "2K": "standard, faster",
     "3K": "larger, lite models",
@@ -36,7 +36,7 @@ QUALITIES: Mapping[str, str] = {
 
 
 class Model(Struct, frozen=True):
-    """One row of the API's table of models. ``prompt_limit`` counts code points."""
+    """One row of the API's table of models. ``prompt_limit`` is in code points."""
 
     name: str
     what: str
@@ -44,11 +44,11 @@ class Model(Struct, frozen=True):
     qualities: tuple[str, ...]
     needs_images: bool = False
     max_images: int = 0
-    #: The model that does the same from source images.
-    edit_form: str | None = None
+    #: Name of the edit model: the one that does the same from source images.
+    edit_model: str | None = None
 
 
-#: A new model is one more row. A model that is not here is sent as it is, with the server as its judge.
+#: To add a model, add a row. A model that is not listed is sent as it is: the API decides.
 MODELS: Mapping[str, Model] = {
     row.name: row
     for row in (
@@ -57,7 +57,7 @@ MODELS: Mapping[str, Model] = {
             "text to image",
             4000,
             ("2K", "4K"),
-            edit_form="seedream-v4.5-edit",
+            edit_model="seedream-v4.5-edit",
         ),
         Model(
             "seedream-v4.5-edit",
@@ -67,7 +67,7 @@ MODELS: Mapping[str, Model] = {
             needs_images=True,
             max_images=14,
         ),
-        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_form="seedream-5.0-lite-edit"),
+        Model("seedream-5.0-lite", "text to image", 2000, ("2K", "3K"), edit_model="seedream-5.0-lite-edit"),
         Model(
             "seedream-5.0-lite-edit",
             "image to image, source images required",
@@ -80,15 +80,15 @@ MODELS: Mapping[str, Model] = {
 }
 
 
-def for_editing(model: str, models: Mapping[str, Model] = MODELS) -> str:
-    """The model that takes source images where ``model`` was asked for: itself, or its edit form.
+def edit_model_for(model: str, models: Mapping[str, Model] = MODELS) -> str:
+    """Return the model to use with source images: ``model`` itself if it accepts them, else its edit model.
 
-    One that the table does not know stays as it is. Raises InvalidRequest for one without an edit form.
+    A model that is not listed is returned as it is. Raises InvalidRequest for a model without an edit model.
     """
     row = models.get(model)
     if row is None or row.needs_images or row.max_images:
         return model
-    if row.edit_form is None:
-        editing = [name for name, each in models.items() if each.max_images]
-        raise InvalidRequest(f"{model} takes no source images; {', '.join(editing) or 'no model'} would")
-    return row.edit_form
+    if row.edit_model is None:
+        edit_models = [name for name, other in models.items() if other.max_images]
+        raise InvalidRequest(f"{model} takes no source images; {', '.join(edit_models) or 'no model'} would")
+    return row.edit_model

@@ -1,35 +1,39 @@
-"""Every way in which the program can fail, each with its exit code.
+"""All errors that seedream raises on purpose. Each has an exit code and a machine-readable code.
 
-SeedreamError
-├── UsageProblem (2)         wrong arguments or configuration
-│   ├── InvalidRequest       what the model's row does not allow
-│   ├── InvalidOutput        a name that cannot be used, a file that exists
-│   ├── ProblemsFound        what is wrong with a manifest or a lock, all of it
-│   ├── KeyringProblem       the desktop's keyring, where it was asked to keep a key
-│   └── RequestRefused       the API answered 400, 409 or another 4xx
-├── TaskFailed (3)           the task ended failed, cancelled or rejected
-├── AuthenticationProblem (4)
-│   ├── MissingKey
-│   │   └── KeyringUnusable  the desktop's keyring, where the key should be in it
-│   ├── MalformedKey
-│   └── KeyRefused           401, 403
-├── QuotaExceeded (5)        402, 403 that speaks of balance or quota
-├── NotFound (6)             404
-├── Unavailable (7)
-│   ├── Unreachable          no connection, or it broke
-│   ├── RateLimited          429
-│   ├── ServiceFailing       5xx
-│   ├── KeyBusy              409: the first request with this idempotency key still runs
-│   ├── UnreadableAnswer     an answer that is not what the API's reference says
-│   └── RedirectRefused      the API pointed elsewhere
-├── StillPending (8)         the wait ended before the task did
-├── NotSaved (9)             an image could not be fetched, verified or written
-│   ├── ImageRefused         the image's host answered with an HTTP error
-│   ├── ImageUnreachable     no connection to the image's host, or it broke
-│   ├── ImageDamaged         what came is not a whole image
-│   └── HistoryUnusable      the history cannot be read or written
-├── Drift (10)               files, lock and manifest are not in step
-└── Stopped (130, 143)       SIGINT, SIGTERM
+The number in brackets is the exit code (:class:`ExitCode`). Subclasses inherit it.
+
+SeedreamError (1)
+├── UsageError (2)              wrong arguments or configuration
+│   ├── InvalidRequest          the model does not accept this request
+│   ├── InvalidOutput           an unusable file name, or a file that already exists
+│   ├── InvalidFile             base of the two below
+│   │   ├── InvalidManifest     all problems of a manifest
+│   │   └── InvalidLockfile     all problems of a lockfile
+│   ├── KeyringError            the desktop keyring cannot store, read or delete a key
+│   └── RequestRefused          HTTP 400, 409 or another 4xx
+├── TaskFailed (3)              the task failed, or was cancelled or rejected
+├── AuthenticationError (4)
+│   ├── MissingKey              no API key is configured
+│   │   └── KeyringUnusable     the key should be in the desktop keyring, which cannot be used
+│   ├── MalformedKey            the text cannot be an API key
+│   └── KeyRefused              HTTP 401, or 403 about permissions
+├── QuotaExceeded (5)           HTTP 402, or 403 about balance or quota
+├── NotFound (6)                HTTP 404
+├── Unavailable (7)             an error of the API that is not known
+│   ├── Unreachable             no connection, or the connection broke
+│   ├── RateLimited             HTTP 429
+│   ├── ServiceFailing          HTTP 408 or 5xx
+│   ├── IdempotencyKeyInUse     HTTP 409: the first request with this key is still running
+│   ├── InvalidResponse         a response that does not match the API reference
+│   └── RedirectRefused         HTTP 3xx of the API
+├── StillPending (8)            the timeout ended before the task did
+├── NotSaved (9)                an image could not be downloaded, verified or written
+│   ├── ImageRefused            HTTP error of the image server
+│   ├── ImageUnreachable        no connection to the image server, or the connection broke
+│   ├── ImageDamaged            the download is not a complete image
+│   └── HistoryUnusable         the history cannot be read or written
+├── Drift (10)                  files, lockfile and manifest do not match
+└── Stopped (130, 143)          SIGINT, SIGTERM
 """
 
 from __future__ import annotations
@@ -42,7 +46,10 @@ from msgspec import Struct
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the program. README's table is checked against this one."""
+    """Exit codes of the program, with a short label and the cases that each is for.
+
+    A test compares them with the table in README.
+    """
 
     label: str
     when: str
@@ -73,7 +80,7 @@ class ExitCode(IntEnum):
     TERMINATED = 143, "stopped", "SIGTERM; the message says how to resume"
 
 
-#: With several tasks in one call, the first of these that occurred is returned.
+#: Order of importance. A command with several tasks ends with the first of these that occurred.
 PRECEDENCE = (
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
@@ -92,11 +99,11 @@ PRECEDENCE = (
 
 
 class SeedreamError(Exception):
-    """An outcome that is not success, with what a person and a script need to know.
+    """Base class of all errors that seedream raises on purpose.
 
-    ``code`` is one machine-readable word: the server's own where it sent one. ``detail`` is the
-    server's own words. ``hint`` is a command that can be copied. ``retry_after`` is in seconds.
-    ``transient`` tells whether the same call may succeed a moment later.
+    ``code`` is machine-readable: the API's own code if it sent one, else ``default_code``. ``detail`` is the
+    API's own message. ``hint`` is a command to run next. ``retry_after`` is in seconds. ``transient`` is True
+    if the same call may succeed a moment later.
     """
 
     exit_code: ExitCode = ExitCode.ERROR
@@ -123,29 +130,37 @@ class SeedreamError(Exception):
         self.http_status = http_status
         self.request_id = request_id
         self.retry_after = retry_after
-        #: Options without which resuming would fail in the same way.
+        #: Options that the command in the hint needs, because it would fail in the same way without them.
         self.resume_with: tuple[str, ...] = ()
 
 
 class UsageError(SeedreamError):
+    """Wrong arguments or configuration."""
+
     exit_code = ExitCode.USAGE
     default_code = "usage"
 
 
 class InvalidRequest(UsageError):
+    """A request that the model does not accept, found before it is sent."""
+
     default_code = "invalid_request"
 
 
 class InvalidOutput(UsageError):
+    """An unusable file name, or a file that already exists."""
+
     default_code = "invalid_output"
 
 
 class RequestRefused(UsageError):
+    """The API refused the request: HTTP 400, 409 or another 4xx."""
+
     default_code = "invalid_request"
 
 
 class Diagnostic(Struct, frozen=True):
-    """``line`` counts from 1; ``key`` is a dotted key, "" where the problem is not one key's."""
+    """One problem of a file. ``line`` counts from 1; ``key`` is a dotted key, or "" for the line itself."""
 
     file: str
     line: int
@@ -157,13 +172,13 @@ class Diagnostic(Struct, frozen=True):
 
 
 class InvalidFile(UsageError):
-    """``problems`` has every one, in order of line; ``detail`` has them as lines of text.
+    """All problems of a manifest or a lockfile.
 
-    A single one is the message itself.
+    ``problems`` is sorted by line. A single problem is the message; several are in ``detail``, one per line.
     """
 
     def __init__(self, file: str, problems: Iterable[Diagnostic]) -> None:
-        # A wrong default is every asset's problem, and told once.
+        # Without duplicates: a wrong default is a problem of every asset.
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
         lines = [str(problem) for problem in self.problems]
         if len(lines) == 1:
@@ -172,58 +187,84 @@ class InvalidFile(UsageError):
             super().__init__(f"{file} has {len(lines)} problems", detail="\n".join(lines))
 
 
+class InvalidManifest(InvalidFile):
+    """All problems of a manifest."""
+
+    default_code = "invalid_manifest"
+
+
+class InvalidLockfile(InvalidFile):
+    """All problems of a lockfile."""
+
+    default_code = "invalid_lock"
+
+
 class KeyringError(UsageError):
-    """``hint`` is the way out, for the default profile."""
+    """The desktop keyring cannot store, read or delete a key. ``hint`` is for the default profile."""
 
     default_code = "keyring_unusable"
 
 
 class TaskFailed(SeedreamError):
+    """The task failed, or was cancelled or rejected."""
+
     exit_code = ExitCode.TASK_FAILED
     default_code = "task_failed"
 
 
 class AuthenticationError(SeedreamError):
+    """No API key, or one that the API refused."""
+
     exit_code = ExitCode.AUTHENTICATION
     default_code = "invalid_api_key"
     default_hint = "seedream config set api_key"
 
 
 class MissingKey(AuthenticationError):
+    """No API key is configured."""
+
     default_code = "missing_api_key"
 
 
 class KeyringUnusable(MissingKey):
-    """``hint`` is the way out, for the default profile."""
+    """The key should be in the desktop keyring, which cannot be used. ``hint`` is for the default profile."""
 
     default_code = "keyring_unusable"
 
 
 class MalformedKey(AuthenticationError):
+    """The text cannot be an API key."""
+
     default_code = "malformed_api_key"
 
 
 class KeyRefused(AuthenticationError):
-    pass
+    """The API refused the key: HTTP 401, or 403 about permissions."""
 
 
 class QuotaExceeded(SeedreamError):
+    """Insufficient balance or quota: HTTP 402, or 403 about balance or quota."""
+
     exit_code = ExitCode.QUOTA
     default_code = "insufficient_quota"
 
 
 class NotFound(SeedreamError):
+    """No such task or model: HTTP 404."""
+
     exit_code = ExitCode.NOT_FOUND
     default_code = "not_found"
 
 
 class Unavailable(SeedreamError):
+    """The API cannot be used now. Raised itself for an error that is not known."""
+
     exit_code = ExitCode.UNAVAILABLE
     default_code = "unavailable"
 
 
 class Unreachable(Unavailable):
-    """No connection, or it broke. ``unsent``: surely before any of the request had left."""
+    """No connection, or the connection broke. ``unsent`` is True if the request surely never left."""
 
     default_code = "unreachable"
     transient = True
@@ -231,43 +272,58 @@ class Unreachable(Unavailable):
 
 
 class RateLimited(Unavailable):
+    """HTTP 429."""
+
     default_code = "rate_limit_exceeded"
     transient = True
 
 
 class ServiceFailing(Unavailable):
+    """HTTP 408 or 5xx."""
+
     default_code = "internal_error"
     transient = True
 
 
 class IdempotencyKeyInUse(Unavailable):
+    """HTTP 409: the first request with this idempotency key is still running."""
+
     default_code = "idempotency_in_progress"
     transient = True
 
 
 class InvalidResponse(Unavailable):
-    """The answer's fate is ambiguous: a create is sent again with the same key and body."""
+    """A response that does not match the API reference.
+
+    The request may have succeeded. A create request is therefore sent again with the same key and body.
+    """
 
     default_code = "unreadable_answer"
     transient = True
 
 
 class RedirectRefused(Unavailable):
+    """The API redirected. The key is not sent to another URL."""
+
     default_code = "redirect_refused"
 
 
 class StillPending(SeedreamError):
+    """The timeout ended before the task did."""
+
     exit_code = ExitCode.PENDING
     default_code = "pending"
 
 
 class NotSaved(SeedreamError):
+    """An image could not be downloaded, verified or written. Its task can be resumed."""
+
     exit_code = ExitCode.NOT_SAVED
     default_code = "not_saved"
 
 
 class ImageRefused(NotSaved):
-    """The image's host answered with an HTTP error."""
+    """The image server responded with an HTTP error."""
 
     default_code = "image_refused"
 
@@ -277,12 +333,12 @@ class ImageRefused(NotSaved):
 
     @property
     def stale(self) -> bool:
-        """The signed URL may have died: asking the status again may give a fresh one."""
+        """Return True if the signed URL may have expired: polling the task again may return a fresh one."""
         return self.http_status in (400, 403, 404, 410)
 
 
 class ImageUnreachable(NotSaved):
-    """The network's failure, seen from an image that is paid for already."""
+    """No connection to the image server, or the connection broke."""
 
     default_code = "image_unreachable"
 
@@ -292,21 +348,27 @@ class ImageUnreachable(NotSaved):
 
 
 class ImageDamaged(NotSaved):
+    """The download is not a complete image."""
+
     default_code = "image_damaged"
     transient = True
 
 
 class HistoryUnusable(NotSaved):
+    """The history cannot be read or written."""
+
     default_code = "history_unusable"
 
 
 class Drift(SeedreamError):
+    """Files, lockfile and manifest do not match."""
+
     exit_code = ExitCode.DRIFT
     default_code = "drift"
 
 
 class Stopped(SeedreamError):
-    """A signal asked the program to end."""
+    """SIGINT or SIGTERM asked the program to stop."""
 
     exit_code = ExitCode.INTERRUPTED
     default_code = "stopped"

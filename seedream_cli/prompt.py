@@ -1,4 +1,4 @@
-"""The parts of a prompt, joined as the API's advice says: the subject, then details, then the style."""
+"""Parts of a prompt, and how they are joined: subject, details, style, in the order that the API advises."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-#: Behind these a part needs no comma; behind those of the second kind, not even a blank.
-_CLOSING = ".,;:!?…"
-_FULL_WIDTH = "。，；：！？、"
+#: A part that ends with one of these is followed by a space instead of a comma.
+_PUNCTUATION = ".,;:!?…"
+#: A part that ends with one of these is followed by nothing: they have the space in them.
+_FULL_WIDTH_PUNCTUATION = "。，；：！？、"
 
 
 class PromptParts(Struct, frozen=True):
-    """What a prompt was joined from. ``style_name`` is what the style is called in `[styles]`."""
+    """Parts that a prompt was joined from. ``style_name`` is the name of the style in ``[styles]``."""
 
     subject: str
     details: str | None = None
@@ -21,30 +22,34 @@ class PromptParts(Struct, frozen=True):
 
     @property
     def prompt(self) -> str:
-        return joined(part for part in (self.subject, self.details, self.style) if part is not None)
+        return join_parts(part for part in (self.subject, self.details, self.style) if part is not None)
 
 
-def joined(parts: Iterable[str]) -> str:
-    """The parts with ", " in between; behind a part that ends in punctuation of its own, a blank will do."""
+def join_parts(parts: Iterable[str]) -> str:
+    """Return the parts joined by ", ", or by a space after a part that ends with punctuation.
+
+    Empty parts are left out.
+    """
     prompt = ""
     for part in (part.strip() for part in parts):
-        if not part or not prompt or prompt[-1] in _FULL_WIDTH:
+        if not part or not prompt or prompt[-1] in _FULL_WIDTH_PUNCTUATION:
             prompt += part
         else:
-            prompt += f"{' ' if prompt[-1] in _CLOSING else ', '}{part}"
+            prompt += f"{' ' if prompt[-1] in _PUNCTUATION else ', '}{part}"
     return prompt
 
 
-def style_of(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
-    """The style that was asked for, and its name if it has one.
+def resolve_style(text: str, styles: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the style in words, and its name if ``text`` is the name of one of ``styles``.
 
-    Raises ValueError with the reason for one word that is nearly a name: as a style it would be paid for.
+    Raises ValueError for a single word that is almost a name: used as a style in words, the mistake would be
+    billed.
     """
     if text in styles:
         return styles[text], text
     word = text.strip()
-    if styles and not any(sign.isspace() for sign in word):
-        # Nothing else that loads this module needs it.
+    if styles and not any(char.isspace() for char in word):
+        # Imported here because only a possible mistake needs it.
         from difflib import get_close_matches
 
         close = get_close_matches(word.lower(), {name.lower(): None for name in styles}, n=1, cutoff=0.75)

@@ -1,4 +1,4 @@
-"""Judge the host of a URL: is it this machine, and may an image be fetched from it?"""
+"""Checks of URLs: loopback hosts, URLs without secrets, and hosts that images may be fetched from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_image_url(url: str, *, local: bool) -> None:
 
     Only https is allowed, and no host that is written as a loopback, private or link-local address. Both are
     allowed if the API itself is on this machine (``local``). The addresses that a name resolves to are not
-    judged: TUN proxies answer every name with 198.18.0.0/15, company networks with 10.0.0.0/8.
+    checked: TUN proxies answer every name with 198.18.0.0/15, company networks with 10.0.0.0/8.
     """
     try:
         parts = urlsplit(url)

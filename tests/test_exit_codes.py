@@ -1,9 +1,14 @@
-"""Each exit code is produced by a run of the program, and means the same in the document."""
+"""Every error has an exit code and a machine code; each exit code is produced by a run of the program."""
 
 from __future__ import annotations
 
 import errno
+import pkgutil
+import re
 import shlex
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
 from unittest.mock import Mock
 
 import pytest
@@ -13,10 +18,70 @@ from support.project import Project
 from support.raw import accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 
-from seedream_cli.errors import ExitCode
+import seedream_cli
+from seedream_cli import errors
+from seedream_cli.errors import PRECEDENCE, ExitCode, SeedreamError
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
+
+#: A line of the tree in the docstring of errors.py: indentation, name, exit codes in brackets, text.
+_TREE_LINE = re.compile(r"((?:│   |    )*(?:[├└]── )?)(\w+)(?: \(([\d, ]+)\))?(?: {2,}\S.*)?")
+
+#: Machine codes that several errors share, because a script would treat those errors alike.
+SHARED_CODES = {
+    "error": {"SeedreamError"},
+    "usage": {"UsageError", "InvalidFile"},
+    "invalid_request": {"InvalidRequest", "RequestRefused"},
+    "keyring_unusable": {"KeyringError", "KeyringUnusable"},
+    "invalid_api_key": {"AuthenticationError", "KeyRefused"},
+}
+
+
+def error_classes(base: type[SeedreamError] = SeedreamError) -> Iterator[type[SeedreamError]]:
+    yield base
+    for error in base.__subclasses__():
+        yield from error_classes(error)
+
+
+def test_error_classes_are_all_drawn_in_the_tree_of_errors() -> None:
+    """Errors are defined in errors.py only, and its docstring shows each below its base class."""
+    for module in pkgutil.walk_packages(seedream_cli.__path__, "seedream_cli."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    path: list[str] = []
+    drawn: dict[str, tuple[str | None, list[int] | None]] = {}
+    for line in (errors.__doc__ or "").split("\n\n")[2].splitlines():
+        found = _TREE_LINE.fullmatch(line)
+        assert found is not None, line
+        path[len(found[1]) // 4 :] = [found[2]]
+        codes = [int(code) for code in found[3].split(",")] if found[3] else None
+        drawn[found[2]] = (path[-2] if len(path) > 1 else None, codes)
+    classes = {error.__name__: error for error in error_classes()}
+    assert drawn.keys() == classes.keys()
+    for name, (base, codes) in drawn.items():
+        error = classes[name]
+        assert error.__module__ == errors.__name__
+        assert base == (error.__bases__[0].__name__ if error is not SeedreamError else None)
+        # A subclass has its base's exit code, which is why the tree does not repeat it.
+        assert error.exit_code == (codes[0] if codes else classes[base or ""].exit_code)
+
+
+def test_error_classes_have_a_docstring_and_a_machine_code_of_their_own() -> None:
+    classes = list(error_classes())
+    assert all(error.__doc__ for error in classes)
+    assert all(re.fullmatch(r"[a-z_]+", error.default_code) for error in classes)
+    for code, count in Counter(error.default_code for error in classes).items():
+        names = {error.__name__ for error in classes if error.default_code == code}
+        assert names == SHARED_CODES.get(code, names)
+        assert count == 1 or code in SHARED_CODES
+
+
+def test_exit_codes_all_have_an_error_and_a_precedence() -> None:
+    """README's table, which another test compares with ExitCode, thereby covers every error."""
+    raised = {error.exit_code for error in error_classes()} | {ExitCode.OK, ExitCode.TERMINATED}
+    assert raised == set(ExitCode) == set(PRECEDENCE)
+    assert len(PRECEDENCE) == len(ExitCode)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +92,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
         (OSError(errno.EMFILE, "not a bug", "a.file"), ExitCode.NOT_SAVED),
     ],
 )
-def test_1_is_a_bug_and_a_machine_that_is_out_of_means_is_none(
+def test_exit_code_1_is_a_bug_and_an_exhausted_system_is_9(
     seedream: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, error: Exception, code: ExitCode
 ) -> None:
     monkeypatch.setattr("uuid.uuid4", Mock(side_effect=error))
@@ -41,7 +106,7 @@ def test_1_is_a_bug_and_a_machine_that_is_out_of_means_is_none(
     assert sandbox.requests == []
 
 
-def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
+def test_exit_code_2_current_folder_is_gone(seedream: Program, sandbox: Sandbox) -> None:
     gone = seedream.cwd / "gone"
     gone.mkdir()
     done = seedream.shell(f'cd "{gone}" && rmdir "{gone}" && seedream generate fox')
@@ -64,7 +129,7 @@ def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
         ("submit-404", "", ExitCode.NOT_FOUND, "error: "),
     ],
 )
-def test_a_refusal_has_its_code_at_once(
+def test_exit_code_of_each_refusal_comes_without_retries(
     seedream: Program,
     start_sandbox: StartSandbox,
     dialect: str,
@@ -83,9 +148,7 @@ def test_a_refusal_has_its_code_at_once(
     assert fault.removeprefix("task-") in seedream("status").stdout or "refused" in seedream("status").stdout
 
 
-def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
-    seedream: Program, start_sandbox: StartSandbox
-) -> None:
+def test_exit_code_7_retry_after_beyond_the_budget(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
     done = seedream("generate", "fox")
     assert done.exit_code == ExitCode.UNAVAILABLE
@@ -93,7 +156,7 @@ def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
     assert seedream(*hint(done)).exit_code == 0
 
 
-def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: StartRaw) -> None:
+def test_exit_code_7_nobody_listens(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(None)
     seedream.use(server.base_url)
     server.__exit__(None, None, None)
@@ -102,7 +165,7 @@ def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: Start
     assert hint(done)[:2] == ["generate", "--resume"]
 
 
-def test_7_an_api_that_redirects(seedream: Program, start_raw: StartRaw) -> None:
+def test_exit_code_7_api_redirects(seedream: Program, start_raw: StartRaw) -> None:
     thief = start_raw(accepted())
     server = start_raw(answer(307, headers={"Location": f"{thief.origin}/v1/images/generations"}))
     seedream.use(server.base_url)
@@ -112,7 +175,7 @@ def test_7_an_api_that_redirects(seedream: Program, start_raw: StartRaw) -> None
     assert thief.requests == []
 
 
-def test_8_a_wait_that_ended_before_the_task(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_exit_code_8_timeout_before_the_task_ends(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
     # The one poll that is made gets as long for its answer as the interval is.
@@ -123,7 +186,7 @@ def test_8_a_wait_that_ended_before_the_task(seedream: Program, start_sandbox: S
     assert sandbox.task_count() == 1
 
 
-def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_exit_code_9_image_cannot_be_downloaded(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["image-404=2"]).base_url)
     done = seedream("generate", "fox", "-o", "fox.png")
     assert done.exit_code == ExitCode.NOT_SAVED
@@ -133,9 +196,7 @@ def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: Sta
 
 
 @pytest.mark.parametrize("left", ["new", "edited", "orphan"])
-def test_10_drift_that_the_commands_in_the_messages_settle(
-    seedream: Program, sandbox: Sandbox, left: str
-) -> None:
+def test_exit_code_10_drift_is_settled_by_the_hints(seedream: Program, sandbox: Sandbox, left: str) -> None:
     project = Project(seedream, seedream.cwd)
     project.write('[assets.fox]\nprompt = "a fox"\n[assets.owl]\nprompt = "an owl"\n')
     project.settle()
@@ -155,7 +216,7 @@ def test_10_drift_that_the_commands_in_the_messages_settle(
     assert project("--check").exit_code == ExitCode.OK
 
 
-def test_the_next_command_repeats_the_choice_of_service(seedream: Program, start_raw: StartRaw) -> None:
+def test_hint_repeats_the_options_that_choose_the_service(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(accepted("-t 1"), success({"status": "queued"}))
     (seedream.cwd / "key").write_text("sk-0123456789\n")
     chosen = ["--base-url", server.base_url, "--api-key-file", "key"]

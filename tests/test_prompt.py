@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seedream_cli.prompt import PromptParts, joined, style_of
+from seedream_cli.prompt import PromptParts, join_parts, resolve_style
 
 
 @pytest.mark.parametrize(
@@ -22,24 +22,24 @@ from seedream_cli.prompt import PromptParts, joined, style_of
         ((), ""),
     ],
 )
-def test_parts_are_joined(parts: tuple[str, ...], prompt: str) -> None:
-    assert joined(parts) == prompt
+def test_join_parts(parts: tuple[str, ...], prompt: str) -> None:
+    assert join_parts(parts) == prompt
 
 
-def test_the_order_is_subject_details_style() -> None:
+def test_prompt_parts_order() -> None:
     assert PromptParts("fox", "light", "ink", "i").prompt == "fox, light, ink"
     assert PromptParts("fox", None, "ink").prompt == "fox, ink"
 
 
-def test_a_name_is_its_style_and_other_words_are_themselves() -> None:
+def test_resolve_style_by_name_or_in_words() -> None:
     styles = {"noir": "film noir, hard light", "Ink": "brush and ink"}
-    assert style_of("noir", styles) == ("film noir, hard light", "noir")
-    assert style_of("film noir", styles) == ("film noir", None)
-    assert style_of("watercolour", styles) == ("watercolour", None)
-    assert style_of("x", {}) == ("x", None)
+    assert resolve_style("noir", styles) == ("film noir, hard light", "noir")
+    assert resolve_style("film noir", styles) == ("film noir", None)
+    assert resolve_style("watercolour", styles) == ("watercolour", None)
+    assert resolve_style("x", {}) == ("x", None)
 
 
 @pytest.mark.parametrize(("word", "meant"), [("nior", "noir"), ("Noir", "noir"), ("ink", "Ink")])
-def test_one_word_that_is_nearly_a_name_is_no_style(word: str, meant: str) -> None:
+def test_resolve_style_refuses_misspelled_name(word: str, meant: str) -> None:
     with pytest.raises(ValueError, match=f"no style is called '{word}'; did you mean '{meant}'"):
-        style_of(word, {"noir": "x", "Ink": "y"})
+        resolve_style(word, {"noir": "x", "Ink": "y"})

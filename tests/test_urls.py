@@ -12,7 +12,7 @@ from seedream_cli.errors import NotSaved
 from seedream_cli.urls import check_image_url, is_loopback, without_query
 
 
-def test_what_this_machine_is() -> None:
+def test_is_loopback() -> None:
     for host in ("localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]"):
         assert is_loopback(host)
     hosts = "example.com localhost.example.com 127.0.0.1.test 10.0.0.1 0.0.0.0 ::"
@@ -41,7 +41,7 @@ def test_what_this_machine_is() -> None:
         ),
     ],
 )
-def test_an_image_may_be_fetched_from(host: str) -> None:
+def test_check_image_url_allows_public_host(host: str) -> None:
     check_image_url(f"https://{host}/1.png?sig=x", local=False)
     check_image_url(f"HTTPS://{host}/1.png", local=False)
     # An API on this machine may keep its images here.
@@ -59,7 +59,7 @@ def test_an_image_may_be_fetched_from(host: str) -> None:
         ("no URL", ["https://img.example.com:99999/1.png", "https://img.example.com:port/1.png"]),
     ],
 )
-def test_an_image_is_not_fetched_from(why: str, urls: list[str]) -> None:
+def test_check_image_url_refuses_scheme_or_invalid_url(why: str, urls: list[str]) -> None:
     for url in urls:
         with pytest.raises(NotSaved, match=why):
             check_image_url(url, local=False)
@@ -69,7 +69,7 @@ def test_an_image_is_not_fetched_from(why: str, urls: list[str]) -> None:
             check_image_url(url, local=True)
 
 
-def test_an_address_is_shown_without_its_query() -> None:
+def test_without_query() -> None:
     with pytest.raises(NotSaved) as caught:
         check_image_url("http://img.example.com/1.png?signature=secret#part", local=False)
     assert "img.example.com/1.png" in caught.value.message
@@ -108,13 +108,13 @@ def test_an_address_is_shown_without_its_query() -> None:
         *("[64:ff9b::10.0.0.1]", "[2002:0a00:0001::1]", "[64:ff9b:1::8.8.8.8]"),
     ],
 )
-def test_private_host(host: str) -> None:
+def test_check_image_url_refuses_private_host(host: str) -> None:
     with pytest.raises(NotSaved, match="private network"):
         check_image_url(f"https://{host}/1.png", local=False)
 
 
 @given(st.text(max_size=40), st.booleans())
-def test_any_text_is_an_address_or_not_saved(text: str, local: bool) -> None:
+def test_check_image_url_accepts_or_refuses_any_text(text: str, local: bool) -> None:
     for url in (text, f"https://{text}"):
         with suppress(NotSaved):
             check_image_url(url, local=local)

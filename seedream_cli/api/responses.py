@@ -1,8 +1,8 @@
-"""Reading what the API answers, in both of its dialects: bytes in, typed values or errors out.
+"""Responses of the API: raw bytes in, typed values or errors out.
 
-Two descriptions of the service are alive: the older one answers success with ``code`` 0, the
-current reference with ``code`` 200; errors come in three envelopes, on any HTTP status, 200
-included. Any bytes at all lead to a value or to a SeedreamError, never to another exception.
+The service has two dialects: the older description marks success with ``code`` 0, the current reference with
+``code`` 200. Errors come in three envelopes, with any HTTP status including 200. Whatever the bytes are, a
+reader returns a value or raises a SeedreamError, and no other exception.
 """
 
 from __future__ import annotations
@@ -31,107 +31,19 @@ from ..errors import (
 from ..models import Accepted, Task, TaskStatus
 from ..text import redact
 
-#: No server is believed when it asks to come back later than this.
-_LONGEST_RETRY_AFTER = 10 * 365 * 86400.0
+#: Seconds. A Retry-After beyond ten years is cut to this, which every calendar can still show.
+_MAX_RETRY_AFTER = 10 * 365 * 86400.0
 
-#: Characters of a state, a code or a request's id: more are none, and would fill a screen.
-LONGEST_WORD = 100
+#: Characters of a status, an error code or a request ID. Longer ones would fill the screen and the history.
+MAX_WORD = 100
 
+#: Characters of a cost, which is kept as text.
+_MAX_COST = 64
 
-class RawResponse(Struct, frozen=True):
-    """An HTTP answer as it came. Header names are lower case; ``at`` is its time in Unix seconds.
+#: The end of the year 9999 in Unix seconds.
+_MAX_TIME = 253_402_300_799
 
-    ``secret`` is masked wherever the body's text holds it.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    at: float
-    secret: str | None = None
-
-    @property
-    def request_id(self) -> str | None:
-        return read_request_id(self.headers)
-
-    @property
-    def retry_after(self) -> float | None:
-        return read_retry_after(self.headers.get("retry-after"), self.at)
-
-
-def read_request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
-    """The id under which the service knows a request. Source: ``X-Request-ID``, of every answer."""
-    return redact(headers.get("x-request-id", ""), secret)[:LONGEST_WORD] or None
-
-
-def read_retry_after(text: str | None, now: float) -> float | None:
-    """Seconds to wait from a ``Retry-After`` header (seconds or an HTTP date); None if it says nothing."""
-    if text is None:
-        return None
-    text = text.strip()
-    if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,9})?", text):
-        return min(float(text), _LONGEST_RETRY_AFTER)
-    # Only dates are left: their parser is loaded for them alone.
-    from datetime import UTC
-    from email.utils import parsedate_to_datetime
-
-    try:
-        date = parsedate_to_datetime(text)
-        # HTTP dates are in GMT, also in the old form that does not say so.
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
-
-
-def parse(answer: RawResponse) -> dict[str, Any] | InvalidResponse:
-    try:
-        # Not as "utf-8-sig": Python opens a file for that, which the system may refuse just now.
-        text = answer.body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
-        document = json.loads(text, parse_constant=_refuse_constant)
-        document = _plain(document, answer.secret)
-    except (ValueError, RecursionError):
-        what = "empty" if not answer.body.strip() else "no JSON"
-        return unreadable(answer, f"the answer is {what}")
-    if not isinstance(document, dict):
-        return unreadable(answer, "expected a JSON object")
-    return document
-
-
-def _plain(value: Any, secret: str | None) -> Any:
-    """The value with text and numbers that can be kept and shown.
-
-    JSON's escapes can write lone surrogates, which neither a file nor a terminal takes, and can hide
-    the key from a search in the bytes.
-    """
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace").decode("utf-8")
-        return redact(text, secret)
-    if isinstance(value, float) and not math.isfinite(value):
-        # 1e999 is JSON, and what Python makes of it is not.
-        return None
-    if isinstance(value, list):
-        return [_plain(item, secret) for item in value]
-    if isinstance(value, dict):
-        return {_plain(name, secret): _plain(item, secret) for name, item in value.items()}
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are Python's, not JSON's."""
-    raise ValueError(name)
-
-
-def unreadable(answer: RawResponse, what: str) -> InvalidResponse:
-    return InvalidResponse(
-        f"the API's answer could not be read: {what}",
-        http_status=answer.status,
-        request_id=answer.request_id,
-        retry_after=answer.retry_after,
-    )
-
-
-#: Which HTTP status a machine code stands for, where an error comes without a number.
+#: HTTP status that a machine code stands for, for errors that come without a number.
 STATUS_OF_CODE: Mapping[str, int] = {
     "invalid_api_key": 401,
     "invalid_request": 400,
@@ -146,75 +58,135 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "idempotency_unavailable": 503,
 }
 
-#: The end of the year 9999 in Unix seconds: what lies behind it is no time.
-_LATEST_TIME = 253_402_300_799
 
+class RawResponse(Struct, frozen=True):
+    """An HTTP response as it was received.
 
-def read_data(answer: RawResponse, *, not_found: str = "not found") -> Mapping[str, Any]:
-    """The ``data`` object of a successful answer.
-
-    Raises the error that an error envelope or the HTTP status stands for; ``not_found`` is the
-    message for 404. Raises UnreadableAnswer where the answer is neither success nor error.
+    Header names are lower case. ``at`` is the time of the response in Unix seconds. ``secret`` is redacted
+    wherever the body's text contains it.
     """
-    document = parse(answer)
-    if answer.status >= 400:
-        raise _error(answer, answer.status, document, not_found)
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    secret: str | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """Return the service's ID of the request. Source: ``X-Request-ID``, which every response has."""
+        return redact(self.headers.get("x-request-id", ""), self.secret)[:MAX_WORD] or None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Return the seconds to wait before the next attempt, or None if the server does not say.
+
+        Source: ``Retry-After``, in seconds or as an HTTP date. No other code reads this header.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        if not text:
+            return None
+        if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,9})?", text):
+            return min(float(text), _MAX_RETRY_AFTER)
+        # Imported here because dates are rare, and their parser takes long to load.
+        from datetime import UTC
+        from email.utils import parsedate_to_datetime
+
+        try:
+            date = parsedate_to_datetime(text)
+            # HTTP dates are in GMT, also in the old form that has no time zone.
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - self.at
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return None
+        return min(max(seconds, 0.0), _MAX_RETRY_AFTER) if math.isfinite(seconds) else None
+
+
+# Values
+
+
+def read_data(response: RawResponse, *, not_found: str = "not found") -> Mapping[str, Any]:
+    """Return the ``data`` object of a successful response.
+
+    Raises the error that an error envelope or the HTTP status stands for; ``not_found`` is the message for
+    404. Raises InvalidResponse if the response is neither a success nor an error.
+    """
+    document = _parse_json(response)
+    if response.status >= 400:
+        raise _error(response, response.status, document, not_found)
     if isinstance(document, InvalidResponse):
         raise document
-    number = _number(document.get("code"))
-    succeeded = number is None or number == 0 or 200 <= number < 300
-    if document.get("error") or not succeeded:
-        raise _error(answer, _named_status(number, document), document, not_found)
+    number = _integer(document.get("code"))
+    is_success = number is None or number == 0 or 200 <= number < 300
+    if document.get("error") or not is_success:
+        raise _error(response, _embedded_status(number, document), document, not_found)
     data = document.get("data")
     if not isinstance(data, dict):
-        raise unreadable(answer, "data: expected an object")
+        raise _invalid_response(response, "data: expected an object")
     return data
 
 
-def read_account(answer: RawResponse) -> Mapping[str, Any]:
-    """What the account probe holds: its body is not documented, so the HTTP status decides."""
+def read_account(response: RawResponse) -> Mapping[str, Any]:
+    """Return the fields of the account probe. Its body is not documented, so the HTTP status decides."""
     try:
-        return read_data(answer)
+        return read_data(response)
     except InvalidResponse:
-        if not 200 <= answer.status < 300:
+        if not 200 <= response.status < 300:
             raise
-        document = parse(answer)
+        document = _parse_json(response)
         if isinstance(document, InvalidResponse):
             return {}
     return {name: value for name, value in document.items() if name not in ("code", "message", "data")}
 
 
-def read_accepted(answer: RawResponse, *, model: str) -> Accepted:
-    """The accepted create. Source: ``POST /images/generations``, ``data.task_id``."""
-    data = read_data(answer, not_found=f"the model is not available: {model}")
+def read_accepted(response: RawResponse, *, model: str) -> Accepted:
+    """Return the accepted create request. Source: ``POST /images/generations``, ``data.task_id``."""
+    data = read_data(response, not_found=f"the model is not available: {model}")
     task_id = data.get("task_id")
     if not isinstance(task_id, str) or not task_id:
-        raise unreadable(answer, "data.task_id: expected a string")
-    cost = answer.headers.get("x-request-cost")
-    replayed = answer.headers.get("x-idempotent-replay", "").lower() == "true"
-    return Accepted(task_id, answer.request_id, cost[:64] if cost else None, replayed)
+        raise _invalid_response(response, "data.task_id: expected a string")
+    cost = response.headers.get("x-request-cost")
+    replayed = response.headers.get("x-idempotent-replay", "").lower() == "true"
+    return Accepted(task_id, response.request_id, cost[:_MAX_COST] if cost else None, replayed)
 
 
-def read_task(answer: RawResponse, *, task_id: str) -> Task:
-    """The state of a task. Source: ``GET /images/status/{task_id}``. Unknown fields are ignored."""
-    data = read_data(answer, not_found=f"no such task: {task_id}")
+def read_task(response: RawResponse, *, task_id: str) -> Task:
+    """Return the state of a task. Source: ``GET /images/status/{task_id}``. Unknown fields are ignored."""
+    data = read_data(response, not_found=f"no such task: {task_id}")
     status = data.get("status")
     if not isinstance(status, str) or not status:
-        raise unreadable(answer, "data.status: expected a string")
+        raise _invalid_response(response, "data.status: expected a string")
     completed = status.lower() == TaskStatus.COMPLETED
     return Task(
-        status=status[:LONGEST_WORD],
-        progress=_progress(data.get("progress")),
-        results=_results(answer, data.get("result")) if completed else (),
-        completed_at=_time(data.get("completed_at")),
-        error_message=_first_text(data, "error_message", "error"),
-        error_code=(_first_text(data, "error_code") or "")[:LONGEST_WORD] or None,
-        request_id=answer.request_id,
+        status=status[:MAX_WORD],
+        progress=_integer_up_to(100, data.get("progress")),
+        results=_result_urls(response, data.get("result")) if completed else (),
+        completed_at=_integer_up_to(_MAX_TIME, data.get("completed_at")),
+        # "error" is the older field: text, or an object with a message.
+        error_message=_first_text(data.get("error_message"), data.get("error")),
+        error_code=(_first_text(data.get("error_code")) or "")[:MAX_WORD] or None,
+        request_id=response.request_id,
     )
 
 
-def _number(value: object) -> int | None:
-    """An integer, also when it came as digits in a string."""
+def _result_urls(response: RawResponse, value: object) -> tuple[str, ...]:
+    """Return the URLs of the images.
+
+    The reference documents an array of strings. A single string, and objects with a ``url``, were seen too.
+    """
+    if value is None:
+        return ()
+    urls = []
+    for item in value if isinstance(value, list) else [value]:
+        url = item.get("url") if isinstance(item, dict) else item
+        if not isinstance(url, str):
+            raise _invalid_response(response, "data.result: expected URLs")
+        if url:
+            urls.append(url)
+    return tuple(urls)
+
+
+def _integer(value: object) -> int | None:
+    """Return an integer, also if it was sent as 42.0 or "42"."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -224,97 +196,126 @@ def _number(value: object) -> int | None:
     return None
 
 
-def _progress(value: object) -> int | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= 100 else None
+def _integer_up_to(maximum: int, value: object) -> int | None:
+    """Return an integer from 0 to ``maximum``; None for anything else."""
+    number = _integer(value)
+    return number if number is not None and 0 <= number <= maximum else None
 
 
-def _time(value: object) -> int | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= _LATEST_TIME else None
-
-
-def _first_text(data: Mapping[str, Any], *names: str) -> str | None:
-    for name in names:
-        value = data.get(name)
-        if isinstance(value, dict):
-            value = value.get("message")
-        if isinstance(value, str) and value:
-            return value
+def _first_text(*values: object) -> str | None:
+    """Return the first that is text, or an object with a text in ``message``; empty texts do not count."""
+    for value in values:
+        text = value.get("message") if isinstance(value, dict) else value
+        if isinstance(text, str) and text:
+            return text
     return None
 
 
-def _results(answer: RawResponse, value: object) -> tuple[str, ...]:
-    """Result URLs: an array of strings by the reference; one string, and objects with a ``url``, occur."""
-    if value is None:
-        return ()
-    items = value if isinstance(value, list) else [value]
-    urls = []
-    for item in items:
-        url = item.get("url") if isinstance(item, dict) else item
-        if not isinstance(url, str):
-            raise unreadable(answer, "data.result: expected URLs")
-        if url:
-            urls.append(url)
-    return tuple(urls)
+# JSON
 
 
-def _named_status(number: int | None, document: Mapping[str, Any]) -> int | None:
-    """The HTTP status that an error inside HTTP 200 stands for: by its number, else by its known code."""
-    if number is not None and 400 <= number <= 599:
-        return number
+def _parse_json(response: RawResponse) -> dict[str, Any] | InvalidResponse:
+    """Return the body's JSON object, or the error to raise where the HTTP status does not decide."""
+    try:
+        # Not "utf-8-sig": Python imports its codec from a file, which fails without free file descriptors.
+        text = response.body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+        document = _sanitize(json.loads(text, parse_constant=_refuse_constant), response.secret)
+    except (ValueError, RecursionError):
+        what = "empty" if not response.body.strip() else "no JSON"
+        return _invalid_response(response, f"the answer is {what}")
+    if not isinstance(document, dict):
+        return _invalid_response(response, "expected a JSON object")
+    return document
+
+
+def _sanitize(value: Any, secret: str | None) -> Any:
+    """Return the value with texts and numbers that files and terminals accept, and without the secret.
+
+    JSON escapes can write lone surrogates, and can hide the key from a search in the bytes.
+    """
+    if isinstance(value, str):
+        return redact(value.encode("utf-8", "replace").decode("utf-8"), secret)
+    if isinstance(value, float) and not math.isfinite(value):
+        # 1e999 is valid JSON, which Python reads as infinity. Infinity is not valid JSON.
+        return None
+    if isinstance(value, list):
+        return [_sanitize(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {_sanitize(name, secret): _sanitize(item, secret) for name, item in value.items()}
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    """Raise ValueError: Python's parser accepts NaN and Infinity, which JSON does not have."""
+    raise ValueError(name)
+
+
+# Errors
+
+
+def _invalid_response(response: RawResponse, what: str) -> InvalidResponse:
+    return InvalidResponse(
+        f"the API's answer could not be read: {what}",
+        http_status=response.status,
+        request_id=response.request_id,
+        retry_after=response.retry_after,
+    )
+
+
+def _embedded_status(number: int | None, document: Mapping[str, Any]) -> int | None:
+    """Return the HTTP status that an error inside HTTP 200 stands for.
+
+    Its number decides, else a machine code that is a number or that is known.
+    """
     code, _ = _code_and_message(document)
-    named = _number(code)
-    if named is not None and 400 <= named <= 599:
-        return named
+    for status in (number, _integer(code)):
+        if status is not None and 400 <= status <= 599:
+            return status
     return STATUS_OF_CODE.get(code or "")
 
 
 def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The machine code (``error.code``, else ``data.error_code``) and the server's words."""
-    error = document.get("error")
-    data = document.get("data")
-    error = {"message": error} if isinstance(error, str) else error if isinstance(error, dict) else {}
-    data = data if isinstance(data, dict) else {}
-    code = next((value for value in (error.get("code"), data.get("error_code")) if value), None)
-    message = next(
-        (
-            value
-            for value in (error.get("message"), document.get("message"))
-            if isinstance(value, str) and value
-        ),
-        None,
-    )
-    return (str(code)[:LONGEST_WORD] if isinstance(code, str | int) else None), message
+    """Return the machine code (``error.code``, else ``data.error_code``) and the server's message."""
+    error, data = document.get("error"), document.get("data")
+    codes = [
+        error.get("code") if isinstance(error, dict) else None,
+        data.get("error_code") if isinstance(data, dict) else None,
+    ]
+    code = next(filter(None, codes), None)
+    message = _first_text(error)
+    if message is None and isinstance(top := document.get("message"), str):
+        message = top or None
+    return (str(code)[:MAX_WORD] if isinstance(code, str | int) else None), message
 
 
 def _error(
-    answer: RawResponse, status: int | None, document: dict[str, Any] | InvalidResponse, not_found: str
+    response: RawResponse, status: int | None, document: dict[str, Any] | InvalidResponse, not_found: str
 ) -> SeedreamError:
-    code, words = (None, None) if isinstance(document, InvalidResponse) else _code_and_message(document)
-    kind, message = _kind(status, code, words, not_found)
-    if kind.exit_code == KeyRefused.exit_code and status == 403 and code is None:
+    """Return the error for an HTTP status, or for the status that an error inside HTTP 200 stands for."""
+    code, detail = (None, None) if isinstance(document, InvalidResponse) else _code_and_message(document)
+    error, message = _error_class(status, code, detail, not_found)
+    if error is KeyRefused and status == 403 and code is None:
         code = "forbidden"
-    return kind(
+    return error(
         message if status is None else f"{message} (HTTP {status})",
         code=code,
-        detail=words,
-        http_status=answer.status,
-        request_id=answer.request_id,
-        retry_after=answer.retry_after,
+        detail=detail,
+        http_status=response.status,
+        request_id=response.request_id,
+        retry_after=response.retry_after,
     )
 
 
-def _kind(
-    status: int | None, code: str | None, words: str | None, not_found: str
+def _error_class(
+    status: int | None, code: str | None, detail: str | None, not_found: str
 ) -> tuple[type[SeedreamError], str]:
-    """Which error a status stands for, and what to call it. The status decides; the code refines."""
+    """Return the error class and the message for a status. The status decides; code and detail refine it."""
     if status is None:
         return Unavailable, "the API reported an error of an unknown kind"
     if status == 401:
         return KeyRefused, "the API refused the key"
-    # 403 means permission or balance: the words in its code or message tell which.
-    if status == 402 or (status == 403 and re.search(r"(?i:balance|quota|credit|funds)", f"{code} {words}")):
+    # 403 means permission or balance, which only the words of its code or message tell apart.
+    if status == 402 or (status == 403 and re.search(r"(?i:balance|quota|credit|funds)", f"{code} {detail}")):
         return QuotaExceeded, "the account's balance or quota does not suffice"
     if status == 403:
         return KeyRefused, "the key has no permission for this"

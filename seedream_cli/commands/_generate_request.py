@@ -9,10 +9,10 @@ import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..catalog import MODELS, for_editing
+from ..catalog import MODELS, edit_model_for
 from ..errors import InvalidRequest, UsageError
 from ..models import GenerationRequest
-from ..prompt import PromptParts, style_of
+from ..prompt import PromptParts, resolve_style
 from ..request_fields import REQUEST_FIELDS
 from ._context import CommandContext, read_bytes_of_stdin, read_stdin
 
@@ -37,7 +37,7 @@ class RequestArgs(Struct, frozen=True):
         self._check_stdin_has_one_reader(context)
         values: dict[str, Any] = {name: context.settings.value(name) for name in REQUEST_FIELDS}
         if self.images:
-            values["model"] = for_editing(values["model"])
+            values["model"] = edit_model_for(values["model"])
         parts = self._parts(context)
         prompt = self._prompt() if parts is None else parts.prompt
         # Validate before reading images: most mistakes do not concern them.
@@ -53,7 +53,7 @@ class RequestArgs(Struct, frozen=True):
         if self.style is not None:
             styles = {one.name: one.text for one in context.settings.styles.values()}
             try:
-                style, name = style_of(as_text(self.style).strip(), styles)
+                style, name = resolve_style(as_text(self.style).strip(), styles)
             except ValueError as error:
                 raise UsageError(
                     f"--style: {error}", code="unknown_style", hint="seedream config list"
@@ -67,10 +67,10 @@ class RequestArgs(Struct, frozen=True):
     def _image_urls(self, context: CommandContext, model: str) -> tuple[str, ...]:
         if not self.images:
             return ()
-        from ..images.source_images import read_all
+        from ..images.source_images import read_source_images
 
         row = MODELS.get(model)
-        found = read_all(
+        found = read_source_images(
             self.images,
             most=row.max_images if row else len(self.images),
             local=context.service_is_local,

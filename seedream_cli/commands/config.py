@@ -181,7 +181,7 @@ def check(context: CommandContext) -> None:
     """
     client = context.client
     context.reporter.say(f"asking {context.reporter.service}")
-    account = client.account()
+    account = client.get_account()
     base_url = context.settings.value("base_url")
     setting, origin = context.settings.key_place or ("api_key", "default")
     lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]

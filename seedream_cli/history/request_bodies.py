@@ -1,8 +1,8 @@
-"""The bodies of creates with source images, kept on disk until they are answered.
+"""Bodies of create requests with source images, kept on disk until the service has responded.
 
-An idempotency key holds for one body: whoever sends a create again has to send the same bytes, also
-when the source image has changed or gone since. In the history they would stay as megabytes; here each
-is a file of its own, readable by its owner alone, which goes once its task is known.
+An idempotency key is valid for one body. A create request that is sent again must have the same bytes, even
+if the source image has changed or is gone by then. In the history these bodies would be megabytes per row, so
+each is a file of its own, readable by its owner only, which is deleted once the task is known.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ..files.permissions import fsync_dir, make_private_dir, open_private
 from ..images.source_images import SourceImage, is_reference, with_data
 from ..models import GenerationRequest, Operation
 
-#: Seconds for which the service keeps idempotency keys (API reference): a body of before is of no use.
+#: Seconds for which the service keeps idempotency keys (API reference). An older body can never be sent.
 LIFETIME = 7 * 86400.0
 
 
-def encoded(body: Mapping[str, Any]) -> bytes:
-    """A body as it is sent."""
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """Return a body as it is sent: UTF-8 JSON."""
     return json.dumps(body, ensure_ascii=False).encode("utf-8")
 
 
 class RequestBodyStore:
-    """Kept in ``folder``, which is made when it is needed; ``now`` is in Unix seconds.
+    """Request bodies in ``folder``, which is created when it is needed. Threads may share it.
 
-    Safe to share between threads.
+    ``now`` returns Unix seconds.
     """
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
@@ -41,18 +41,19 @@ class RequestBodyStore:
         self._now = now
         self._images: dict[str, SourceImage] = {}
         self._lock = threading.Lock()
-        #: What was kept last: several operations ask for the same.
+        #: Request, body and path of the last one stored: the operations of one command often share it.
         self._last: tuple[GenerationRequest, bytes, Path] | None = None
-        self._tidied = False
+        self._has_purged = False
 
     def attach(self, images: Iterable[SourceImage]) -> None:
-        """These are at hand for what is sent by this process."""
+        """Provide source images, of which :meth:`load_or_store` reads the bytes."""
         self._images |= {image.name: image for image in images}
 
-    def of(self, operation: Operation) -> bytes | None:
-        """The bytes to send, which are on disk from now on; None where the request says it all.
+    def load_or_store(self, operation: Operation) -> bytes | None:
+        """Return the bytes to send, and make sure that they are on disk; None for a request without images.
 
-        Raises UsageProblem where they are not known any more, and HistoryUnusable where they cannot be kept.
+        A stored body is returned as it is, whatever the images are now. Raises UsageError if there is no
+        stored body and its images are not attached, and HistoryUnusable if it cannot be read or stored.
         """
         request = operation.request
         if request is None or not any(map(is_reference, request.image_urls)):
@@ -66,7 +67,7 @@ class RequestBodyStore:
             except OSError as error:
                 raise _unusable(path, error) from None
             else:
-                # Under a new key it may be needed for as long again.
+                # With a new idempotency key, it may be needed for another LIFETIME.
                 with suppress(OSError):
                     os.utime(path)
                 return body
@@ -76,60 +77,60 @@ class RequestBodyStore:
                     code="source_images_gone",
                 )
             try:
-                return self._keep(request, path)
+                return self._store(request, path)
             except OSError as error:
                 raise _unusable(path, error) from None
 
-    def drop(self, operation: Operation) -> None:
-        """The operation was answered: its body is needed no more."""
+    def delete(self, operation: Operation) -> None:
+        """Delete the operation's body, if there is one: the service has responded."""
         with suppress(OSError):
             self._path(operation).unlink(missing_ok=True)
 
-    def _keep(self, request: GenerationRequest, path: Path) -> bytes:
+    def _store(self, request: GenerationRequest, path: Path) -> bytes:
         if self._last is not None and self._last[0] == request:
-            _, body, other = self._last
+            _, body, stored = self._last
             with suppress(OSError):
-                os.link(other, path)
-                # Its age is that of the first, and would end before the new key does.
+                os.link(stored, path)
+                # Otherwise it would have the age of the first, and be purged before its own key expires.
                 os.utime(path)
                 fsync_dir(path.parent)
                 return body
         else:
-            body = encoded(with_data(request.body(), self._images))
-        self._tidy()
+            body = encode_body(with_data(request.body(), self._images))
+        self._purge_expired()
         make_private_dir(path.parent)
-        # Whole or not at all: half a body would be another one.
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
+        # Renamed when it is complete: half a body would be sent as another body under the same key.
+        partial = path.with_suffix(".part")
+        partial.unlink(missing_ok=True)
         try:
             flags = os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            with os.fdopen(open_private(part, flags), "wb") as file:
+            with os.fdopen(open_private(partial, flags), "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
-            # The history, which has the operation next, survives a power cut: so does what it needs.
+            os.replace(partial, path)
+            # The history records the operation next, durably. Its body must survive a power cut as well.
             fsync_dir(path.parent)
         except BaseException:
-            # A disk that is full needs no megabytes of what nobody will ask for.
+            # Remove the partial file, for example on a full disk.
             with suppress(OSError):
-                part.unlink()
+                partial.unlink()
             raise
         self._last = (request, body, path)
         return body
 
-    def _tidy(self) -> None:
-        """Remove what runs that were killed have left, once it is of no use."""
-        if self._tidied:
+    def _purge_expired(self) -> None:
+        """Delete bodies of killed runs that can never be sent, once per process."""
+        if self._has_purged:
             return
-        self._tidied = True
+        self._has_purged = True
         with suppress(OSError):
-            for left in list(self._folder.iterdir()):
-                if self._now() - left.stat().st_mtime > LIFETIME:
-                    left.unlink(missing_ok=True)
+            for path in list(self._folder.iterdir()):
+                if self._now() - path.stat().st_mtime > LIFETIME:
+                    path.unlink(missing_ok=True)
 
     def _path(self, operation: Operation) -> Path:
-        # An id of the history may be anything that a person wrote there.
+        # Filtered: someone may have edited the ID in the history, and it must not lead out of the folder.
         name = "".join(char for char in operation.id if char.isalnum() or char == "_")
         return self._folder / f"{name}.json"
 

@@ -1,4 +1,4 @@
-"""An operation as rows of the history's tables, and back."""
+"""Schema of the history's database: operations as rows of its tables, and back."""
 
 from __future__ import annotations
 
@@ -62,18 +62,19 @@ CREATE INDEX states_by_operation ON states (operation, at);
 """
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: The year 2514 in Unix seconds: no system's calendar ends before it.
-_LATEST_TIME = 2.0**34
-_LONGEST_DURATION = 1e12
+#: The year 2514 in Unix seconds, which every system can convert to a date.
+_MAX_TIME = 2.0**34
+#: Seconds. More than lies between any two times that a response can contain.
+_MAX_DURATION = 1e12
 
-#: Columns of `operations` that are kept as they are in the Operation.
+#: Columns of `operations` that hold the field of the same name of Operation as it is.
 _PLAIN = (
     *("id", "service", "created", "output", "idempotency_key", "key_id", "task_id", "status", "progress"),
     *("cost", "request_id", "accepted", "seconds", "error_code", "error_message"),
     "delivered",
 )
 _COLUMNS = (*_PLAIN, "endpoint", "request", "results", "settled", "parts", "sidecar")
-# Only the names above are put into the statement.
+# Built from the names above only: values are parameters.
 _CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
 UPSERT = (
     f"INSERT INTO operations ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
@@ -86,11 +87,11 @@ UPSERT_FILE = (
 
 
 class UnreadableRow(ValueError):
-    """A row that this program did not write: an editor did, or a disk that is failing."""
+    """A row that this program cannot have written: someone edited it, or the disk is failing."""
 
 
 def values_of(operation: Operation) -> dict[str, Any]:
-    """The values of UPSERT."""
+    """Return the parameters of UPSERT."""
     values = {name: getattr(operation, name) for name in _PLAIN}
     values["output"] = _path_to_keep(operation.output)
     values["endpoint"] = "POST /images/generations"
@@ -103,13 +104,13 @@ def values_of(operation: Operation) -> dict[str, Any]:
 
 
 def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
-    """The values of UPSERT_FILE, for each file."""
+    """Yield the parameters of UPSERT_FILE for each file."""
     for file in operation.files:
         yield {"operation": operation.id, **asdict(file), "path": _path_to_keep(file.path)}
 
 
 def operation_of(row: Any, files: Iterable[Any]) -> Operation:
-    """The operation of a row, with the rows of its files; rows are indexed by the names of their columns.
+    """Return the operation of a row and the rows of its files, which are indexed by column name.
 
     Raises UnreadableRow.
     """
@@ -143,12 +144,12 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
     return operation
 
 
-def merged(before: Operation | None, now: Operation) -> Operation:
-    """``now``, without losing what is known of it ``before``."""
+def merge(before: Operation | None, now: Operation) -> Operation:
+    """Return ``now`` with the task, files, results and delivery that only ``before`` has."""
     if before is None:
         return now
     if before.task_id is not None and now.task_id is None:
-        # Another run of this operation was answered: that there is a task outweighs all else.
+        # Another run got a response for this operation. A known task is paid for and must not be lost.
         return before
     numbers = {file.number for file in now.files}
     files = (*now.files, *(file for file in before.files if file.number not in numbers))
@@ -161,87 +162,91 @@ def merged(before: Operation | None, now: Operation) -> Operation:
 
 
 def duration_of(row: Any) -> float | None:
-    """Return how long the task of a row took, in seconds, or None if the row does not hold a duration."""
+    """Return the seconds that the task of a row took; None if the row has no valid duration."""
     seconds = row["seconds"]
-    return float(seconds) if _duration(seconds) else None
+    return float(seconds) if _is_duration(seconds) else None
 
 
 def is_of_kind(row: Any, kind: tuple[str, str, bool]) -> bool:
-    """Whether its request has this :attr:`~seedream_cli.models.GenerationRequest.kind`."""
+    """Return True if the row's request has this :attr:`~seedream_cli.models.GenerationRequest.kind`."""
     try:
         return GenerationRequest.from_body(json.loads(row["request"])).kind == kind
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
 
 
-def _check(thing: object, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
-    for name, is_kind in kinds.items():
-        if not is_kind(getattr(thing, name)):
+def _check(instance: object, checks: Mapping[str, Callable[[Any], bool]]) -> None:
+    """Raise UnreadableRow for the first field that fails its check."""
+    for name, is_valid in checks.items():
+        if not is_valid(getattr(instance, name)):
             raise UnreadableRow(f"an entry of it cannot be read ({name})")
 
 
-def _text(value: object) -> bool:
-    # No lone surrogate, which JSON's escapes can write.
+def _is_text(value: object) -> bool:
+    # Lone surrogates, which JSON escapes can write, cannot be encoded.
     return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
 
 
-def _texts(values: Iterable[object]) -> bool:
-    return all(map(_text, values))
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(map(_is_text, values))
 
 
-def _time(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= _LATEST_TIME
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MAX_TIME
 
 
-def _duration(value: object) -> bool:
-    # Between any two times that an answer can hold.
-    return isinstance(value, int | float) and 0 <= value <= _LONGEST_DURATION
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MAX_DURATION
 
 
-def _count(value: object) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def _path(value: object) -> bool:
+def _is_path(value: object) -> bool:
     return isinstance(value, str) and os.path.isabs(value) and "\0" not in value
 
 
-def _optional(is_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or is_kind(value)
+def _optional(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_valid(value)
 
 
-# SQLite holds a column to nothing: these tell what each is.
+# Checks of each field. SQLite does not enforce the type of a column, so they are made when a row is read.
 _OPERATION = {
-    **dict.fromkeys(_PLAIN, _optional(_text)),
-    **dict.fromkeys(("id", "service", "status"), _text),
-    "accepted": _optional(_time),
-    "seconds": _optional(_duration),
-    "created": _time,
-    "progress": _optional(_count),
-    "output": _path,
-    "results": _texts,
+    **dict.fromkeys(_PLAIN, _optional(_is_text)),
+    **dict.fromkeys(("id", "service", "status"), _is_text),
+    "accepted": _optional(_is_time),
+    "seconds": _optional(_is_duration),
+    "created": _is_time,
+    "progress": _optional(_is_count),
+    "output": _is_path,
+    "results": _are_texts,
 }
-_TYPES = {str: _text, int: _count}
+#: Check for the type of a request field.
+_CHECKS = {str: _is_text, int: _is_count}
 _REQUEST = {
-    "prompt": _text,
+    "prompt": _is_text,
     **{
-        name: _TYPES[field.type] if field.default is not None else _optional(_TYPES[field.type])
+        name: _CHECKS[field.type] if field.default is not None else _optional(_CHECKS[field.type])
         for name, field in REQUEST_FIELDS.items()
     },
-    "image_urls": _texts,
+    "image_urls": _are_texts,
 }
-_PARTS = {"subject": _text, **dict.fromkeys(("details", "style", "style_name"), _optional(_text))}
+_PARTS = {
+    "subject": _is_text,
+    **dict.fromkeys(("details", "style", "style_name"), _optional(_is_text)),
+}
 _FILE = {
-    **dict.fromkeys(("number", "bytes"), _count),
-    **dict.fromkeys(("width", "height"), _optional(_count)),
-    "sha256": _text,
-    "media_type": _optional(_text),
-    "path": _path,
+    **dict.fromkeys(("number", "bytes"), _is_count),
+    **dict.fromkeys(("width", "height"), _optional(_is_count)),
+    "sha256": _is_text,
+    "media_type": _optional(_is_text),
+    "path": _is_path,
 }
 
 
 def _path_to_keep(path: str) -> str | bytes:
-    """A path as SQLite takes it: bytes where the file system's name is no text."""
+    """Return a path as SQLite can store it: bytes if the file name is not valid Unicode."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -249,8 +254,8 @@ def _path_to_keep(path: str) -> str | bytes:
     return path
 
 
-def _kept_path(kept: str | bytes) -> str:
-    return kept if isinstance(kept, str) else kept.decode("utf-8", "surrogateescape")
+def _kept_path(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")
 
 
 def _dumped(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""What kind of image a file is, its size in pixels, and whether it is complete.
+"""Format, size in pixels and completeness of image files: PNG, JPEG and WebP.
 
-A connection that breaks can leave a file that begins like an image and stops half-way. Nothing is
-decoded here: the file's structure is walked to its end, with constant memory and bounded time.
+A broken connection can leave a file that begins like an image and ends half-way. Nothing is decoded here: the
+structure of the file is followed to its end, with constant memory and in bounded time.
 """
 
 from __future__ import annotations
@@ -12,46 +12,49 @@ from typing import BinaryIO, NoReturn
 
 from msgspec import Struct
 
-#: The first bytes that :func:`sniff` wants to see.
+#: Number of bytes from the beginning of a file that :func:`sniff` needs.
 HEAD_BYTES = 16
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_LONGEST_PNG_CHUNK = 2**31 - 1
+#: Bytes of a chunk, and pixels of a side, that the PNG specification allows.
+_MAX_PNG_INTEGER = 2**31 - 1
+#: Bytes that are tolerated after the end marker of a JPEG.
 _PADDING = b"\x00\r\n "
+#: Bytes at the end of a JPEG in which its end marker is searched.
 _TAIL_BYTES = 64 * 1024
-#: Real images have some thousand chunks at most; a file made of empty ones must not keep us busy.
-_MOST_STEPS = 500_000
+#: Chunks or segments to follow. Real images have a few thousand; a file of empty ones must not take forever.
+_MAX_STEPS = 500_000
 
 _MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-_ENDINGS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "webp": (".webp",)}
+_EXTENSIONS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "webp": (".webp",)}
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
-#: C4, C8 and CC lie among the frame headers without being one.
+#: SOF markers. C4, C8 and CC lie in the same range, but are not frame headers.
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: TEM, RST0…RST7 and SOI have no length.
+#: Markers without a length: TEM, RST0 to RST7 and SOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 class DamagedImage(ValueError):
-    """The bytes are no image, or not all of one. The text is a short reason in printable ASCII."""
+    """The file is not an image, or not a complete one. The text is a short reason in printable ASCII."""
 
 
 class NotAnImage(DamagedImage):
-    """A file of another kind. Its beginning tells what a server sent; ``WHAT`` has nothing of the file."""
+    """The file has another format. The text quotes its first bytes; ``WHAT`` is the reason without them."""
 
     WHAT = "not a PNG, JPEG or WebP image"
 
     def __init__(self, head: bytes) -> None:
-        # The repr of bytes is printable ASCII whatever it was.
+        # The repr of bytes is always printable ASCII.
         super().__init__(f"{self.WHAT} (begins with {repr(head[:12])[1:]})")
 
 
 class ImageInfo(Struct, frozen=True):
-    """What a complete image file is.
+    """Format and size of a complete image file.
 
-    ``kind`` is "png", "jpeg" or "webp"; ``extension`` is "png", "jpg" or "webp", without a dot.
-    ``width`` and ``height`` are in pixels; a JPEG may leave its height open.
+    ``kind`` is "png", "jpeg" or "webp"; ``extension`` is "png", "jpg" or "webp", without a dot. ``width`` and
+    ``height`` are in pixels; the height of a JPEG is None if its frame header does not have it.
     """
 
     kind: str
@@ -60,13 +63,13 @@ class ImageInfo(Struct, frozen=True):
     width: int | None
     height: int | None
 
-    def suits(self, ending: str) -> bool:
-        """Whether a name's ending (".jpeg", in any case) is this kind's, or "", which promises nothing."""
-        return ending.lower() in ("", *_ENDINGS[self.kind])
+    def matches_extension(self, extension: str) -> bool:
+        """Return True if a file name's extension (".jpeg", in any case) fits the format; "" always does."""
+        return extension.lower() in ("", *_EXTENSIONS[self.kind])
 
 
 def sniff(head: bytes) -> str | None:
-    """The kind that a file's first bytes (:data:`HEAD_BYTES` suffice) announce, or None."""
+    """Return the format that the first HEAD_BYTES of a file announce, or None."""
     if head.startswith(_PNG_SIGNATURE):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -77,7 +80,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def inspect(file: BinaryIO) -> ImageInfo:
-    """Look at a whole, seekable file. Raises DamagedImage if it is no image or ends early."""
+    """Return format and size of a seekable file. Raises DamagedImage if it is not a complete image."""
     size = file.seek(0, os.SEEK_END)
     head = _read(file, 0, HEAD_BYTES)
     kind = sniff(head)
@@ -86,7 +89,7 @@ def inspect(file: BinaryIO) -> ImageInfo:
             raise DamagedImage("the file is empty")
         raise NotAnImage(head)
     width, height = {"png": _png, "jpeg": _jpeg, "webp": _webp}[kind](file, size)
-    return ImageInfo(kind, _MEDIA_TYPES[kind], _ENDINGS[kind][0][1:], width, height)
+    return ImageInfo(kind, _MEDIA_TYPES[kind], _EXTENSIONS[kind][0][1:], width, height)
 
 
 def _read(file: BinaryIO, position: int, count: int) -> bytes:
@@ -95,17 +98,25 @@ def _read(file: BinaryIO, position: int, count: int) -> bytes:
 
 
 def _png(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Width and height, once the chunks have been followed to IEND. Bytes after it are tolerated."""
-    width, height = _png_size(_read(file, len(_PNG_SIGNATURE), 16))
+    """Return width and height after following the chunks to IEND. Bytes after IEND are tolerated."""
+    header = _read(file, len(_PNG_SIGNATURE), 16)
+    if len(header) < 16:
+        _ends_before("PNG", "its size is known")
+    length, name, width, height = struct.unpack(">I4sII", header)
+    if name != b"IHDR" or length != 13:
+        raise DamagedImage("the PNG does not begin with an IHDR chunk")
+    if not (0 < width <= _MAX_PNG_INTEGER and 0 < height <= _MAX_PNG_INTEGER):
+        raise DamagedImage(f"the PNG's size is impossible ({width} x {height})")
     position = len(_PNG_SIGNATURE)
     has_data = False
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         header = _read(file, position, 8)
         if len(header) < 8:
             _ends_before("PNG", "its IEND chunk")
         length, name = struct.unpack(">I4s", header)
-        if length > _LONGEST_PNG_CHUNK or not name.isalpha():
+        if length > _MAX_PNG_INTEGER or not name.isalpha():
             raise DamagedImage(f"the PNG is damaged at byte {position}")
+        # Length, name and checksum take 12 bytes.
         position += 12 + length
         if position > size:
             _ends_before("PNG", "its IEND chunk" if name != b"IEND" else "the end of its IEND chunk")
@@ -117,22 +128,11 @@ def _png(file: BinaryIO, size: int) -> tuple[int, int]:
     raise DamagedImage("the PNG has too many chunks")
 
 
-def _png_size(chunk: bytes) -> tuple[int, int]:
-    if len(chunk) < 16:
-        _ends_before("PNG", "its size is known")
-    length, name, width, height = struct.unpack(">I4sII", chunk)
-    if name != b"IHDR" or length != 13:
-        raise DamagedImage("the PNG does not begin with an IHDR chunk")
-    if not (0 < width <= _LONGEST_PNG_CHUNK and 0 < height <= _LONGEST_PNG_CHUNK):
-        raise DamagedImage(f"the PNG's size is impossible ({width} x {height})")
-    return width, height
-
-
 def _jpeg(file: BinaryIO, size: int) -> tuple[int, int | None]:
-    """Width and height from the frame header, once a scan has begun and the file ends with EOI."""
+    """Return width and height from the frame header, if a scan begins and the file ends with EOI."""
     pixels: tuple[int, int | None] | None = None
     position = 2
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         header = _read(file, position, 4)
         if len(header) < 4:
             _ends_before("JPEG", "its image data")
@@ -155,7 +155,9 @@ def _jpeg(file: BinaryIO, size: int) -> tuple[int, int | None]:
         elif marker == _START_OF_SCAN:
             if pixels is None:
                 raise DamagedImage("the JPEG has no frame header")
-            _require_end_of_jpeg(file, following, size)
+            tail = _read(file, max(following, size - _TAIL_BYTES), _TAIL_BYTES)
+            if not tail.rstrip(_PADDING).endswith(b"\xff\xd9"):
+                _ends_before("JPEG", "its end marker")
             return pixels
         position = following
     raise DamagedImage("the JPEG has too many segments")
@@ -167,25 +169,19 @@ def _jpeg_size(frame: bytes) -> tuple[int, int | None]:
     height, width = struct.unpack(">HH", frame[1:])
     if not width:
         raise DamagedImage("the JPEG's width is zero")
-    # A height of zero is legal: it comes after the scan, where finding it takes decoding.
+    # A height of zero is valid: a DNL marker after the scan has it, which only decoding would find.
     return width, height or None
 
 
-def _require_end_of_jpeg(file: BinaryIO, data_start: int, size: int) -> None:
-    tail_start = max(data_start, size - _TAIL_BYTES)
-    if not _read(file, tail_start, _TAIL_BYTES).rstrip(_PADDING).endswith(b"\xff\xd9"):
-        _ends_before("JPEG", "its end marker")
-
-
 def _webp(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Width and height, once the announced length is there and an image within it."""
+    """Return width and height, if the file has the length that it announces and image data within it."""
     header = _read(file, 4, 4)
     end = 8 + int.from_bytes(header, "little")
     if end > size:
         raise DamagedImage(f"the WebP ends early ({size} of {end} bytes)")
     pixels: tuple[int, int] | None = None
     position = 12
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         chunk = _read(file, position, 18)
         if position + 8 > end or len(chunk) < 8:
             raise DamagedImage("the WebP holds no image data")
@@ -200,14 +196,14 @@ def _webp(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _webp_size(name: bytes, data: bytes) -> tuple[int, int]:
-    """Width and height from the first 10 bytes of the first chunk's data."""
+    """Return width and height from the first 10 bytes of the first chunk's data."""
     if name == b"VP8X" and len(data) >= 10:
         return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
     if name == b"VP8L" and len(data) >= 5 and data[0] == 0x2F:
         bits = int.from_bytes(data[1:5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if name == b"VP8 " and len(data) >= 10 and data[3:6] == b"\x9d\x01\x2a":
-        # The upper two bits are a scaling hint.
+        # The upper two bits of each side are a scaling hint.
         width, height = (side & 0x3FFF for side in struct.unpack("<HH", data[6:10]))
         if width and height:
             return width, height

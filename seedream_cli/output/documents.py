@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..errors import Diagnostic, ExitCode
-from ..images.source_images import facts_of
+from ..images.source_images import describe_source
 from ..models import Operation, SavedFile
 from ..request_fields import IMAGE_FIELDS
 from ..text import LONGEST_DETAIL, shortened
@@ -306,7 +306,7 @@ def task_document(
         progress=operation.progress,
         prompt=request.prompt if request else None,
         **(request.image_fields if request else dict.fromkeys(IMAGE_FIELDS)),
-        source_images=[SourceImageDocument(**facts_of(name)) for name in sources],
+        source_images=[SourceImageDocument(**describe_source(name)) for name in sources],
         created=operation.created,
         result=list(operation.results) if with_result else UNSET,
         files=[_file_document(file) for file in operation.files],

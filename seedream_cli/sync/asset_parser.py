@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ..catalog import DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, for_editing
+from ..catalog import DEFAULT_MODEL, DEFAULT_QUALITY, MODELS, edit_model_for
 from ..errors import InvalidRequest
-from ..images.source_images import SourceImage, check_sizes, check_url, is_url, read_file
+from ..images.source_images import SourceImage, check_source_url, check_total_size, is_url, read_source_image
 from ..models import GenerationRequest
-from ..prompt import joined, style_of
+from ..prompt import join_parts, resolve_style
 from ..request_fields import IMAGE_FIELDS, RequestField
 from .diagnostics import DiagnosticCollector, Keys, Table, type_name
 from .path_template import resolve_path
@@ -44,7 +44,7 @@ class AssetParser:
         # Its images may be what is wrong with an asset: that it has some is what counts here.
         edits = bool(table.get("images"))
         try:
-            values["model"] = for_editing(values["model"]) if edits else values["model"]
+            values["model"] = edit_model_for(values["model"]) if edits else values["model"]
         except InvalidRequest as error:
             self._diagnostics.add(self._origin(keys, table, "model"), error.message)
         request = GenerationRequest(
@@ -111,7 +111,7 @@ class AssetParser:
         if subject is None or details is None or style is None:
             return None
         # An empty subject is reported as an empty prompt, even if details or a style would follow it.
-        return joined((subject, details, style)) if subject else subject
+        return join_parts((subject, details, style)) if subject else subject
 
     def _subject(self, keys: Keys, table: Table) -> str | None:
         if "prompt" not in table and "prompt_file" not in table:
@@ -156,7 +156,7 @@ class AssetParser:
             # As in `generate --style`, which has no variables: braces in a named style are text.
             return self.styles[text].strip()
         try:
-            style_of(text, self.styles)
+            resolve_style(text, self.styles)
         except ValueError as error:
             raise WrongTemplate(f"is no style's name: {error}") from None
         return self._filled(text)
@@ -179,7 +179,7 @@ class AssetParser:
                 continue
             try:
                 found.append(self._source_image(text))
-                check_sizes([image.name for image in found], text)
+                check_total_size([image.name for image in found], text)
             except InvalidRequest as error:
                 self._diagnostics.add(keys, f"has a wrong one: {error.message}")
             except WrongTemplate as error:
@@ -188,7 +188,7 @@ class AssetParser:
 
     def _source_image(self, text: str) -> SourceImage:
         if is_url(text):
-            check_url(text, local=False)
+            check_source_url(text, local=False)
             return SourceImage(text)
         if text not in self._images:
             path = self._folder / resolve_path(text)
@@ -196,5 +196,5 @@ class AssetParser:
             if os.path.commonpath([real, self._real]) != self._real:
                 # Otherwise a symbolic link in a checkout could send any picture on this machine.
                 raise WrongTemplate("leaves the project")
-            self._images[text] = read_file(path, text)
+            self._images[text] = read_source_image(path, text)
         return self._images[text]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
-from ..errors import Diagnostic, InvalidFile
+from ..errors import Diagnostic, InvalidFile, InvalidLockfile, InvalidManifest
 from ..settings.schema import did_you_mean
 from .toml_lines import TomlLineIndex
 
@@ -29,14 +29,6 @@ Table = Mapping[str, Any]
 
 #: Cached, because ten thousand assets can have the same mistake.
 suggestion = lru_cache(did_you_mean)
-
-
-class InvalidManifest(InvalidFile):
-    default_code = "invalid_manifest"
-
-
-class InvalidLockfile(InvalidFile):
-    default_code = "invalid_lock"
 
 
 class DiagnosticCollector:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..api.client import IMAGE_SECONDS
+from ..api.client import IMAGE_TIMEOUT
 from ..errors import ImageRefused, ImageUnreachable, NotSaved, SeedreamError, Unreachable
 from ..events import FileKept, Notice, Receiving, Retrying, Saved
 from ..files.output_path import OutputTemplate, fields_of, part_path
@@ -18,7 +18,7 @@ from .context import TaskContext, record_or_warn
 from .poll import get_status
 from .sidecar import write_sidecar
 
-#: Attempts to fetch one image, within the client's IMAGE_SECONDS.
+#: Attempts to fetch one image, within the client's IMAGE_TIMEOUT.
 ATTEMPTS = 5
 
 #: Puts a verified partial file where it belongs, and returns its path.
@@ -74,7 +74,7 @@ def _save(
     operation, image, path = download_verified(context, operation, number, part, place)
     if path != target:
         context.on_event(Notice(operation, f"{target.name} is taken: the image is saved as {path.name}"))
-    if output.explicit_ending and not image.suits(path.suffix):
+    if output.explicit_ending and not image.matches_extension(path.suffix):
         context.on_event(Notice(operation, f"{path.name} holds a {image.kind.upper()} image"))
     return operation, saved_file(part, image, path, number)
 
@@ -125,7 +125,7 @@ def download_verified(
     Repeated within the budget of an image. If its signed URL has expired, a new one is requested once.
     Returns the operation, which may have new URLs, with the image's format, size and path. Raises NotSaved.
     """
-    retries = context.retries(ATTEMPTS, IMAGE_SECONDS)
+    retries = context.retries(ATTEMPTS, IMAGE_TIMEOUT)
     renewed = False
     context.parts.add(part)
     try:
@@ -165,7 +165,7 @@ def _receive(
     """Stream one image into ``part`` and verify it."""
     count = len(operation.results)
     try:
-        with context.client.stream(operation.results[number - 1], seconds=seconds) as stream:
+        with context.client.stream_image(operation.results[number - 1], seconds=seconds) as stream:
             _check_size(context, stream.length or 0, announced=True)
             context.on_event(Receiving(operation, number, count, 0, stream.length))
             for chunk in stream.chunks:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ..api.client import CALL_SECONDS
+from ..api.client import API_TIMEOUT
 from ..errors import HistoryUnusable, NotFound, SeedreamError, StillPending, TaskFailed
 from ..events import Asking, Polled, Retrying, Waited
 from ..models import Operation, Task, TaskStatus
@@ -117,7 +117,7 @@ def _call_status(
     task_id = operation.task_id
     assert task_id is not None, "an operation without a task has no status"  # noqa: S101
     return context.call(
-        lambda: context.client.task(task_id, seconds=min(CALL_SECONDS, max_wait)),
+        lambda: context.client.get_task(task_id, seconds=min(API_TIMEOUT, max_wait)),
         max_wait=max_wait,
         retries=retries,
     )

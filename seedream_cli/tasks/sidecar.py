@@ -19,7 +19,7 @@ from .. import __version__
 from ..events import Notice
 from ..files.output_path import part_path, sidecar_path
 from ..files.partial_file import PartialFile
-from ..images.source_images import facts_of
+from ..images.source_images import describe_source
 from ..models import Operation, SavedFile
 from ..urls import without_query
 from .context import TaskContext
@@ -123,7 +123,7 @@ def _document(operation: Operation, file: SavedFile, now: float) -> SidecarDocum
     request, parts, task_id = operation.request, operation.parts, operation.task_id
     assert request is not None, "only what this machine asked for can have been asked to be described"  # noqa: S101
     assert task_id is not None, "a saved image is a task's"  # noqa: S101
-    sources = [SourceImageDocument(**facts_of(name)) for name in request.image_urls]
+    sources = [SourceImageDocument(**describe_source(name)) for name in request.image_urls]
     return SidecarDocument(
         sidecar=FORMAT,
         program=f"seedream {__version__}",

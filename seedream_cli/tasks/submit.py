@@ -6,7 +6,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ..api.client import CALL_SECONDS
+from ..api.client import API_TIMEOUT
 from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageError
 from ..events import Retrying, Sending, SubmitRejected, Submitted
 from ..models import Accepted, Operation, TaskStatus
@@ -48,7 +48,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
     retries = context.retries(ATTEMPTS, SECONDS + upload)
     while True:
         try:
-            seconds = min(CALL_SECONDS + upload, max(retries.remaining, 1.0))
+            seconds = min(API_TIMEOUT + upload, max(retries.remaining, 1.0))
             create = partial(context.client.submit, request.body(), key, content=content, seconds=seconds)
             accepted = context.call(create, max_wait=retries.remaining, retries=retries)
             break
@@ -56,7 +56,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
             if _is_rejection(error, ambiguous=ambiguous):
                 operation = _mark_refused(operation, error)
                 record_or_warn(context, operation)
-                context.bodies.drop(operation)
+                context.bodies.delete(operation)
                 context.on_event(SubmitRejected(operation))
                 raise
             ambiguous = ambiguous or _may_have_arrived(error)
@@ -65,7 +65,7 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
             context.pause(pause)
     operation = _mark_accepted(operation, accepted, context.now())
     if record_or_warn(context, operation):
-        context.bodies.drop(operation)
+        context.bodies.delete(operation)
     submitted = Submitted(operation, accepted.replayed)
     context.on_event(submitted)
     return submitted
@@ -79,7 +79,7 @@ def _record_intent(
     Must be called before the request is sent: a crash after that must leave something to resume.
     """
     try:
-        content = context.bodies.of(operation)
+        content = context.bodies.load_or_store(operation)
     except UsageError:
         recorded = context.history.find(operation.service, operation.id)
         if recorded is None or recorded.task_id is None:
@@ -91,7 +91,7 @@ def _record_intent(
     except HistoryUnusable:
         if is_new:
             # The request was never sent and cannot be resumed.
-            context.bodies.drop(operation)
+            context.bodies.delete(operation)
         raise
 
 

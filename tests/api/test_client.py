@@ -7,7 +7,7 @@ import json
 import socket
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -15,12 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from support.api import KEY, Api, Connect, fetch_image
 from support.images import png
 from support.raw import RawServer, Reply, accepted, answer, success
-from support.tls import Authority, Front, authority
+from support.starting import StartRaw, StartSandbox
+from support.tls import Authority, Front
 
 from seedream_cli import __version__
-from seedream_cli.api.client import LARGEST_ANSWER, MOST_REDIRECTS, Client
+from seedream_cli.api.client import MAX_REDIRECTS, MAX_RESPONSE_BYTES, Client
 from seedream_cli.errors import (
     ExitCode,
     ImageRefused,
@@ -36,58 +38,23 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import HttpCall
 from seedream_cli.models import GenerationRequest
-from seedream_cli.sandbox.server import Sandbox
 
-KEY = "sk-test-0123456789"
 BODY = GenerationRequest(prompt="a red fox").body()
 
-StartRaw = Callable[..., RawServer]
-Connect = Callable[..., Client]
-StartSandbox = Callable[..., Sandbox]
-Api = Callable[..., tuple[RawServer, Client]]
-Abroad = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    made: list[Client] = []
-
-    def one(base_url: str, key: str = KEY, **options: Any) -> Client:
-        made.append(Client(base_url, key, **options))
-        return made[-1]
-
-    yield one
-    for client in made:
-        client.close()
-
-
-@pytest.fixture
-def api(start_raw: StartRaw, connect: Connect) -> Api:
-    """Starts an API that answers so; ``options`` are those of Client."""
-
-    def start(*replies: Reply, end: str = "", **options: Any) -> tuple[RawServer, Client]:
-        server = start_raw(*replies)
-        return server, connect(server.base_url + end, **options)
-
-    return start
-
-
-def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream(url, **options) as image:
-        return b"".join(image.chunks)
+RemoteImages = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
 
 
 # What leaves
 
 
-def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Api) -> None:
+def test_calls_send_key_paths_and_utf8_body(api: Api) -> None:
     # A key has any form, and a slash at the end of the base URL does not matter.
     key = "anything~!@#$%^&*()"
     server, client = api(accepted("task_1"), success({"status": "pending"}), success({}), key=key, end="/")
     body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
     assert client.submit(body, "key-1").task_id == "task_1"
-    client.task("task_1")
-    client.account()
+    client.get_task("task_1")
+    client.get_account()
     assert [(request.method, request.path) for request in server.requests] == [
         ("POST", "/v1/images/generations"),
         ("GET", "/v1/images/status/task_1"),
@@ -103,7 +70,7 @@ def test_every_call_carries_the_key_and_a_create_is_a_post_of_utf_8_json(api: Ap
     assert create.json == body
 
 
-def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
+def test_get_task_percent_encodes_every_character_of_the_id(api: Api) -> None:
     paths = {
         "5f4dcc3b-5aa7-65d6": "5f4dcc3b-5aa7-65d6",
         "a/b?c=d#e f%2F": "a%2Fb%3Fc%3Dd%23e%20f%252F",
@@ -116,14 +83,14 @@ def test_a_task_id_is_percent_encoded_whole(api: Api) -> None:
     }
     server, client = api(success({"status": "pending"}))
     for task_id in paths:
-        client.task(task_id)
+        client.get_task(task_id)
     assert [request.path for request in server.requests] == [f"/v1/images/status/{p}" for p in paths.values()]
 
 
-def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, connect: Connect) -> None:
+def test_stream_image_does_not_send_the_key(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, faults=["image-redirect=1"])
     client = connect(sandbox.base_url)
-    (url,) = client.task(client.submit(BODY, "key-1").task_id).results
+    (url,) = client.get_task(client.submit(BODY, "key-1").task_id).results
     assert fetch_image(client, url) == png()
     seen = [request for request in sandbox.requests if request.origin == "image"]
     assert len(seen) == 2
@@ -131,7 +98,7 @@ def test_the_key_is_not_sent_to_the_images_host(start_sandbox: StartSandbox, con
     assert all(request.headers["user-agent"] == f"seedream/{__version__}" for request in seen)
 
 
-def test_no_cookie_is_ever_sent_back(api: Api) -> None:
+def test_client_sends_no_cookies(api: Api) -> None:
     cookie = {"Set-Cookie": "session=1; Path=/"}
     server, client = api(
         success({}, headers=cookie),
@@ -140,8 +107,8 @@ def test_no_cookie_is_ever_sent_back(api: Api) -> None:
         answer(200, b"image", headers=cookie),
         answer(200, b"image"),
     )
-    client.account()
-    client.account()
+    client.get_account()
+    client.get_account()
     fetch_image(client, f"{server.origin}/1.png")
     fetch_image(client, f"{server.origin}/1.png")
     assert len(server.requests) == 5
@@ -149,16 +116,16 @@ def test_no_cookie_is_ever_sent_back(api: Api) -> None:
 
 
 @pytest.mark.parametrize("base_url", ["http://api.test/v1", "http://10.0.0.1/v1", "https://[::1/v1", ""])
-def test_a_base_url_that_would_show_the_key_is_refused_at_once(base_url: str) -> None:
+def test_client_refuses_base_url_without_tls(base_url: str) -> None:
     with pytest.raises(UsageError):
         Client(base_url, KEY)
 
 
-def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, connect: Connect) -> None:
+def test_retry_after_date_counts_from_the_clock_of_the_client(start_raw: StartRaw, connect: Connect) -> None:
     reply = answer(429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
     client = connect(start_raw(reply).base_url, now=lambda: 784_111_770.0)
     with pytest.raises(RateLimited) as caught:
-        client.account()
+        client.get_account()
     assert caught.value.retry_after == 7.0
 
 
@@ -172,13 +139,13 @@ def test_a_retry_after_that_is_a_date_counts_from_now(start_raw: StartRaw, conne
         (f"https://{KEY}.test/", r"\*\*\*"),
     ],
 )
-def test_a_redirect_of_the_api_is_refused_by_its_host(
+def test_call_refuses_redirect_and_names_its_host(
     start_raw: StartRaw, api: Api, status: int, location: str | None, host: str
 ) -> None:
     elsewhere = start_raw(accepted())
     there = {} if location is None else {"Location": location.format(port=elsewhere.port)}
     server, client = api(answer(status, headers={"X-Request-ID": "req_1", **there}))
-    for call in (lambda: client.submit(BODY, "key-1"), lambda: client.task("t")):
+    for call in (lambda: client.submit(BODY, "key-1"), lambda: client.get_task("t")):
         with pytest.raises(RedirectRefused, match=f"redirects to {host}") as caught:
             call()
         assert (caught.value.exit_code, caught.value.transient) == (ExitCode.UNAVAILABLE, False)
@@ -191,14 +158,14 @@ def test_a_redirect_of_the_api_is_refused_by_its_host(
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
-def test_an_answer_beyond_a_mebibyte_is_refused(api: Api, length: bool) -> None:
+def test_call_refuses_response_larger_than_1_mib(api: Api, length: bool) -> None:
     frame = json.dumps({"code": 0, "data": {"x": ""}}).encode()
-    whole = frame.replace(b'""', b'"' + b"x" * (LARGEST_ANSWER - len(frame)) + b'"')
+    whole = frame.replace(b'""', b'"' + b"x" * (MAX_RESPONSE_BYTES - len(frame)) + b'"')
     headers = {"X-Request-ID": "req_1"}
     _, client = api(*[answer(200, body, length=length, headers=headers) for body in (whole, whole + b" ")])
-    assert len(client.account()["x"]) > 10**6
+    assert len(client.get_account()["x"]) > 10**6
     with pytest.raises(InvalidResponse, match="larger than 1 MiB") as caught:
-        client.account()
+        client.get_account()
     assert (caught.value.transient, caught.value.request_id) == (True, "req_1")
 
 
@@ -207,29 +174,29 @@ def bomb(mebibytes: int) -> bytes:
     return b"".join(squeeze.compress(bytes(1024 * 1024)) for _ in range(mebibytes)) + squeeze.flush()
 
 
-def test_a_compressed_bomb_is_refused_with_flat_memory(api: Api) -> None:
+def test_call_refuses_zip_bomb_with_constant_memory(api: Api) -> None:
     _, client = api(answer(200, bomb(60), headers={"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
         with pytest.raises(InvalidResponse, match="larger than 1 MiB"):
-            client.account()
+            client.get_account()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 16 * LARGEST_ANSWER
+    assert peak < 16 * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, ExitCode.AUTHENTICATION), (503, ExitCode.UNAVAILABLE)])
 @pytest.mark.parametrize(
     ("body", "headers"),
-    [(b"<html>" + b" " * 2 * LARGEST_ANSWER, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
+    [(b"<html>" + b" " * 2 * MAX_RESPONSE_BYTES, {}), (b"no gzip", {"Content-Encoding": "gzip"})],
     ids=["too large", "badly compressed"],
 )
-def test_an_error_is_told_by_its_status_whatever_its_body(
+def test_call_reports_error_status_whatever_the_body(
     api: Api, status: int, code: ExitCode, body: bytes, headers: dict[str, str]
 ) -> None:
     with pytest.raises(SeedreamError) as caught:
-        api(answer(status, body, headers=headers))[1].account()
+        api(answer(status, body, headers=headers))[1].get_account()
     assert (caught.value.exit_code, caught.value.http_status) == (code, status)
     assert type(caught.value) is not InvalidResponse
 
@@ -238,22 +205,20 @@ def test_an_error_is_told_by_its_status_whatever_its_body(
     ("encoding", "squeeze"),
     [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
 )
-def test_a_compressed_answer_is_read_although_none_was_asked_for(
-    api: Api, encoding: str, squeeze: Callable[[bytes], bytes]
-) -> None:
+def test_call_decompresses_response(api: Api, encoding: str, squeeze: Callable[[bytes], bytes]) -> None:
     whole, headers = squeeze(b'{"code": 0, "data": {"plan": "pro"}}'), {"Content-Encoding": encoding}
     server, client = api(
-        *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(LARGEST_ANSWER))]
+        *[answer(200, whole + rest, headers=headers) for rest in (b"", bytes(MAX_RESPONSE_BYTES))]
     )
-    assert client.account() == {"plan": "pro"}
+    assert client.get_account() == {"plan": "pro"}
     assert server.requests[0].headers["accept-encoding"] == "identity"
     with pytest.raises(InvalidResponse, match="larger than 1 MiB"):
-        client.account()
+        client.get_account()
 
 
-def test_what_follows_a_compressed_answer_is_not_looked_at(api: Api) -> None:
+def test_call_ignores_bytes_after_compressed_response(api: Api) -> None:
     whole = gzip.compress(b'{"code": 0, "data": {"plan": "pro"}}') + bytes(1000)
-    assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].account() == {"plan": "pro"}
+    assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].get_account() == {"plan": "pro"}
 
 
 # Answers that are no HTTP, or not all of it
@@ -285,7 +250,7 @@ BROKEN: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
+def test_call_reports_broken_response_as_unreachable(api: Api, reply: Reply) -> None:
     """So a create may be sent again under its key."""
     server, client = api(reply)
     with pytest.raises(Unavailable) as caught:
@@ -302,17 +267,15 @@ def test_a_broken_answer_is_ambiguous(api: Api, reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        pytest.param(b"x" * (LARGEST_ANSWER + 1), {"X-Request-ID": f"req-{KEY}"}, id="large"),
+        pytest.param(b"x" * (MAX_RESPONSE_BYTES + 1), {"X-Request-ID": f"req-{KEY}"}, id="large"),
         pytest.param(b"x", {"Content-Encoding": "gzip", "X-Request-ID": f"req-{KEY}"}, id="no gzip"),
         pytest.param(b"x", {"X-Request-ID": "r" * 95 + KEY}, id="cut in the middle"),
     ],
 )
-def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
-    api: Api, body: bytes, headers: dict[str, str]
-) -> None:
+def test_call_redacts_key_in_request_id(api: Api, body: bytes, headers: dict[str, str]) -> None:
     seen: list[HttpCall] = []
     with pytest.raises(InvalidResponse) as caught:
-        api(answer(200, body, headers=headers), observe=seen.append)[1].task("task_1")
+        api(answer(200, body, headers=headers), observe=seen.append)[1].get_task("task_1")
     assert "***" in (caught.value.request_id or "")
     assert KEY[:5] not in repr(vars(caught.value)) + repr(seen)
 
@@ -322,29 +285,29 @@ def test_a_key_in_the_id_of_an_unreadable_answer_is_masked(
     [str, partial(quote, safe=""), json.dumps, lambda key: key.replace("-", "\\u002d")],
     ids=["plain", "URL", "JSON", "escaped"],
 )
-def test_a_key_that_the_server_repeats_is_masked(api: Api, form: Callable[[str], str]) -> None:
+def test_call_redacts_key_that_the_server_repeats(api: Api, form: Callable[[str], str]) -> None:
     key, seen = 'sk-a/b+c="d"\\e&f%g', list[HttpCall]()
     told = form(key)
     body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
     content = json.dumps(body).encode().replace(b"\\\\u002d", b"\\u002d")
     reply = answer(401, content, headers={"X-Request-ID": told.replace("\\u002d", "-")})
     with pytest.raises(KeyRefused) as caught:
-        api(reply, key=key, observe=seen.append)[1].account()
+        api(reply, key=key, observe=seen.append)[1].get_account()
     shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
     assert shown.count("***") == 4
     assert "sk-a" not in shown + repr(vars(caught.value)) + repr(seen)
 
 
-def test_a_key_that_cannot_be_a_header_is_not_shown(api: Api) -> None:
+def test_call_does_not_show_key_that_cannot_be_a_header(api: Api) -> None:
     with pytest.raises(SeedreamError) as caught:
-        api(success({}), key=f"{KEY}\n")[1].account()
+        api(success({}), key=f"{KEY}\n")[1].get_account()
     assert KEY not in repr(vars(caught.value))
 
 
 # What --verbose sees
 
 
-def test_an_exchange_tells_the_call_without_its_secrets(api: Api) -> None:
+def test_observe_gets_calls_without_secrets(api: Api) -> None:
     seen: list[HttpCall] = []
     replies = accepted(headers={"X-Request-ID": "req_1"}), answer(200, b"image")
     server, client = api(*replies, observe=seen.append)
@@ -374,11 +337,11 @@ def test_an_exchange_tells_the_call_without_its_secrets(api: Api) -> None:
         ),
     ],
 )
-def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | None) -> None:
+def test_stream_image_returns_content_length(api: Api, reply: bytes, length: int | None) -> None:
     server, client = api(reply)
     # Its signature is kept as it is.
     path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
-    with client.stream(server.origin + path) as image:
+    with client.stream_image(server.origin + path) as image:
         assert image.length == length
         assert b"".join(image.chunks) == b"image"
     assert server.requests[0].path == path
@@ -393,9 +356,7 @@ def test_an_image_comes_with_its_length(api: Api, reply: bytes, length: int | No
         ("http://127.0.0.1:99999/1.png", 1),
     ],
 )
-def test_a_redirect_in_a_circle_or_to_what_may_not_be_fetched_is_refused(
-    api: Api, location: str, requests: int
-) -> None:
+def test_stream_image_refuses_redirect_loop_and_forbidden_url(api: Api, location: str, requests: int) -> None:
     server, client = api(answer(302, headers={"Location": location}))
     why = "redirects more than 5 times" if requests > 1 else None
     with pytest.raises((NotSaved, Unreachable), match=why):
@@ -404,7 +365,7 @@ def test_a_redirect_in_a_circle_or_to_what_may_not_be_fetched_is_refused(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_an_image_may_be_redirected_to_another_host(start_raw: StartRaw, api: Api, status: int) -> None:
+def test_stream_image_follows_redirect_to_another_host(start_raw: StartRaw, api: Api, status: int) -> None:
     target = start_raw(answer(200, b"image"))
     server, client = api(answer(status, headers={"Location": f"{target.origin}/2.png?s=1"}))
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
@@ -413,7 +374,7 @@ def test_an_image_may_be_redirected_to_another_host(start_raw: StartRaw, api: Ap
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost"])
-def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: str) -> None:
+def test_stream_image_refuses_private_host_of_public_api(host: str) -> None:
     seen: list[HttpCall] = []
     client = Client("https://api.test/v1", KEY, observe=seen.append)
     with pytest.raises(NotSaved, match="private network"):
@@ -422,46 +383,46 @@ def test_a_service_on_the_internet_does_not_lead_into_a_private_network(host: st
     client.close()
 
 
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), "DNS:img.test", "IP:127.0.0.1")
-
-
 @pytest.fixture
-def abroad(
-    start_raw: StartRaw, certified: Authority, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Abroad]:
-    """Starts an image's host that counts as one on the internet, of a service that is there too.
+def remote_images(
+    start_raw: StartRaw,
+    certificates: Authority,
+    connect: Connect,
+    running: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> RemoteImages:
+    """Start image servers that seem to be on the internet, as the API does.
 
-    With it comes what fetches a URL, in which ``{port}`` is the host's.
+    Return each with a function that downloads a URL, in which ``{port}`` is the port of the server.
     """
 
     def look_up(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certified.certificate))
-    with ExitStack() as running:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.certificate))
 
-        def start(*replies: Callable[[int], bytes]) -> tuple[RawServer, Callable[[str], bytes]]:
-            server = start_raw()
-            front = running.enter_context(Front(certified, server.port))
-            server.replies = [reply(front.port) for reply in replies]
-            client = connect("https://api.test/v1")
-            return server, lambda url: fetch_image(client, url.format(port=front.port))
+    def start(*replies: Callable[[int], bytes]) -> tuple[RawServer, Callable[[str], bytes]]:
+        server = start_raw()
+        front = running.enter_context(Front(certificates, server.port))
+        server.replies = [reply(front.port) for reply in replies]
+        client = connect("https://api.test/v1")
+        return server, lambda url: fetch_image(client, url.format(port=front.port))
 
-        yield start
+    return start
 
 
 def hop(location: str) -> Callable[[int], bytes]:
     return lambda port: answer(302, headers={"Location": location.format(port=port), "Set-Cookie": "a=b"})
 
 
-def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(abroad: Abroad) -> None:
+def test_stream_image_over_tls_sends_no_key_and_no_cookies(
+    remote_images: RemoteImages,
+) -> None:
     """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
-    hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MOST_REDIRECTS)]
-    server, fetch = abroad(*hops, lambda port: answer(200, b"image"))
-    assert MOST_REDIRECTS == 5
+    hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MAX_REDIRECTS)]
+    server, fetch = remote_images(*hops, lambda port: answer(200, b"image"))
+    assert MAX_REDIRECTS == 5
     assert fetch("https://img.test:{port}/start.png") == b"image"
     assert [request.path for request in server.requests[:2]] == ["/start.png", "/0.png"]
     assert len(server.requests) == 6
@@ -478,9 +439,9 @@ def test_an_image_on_the_internet_is_fetched_over_tls_without_key_and_cookies(ab
         ("https://[::ffff:127.0.0.1]:{port}/2.png", "private network"),
     ],
 )
-def test_every_hop_of_an_image_on_the_internet_is_judged(abroad: Abroad, location: str, why: str) -> None:
-    for hops in (1, MOST_REDIRECTS):
-        server, fetch = abroad(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
+def test_stream_image_checks_every_redirect(remote_images: RemoteImages, location: str, why: str) -> None:
+    for hops in (1, MAX_REDIRECTS):
+        server, fetch = remote_images(*[hop("https://img.test:{port}/1.png")] * (hops - 1), hop(location))
         with pytest.raises(NotSaved, match=why):
             fetch("https://img.test:{port}/1.png")
         assert len(server.requests) == hops
@@ -494,7 +455,7 @@ def test_every_hop_of_an_image_on_the_internet_is_judged(abroad: Abroad, locatio
         ((204, 206, 304), False, False),
     ],
 )
-def test_an_image_that_is_refused_with(
+def test_stream_image_error_status_is_transient_or_stale(
     api: Api, statuses: tuple[int, ...], transient: bool, stale: bool
 ) -> None:
     server, client = api(*[answer(status, headers={"Retry-After": "3"}) for status in statuses])
@@ -506,18 +467,18 @@ def test_an_image_that_is_refused_with(
         assert (error.retry_after, error.exit_code) == (3.0, ExitCode.NOT_SAVED)
 
 
-def test_an_image_that_comes_compressed_is_refused(api: Api) -> None:
+def test_stream_image_refuses_compressed_image(api: Api) -> None:
     server, client = api(answer(200, gzip.compress(b"image"), headers={"Content-Encoding": "gzip"}))
     with pytest.raises(NotSaved, match="compressed"):
         fetch_image(client, f"{server.origin}/1.png")
 
 
-def test_one_client_serves_many_threads(start_sandbox: StartSandbox, connect: Connect) -> None:
+def test_client_is_shared_by_threads(start_sandbox: StartSandbox, connect: Connect) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     client = connect(sandbox.base_url)
 
     def work(number: int) -> bytes:
-        return fetch_image(client, client.task(client.submit(BODY, f"key-{number}").task_id).results[0])
+        return fetch_image(client, client.get_task(client.submit(BODY, f"key-{number}").task_id).results[0])
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(work, range(16))) == [png()] * 16

@@ -8,69 +8,30 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.api import KEY, Api, Connect, fetch_image
 from support.listening import Listening
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
 from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.starting import StartRaw
 from support.tls import Authority, Front, authority
 
 from seedream_cli.api import http
 from seedream_cli.api.client import Client
 from seedream_cli.errors import NotSaved, SeedreamError, Unreachable, UsageError
 
-KEY = "sk-test-0123456789"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 OTHERS = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
-
-StartRaw = Callable[..., RawServer]
-Connect = Callable[[str], Client]
-Api = Callable[..., tuple[RawServer, Client]]
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*PROXIES, *OTHERS):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def connect(running: ExitStack) -> Connect:
-    def one(base_url: str) -> Client:
-        client = Client(base_url, KEY)
-        running.callback(client.close)
-        return client
-
-    return one
-
-
-@pytest.fixture
-def api(start_raw: StartRaw, connect: Connect) -> Api:
-    def start(*replies: Reply) -> tuple[RawServer, Client]:
-        server = start_raw(*replies)
-        return server, connect(server.base_url)
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), "DNS:api.test", "DNS:img.test", "IP:127.0.0.1")
-
-
-def fetch_image(client: Client, url: str, **options: Any) -> bytes:
-    with client.stream(url, **options) as image:
-        return b"".join(image.chunks)
 
 
 # Time limits
@@ -96,17 +57,17 @@ def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
     ],
     ids=["with a length", "without a length", "chunked"],
 )
-def test_a_body_that_drips_does_not_outlast_the_deadline(api: Api, head: bytes, piece: bytes) -> None:
+def test_timeout_ends_slow_body(api: Api, head: bytes, piece: bytes) -> None:
     server, client = api(trickle(b"HTTP/1.1 200 OK\r\n" + head, piece))
     with pytest.raises(Unreachable) as caught:
-        client.task("task_1", seconds=0.2)
+        client.get_task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
     with pytest.raises(Unreachable) as caught:
         fetch_image(client, f"{server.origin}/1.png", seconds=0.2)
     assert caught.value.code == "timeout"
 
 
-def test_a_server_that_never_answers_may_have_the_request(api: Api) -> None:
+def test_timeout_without_response_is_not_unsent(api: Api) -> None:
     _, client = api(lambda exchange: exchange.closed.wait(30) and None)
     with pytest.raises(Unreachable, match="did not answer in time") as caught:
         client.submit({"prompt": "fox"}, "key-1", seconds=0.2)
@@ -118,13 +79,13 @@ class Silent(Listening):
         self.closing.wait(30)
 
 
-def test_a_handshake_that_hangs_has_sent_nothing(connect: Connect) -> None:
+def test_timeout_in_tls_handshake_is_unsent(connect: Connect) -> None:
     with Silent() as server, pytest.raises(Unreachable, match=r"no connection to .* in time") as caught:
-        connect(f"https://127.0.0.1:{server.port}/v1").task("task_1", seconds=0.2)
+        connect(f"https://127.0.0.1:{server.port}/v1").get_task("task_1", seconds=0.2)
     assert (caught.value.code, caught.value.unsent) == ("timeout", True)
 
 
-def test_a_server_that_reads_nothing_does_not_hold_a_request_forever(connect: Connect) -> None:
+def test_timeout_ends_blocked_write(connect: Connect) -> None:
     body = {"prompt": "x" * 32 * 1024 * 1024}
     with Silent() as server, pytest.raises(Unreachable) as caught:
         connect(f"http://127.0.0.1:{server.port}/v1").submit(body, "key-1", seconds=0.3)
@@ -143,15 +104,13 @@ def kept(body: bytes, status: int = 200, *headers: bytes) -> bytes:
 PENDING = kept(b'{"code": 0, "data": {"task_id": "task_1", "status": "pending"}}')
 
 
-def test_a_task_takes_one_connection_to_the_api_and_one_to_the_images_host(
-    running: ExitStack, connect: Connect
-) -> None:
+def test_connections_are_reused_but_not_shared_with_images(running: ExitStack, connect: Connect) -> None:
     """The key's connection is never used for an image, even on the same host."""
     server = running.enter_context(PatientServer([PENDING] * 6 + [kept(b"image")]))
     client = connect(server.base_url)
     client.submit({"prompt": "fox"}, "key-1")
     for _ in range(5):
-        client.task("task_1")
+        client.get_task("task_1")
     assert (
         fetch_image(client, f"{server.origin}/1.png")
         == fetch_image(client, f"{server.origin}/2.png")
@@ -173,11 +132,11 @@ class Leaving(RawServer):
         self.left.release()
 
 
-def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack, connect: Connect) -> None:
+def test_connection_closed_by_server_is_not_reused(running: ExitStack, connect: Connect) -> None:
     server = running.enter_context(Leaving())
     client = connect(server.base_url)
     for number in range(3):
-        assert client.task("task_1").status == "pending"
+        assert client.get_task("task_1").status == "pending"
         assert server.left.acquire(timeout=20)
         assert (server.connections, len(server.requests)) == (number + 1, number + 1)
 
@@ -188,19 +147,19 @@ def reset(exchange: HttpCall) -> None:
 
 
 @pytest.mark.parametrize("reply", [None, reset], ids=["closed", "reset"])
-def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again(
+def test_broken_reused_connection_is_not_unsent_and_not_retried(
     running: ExitStack, connect: Connect, reply: Reply
 ) -> None:
     server = running.enter_context(PatientServer([PENDING, reply]))
     client = connect(server.base_url)
-    client.task("task_1")
+    client.get_task("task_1")
     with pytest.raises(Unreachable, match="broke before its answer") as caught:
         client.submit({"prompt": "fox"}, "key-1")
     assert (caught.value.transient, caught.value.unsent) == (True, False)
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
-def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
+def test_refused_connection_is_unsent(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1") as caught:
@@ -212,14 +171,14 @@ def test_nobody_at_the_door_is_unreachable(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_proxy_does_not_see_what_stays_on_this_machine(
+def test_proxy_is_not_used_for_loopback(
     start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy, server = start_raw(answer(502)), start_raw(success({"plan": "here"}), answer(200, b"image"))
     for name in PROXIES:
         monkeypatch.setenv(name, proxy.origin)
     client = connect(server.base_url.replace("127.0.0.1", host))
-    assert client.account() == {"plan": "here"}
+    assert client.get_account() == {"plan": "here"}
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
     assert proxy.connections == 0
 
@@ -227,7 +186,7 @@ def test_a_proxy_does_not_see_what_stays_on_this_machine(
 ENTRIES = "fd00::/8|::1/128|[::1]|<local>|192.168.*|a b|a;{}|api.test.org|10.0.0.0/8"
 
 
-def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
+def test_proxy_is_used_for_hosts_not_in_no_proxy(
     start_raw: StartRaw, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = start_raw(answer(403))
@@ -235,13 +194,13 @@ def test_a_proxy_is_used_for_hosts_that_no_proxy_does_not_name(
     for number, entry in enumerate(ENTRIES.split("|"), 1):
         monkeypatch.setenv("NO_PROXY", entry)
         with pytest.raises(Unreachable) as caught:
-            connect("https://api.test/v1").account()
+            connect("https://api.test/v1").get_account()
         assert caught.value.code == "proxy_error"
         assert [(seen.method, seen.path) for seen in proxy.requests] == [("CONNECT", "api.test:443")] * number
     assert KEY not in str(proxy.requests)
 
 
-def test_no_proxy_names_hosts_that_are_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_excludes_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "this proxy cannot be used")
     for url, entries in {
         "https://api.test/v1": ("localhost, api.test", ".test", "API.test:443", "*"),
@@ -276,7 +235,7 @@ def test_no_proxy_names_hosts_that_are_asked_directly(monkeypatch: pytest.Monkey
         pytest.param("SSL_CERT_DIR", "/nonexistent:/neither", id="folders that are not there"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_one_clear_line(
+def test_invalid_proxy_or_certificate_setting_is_a_usage_error(
     api: Api, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -287,13 +246,15 @@ def test_a_setting_that_cannot_be_used_is_one_clear_line(
     assert "sec" not in caught.value.message
     # A service on this machine needs none of them, and a paid image's own host is not a usage error.
     server, client = api(success({}), answer(200, b"image"))
-    assert client.account() == {}
+    assert client.get_account() == {}
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
     with pytest.raises(NotSaved, match="cannot be used"):
         fetch_image(client, "https://img.test/1.png")
 
 
-def test_settings_that_can_be_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_proxy_and_certificate_settings_are_accepted(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent:/")
     # Those of another scheme, and those that a stronger one replaces, are not judged.
     monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
@@ -319,18 +280,18 @@ BOTH = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
 
 @pytest.fixture
 def through(
-    running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, trust: Authority
+    running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, certificates: Authority
 ) -> Through:
     """Return a client whose way to api.test, the server at a port of this machine, is through a proxy."""
 
     def start(kind: type[Proxy], server: RawServer, *, tls: bool = False) -> Client:
-        front = running.enter_context(Front(trust, server.port))
+        front = running.enter_context(Front(certificates, server.port))
         proxy = running.enter_context(kind({"api.test": front.port}))
         url = proxy.url()
         if tls:
-            url = f"https://127.0.0.1:{running.enter_context(Front(trust, proxy.port)).port}"
+            url = f"https://127.0.0.1:{running.enter_context(Front(certificates, proxy.port)).port}"
         monkeypatch.setenv("HTTPS_PROXY", url)
-        monkeypatch.setenv("SSL_CERT_FILE", str(trust.certificate))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.certificate))
         return connect("https://api.test/v1")
 
     return start
@@ -341,18 +302,18 @@ def through(
     [(HttpProxy, False), (HttpProxy, True), (SocksProxy, False)],
     ids=["HTTP", "HTTPS", "SOCKS"],
 )
-def test_through_a_proxy_the_deadline_holds_as_well(
+def test_timeout_applies_through_proxy(
     start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
 ) -> None:
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
     told = r"api\.test through the proxy 127.* did not answer in time"
     with pytest.raises(Unreachable, match=told) as caught:
-        through(kind, server, tls=tls).task("task_1", seconds=0.5)
+        through(kind, server, tls=tls).get_task("task_1", seconds=0.5)
     assert (caught.value.code, caught.value.unsent) == ("timeout", False)
 
 
 @BOTH
-def test_what_breaks_beyond_a_proxy_may_have_arrived(
+def test_broken_connection_through_proxy_is_not_unsent(
     start_raw: StartRaw, through: Through, kind: type[Proxy]
 ) -> None:
     server = start_raw(None)
@@ -376,14 +337,14 @@ def fails(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Fails:
         monkeypatch.setenv("ALL_PROXY", proxy)
         client = connect("https://api.test/v1")
         with pytest.raises(Unreachable) as caught:
-            client.task("task_1", seconds=seconds)
+            client.get_task("task_1", seconds=seconds)
         return caught.value
 
     return call
 
 
 @pytest.mark.parametrize(("status", "passing"), [(302, False), (403, False), (429, True), (502, True)])
-def test_a_proxys_status_tells_whether_to_come_back(
+def test_http_proxy_status_decides_if_transient(
     start_raw: StartRaw, fails: Fails, status: int, passing: bool
 ) -> None:
     problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
@@ -402,7 +363,7 @@ def test_a_proxys_status_tells_whether_to_come_back(
         ([b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)], "refused", True),
     ],
 )
-def test_a_socks_proxys_reply_tells_whether_to_come_back(
+def test_socks_proxy_reply_decides_if_transient(
     fails: Fails, replies: list[bytes], why: str, passing: bool
 ) -> None:
     with Scripted(*replies) as proxy:
@@ -424,7 +385,7 @@ def test_a_socks_proxys_reply_tells_whether_to_come_back(
     ],
 )
 @pytest.mark.parametrize("then", [[], [None]], ids=["leaves", "hangs"])
-def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
+def test_proxy_that_closes_or_hangs_is_named_before_the_timeout(
     fails: Fails, scheme: str, replies: list[bytes], then: list[None]
 ) -> None:
     began = time.monotonic()
@@ -435,7 +396,7 @@ def test_a_proxy_that_leaves_or_hangs_in_the_middle_is_named_in_time(
     assert problem.transient
 
 
-def test_any_reply_of_a_socks_proxy_is_an_error_of_ours(fails: Fails) -> None:
+def test_socks_proxy_random_reply_is_unreachable(fails: Fails) -> None:
     chance = random.Random(20261130)
     for _ in range(60):
         replies = [b"\x05" + chance.randbytes(chance.randrange(4)) for _ in range(chance.randint(1, 3))]
@@ -444,7 +405,7 @@ def test_any_reply_of_a_socks_proxy_is_an_error_of_ours(fails: Fails) -> None:
         assert "pa55" not in repr(vars(problem))
 
 
-def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails) -> None:
+def test_proxy_without_route_to_host_is_transient(fails: Fails) -> None:
     for kind in (HttpProxy, SocksProxy):
         with kind({}) as proxy:
             problem = fails(proxy.url())
@@ -452,7 +413,7 @@ def test_a_host_that_a_proxy_does_not_reach_may_be_reached_later(fails: Fails) -
         assert proxy.asked == ["api.test:443"]
 
 
-def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_socks_library_is_unreachable(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(Unreachable, match="ImportError") as caught:
         fails("socks5://127.0.0.1:9")
@@ -462,30 +423,30 @@ def test_a_library_that_is_missing_is_an_error_of_ours(fails: Fails, monkeypatch
 # Certificates
 
 
-def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
-    start_raw: StartRaw, connect: Connect, fails: Fails, trust: Authority, running: ExitStack
+def test_untrusted_certificate_is_not_transient(
+    start_raw: StartRaw, connect: Connect, fails: Fails, certificates: Authority, running: ExitStack
 ) -> None:
-    server = running.enter_context(Front(trust, start_raw(success({})).port))
+    server = running.enter_context(Front(certificates, start_raw(success({})).port))
     with pytest.raises(Unreachable, match=r"certificate of 127\.0\.0\.1.* not trusted") as caught:
-        connect(f"https://127.0.0.1:{server.port}/v1").account()
+        connect(f"https://127.0.0.1:{server.port}/v1").get_account()
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("tls_error", False, True)
-    with HttpProxy({}) as proxy, Front(trust, proxy.port) as front:
+    with HttpProxy({}) as proxy, Front(certificates, proxy.port) as front:
         assert fails(f"https://127.0.0.1:{front.port}").code == "tls_error"
     assert proxy.asked == []
 
 
-def test_a_certificate_of_ones_own_can_be_trusted(
-    start_raw: StartRaw, running: ExitStack, connect: Connect, trust: Authority, tmp_path: Path
+def test_ssl_cert_file_and_dir_are_trusted(
+    start_raw: StartRaw, running: ExitStack, connect: Connect, certificates: Authority, tmp_path: Path
 ) -> None:
-    server = running.enter_context(Front(trust, start_raw(success({"secure": True})).port))
+    server = running.enter_context(Front(certificates, start_raw(success({"secure": True})).port))
     base_url = f"https://127.0.0.1:{server.port}/v1"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("SSL_CERT_DIR", str(trust.folder))
-        assert connect(base_url).account() == {"secure": True}
+        monkeypatch.setenv("SSL_CERT_DIR", str(certificates.folder))
+        assert connect(base_url).get_account() == {"secure": True}
         # A file comes before a folder.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
         with pytest.raises(SeedreamError) as caught:
-            connect(base_url).account()
+            connect(base_url).get_account()
     assert caught.value.code == "tls_error"
     # They are read once for all clients.
-    assert http._trusted() is http._trusted()
+    assert http._trusted_context() is http._trusted_context()

@@ -18,7 +18,7 @@ import pytest
 from support.images import png
 from support.program import Program, Result
 from support.proxy import HttpProxy, Proxy, SocksProxy
-from support.tls import Authority, Front, authority
+from support.tls import Authority, Front
 
 from seedream_cli.errors import ExitCode
 from seedream_cli.sandbox.server import Sandbox
@@ -90,13 +90,8 @@ class World:
         return {"SSL_CERT_FILE": str(self.authority.certificate)}
 
 
-@pytest.fixture(scope="module")
-def trust(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"), f"DNS:{API}", f"DNS:{IMAGES}", "IP:127.0.0.1")
-
-
 @pytest.fixture
-def world(tmp_path: Path, seedream: Program, trust: Authority) -> Iterator[World]:
+def world(tmp_path: Path, seedream: Program, certificates: Authority) -> Iterator[World]:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(WATCH)
@@ -105,10 +100,12 @@ def world(tmp_path: Path, seedream: Program, trust: Authority) -> Iterator[World
         sandbox = Abroad(tmp_path / "sandbox.sqlite3", seconds=0.1, draw=lambda body: png())
         running.enter_context(sandbox)
         api = urlsplit(sandbox.base_url)
-        fronts = [running.enter_context(Front(trust, port)) for port in (api.port or 0, sandbox.image_port)]
+        fronts = [
+            running.enter_context(Front(certificates, port)) for port in (api.port or 0, sandbox.image_port)
+        ]
         hosts = {API: fronts[0].port, IMAGES: fronts[1].port}
         seedream.use(f"https://{API}{api.path}", key=KEY)
-        yield World(seedream, sandbox, trust, hosts, tmp_path / "beyond", running.enter_context)
+        yield World(seedream, sandbox, certificates, hosts, tmp_path / "beyond", running.enter_context)
 
 
 def written(seedream: Program) -> bytes:
@@ -137,7 +134,7 @@ def assert_unsaid(seedream: Program, done: Result) -> None:
         pytest.param("all_proxy", SocksProxy, "socks5h", LOGIN, id="all_proxy=socks5h with a login"),
     ],
 )
-def test_a_generate_goes_through_it_whole(
+def test_generate_through_proxy(
     world: World, variable: str, kind: type[Proxy], scheme: str, login: tuple[str, str] | None
 ) -> None:
     proxy = world.start(kind(world.hosts, login))
@@ -156,7 +153,7 @@ def test_a_generate_goes_through_it_whole(
         assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
 
 
-def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(world: World) -> None:
+def test_proxy_is_used_for_images_of_loopback_service(world: World) -> None:
     """Over plain http a proxy would see the key; an image's request has none."""
     world.sandbox.images = f"http://{IMAGES}"
     proxy = world.start(HttpProxy({IMAGES: world.sandbox.image_port}))
@@ -171,7 +168,7 @@ def test_a_service_on_this_machine_is_asked_directly_and_its_images_are_not(worl
 # Certificates
 
 
-def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: World) -> None:
+def test_untrusted_service_gets_nothing_and_is_not_retried(world: World) -> None:
     proxy = world.http()
     done = world.seedream("generate", "fox", "--json", "-q", env={"HTTPS_PROXY": proxy.url()})
     assert done.exit_code == done.document["error"]["exit_code"] == ExitCode.UNAVAILABLE
@@ -187,7 +184,7 @@ def test_a_service_that_is_not_trusted_gets_nothing_and_is_asked_once(world: Wor
 
 
 @pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
-def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: type[Proxy]) -> None:
+def test_proxy_password_that_is_wrong_is_not_shown(world: World, kind: type[Proxy]) -> None:
     proxy = world.start(kind(world.hosts, ("ada", "another")))
     env = {"HTTPS_PROXY": proxy.url(login=LOGIN), **world.trusted}
     done = world.seedream("generate", "fox", "--json", "--verbose", env=env)
@@ -199,7 +196,7 @@ def test_a_wrong_password_is_said_once_and_shown_nowhere(world: World, kind: typ
     assert_unsaid(world.seedream, done)
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World) -> None:
+def test_unreachable_proxy_is_named_without_password(world: World) -> None:
     login = ":".join(quote(part, safe="") for part in LOGIN)
     with socket.socket() as nobody:
         # Taken, so that nobody else listens there either.
@@ -212,7 +209,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(world: World) -
     assert_unsaid(world.seedream, done)
 
 
-def test_a_crash_does_not_show_a_proxys_password(world: World) -> None:
+def test_crash_does_not_show_proxy_password(world: World) -> None:
     hooks = Path(world.seedream.environment["PYTHONPATH"])
     (hooks / "sitecustomize.py").write_text("import uuid\ndel uuid.uuid4\n")
     env = {"ALL_PROXY": world.socks(LOGIN).url(), **world.trusted}

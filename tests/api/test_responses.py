@@ -17,7 +17,6 @@ from seedream_cli.api.responses import (
     RawResponse,
     read_accepted,
     read_data,
-    read_retry_after,
     read_task,
 )
 from seedream_cli.errors import (
@@ -68,17 +67,17 @@ def refusal(body: object, status: int = 200, headers: dict[str, str] | None = No
 
 # 0 as the seed answers, 200 as the live service does; the others, and unknown fields, are tolerated.
 @pytest.mark.parametrize("code", [0, 200, "200", 200.0, 201, None])
-def test_a_create_is_accepted_with(code: object) -> None:
+def test_read_accepted_with_success_code(code: object) -> None:
     body = success({"task_id": "task_abc123xyz", "queue": [1, {"place": None}]}, code) | {"trace": {}}
     assert create(body) == Accepted("task_abc123xyz")
 
 
 @pytest.mark.parametrize("task_id", ["img_0f", "a/b?c d%2F", "任务"])
-def test_a_task_id_is_opaque(task_id: str) -> None:
+def test_read_accepted_keeps_task_id_as_it_is(task_id: str) -> None:
     assert create(success({"task_id": task_id})).task_id == task_id
 
 
-def test_request_id_and_cost_are_kept_as_they_came() -> None:
+def test_read_accepted_keeps_request_id_and_cost() -> None:
     created = create(success({"task_id": "t"}), headers={"x-request-id": "req_1", "x-request-cost": "0.0350"})
     assert (created.request_id, created.cost) == ("req_1", "0.0350")
 
@@ -86,7 +85,7 @@ def test_request_id_and_cost_are_kept_as_they_came() -> None:
 @pytest.mark.parametrize(
     ("header", "replayed"), [("true", True), ("True", True), ("false", False), ("", False), (None, False)]
 )
-def test_a_replay_is_told_by_its_header(header: str | None, replayed: bool) -> None:
+def test_read_accepted_replayed_header(header: str | None, replayed: bool) -> None:
     headers = {} if header is None else {"x-idempotent-replay": header}
     assert create(success({"task_id": "t"}), headers=headers).replayed is replayed
 
@@ -98,7 +97,7 @@ def test_a_replay_is_told_by_its_header(header: str | None, replayed: bool) -> N
         *[("data: expected an object", data) for data in (None, "task_1", [{"task_id": "t"}])],
     ],
 )
-def test_a_create_that_lacks_a_field_names_it(field: str, found: object) -> None:
+def test_read_accepted_names_invalid_field(field: str, found: object) -> None:
     error = refusal(success(found))
     assert type(error) is InvalidResponse
     assert field in error.message
@@ -115,13 +114,13 @@ def test_a_create_that_lacks_a_field_names_it(field: str, found: object) -> None
         ("failed cancelled rejected Failed", True, True),
     ],
 )
-def test_status(words: str, finished: bool, has_failed: bool) -> None:
+def test_read_task_status(words: str, finished: bool, has_failed: bool) -> None:
     for word in words.split():
         task = status_of({"task_id": "task_1", "status": word, "result": ["https://img.test/1.png"]})
         assert (task.status, task.finished, task.has_failed) == (word, finished, has_failed)
 
 
-def test_a_state_without_a_status_or_with_a_result_that_is_no_url_names_the_field() -> None:
+def test_read_task_names_invalid_field() -> None:
     for status in (None, 3, "", ["x"]):
         with pytest.raises(InvalidResponse, match=r"data\.status"):
             status_of({"status": status})
@@ -147,7 +146,7 @@ def test_a_state_without_a_status_or_with_a_result_that_is_no_url_names_the_fiel
         (..., ()),
     ],
 )
-def test_result_is(result: object, urls: tuple[str, ...]) -> None:
+def test_read_task_result_urls(result: object, urls: tuple[str, ...]) -> None:
     task = status_of({"status": "completed", **({} if result is ... else {"result": result})})
     assert (task.results, task.finished) == (urls, bool(urls))
 
@@ -159,7 +158,7 @@ def test_result_is(result: object, urls: tuple[str, ...]) -> None:
         *[(other, None) for other in (42.5, -1, 101, "42%", True, None, [1])],
     ],
 )
-def test_progress_is(progress: object, read: int | None) -> None:
+def test_read_task_progress(progress: object, read: int | None) -> None:
     assert status_of({"status": "processing", "progress": progress}).progress == read
 
 
@@ -175,7 +174,9 @@ def test_progress_is(progress: object, read: int | None) -> None:
         ({}, None, None),
     ],
 )
-def test_a_failed_task_says_why(data: dict[str, object], message: str | None, code: str | None) -> None:
+def test_read_task_error_message_and_code(
+    data: dict[str, object], message: str | None, code: str | None
+) -> None:
     task = status_of({"status": "failed", **data})
     assert (task.error_message, task.error_code) == (message, code)
 
@@ -188,7 +189,7 @@ def test_a_failed_task_says_why(data: dict[str, object], message: str | None, co
         *[(other, None) for other in (None, "yesterday", -5, 10**400)],
     ],
 )
-def test_completed_at_is(value: object, read: int | None) -> None:
+def test_read_task_completed_at(value: object, read: int | None) -> None:
     assert status_of({"status": "completed", "completed_at": value}).completed_at == read
 
 
@@ -217,7 +218,9 @@ ENVELOPES: dict[str, Callable[[int], object]] = {
 
 
 @each_status
-def test_http(status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool) -> None:
+def test_error_class_by_http_status(
+    status: int, kind: type[SeedreamError], exit_code: ExitCode, transient: bool
+) -> None:
     for name, envelope in ENVELOPES.items():
         error = refusal(envelope(status), status, {"x-request-id": "req_7"})
         assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
@@ -254,7 +257,7 @@ CODES: dict[str, type[SeedreamError]] = {
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_an_error_inside_http_200_without_a_number_counts_as_its_code(code: str) -> None:
+def test_error_inside_http_200_by_machine_code(code: str) -> None:
     for number in (None, 0, 200, 1001):
         error = refusal({"error": {"message": "their words", "code": code}, "code": number})
         assert type(error) is CODES[code]
@@ -262,7 +265,7 @@ def test_an_error_inside_http_200_without_a_number_counts_as_its_code(code: str)
     assert set(STATUS_OF_CODE) == set(CODES)
 
 
-def test_an_error_of_an_unknown_kind_inside_http_200_is_7() -> None:
+def test_error_inside_http_200_of_unknown_kind_is_unavailable() -> None:
     for body in (
         {"error": {"message": "their words", "code": "something_new"}},
         {"error": "their words"},
@@ -275,7 +278,7 @@ def test_an_error_of_an_unknown_kind_inside_http_200_is_7() -> None:
         assert error.exit_code == ExitCode.UNAVAILABLE
 
 
-def test_which_of_status_and_codes_decides() -> None:
+def test_error_status_precedes_machine_code() -> None:
     error = refusal({"error": {"message": "busy", "code": "UPSTREAM_CAPACITY_EXHAUSTED"}}, 503)
     assert (type(error), error.code) == (ServiceFailing, "UPSTREAM_CAPACITY_EXHAUSTED")
     # The status goes before a known code, and a code that is a status counts as it.
@@ -296,14 +299,14 @@ def test_which_of_status_and_codes_decides() -> None:
         (None, None, KeyRefused),
     ],
 )
-def test_a_403_speaks_of_balance_or_of_permission(
+def test_error_403_means_balance_or_permission(
     code: str | None, words: str | None, kind: type[SeedreamError]
 ) -> None:
     assert type(refusal({"error": {"code": code, "message": words}}, 403)) is kind
 
 
 @pytest.mark.parametrize("status", [200, 409])
-def test_a_first_request_that_still_runs_is_waited_for_and_a_conflict_is_an_error(status: int) -> None:
+def test_error_409_in_progress_is_transient_and_conflict_is_not(status: int) -> None:
     body = {"code": 409, "message": "running", "data": {"error_code": "idempotency_in_progress"}}
     error = refusal(body, status, {"retry-after": "1"})
     assert (type(error), error.transient, error.retry_after) == (IdempotencyKeyInUse, True, 1.0)
@@ -311,7 +314,7 @@ def test_a_first_request_that_still_runs_is_waited_for_and_a_conflict_is_an_erro
     assert (type(error), error.transient, error.code) == (RequestRefused, False, "idempotency_conflict")
 
 
-def test_what_is_not_found_is_named_and_a_refused_key_says_how_to_set_one() -> None:
+def test_error_404_names_model_or_task_and_401_has_a_hint() -> None:
     assert "seedream-v4.5" in refusal(b"", 404).message
     with pytest.raises(NotFound, match="task_1"):
         read_task(received(b"", 404), task_id="task_1")
@@ -321,7 +324,7 @@ def test_what_is_not_found_is_named_and_a_refused_key_says_how_to_set_one() -> N
 @pytest.mark.parametrize(
     "body", [b"", b"  \n", b"<html>", b'{"code": 0', b"[1]", b'"x"', b"3", b"null", b"NaN", b"\x00\xff"]
 )
-def test_a_success_that_is_no_json_object_is_unreadable(body: bytes) -> None:
+def test_success_without_json_object_is_invalid_response(body: bytes) -> None:
     error = refusal(body, 200, {"x-request-id": "req_9"})
     assert (type(error), error.transient) == (InvalidResponse, True)
     assert (error.http_status, error.request_id) == (200, "req_9")
@@ -330,7 +333,7 @@ def test_a_success_that_is_no_json_object_is_unreadable(body: bytes) -> None:
 # Text that would break what it touches later
 
 
-def test_lone_surrogates_do_not_get_inside_and_whole_pairs_stay_what_they_mean() -> None:
+def test_read_data_replaces_lone_surrogates() -> None:
     body = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00!", "x\\ud800": 1}}'
     task = read_task(received(body), task_id="t")
     assert (task.status, task.error_message) == ("odd?", "?!")
@@ -341,7 +344,7 @@ def test_lone_surrogates_do_not_get_inside_and_whole_pairs_stay_what_they_mean()
 
 
 @pytest.mark.parametrize("echo", ["sk-a/b\\\\c", "sk-a\\/b\\\\c", "\\u0073k-a/b\\u005cc"])
-def test_a_key_that_is_repeated_in_an_error_is_masked_however_it_is_escaped(echo: str) -> None:
+def test_read_data_redacts_escaped_key(echo: str) -> None:
     body = f'{{"error": {{"message": "bad key {echo}!", "code": "{echo}"}}}}'.encode()
     with pytest.raises(KeyRefused) as caught:
         read_data(received(body, 401, secret="sk-a/b\\c"))
@@ -412,7 +415,7 @@ def _is_read(answer: RawResponse) -> None:
 @example(b'{"code":' + b"9" * 4000 + b',"error":{"code":' + b"9" * 4000 + b"}}", 200)
 @example(b'{"error":{"message":"\\ud800","code":"\\udfff"}}', 400)
 @example(b'{"code":200,"data":{"status":"\\ud800","error":"\\udfff"}}', 200)
-def test_any_bytes_are_a_value_or_an_error_of_ours(body: bytes, status: int) -> None:
+def test_readers_accept_any_bytes(body: bytes, status: int) -> None:
     _is_read(received(body, status))
 
 
@@ -431,7 +434,7 @@ HEADERS = st.dictionaries(
     headers=HEADERS,
     status=st.sampled_from([200, 302, 400, 401, 409, 429, 503]),
 )
-def test_any_json_in_any_encoding_with_any_headers_is_a_value_or_an_error_of_ours(
+def test_readers_accept_any_json_encoding_and_headers(
     body: object, encoding: str, headers: dict[str, str], status: int
 ) -> None:
     content = json.dumps(body, ensure_ascii=False).encode(encoding, "replace")
@@ -451,14 +454,14 @@ def test_any_json_in_any_encoding_with_any_headers_is_a_value_or_an_error_of_our
         pytest.param(b'{"code": 0, "data": ' + b"[" * 500_000, id="too many levels"),
     ],
 )
-def test_what_json_leaves_open_is_an_error_of_ours(body: bytes) -> None:
+def test_readers_refuse_ambiguous_json(body: bytes) -> None:
     assert refusal(body).exit_code == ExitCode.UNAVAILABLE
     # It would be printed as Infinity, which is no JSON.
     data = read_data(received(b'{"code": 0, "data": {"balance": 1e999, "all": [-1e999, {"x": 1.5}]}}'))
     assert data == {"balance": None, "all": [None, {"x": 1.5}]}
 
 
-def test_words_without_end_are_cut() -> None:
+def test_readers_cut_long_words() -> None:
     """They would fill a screen, and the history with each poll."""
     long = "x" * 5000
     task = status_of({"status": long, "error_code": long})
@@ -484,12 +487,15 @@ def test_words_without_end_are_cut() -> None:
         *[(other, None) for other in ("9" * 400, "-5", "1e5", "٣", "inf", "soon", "", None)],
     ],
 )
-def test_retry_after(text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_seconds_or_date(
+    text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A date without a zone must not be taken for this machine's time.
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     try:
-        assert read_retry_after(text, NOW) == seconds
+        headers = {} if text is None else {"retry-after": text}
+        assert received(b"", 429, headers).retry_after == seconds
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -510,6 +516,6 @@ DATE = st.lists(
 @given(st.text(max_size=60) | DATE)
 @example("Mon, 99 Foo 99999999999999999999 99:99:99 GMT")
 @example("Mon, 01 Jan 2026 00:00:00 +999999999999")
-def test_any_retry_after_is_a_bounded_wait_or_none(text: str) -> None:
-    seconds = read_retry_after(text, NOW)
+def test_retry_after_of_any_text_is_bounded_or_none(text: str) -> None:
+    seconds = received(b"", 429, {"retry-after": text}).retry_after
     assert seconds is None or 0 <= seconds <= 10 * 365 * 86400

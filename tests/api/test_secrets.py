@@ -58,7 +58,7 @@ def holding(seedream: Program, key: str = KEY) -> list[Path]:
     ]
 
 
-def test_the_search_finds_what_it_is_for() -> None:
+def test_key_search_finds_all_forms() -> None:
     for key in (KEY, ODD_KEY):
         assert shows(f"no: {key}.", key)
         assert shows(key[:12], key)
@@ -76,7 +76,7 @@ SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", 
 
 
 @pytest.mark.parametrize(("key", "name"), SERVERS)
-def test_a_key_that_a_server_repeats_is_written_nowhere(
+def test_key_repeated_by_server_is_written_nowhere(
     seedream: Program, start_raw: StartRaw, key: str, name: str
 ) -> None:
     server = start_raw(*services(key)[name])
@@ -166,7 +166,7 @@ def give_key(seedream: Program, place: str) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "config"])
-def test_a_key_is_written_nowhere_in_a_day_of_work(
+def test_key_is_written_nowhere_by_any_command(
     seedream: Program, start_sandbox: StartSandbox, place: str
 ) -> None:
     # Whoever waits for nothing would be above any limit all day, and now and then until it gives up.
@@ -190,9 +190,7 @@ def test_a_key_is_written_nowhere_in_a_day_of_work(
 
 
 @pytest.mark.slow
-def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
-    seedream_process: Program, sandbox: Sandbox
-) -> None:
+def test_key_in_keyring_is_written_nowhere_else(seedream_process: Program, sandbox: Sandbox) -> None:
     # A process chooses its keyring once.
     seedream = seedream_process
     del seedream.environment["SEEDREAM_API_KEY"]
@@ -217,9 +215,7 @@ def test_a_key_in_the_desktops_keyring_is_written_nowhere_else(
 
 @pytest.mark.started
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
-def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
-    seedream: Program, start_raw: StartRaw
-) -> None:
+def test_key_is_in_no_file_or_command_line_during_a_run(seedream: Program, start_raw: StartRaw) -> None:
     # Every process of the machine is looked at: this key is no other test's.
     key = f"sk-canary-{secrets.token_hex(8)}"
     seen: dict[str, list[Path]] = {}
@@ -255,7 +251,7 @@ def command_lines() -> Iterable[str]:
             continue
 
 
-def test_a_sandbox_that_serves_keeps_and_logs_no_key(seedream: Program) -> None:
+def test_key_is_not_stored_or_logged_by_sandbox(seedream: Program) -> None:
     running = seedream.start("sandbox", "--verbose", "--seconds", "0")
     running.wait_for(lambda: "\n" in running.stdout)
     seedream.use(running.stdout.strip(), key=KEY)
@@ -289,7 +285,7 @@ def test_a_sandbox_that_serves_keeps_and_logs_no_key(seedream: Program) -> None:
     ],
     ids=lambda command: " ".join(command).replace(KEY, "KEY"),
 )
-def test_a_key_on_the_command_line_is_not_repeated(seedream: Program, command: list[str]) -> None:
+def test_key_on_the_command_line_is_not_repeated(seedream: Program, command: list[str]) -> None:
     seedream.use("http://127.0.0.1:1/v1")
     del seedream.environment["SEEDREAM_API_KEY"]
     done = seedream(*command)
@@ -298,7 +294,7 @@ def test_a_key_on_the_command_line_is_not_repeated(seedream: Program, command: l
 
 
 @pytest.mark.parametrize("variable", ["SEEDREAM_API_KEY", "APIPOD_API_KEY", "SEEDREAM_API_KEY_FILE"])
-def test_a_malformed_key_is_not_repeated(seedream: Program, tmp_path: Path, variable: str) -> None:
+def test_malformed_key_is_not_repeated(seedream: Program, tmp_path: Path, variable: str) -> None:
     seedream.use("http://127.0.0.1:1/v1")
     del seedream.environment["SEEDREAM_API_KEY"]
     for key in (f"{KEY}\n", f"{KEY}\u00e9", f"{KEY} x", f"{KEY}\x1b[m", f"\ufeff{KEY}\t\n{KEY}"):
@@ -321,12 +317,12 @@ import seedream_cli.api.client
 def broken(self, *args, **options):
     raise LookupError(f"Bearer {self._secret!r} {vars(self)}")
 
-seedream_cli.api.client.Client.submit = seedream_cli.api.client.Client.account = broken
+seedream_cli.api.client.Client.submit = seedream_cli.api.client.Client.get_account = broken
 """
 
 
 @pytest.mark.parametrize("place", ["environment", "config"])
-def test_a_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox, place: str) -> None:
+def test_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox, place: str) -> None:
     (seedream.cwd / "sitecustomize.py").write_text(BUG)
     seedream.use(sandbox.base_url, key=KEY)
     if place == "config":
@@ -344,7 +340,7 @@ def test_a_crash_does_not_show_the_key(seedream: Program, sandbox: Sandbox, plac
 # Other secrets
 
 
-def test_a_signed_urls_query_is_not_said(seedream: Program, start_raw: StartRaw) -> None:
+def test_signed_url_query_is_not_shown(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(404), answer(404), answer(200, png()))
     signed = f"{image.origin}/1.png?signature=s3cr3t"
     seedream.use(start_raw(accepted(), success({"status": "completed", "result": [signed]})).base_url)

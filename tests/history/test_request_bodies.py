@@ -16,14 +16,14 @@ from support.tasks import operation
 
 from seedream_cli.errors import HistoryUnusable, UsageError
 from seedream_cli.history.request_bodies import LIFETIME, RequestBodyStore
-from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> SourceImage:
     (tmp_path / "a.png").write_bytes(png())
-    return read_file(tmp_path / "a.png", "a.png")
+    return read_source_image(tmp_path / "a.png", "a.png")
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def asked(tmp_path: Path, image: SourceImage) -> Operation:
     return operation(tmp_path, request=request)
 
 
-def test_the_same_bytes_come_again_when_the_image_is_gone(
+def test_load_or_store_returns_same_bytes_without_the_image(
     bodies: RequestBodyStore, image: SourceImage, asked: Operation
 ) -> None:
     before = os.umask(0)
     try:
-        body = bodies.of(asked)
+        body = bodies.load_or_store(asked)
     finally:
         os.umask(before)
     assert body is not None
@@ -53,13 +53,13 @@ def test_the_same_bytes_come_again_when_the_image_is_gone(
     [file] = bodies._folder.iterdir()
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
     os.utime(file, (1, 1))
-    assert RequestBodyStore(file.parent).of(asked) == body
+    assert RequestBodyStore(file.parent).load_or_store(asked) == body
     # It is kept for as long again.
     assert file.stat().st_mtime > 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such call there")
-def test_their_names_are_on_disk_before_they_are_sent(
+def test_load_or_store_syncs_file_and_folder(
     bodies: RequestBodyStore, asked: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut would otherwise leave the operation in the history without what it has to send."""
@@ -76,49 +76,47 @@ def test_their_names_are_on_disk_before_they_are_sent(
 
     monkeypatch.setattr(os, "fsync", seen)
     for name in ("op_a", "op_b"):
-        body = bodies.of(replace(asked, id=name))
+        body = bodies.load_or_store(replace(asked, id=name))
         assert f"{name}.json" in synced[-1]
         # Once: the second is the same file.
         assert sizes == [len(body or b"")]
     assert len(synced) == 2
 
 
-def test_what_is_kept_is_sent_whatever_is_at_hand(
+def test_load_or_store_prefers_stored_body(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     """An earlier version of the program may have written it in other words."""
     (tmp_path / "bodies").mkdir()
     (tmp_path / "bodies" / f"{asked.id}.json").write_bytes(b'{"old": true}')
-    bodies.of(replace(asked, id="op_00000002"))
-    assert bodies.of(asked) == b'{"old": true}'
+    bodies.load_or_store(replace(asked, id="op_00000002"))
+    assert bodies.load_or_store(asked) == b'{"old": true}'
 
 
-def test_several_operations_that_ask_for_the_same_share_the_bytes(
-    tmp_path: Path, bodies: RequestBodyStore, asked: Operation
-) -> None:
+def test_load_or_store_links_equal_bodies(tmp_path: Path, bodies: RequestBodyStore, asked: Operation) -> None:
     first, second = asked, replace(asked, id="op_00000002")
-    assert bodies.of(first) == bodies.of(second)
+    assert bodies.load_or_store(first) == bodies.load_or_store(second)
     assert {file.stat().st_nlink for file in (tmp_path / "bodies").iterdir()} == {2}
-    bodies.drop(first)
-    assert bodies.of(replace(asked, id="op_00000003")) == bodies.of(second)
+    bodies.delete(first)
+    assert bodies.load_or_store(replace(asked, id="op_00000003")) == bodies.load_or_store(second)
 
 
-def test_what_is_not_kept_or_cannot_be_is_not_sent(
+def test_load_or_store_without_images_or_folder(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     # A request that says it all has none.
-    assert bodies.of(operation(tmp_path)) is None
+    assert bodies.load_or_store(operation(tmp_path)) is None
     assert not (tmp_path / "bodies").exists()
     with pytest.raises(UsageError, match="not kept any more") as caught:
-        RequestBodyStore(tmp_path / "bodies").of(asked)
+        RequestBodyStore(tmp_path / "bodies").load_or_store(asked)
     assert caught.value.code == "source_images_gone"
     (tmp_path / "bodies").write_text("no folder")
     with pytest.raises(HistoryUnusable):
-        bodies.of(asked)
+        bodies.load_or_store(asked)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits")
-def test_a_disk_that_is_full_is_not_filled_further(
+def test_load_or_store_removes_partial_file_on_full_disk(
     tmp_path: Path, bodies: RequestBodyStore, asked: Operation
 ) -> None:
     import resource
@@ -127,15 +125,13 @@ def test_a_disk_that_is_full_is_not_filled_further(
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
     try:
         with pytest.raises(HistoryUnusable):
-            bodies.of(asked)
+            bodies.load_or_store(asked)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "bodies").iterdir()) == []
 
 
-def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
-    tmp_path: Path, image: SourceImage, asked: Operation
-) -> None:
+def test_load_or_store_purges_expired_bodies(tmp_path: Path, image: SourceImage, asked: Operation) -> None:
     clock = Clock()
     folder = tmp_path / "bodies"
     folder.mkdir()
@@ -144,5 +140,5 @@ def test_what_killed_runs_left_goes_once_no_key_holds_for_it(
         os.utime(folder / name, (clock.time - age, clock.time - age))
     bodies = RequestBodyStore(folder, now=clock)
     bodies.attach([image])
-    bodies.of(asked)
+    bodies.load_or_store(asked)
     assert {file.name for file in folder.iterdir()} == {"op_young.json", f"{asked.id}.json"}

@@ -81,7 +81,7 @@ def written_to(history: History) -> Iterator[sqlite3.Connection]:
 # What is kept
 
 
-def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None:
+def test_record_and_find_keep_all_fields(opened: Open, tmp_path: Path) -> None:
     whole = operation(
         tmp_path,
         request=GenerationRequest(
@@ -118,9 +118,7 @@ def test_an_operation_comes_back_as_it_was(opened: Open, tmp_path: Path) -> None
     assert opened().find(SERVICE, "task_2") == foreign
 
 
-def test_recording_again_replaces_what_was_known_and_writes_nothing_twice(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_record_updates_and_skips_equal_writes(opened: Open, tmp_path: Path) -> None:
     history = opened()
     first = operation(tmp_path)
     history.record(first)
@@ -134,7 +132,7 @@ def test_recording_again_replaces_what_was_known_and_writes_nothing_twice(
     assert history._db.total_changes == changes
 
 
-def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
+def test_find_and_lists_separate_services(opened: Open, tmp_path: Path) -> None:
     history = opened()
     here = history.record(operation(tmp_path, id="op_here0000", task_id="task_1"))
     there = history.record(operation(tmp_path, id="op_there000", task_id="task_1", service="other.test"))
@@ -145,7 +143,7 @@ def test_services_are_kept_apart(opened: Open, tmp_path: Path) -> None:
     assert history.last_unfinished("other.test") == there
 
 
-def test_the_newest_come_first_and_may_be_limited_or_of_one_state(opened: Open, tmp_path: Path) -> None:
+def test_recent_order_limit_and_status(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for number, word in ((2, "completed"), (0, "failed"), (1, "Completed")):
         history.record(operation(tmp_path, id=f"op_{number}", created=float(number), status=word))
@@ -155,7 +153,7 @@ def test_the_newest_come_first_and_may_be_limited_or_of_one_state(opened: Open, 
     assert [each.id for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
 
 
-def test_all_operations_with_a_key_are_found_the_newest_first(opened: Open, tmp_path: Path) -> None:
+def test_find_by_idempotency_key_newest_first(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for name, key, created in (
         ("op_1", 1, 100.0),
@@ -189,7 +187,9 @@ SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize(("values", "settled"), SETTLED.values(), ids=SETTLED)
-def test_an_operation(opened: Open, tmp_path: Path, values: dict[str, Any], settled: bool) -> None:
+def test_is_done_and_pending_by_state(
+    opened: Open, tmp_path: Path, values: dict[str, Any], settled: bool
+) -> None:
     history = opened()
     current = operation(tmp_path, **values)
     history.record(current)
@@ -199,9 +199,7 @@ def test_an_operation(opened: Open, tmp_path: Path, values: dict[str, Any], sett
     assert history.pending(SERVICE) == ([] if settled or current.task_id is None else [current])
 
 
-def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_pending_oldest_first_and_last_unfinished_newest(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for n in range(3):
         history.record(operation(tmp_path, id=f"op_{n:08}", created=float(n), task_id=f"task_{n}"))
@@ -215,7 +213,7 @@ def test_pending_tasks_come_oldest_first_and_the_last_unsettled_is_the_newest(
     assert history.last_unfinished(SERVICE, since=5.5) == history.find(SERVICE, "task_2")
 
 
-def test_a_slower_program_does_not_write_over_what_a_faster_one_found(opened: Open, tmp_path: Path) -> None:
+def test_record_merges_with_other_programs(opened: Open, tmp_path: Path) -> None:
     history, stale = opened(), operation(tmp_path)
     answered = replace(stale, task_id="task_9", status="completed", results=("u",), cost="1")
     history.record(answered)
@@ -226,7 +224,7 @@ def test_a_slower_program_does_not_write_over_what_a_faster_one_found(opened: Op
     assert history.record(answered) == history.find(SERVICE, "task_9") == faster
 
 
-def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None:
+def test_states_have_times_and_paths_may_be_bytes(opened: Open, tmp_path: Path) -> None:
     clock = Clock(100.0)
     history = opened(clock=clock)
     # In a folder whose name is no Unicode.
@@ -246,7 +244,9 @@ def test_every_state_is_kept_with_its_time(opened: Open, tmp_path: Path) -> None
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
 @pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
-def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, umask: int) -> None:
+def test_file_and_folders_are_private_under_any_umask(
+    opened: Open, path: Path, tmp_path: Path, umask: int
+) -> None:
     before = os.umask(umask)
     try:
         opened().record(operation(tmp_path))
@@ -263,7 +263,7 @@ def test_the_file_is_its_owners_alone(opened: Open, path: Path, tmp_path: Path, 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
-def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(path: Path) -> None:
+def test_existing_file_becomes_private_and_parent_keeps_its_mode(path: Path) -> None:
     path.parent.parent.mkdir(mode=0o755)
     path.parent.mkdir()
     path.touch()
@@ -277,7 +277,7 @@ def test_what_was_there_is_closed_to_others_and_folders_above_keep_their_mode(pa
 
 
 @pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
-def test_what_money_depends_on_is_on_the_disk_before_anything_else_happens(
+def test_record_is_durable_for_intent_and_response(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
 ) -> None:
     monkeypatch.setattr("seedream_cli.history.store._supports_wal", lambda folder: is_wal)
@@ -331,7 +331,7 @@ history.close()
 
 
 @pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
-def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Path, is_wal: bool) -> None:
+def test_concurrent_processes_lose_nothing(opened: Open, path: Path, is_wal: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     start = str(time.time() + 0.7)
     words = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
@@ -346,7 +346,7 @@ def test_several_processes_write_at_once_and_lose_nothing(opened: Open, path: Pa
     assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
 
 
-def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None:
+def test_concurrent_threads_share_one_history(opened: Open, tmp_path: Path) -> None:
     history = opened()
 
     def write(who: int) -> None:
@@ -359,13 +359,13 @@ def test_several_threads_share_one_history(opened: Open, tmp_path: Path) -> None
     assert len(history.recent(SERVICE, limit=999)) == 120
 
 
-def test_one_is_looked_up_without_going_through_all(opened: Open, tmp_path: Path) -> None:
+def test_find_uses_an_index(opened: Open, tmp_path: Path) -> None:
     """A run of a thousand looks up each, in a history of years."""
     history = opened()
     with written_to(history) as db:
         for n in range(1200):
             named = {"id": f"op_{n:08}", "task_id": f"img_{n}", "idempotency_key": f"key-{n}"}
-            history._put(db, operation(tmp_path, **named))
+            history._merge_and_write(db, operation(tmp_path, **named))
     hundreds_of_steps: list[int] = []
     history._db.set_progress_handler(lambda: hundreds_of_steps.append(0), 100)
     for look_up in (
@@ -379,11 +379,11 @@ def test_one_is_looked_up_without_going_through_all(opened: Open, tmp_path: Path
         assert len(hundreds_of_steps) <= 10
 
 
-def test_a_history_that_another_program_holds_says_so(
+def test_locked_file_is_reported_and_keeps_working(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = opened()
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(HistoryUnusable, match="another program holds it") as caught:
@@ -394,7 +394,7 @@ def test_a_history_that_another_program_holds_says_so(
     assert history.find(SERVICE, "op_abcd1234") is not None
 
 
-def test_a_new_file_that_another_program_writes_to_is_waited_for(opened: Open, path: Path) -> None:
+def test_locked_new_file_is_waited_for(opened: Open, path: Path) -> None:
     """SQLite itself would not wait, whatever its timeout."""
     path.parent.mkdir(parents=True)
     with another_program(path) as other:
@@ -409,13 +409,13 @@ def test_a_new_file_that_another_program_writes_to_is_waited_for(opened: Open, p
     assert journal_of(path) == "wal"
 
 
-def test_threads_wait_together_for_another_program(
+def test_locked_file_makes_threads_wait_together(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If each waited in turn, a run of 64 would not end for ten minutes."""
     history = opened()
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.3)
-    monkeypatch.setattr("seedream_cli.history.store._LAST_PATIENCE", 0.01)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.3)
+    monkeypatch.setattr("seedream_cli.history.store._LAST_BUSY_TIMEOUT", 0.01)
 
     def write(who: int) -> None:
         with pytest.raises(HistoryUnusable):
@@ -428,7 +428,7 @@ def test_threads_wait_together_for_another_program(
         assert time.monotonic() - began < 8 * 0.3
 
 
-def test_a_write_that_was_interrupted_leaves_no_lock(
+def test_interrupted_write_leaves_no_lock(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(BaseException):
@@ -436,16 +436,14 @@ def test_a_write_that_was_interrupted_leaves_no_lock(
 
     history = opened()
     with suppress(Interrupted), written_to(history) as db:
-        history._put(db, operation(tmp_path, id="op_half"))
+        history._merge_and_write(db, operation(tmp_path, id="op_half"))
         raise Interrupted
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     opened().record(operation(tmp_path))
     assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
 
-def test_a_signal_before_a_lock_is_released_keeps_neither_this_program_nor_another_waiting(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_signal_inside_exclusive_blocks_no_program(opened: Open, tmp_path: Path) -> None:
     history = opened()
     history.record(operation(tmp_path, id="op_1"))
     # What a signal leaves behind that comes when a block is done and its end has not begun.
@@ -503,7 +501,7 @@ def journal_of(path: Path) -> str:
 
 @pytest.mark.started
 @pytest.mark.slow
-def test_the_program_works_without_shared_memory(
+def test_wal_program_works_without_shared_memory(
     seedream: Program, sandbox: Sandbox, no_shared_memory: dict[str, str]
 ) -> None:
     file = seedream.state / "history.sqlite3"
@@ -533,9 +531,7 @@ def without_shared_memory(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
-    opened: Open, path: Path, tmp_path: Path
-) -> None:
+def test_wal_file_is_converted_without_shared_memory(opened: Open, path: Path, tmp_path: Path) -> None:
     with closing(History(path, now=Clock())) as first:
         first.record(operation(tmp_path, id="op_1"))
     without_shared_memory(path)
@@ -547,7 +543,7 @@ def test_a_file_in_wal_is_changed_where_there_is_no_shared_memory(
     assert journal_of(path) == "delete"
 
 
-def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
+def test_wal_file_open_elsewhere_is_not_converted(
     opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.parent.mkdir(parents=True)
@@ -560,7 +556,7 @@ def test_a_file_that_another_program_has_open_in_wal_is_left_to_it(
         shared = Path(f"{path}-shm")
         shared.rename(shared.with_name("aside"))
         without_shared_memory(path)
-        monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.05)
+        monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
         with pytest.raises(HistoryUnusable, match="another program holds it"):
             opened()
         other.stdin.close()
@@ -582,7 +578,7 @@ db.execute("INSERT INTO x VALUES (1)")
 
 
 @pytest.mark.parametrize("has_shared_memory", [True, False])
-def test_a_file_of_a_later_version_is_refused_and_left_alone(
+def test_file_of_later_version_is_refused_unchanged(
     opened: Open, path: Path, has_shared_memory: bool
 ) -> None:
     opened().close()
@@ -599,7 +595,7 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(tmp_path: Path, content: bytes) -> None:
+def test_corrupt_file_is_unchanged_and_hint_moves_it(tmp_path: Path, content: bytes) -> None:
     where = tmp_path / "my state" / "it's.sqlite3"
     where.parent.mkdir()
     where.write_bytes(content)
@@ -614,7 +610,7 @@ def test_a_corrupt_file_is_left_alone_and_can_be_put_aside(tmp_path: Path, conte
 
 
 @pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
-def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind: str) -> None:
+def test_unusable_path_is_reported_without_hint(opened: Open, tmp_path: Path, kind: str) -> None:
     where = tmp_path / "place"
     if kind == "the folder is a file":
         where.write_text("here")
@@ -628,7 +624,7 @@ def test_a_place_that_cannot_be_used_is_told(opened: Open, tmp_path: Path, kind:
     assert caught.value.hint is None
 
 
-def test_a_file_that_breaks_later_is_refused_too(opened: Open, path: Path, tmp_path: Path) -> None:
+def test_file_corrupted_later_is_refused(opened: Open, path: Path, tmp_path: Path) -> None:
     history = opened()
     for number in range(200):
         history.record(operation(tmp_path, id=f"op_{number:08}"))
@@ -660,7 +656,7 @@ COLUMNS = re.findall(
 
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
-def test_a_row_by_another_hand_is_an_operation_or_no_history(
+def test_edited_row_is_an_operation_or_history_unusable(
     opened: Open, path: Path, tmp_path: Path, column: str
 ) -> None:
     assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
@@ -699,9 +695,7 @@ def _shown(one: Operation) -> None:
 # How long tasks take
 
 
-def test_only_completed_tasks_of_the_same_kind_have_a_duration_and_the_newest_come_first(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_durations_of_completed_tasks_of_the_same_kind(opened: Open, tmp_path: Path) -> None:
     history = opened()
     for number in (2, 3, 1):
         history.record(_lasting(tmp_path, number))
@@ -719,7 +713,7 @@ def test_only_completed_tasks_of_the_same_kind_have_a_duration_and_the_newest_co
     assert history.durations(SERVICE, KIND, limit=2) == [3.0, 2.0]
 
 
-def test_a_duration_by_another_hand_is_left_out(opened: Open, path: Path, tmp_path: Path) -> None:
+def test_durations_skip_edited_rows(opened: Open, path: Path, tmp_path: Path) -> None:
     history = opened()
     history.record(_lasting(tmp_path, 1))
     for column in ("seconds", "request", "status"):
@@ -741,7 +735,7 @@ def _lasting(folder: Path, number: int) -> Operation:
     return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
 
 
-def test_whatever_time_an_answer_has_the_row_can_be_read(opened: Open, tmp_path: Path) -> None:
+def test_record_and_find_accept_any_time_of_a_response(opened: Open, tmp_path: Path) -> None:
     """One answer must not make a history of many paid tasks unreadable."""
     accepted = 1_800_000_000.0
     for completed_at in (0, 1_800_000_010, 99_999_999_999, 253_402_300_799):

@@ -62,7 +62,7 @@ def _reason(data: bytes) -> str:
 
 
 @each_image
-def test_a_whole_image_is_known_with_its_size_and_every_truncation_is_refused(data: bytes) -> None:
+def test_inspect_complete_image_and_every_truncation(data: bytes) -> None:
     info = _inspected(data)
     with Image.open(io.BytesIO(data)) as image:
         assert (info.width, info.height) == image.size == SIZE
@@ -82,11 +82,11 @@ def test_a_whole_image_is_known_with_its_size_and_every_truncation_is_refused(da
         ("webp, lossy", "webp", "image/webp", "webp"),
     ],
 )
-def test_kind_media_type_and_extension(name: str, kind: str, media_type: str, extension: str) -> None:
+def test_inspect_kind_media_type_and_extension(name: str, kind: str, media_type: str, extension: str) -> None:
     assert _inspected(IMAGES[name]) == ImageInfo(kind, media_type, extension, *SIZE)
 
 
-def test_anything_may_follow_a_png_and_a_webp_and_not_much_a_jpeg() -> None:
+def test_inspect_bytes_after_the_end() -> None:
     for name in ("png", "webp, lossy"):
         assert _inspected(IMAGES[name] + b"trailer").width == SIZE[0]
     assert _reason(IMAGES["jpeg, baseline"] + bytes(65_536)) == "the JPEG ends before its end marker"
@@ -115,7 +115,7 @@ def test_anything_may_follow_a_png_and_a_webp_and_not_much_a_jpeg() -> None:
         (b"RIFF\x40\0\0\0WEBP" + bytes(4), "the WebP ends early (16 of 72 bytes)"),
     ],
 )
-def test_the_reason_is_short_and_says_what_is_missing(data: bytes, reason: str) -> None:
+def test_inspect_reason(data: bytes, reason: str) -> None:
     assert _reason(data) == reason
 
 
@@ -130,7 +130,7 @@ def _header(width: int, height: int) -> tuple[bytes, bytes]:
     return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
 
-def test_a_png_begins_with_a_header_of_possible_size_and_has_data() -> None:
+def test_inspect_png_header_and_data() -> None:
     data, end = (b"IDAT", b"x"), (b"IEND", b"")
     assert _inspected(_png(_header(3, 2), data, end)).height == 2
     assert "IHDR" in _reason(_png(data, _header(3, 2), end))
@@ -140,7 +140,7 @@ def test_a_png_begins_with_a_header_of_possible_size_and_has_data() -> None:
     assert _reason(_png(_header(3, 2), data, (b"IEND", b"x"))) == "the PNG's end is damaged"
 
 
-def test_empty_chunks_end_the_walk() -> None:
+def test_inspect_stops_at_too_many_chunks() -> None:
     png = _png(_header(3, 2)) + _png((b"teXt", b""))[8:] * 500_000
     assert _reason(png) == "the PNG has too many chunks"
     chunks = b"VP8X\x0a\0\0\0" + bytes(10) + b"ICCP\0\0\0\0" * 500_000
@@ -170,7 +170,7 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("beginning", ABSURD.values(), ids=ABSURD)
-def test_a_length_that_is_absurd_is_not_read(tmp_path: Path, beginning: bytes) -> None:
+def test_inspect_does_not_read_absurd_lengths(tmp_path: Path, beginning: bytes) -> None:
     path = tmp_path / "image"
     path.write_bytes(beginning)
     for size in (10**3, 5 * 10**9):
@@ -181,7 +181,7 @@ def test_a_length_that_is_absurd_is_not_read(tmp_path: Path, beginning: bytes) -
         assert len(str(caught.value)) < 120
 
 
-def test_a_jpeg_may_leave_its_height_to_the_scan() -> None:
+def test_inspect_jpeg_without_height() -> None:
     data = bytearray(IMAGES["jpeg, baseline"])
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 7] = bytes(2)
@@ -189,7 +189,7 @@ def test_a_jpeg_may_leave_its_height_to_the_scan() -> None:
     assert (info.width, info.height) == (SIZE[0], None)
 
 
-def test_a_thumbnail_inside_a_jpeg_is_not_its_end() -> None:
+def test_inspect_jpeg_with_thumbnail() -> None:
     thumbnail = IMAGES["jpeg, progressive"]
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = IMAGES["jpeg, baseline"]
@@ -198,9 +198,11 @@ def test_a_thumbnail_inside_a_jpeg_is_not_its_end() -> None:
     _reason(whole[: 2 + len(segment)])
 
 
-def test_an_ending_suits_its_kind() -> None:
+def test_matches_extension() -> None:
     info = _inspected(IMAGES["jpeg, baseline"])
-    assert [info.suits(ending) for ending in (".jpg", ".JPEG", "", ".png", "jpg")] == [True] * 3 + [False] * 2
+    assert [info.matches_extension(ending) for ending in (".jpg", ".JPEG", "", ".png", "jpg")] == [
+        True
+    ] * 3 + [False] * 2
 
 
 @given(
@@ -208,7 +210,7 @@ def test_an_ending_suits_its_kind() -> None:
     tail=st.binary(max_size=100),
 )
 @example(b"", b"\xff\xd8\xff")
-def test_any_bytes_after_a_true_beginning_are_judged(head: bytes, tail: bytes) -> None:
+def test_inspect_any_bytes_after_a_valid_beginning(head: bytes, tail: bytes) -> None:
     _judged(head + tail)
 
 
@@ -218,7 +220,7 @@ def test_any_bytes_after_a_true_beginning_are_judged(head: bytes, tail: bytes) -
     st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=8),
     st.integers(1, 5000),
 )
-def test_changed_bytes_are_judged(name: str, changes: list[tuple[int, int]], length: int) -> None:
+def test_inspect_changed_bytes(name: str, changes: list[tuple[int, int]], length: int) -> None:
     data = bytearray(IMAGES[name])
     for position, value in changes:
         # Structure lies at the beginning: that is where changes are worth most.

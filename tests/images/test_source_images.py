@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.catalog import MODELS, Model, for_editing
+from seedream_cli.catalog import MODELS, Model, edit_model_for
 from seedream_cli.errors import InvalidRequest
 from seedream_cli.images import source_images
 from seedream_cli.images.source_images import (
-    LARGEST,
-    LARGEST_IN_ALL,
+    MAX_FILE_BYTES,
+    MAX_REQUEST_BYTES,
     SourceImage,
-    facts_of,
+    describe_source,
     is_reference,
-    read_all,
+    read_source_images,
 )
 
 WEBP = b"RIFF" + (22).to_bytes(4, "little") + b"WEBPVP8L" + (10).to_bytes(4, "little") + b"\x2f" + bytes(9)
@@ -30,27 +30,27 @@ def no_stdin(most: int) -> bytes:
 
 
 def read(*texts: str, local: bool = False, stdin: Callable[[int], bytes] = no_stdin) -> list[SourceImage]:
-    return read_all(texts, most=14, local=local, stdin=stdin)
+    return read_source_images(texts, most=14, local=local, stdin=stdin)
 
 
-def test_the_edit_form_of_each_model() -> None:
+def test_edit_model_for_each_model() -> None:
     for name in ("seedream-v4.5", "seedream-5.0-lite"):
-        assert for_editing(name) == for_editing(f"{name}-edit") == f"{name}-edit"
-    assert for_editing("seedream-9") == "seedream-9"
+        assert edit_model_for(name) == edit_model_for(f"{name}-edit") == f"{name}-edit"
+    assert edit_model_for("seedream-9") == "seedream-9"
     models = {"plain": Model("plain", "text to image", 10, ("2K",)), **MODELS}
     with pytest.raises(InvalidRequest, match=r"plain takes no source images; seedream-v4\.5-edit, "):
-        for_editing("plain", models)
+        edit_model_for("plain", models)
 
 
 @pytest.mark.parametrize(
     ("data", "media_type"), [(png(), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
 )
-def test_a_file_is_sent_as_what_its_bytes_are(tmp_path: Path, data: bytes, media_type: str) -> None:
+def test_data_uri_media_type_follows_the_bytes(tmp_path: Path, data: bytes, media_type: str) -> None:
     (tmp_path / "image.txt").write_bytes(data)
     [image] = read(str(tmp_path / "image.txt"))
     head, _, encoded = image.data_uri().partition(",")
     assert (head, b64decode(encoded)) == (f"data:{media_type};base64", data)
-    assert facts_of(image.name) == {
+    assert describe_source(image.name) == {
         "url": None,
         "media_type": media_type,
         "bytes": len(data),
@@ -58,7 +58,7 @@ def test_a_file_is_sent_as_what_its_bytes_are(tmp_path: Path, data: bytes, media
     }
 
 
-def test_stdin_is_an_image_too_and_holds_one_and_there_are_at_most_so_many() -> None:
+def test_read_source_images_stdin_and_maximum_number() -> None:
     [image] = read("-", stdin=lambda most: png())
     assert image.data_uri().startswith("data:image/png;base64,")
     with pytest.raises(InvalidRequest, match="twice"):
@@ -67,9 +67,9 @@ def test_stdin_is_an_image_too_and_holds_one_and_there_are_at_most_so_many() -> 
         read(*["https://x.test/a.png"] * 15)
 
 
-def test_a_url_is_sent_as_it_is_and_taken_for_no_reference() -> None:
+def test_read_source_images_keeps_urls() -> None:
     url = "https://x.test/a.png?sig=1#f"
-    assert facts_of(read(url)[0].name)["url"] == read(url)[0].name == url
+    assert describe_source(read(url)[0].name)["url"] == read(url)[0].name == url
     # Plain http goes to an API on this machine alone.
     assert read("http://127.0.0.1:1/a.png", local=True)[0].name == "http://127.0.0.1:1/a.png"
     with pytest.raises(InvalidRequest, match="only https"):
@@ -98,7 +98,7 @@ def test_a_url_is_sent_as_it_is_and_taken_for_no_reference() -> None:
         ("https://127.0.0.1/a.png", "cannot reach this machine"),
     ],
 )
-def test_what_is_neither_file_nor_url(text: str, reason: str) -> None:
+def test_read_source_images_refuses_invalid_names(text: str, reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason) as caught:
         read(text)
     assert "secret" not in caught.value.message
@@ -107,40 +107,40 @@ def test_what_is_neither_file_nor_url(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"GIF89a", png()[:-4], JPEG[:-2], b"\x89PNG\r\n\x1a\n", b"sk-0123456789"]
 )
-def test_what_is_no_whole_image_is_not_shown(tmp_path: Path, data: bytes) -> None:
+def test_read_source_images_does_not_show_content(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InvalidRequest, match=r"source image .*a\.png: ") as caught:
         read(str(tmp_path / "a.png"))
     assert "sk-0" not in caught.value.message
 
 
-def test_a_file_beyond_the_limit_is_named_with_size_and_limit(tmp_path: Path) -> None:
+def test_read_source_images_refuses_large_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(png() + bytes(LARGEST - len(png())))
-    assert facts_of(read(str(path))[0].name)["bytes"] == LARGEST
-    path.write_bytes(png() + bytes(LARGEST))
+    path.write_bytes(png() + bytes(MAX_FILE_BYTES - len(png())))
+    assert describe_source(read(str(path))[0].name)["bytes"] == MAX_FILE_BYTES
+    path.write_bytes(png() + bytes(MAX_FILE_BYTES))
     with pytest.raises(InvalidRequest) as caught:
         read(str(path))
     assert str(path) in caught.value.message
-    assert f"has {LARGEST + len(png())} bytes; one may have {LARGEST}" in caught.value.message
-    with pytest.raises(InvalidRequest, match=f"from stdin has more than {LARGEST} bytes"):
+    assert f"has {MAX_FILE_BYTES + len(png())} bytes; one may have {MAX_FILE_BYTES}" in caught.value.message
+    with pytest.raises(InvalidRequest, match=f"from stdin has more than {MAX_FILE_BYTES} bytes"):
         read("-", stdin=lambda most: bytes(most))
 
 
-def test_all_together_have_a_limit_too(tmp_path: Path) -> None:
-    size = LARGEST_IN_ALL // 4 + 1
+def test_check_total_size(tmp_path: Path) -> None:
+    size = MAX_REQUEST_BYTES // 4 + 1
     names = [str(tmp_path / f"{number}.png") for number in range(4)]
     for name in names:
         Path(name).write_bytes(png() + bytes(size - len(png())))
     assert len(read(*names[:3])) == 3
-    with pytest.raises(InvalidRequest, match=f"{4 * size} bytes together with .*3.png.*{LARGEST_IN_ALL}"):
+    with pytest.raises(InvalidRequest, match=f"{4 * size} bytes together with .*3.png.*{MAX_REQUEST_BYTES}"):
         read(*names)
 
 
-def test_a_file_that_changes_before_it_is_sent_is_not_sent(tmp_path: Path) -> None:
+def test_data_uri_refuses_changed_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png())
-    image = source_images.read_file(path, "a.png")
+    image = source_images.read_source_image(path, "a.png")
     path.write_bytes(png(shade=1))
     with pytest.raises(InvalidRequest, match="has changed"):
         image.data_uri()

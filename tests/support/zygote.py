@@ -66,8 +66,8 @@ def _give_patience(seconds: float) -> None:
     from seedream_cli.api import http
     from seedream_cli.history import store as history
 
-    http.CONNECT_SECONDS = http.READ_SECONDS = seconds
-    history._PATIENCE = seconds
+    http.CONNECT_TIMEOUT = http.READ_TIMEOUT = seconds
+    history._BUSY_TIMEOUT = seconds
 
 
 def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:

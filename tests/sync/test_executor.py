@@ -270,7 +270,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
     shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = shop_at(service.base_url, assets("a", "b", "c"))
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.02)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.02)
     with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
 
         def held(service: Service, exchange: AtServer, honest: Honest) -> None:

@@ -143,11 +143,11 @@ class BlockingBodies(RequestBodyStore):
         self.reached = threading.Event()
         self.released = threading.Event()
 
-    def of(self, operation: Operation) -> bytes | None:
+    def load_or_store(self, operation: Operation) -> bytes | None:
         if operation.id == "op_second00":
             self.reached.set()
             assert self.released.wait(20)
-        return super().of(operation)
+        return super().load_or_store(operation)
 
 
 def test_batch_sends_nothing_after_a_signal(scene: Scene, tmp_path: Path) -> None:

@@ -159,14 +159,14 @@ from seedream_cli.errors import SeedreamError
 client = Client(sys.argv[1], "sk-test-0123456789")
 
 def image():
-    with client.stream(sys.argv[2], seconds=30) as image:
+    with client.stream_image(sys.argv[2], seconds=30) as image:
         for chunk in image.chunks:
             pass
 
 for act in sys.argv[3:]:
     outcome = "nothing"
     try:
-        image() if act == "image" else client.task("task_1", seconds=30)
+        image() if act == "image" else client.get_task("task_1", seconds=30)
     except SeedreamError as error:
         outcome = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

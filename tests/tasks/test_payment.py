@@ -15,11 +15,11 @@ from support.raw import Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, operation
 
-from seedream_cli.api.client import CALL_SECONDS
+from seedream_cli.api.client import API_TIMEOUT
 from seedream_cli.errors import ServiceFailing, UsageError
 from seedream_cli.events import Event, Sending
 from seedream_cli.history.request_bodies import RequestBodyStore
-from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation, TaskStatus
 from seedream_cli.sync.lockfile import Entry, Lock
 from seedream_cli.sync.manifest import load
@@ -33,7 +33,7 @@ DAY = 24 * HOUR
 @pytest.fixture
 def image(tmp_path: Path) -> SourceImage:
     (tmp_path / "photo.png").write_bytes(png())
-    return read_file(tmp_path / "photo.png", "photo.png")
+    return read_source_image(tmp_path / "photo.png", "photo.png")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_body_is_kept_until_the_response_is_recorded(
 ) -> None:
     server = scene.serve(*replies)
     bodies = start_bodies()
-    body = bodies.of(requested)
+    body = bodies.load_or_store(requested)
     kept = scene.folder / "bodies" / f"{requested.id}.json"
 
     def on_event(event: Event) -> None:
@@ -124,7 +124,7 @@ def test_body_is_kept_as_long_as_check_can_resubmit_allows(
 ) -> None:
     requested, other = replace(requested, key_id=key_id), replace(requested, id="op_other")
     bodies = start_bodies()
-    bodies.of(requested)
+    bodies.load_or_store(requested)
     file = Path(requested.output or "").parent / "bodies" / f"{requested.id}.json"
     os.utime(file, (requested.created, requested.created))
     clock.time = requested.created + age
@@ -135,11 +135,11 @@ def test_body_is_kept_as_long_as_check_can_resubmit_allows(
         return
     assert code is None
     # Another process deletes bodies that have expired.
-    start_bodies().of(other)
+    start_bodies().load_or_store(other)
     assert file.exists()
     # A body shared by two operations is kept as long as the later one needs it.
-    bodies.drop(other)
-    bodies.of(other)
+    bodies.delete(other)
+    bodies.load_or_store(other)
     assert file.stat().st_mtime != requested.created
 
 
@@ -158,10 +158,10 @@ class FailingClient:
 @pytest.mark.parametrize(
     ("size", "retry_after", "seconds"),
     [
-        (None, 59.5, [CALL_SECONDS, 1.0]),
-        (None, 60.0, [CALL_SECONDS]),
-        (5_000_000, 79.5, [CALL_SECONDS + 20.0, 1.0]),
-        (5_000_000, 80.0, [CALL_SECONDS + 20.0]),
+        (None, 59.5, [API_TIMEOUT, 1.0]),
+        (None, 60.0, [API_TIMEOUT]),
+        (5_000_000, 79.5, [API_TIMEOUT + 20.0, 1.0]),
+        (5_000_000, 80.0, [API_TIMEOUT + 20.0]),
     ],
 )
 def test_submit_allows_time_to_upload_source_images(

@@ -30,7 +30,7 @@ from seedream_cli.errors import (
 )
 from seedream_cli.events import Event, Notice, Retrying, Sending, SubmitRejected, Submitted, TaskFinished
 from seedream_cli.history.store import History
-from seedream_cli.images.source_images import SourceImage, read_file
+from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation, TaskStatus
 from seedream_cli.tasks.run import generate_task
 
@@ -39,7 +39,7 @@ PENDING = {"task_id": "task_9", "status": TaskStatus.PENDING}
 
 @contextmanager
 def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("seedream_cli.history.store._PATIENCE", 0.02)
+    monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.02)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -48,7 +48,7 @@ def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -
 def with_photo(scene: Scene) -> tuple[SourceImage, Operation]:
     """Return a source image, and the operation that sends it."""
     (scene.folder / "photo.png").write_bytes(png())
-    image = read_file(scene.folder / "photo.png", "photo.png")
+    image = read_source_image(scene.folder / "photo.png", "photo.png")
     request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
     return image, operation(scene.folder, request=request)
 
@@ -122,7 +122,7 @@ def test_submit_that_cannot_be_recorded_deletes_only_a_new_body(
     context = scene.context()
     context.bodies.attach([image])
     if known:
-        context.bodies.of(scene.history.record(requested))
+        context.bodies.load_or_store(scene.history.record(requested))
     with held_by_another_program(scene.history, monkeypatch):
         _, end = scene.generate(replace(requested, idempotency_key="key-2"), context=context)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
