@@ -32,7 +32,7 @@ from seedream_cli.events import ImageDone, ImageFailed
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.models import SavedFile
 from seedream_cli.sync import lockfile as lock
-from seedream_cli.sync.executor import Told
+from seedream_cli.sync.executor import SyncEvent
 from seedream_cli.sync.lockfile import Entry, Key
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan_items import PlanItem
@@ -65,12 +65,12 @@ def assets(*names: str, more: str = "") -> str:
 EQUAL = "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc")
 
 
-def landed(told: list[Told]) -> dict[str, str]:
+def landed(told: list[SyncEvent]) -> dict[str, str]:
     """What was done about each image that came."""
     return {one.label: one.done for one in told if isinstance(one, ImageDone)}
 
 
-def fallen(told: list[Told]) -> dict[str, SeedreamError]:
+def fallen(told: list[SyncEvent]) -> dict[str, SeedreamError]:
     return {one.label: one.error for one in told if isinstance(one, ImageFailed)}
 
 
@@ -105,9 +105,9 @@ def test_every_image_has_its_line_before_it_is_told(shop_at: ShopAt, start_sandb
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
     shop = shop_at(sandbox.base_url, assets(*names))
-    told: list[Told] = []
+    told: list[SyncEvent] = []
 
-    def check(one: Told) -> None:
+    def check(one: SyncEvent) -> None:
         told.append(one)
         if isinstance(one, ImageDone):
             assert one.label in {entry.name for entry in shop.entries()}
@@ -125,7 +125,7 @@ def test_an_image_is_in_the_lock_at_once_and_a_stop_keeps_it(shop_at: ShopAt, se
     service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
     shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
 
-    def stop(one: Told) -> None:
+    def stop(one: SyncEvent) -> None:
         if isinstance(one, ImageDone):
             assert [entry.name for entry in shop.entries()] == [one.label]
             raise Stopped
@@ -175,7 +175,7 @@ def test_a_copy_that_a_signal_ends_leaves_no_file_behind_and_begins_no_other(
     shop = shop_at(service.base_url, EQUAL)
     project = SlowProject(shop.folder)
 
-    def on_event(told: Told) -> None:
+    def on_event(told: SyncEvent) -> None:
         if isinstance(told, ImageDone):
             assert project.reading.wait(20)
             raise Stopped
@@ -213,9 +213,9 @@ def test_a_lock_that_cannot_be_written_hides_no_failure_of_an_image(
 ) -> None:
     shop = shop_at(service.base_url, assets("good", "refused"))
     service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), first=2))
-    told: list[Told] = []
+    told: list[SyncEvent] = []
 
-    def on_event(one: Told) -> None:
+    def on_event(one: SyncEvent) -> None:
         told.append(one)
         # The rest is heard at once.
         for thread in alive():
@@ -317,7 +317,7 @@ def test_no_temporary_file_is_left_by_a_hanging_worker(
     service.strikes.append(Strike(IMAGE, line.hang_midway))
     shop = shop_at(service.base_url, assets("a"))
 
-    def stop(one: Told) -> None:
+    def stop(one: SyncEvent) -> None:
         if any(part.stat().st_size for part in hidden(shop)):
             raise Stopped
 

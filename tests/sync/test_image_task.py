@@ -89,7 +89,7 @@ def notices(lived: Played) -> list[str]:
 def line_of(shop: Workshop, lived: Played) -> Entry:
     """The lock's line of an image that came."""
     [item] = [item for item in shop.plan().items if item.image is not None]
-    return item.locked(
+    return item.saved_entry(
         path=lived.came.path,
         sha256=lived.came.file.sha256,
         task_id=lived.came.operation.task_id,

@@ -148,7 +148,7 @@ def test_what_is_edited_and_nothing_else_can_be_adopted(make: Make, row: tuple[A
         return
     assert item.action == Action.ADOPT
     assert item.image is not None
-    adopted = item.adopted("2026-12-01T00:00:00Z")
+    adopted = item.adopted_entry("2026-12-01T00:00:00Z")
     expected = Entry("hero", 1, item.image.digest, 1, path, files[path], None, "2026-12-01T00:00:00Z")
     assert adopted == expected
     after = only(make(text, [adopted], files))
@@ -201,8 +201,8 @@ def test_images_that_are_asked_for_in_the_same_way_are_paid_for_once(make: Make)
 def test_the_line_of_what_was_moved_is_the_same_but_for_its_path(make: Make) -> None:
     entry = replace(HERO, more={"cost": "0.035"})
     item = only(make(hero('path = "x.png"'), [entry], {"hero.png": OWN}))
-    assert item.moved() == replace(entry, path="x.png")
-    assert item.leaves == ()
+    assert item.moved_entry() == replace(entry, path="x.png")
+    assert item.supersedes == ()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_file_that_is_another_images_is_not_adopted(make: Make) -> None:
     # An orphan's may be: nobody else wants it.
     made = make('[assets.new]\nprompt = "cat"\npath = "hero.png"\n', [HERO], {"hero.png": OWN}, accept=True)
     assert [item.action.value for item in made.items] == ["nothing", "adopt"]
-    assert made.items[1].leaves == (HERO.key,)
+    assert made.items[1].supersedes == (HERO.key,)
 
 
 def test_an_orphan_that_was_taken_over_is_not_adopted_too(make: Make) -> None:
@@ -289,9 +289,9 @@ def test_an_asset_that_is_only_renamed_is_not_paid_for_again(
 ) -> None:
     item = only(make(RENAMED + more, [HERO], files))
     assert (item.key, item.state, item.action, item.path, item.old) == (("new", 1), "new", action, path, old)
-    assert item.leaves == (("hero", 1),)
+    assert item.supersedes == (("hero", 1),)
     if item.action == Action.MOVE:
-        assert item.moved() == replace(HERO, name="new", path=path)
+        assert item.moved_entry() == replace(HERO, name="new", path=path)
     again = only(make(RENAMED + more + "\ntake = 2", [replace(HERO, take=2)], files))
     assert (again.state, again.action, again.path) == ("new", action, path)
 

@@ -295,7 +295,7 @@ def test_a_file_stays_that_is_the_new_one_by_another_name(folder: Path) -> None:
     """As where case makes no difference."""
     (folder / "hero.png").write_bytes(OURS)
     os.link(folder / "hero.png", folder / "HERO.png")
-    Project(folder).remove(line("HERO.png"), but="hero.png")
+    Project(folder).remove(line("HERO.png"), unless_same_as="hero.png")
     assert files(folder) == {"HERO.png": OURS, "hero.png": OURS}
-    Project(folder).remove(line("HERO.png"), but="another.png")
+    Project(folder).remove(line("HERO.png"), unless_same_as="another.png")
     assert files(folder) == {"hero.png": OURS}

@@ -13,7 +13,7 @@ from seedream_cli.sync.sharding import WHOLE, Shard, shard_of
 @given(st.integers(1, 12), st.integers(0, 200))
 def test_the_parts_are_all_of_it_do_not_overlap_and_are_balanced(total: int, count: int) -> None:
     parts = [
-        [position for position in range(count) if Shard(index, total).has(position)]
+        [position for position in range(count) if Shard(index, total).contains(position)]
         for index in range(1, total + 1)
     ]
     assert sorted(position for part in parts for position in part) == list(range(count))

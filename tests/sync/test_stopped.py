@@ -128,7 +128,7 @@ class TestASignal:
     @pytest.mark.parametrize(
         "at",
         [
-            *[("seedream_cli.sync.executor:SyncExecutor._hear", count) for count in range(5, 9)],
+            *[("seedream_cli.sync.executor:SyncExecutor._drain_messages", count) for count in range(5, 9)],
             ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1),
             ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1),
         ],

@@ -19,7 +19,7 @@ from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.history.store import History
 from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync import manifest
-from seedream_cli.sync.executor import SyncExecutor, Told
+from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
 from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
 from seedream_cli.sync.lockfile import Entry, text_of
@@ -158,14 +158,14 @@ class Workshop(ExitStack):
             **{"on_event": lambda event: None, **options},
         )
 
-    def told(self, **options: Any) -> list[Told]:
+    def told(self, **options: Any) -> list[SyncEvent]:
         """All that a run tells. Keywords as for :meth:`run`."""
         return executed(self.run(**options))
 
 
-def executed(run: SyncExecutor) -> list[Told]:
+def executed(run: SyncExecutor) -> list[SyncEvent]:
     """Execute the run; return all that it tells."""
-    told: list[Told] = []
+    told: list[SyncEvent] = []
     run.on_event = told.append
     run.execute()
     return told
