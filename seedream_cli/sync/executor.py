@@ -142,7 +142,7 @@ class SyncExecutor:
                         path,
                         task_id=entry.task_id if entry else None,
                         sha256=entry.sha256 if entry else None,
-                        note=self._drop_old(item, path),
+                        note=self._remove_old_file(item, path),
                     )
                 )
 
@@ -160,15 +160,15 @@ class SyncExecutor:
             self.context.project.remove(item.entry)
         return None
 
-    def _drop_old(self, item: PlanItem, path: str) -> str | None:
+    def _remove_old_file(self, item: PlanItem, path: str) -> str | None:
         """Remove the image's old file. Return an error message if it cannot be removed."""
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
-        if item.old is None or item.old == path or before is None:
+        if item.old_path is None or item.old_path == path or before is None:
             return None
-        if self.lockfile_writer.has(item.old):
+        if self.lockfile_writer.has(item.old_path):
             return None
         try:
-            self.context.project.remove(replace(before, path=item.old), unless_same_as=path)
+            self.context.project.remove(replace(before, path=item.old_path), unless_same_as=path)
         except SeedreamError as error:
             return error.message
         return None
@@ -218,6 +218,6 @@ class SyncExecutor:
                     bytes=result.file.bytes,
                     cost=result.cost,
                     seconds=result.operation.seconds,
-                    note=self._drop_old(item, result.path),
+                    note=self._remove_old_file(item, result.path),
                 )
             )

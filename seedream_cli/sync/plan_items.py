@@ -57,7 +57,7 @@ class PlanItem(Struct, frozen=True):
     #: A file with exactly the entry's bytes that is not needed once the image is at ``path``. For MOVE it is
     #: the file to move, or one that an interrupted move left. It stays if it has other bytes by then, or if
     #: another entry has its path.
-    old: str | None = None
+    old_path: str | None = None
     #: Paths whose unknown bytes may be overwritten.
     overwrites: tuple[str, ...] = ()
     #: SHA-256 (hex) of the file to adopt.

@@ -92,8 +92,8 @@ class Classifier:
         conflicts += self._conflicting_paths(image, except_path=entry.path)
         if conflicts:
             return self._edited(image, entry, conflicts)
-        old = entry.path if present is not None else None
-        return _item(image, State.CHANGED, Action.GENERATE, entry, path=_fixed_path(image), old=old)
+        old_path = entry.path if present is not None else None
+        return _item(image, State.CHANGED, Action.GENERATE, entry, path=_fixed_path(image), old_path=old_path)
 
     def classify_orphans(
         self, orphans: Sequence[Entry], images: Iterable[Image], *, prune: bool
@@ -133,14 +133,14 @@ class Classifier:
 
     def _relocated(self, image: Image, entry: Entry, present: str | None) -> PlanItem:
         """Classify an image whose path in the manifest has changed. ``present`` is the old file's SHA-256."""
-        old = entry.path if present is not None else None
+        old_path = entry.path if present is not None else None
         conflicts = self._conflicting_paths(image)
         for path in conflicts:
             # The same request may have given another image the very same bytes.
             has_other_owner = bool({*self._owners.get((path, entry.sha256), ())} - {entry.key})
             if not has_other_owner and self._files.sha256(path) == entry.sha256:
                 # Moved by hand, or by a run that was interrupted before it wrote the lockfile.
-                return _item(image, State.MISSING, Action.MOVE, entry, path=path, old=old)
+                return _item(image, State.MISSING, Action.MOVE, entry, path=path, old_path=old_path)
         if conflicts:
             return self._edited(image, entry, conflicts)
         target = _fixed_path(image)
@@ -151,7 +151,7 @@ class Classifier:
             target = target if target in image.wanted.paths else None
         if present is None:
             return self._missing(image, entry, target)
-        return _item(image, State.MISSING, Action.MOVE, entry, path=target, old=old)
+        return _item(image, State.MISSING, Action.MOVE, entry, path=target, old_path=old_path)
 
     def _missing(self, image: Image, entry: Entry, path: str | None) -> PlanItem:
         if entry.task_id is not None:
@@ -178,8 +178,8 @@ class Classifier:
         action, path = Action.GENERATE, _fixed_path(image)
         if entry is not None and entry.task_id is not None and self._is_same_request(entry, image):
             action, path = Action.FETCH, entry.path if entry.path in image.wanted.paths else path
-        old = entry.path if entry is not None and self._is_intact(entry) else None
-        return replace(item, action=action, path=path, old=old, overwrites=tuple(conflicts))
+        old_path = entry.path if entry is not None and self._is_intact(entry) else None
+        return replace(item, action=action, path=path, old_path=old_path, overwrites=tuple(conflicts))
 
     def _recorded(self, image: Image, before: Entry | None) -> PlanItem | None:
         """Classify an image whose file an interrupted run saved without writing its lockfile entry.
@@ -195,8 +195,8 @@ class Classifier:
             return _item(image, State.NEW, Action.RECORD, entry, path=entry.path)
         state = State.MISSING if self._is_same_request(before, image) else State.CHANGED
         is_moved = before.path != entry.path and self._is_intact(before)
-        old = before.path if is_moved else None
-        return _item(image, state, Action.RECORD, entry, path=entry.path, old=old)
+        old_path = before.path if is_moved else None
+        return _item(image, state, Action.RECORD, entry, path=entry.path, old_path=old_path)
 
     def _is_same_request(self, entry: Entry, image: Image) -> bool:
         """Return True if the entry's image was generated from the image's request and take.
@@ -223,9 +223,9 @@ def _item(
     entry: Entry | None = None,
     *,
     path: str | None,
-    old: str | None = None,
+    old_path: str | None = None,
 ) -> PlanItem:
-    return PlanItem(image.name, image.number, state, action, image, entry, path, old)
+    return PlanItem(image.name, image.number, state, action, image, entry, path, old_path)
 
 
 def _fixed_path(image: Image) -> str | None:

@@ -92,13 +92,15 @@ class Project:
     def move(self, item: PlanItem) -> None:
         """Move the file of the item's entry to its new path. Raises NotSaved."""
         assert item.entry is not None and item.path is not None, "only for MOVE"  # noqa: S101, PT018
-        if item.old is None or sha256_of(self.absolute(item.path)) == item.entry.sha256:
+        if item.old_path is None or sha256_of(self.absolute(item.path)) == item.entry.sha256:
             # Already moved; only the lockfile still has the old path.
             return
         if not self.is_intact(item.entry):
-            raise NotSaved(f"{item.old} is not as the lock says any more: it is left alone", code="taken")
+            raise NotSaved(
+                f"{item.old_path} is not as the lock says any more: it is left alone", code="taken"
+            )
         self.prepare(item)
-        move_file(self.absolute(item.old), self.absolute(item.path))
+        move_file(self.absolute(item.old_path), self.absolute(item.path))
 
     def remove(self, entry: Entry, *, unless_same_as: str | None = None) -> None:
         """Remove the entry's file, unless its bytes have changed or it is the same file as the given path.

@@ -51,7 +51,7 @@ class ImageWorkers(WorkerPool[Group, WorkerMessage]):
         self, context: SyncContext, items: Iterable[PlanItem], *, cancel_token: CancelToken, jobs: int
     ) -> None:
         self._context = context
-        self._token = cancel_token
+        self._cancel_token = cancel_token
         self._unreachable = 0
         self._max_unreachable = max(_MAX_UNREACHABLE, jobs)
         super().__init__(
@@ -82,7 +82,7 @@ class ImageWorkers(WorkerPool[Group, WorkerMessage]):
         for item in others:
             try:
                 # Raises Stopped if the run was interrupted.
-                self._token.pause(0.0)
+                self._cancel_token.pause(0.0)
                 context.project.prepare(item)
                 self.post(WorkerSucceeded(item, self._copy(result, item)))
             except Stopped:
@@ -92,7 +92,7 @@ class ImageWorkers(WorkerPool[Group, WorkerMessage]):
 
     def _copy(self, result: ImageResult, item: PlanItem) -> ImageResult:
         project = self._context.project
-        part = project.part(item, result.operation.id, self._token.shield)
+        part = project.part(item, result.operation.id, self._cancel_token.shield)
         self._context.parts.add(part)
         try:
             path, file = project.copy(result.file, item, part)

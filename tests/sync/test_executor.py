@@ -228,7 +228,7 @@ def test_unreachable_service_stops_run_early(new_machine: NewMachine) -> None:
 
 
 def test_unreachable_count_is_reset_by_success(new_machine: NewMachine, service: Service) -> None:
-    """Every other image succeeds."""
+    # Every other image succeeds.
     for first in range(1, 60, 6):
         service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
     machine = new_machine(service, assets(*(f"n{number}" for number in range(8))))
@@ -266,7 +266,7 @@ def test_locked_history_stops_run_but_saves_paid_image(
 def test_lockfile_with_merge_conflict_stops_run_and_loses_no_image(
     new_machine: NewMachine, service: Service
 ) -> None:
-    """The conflict appears during the run. Once it is resolved, the next run writes the entries."""
+    """Write the conflict during the run. Once it is resolved, the next run writes the entries."""
     machine = new_machine(service, assets("a", "b", "c"))
     in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
 
@@ -317,7 +317,7 @@ def test_old_file_is_kept_if_edited_during_run(new_machine: NewMachine, service:
 
 
 def test_old_file_is_kept_if_another_entry_has_its_path(new_machine: NewMachine, service: Service) -> None:
-    """The asset was renamed and another got its name: the old file of one is the file of the other."""
+    """Rename an asset and give its name to another: the old file of one is the file of the other."""
     machine = new_machine(service, '[assets.a]\nprompt = "fox"\npath = "one.png"\n')
     machine.sync()
     machine.write(
@@ -348,7 +348,7 @@ def test_images_of_one_task_are_fetched_with_one_download(new_machine: NewMachin
 
 
 def test_tasks_with_same_request_are_fetched_separately(new_machine: NewMachine, service: Service) -> None:
-    """The service forgets idempotency keys, so that one request can have two tasks."""
+    # The service forgets idempotency keys, so that one request can have two tasks.
     machine = new_machine(service, assets("a", "b"))
     machine.sync()
     before = {entry.path: entry.sha256 for entry in machine.entries()}

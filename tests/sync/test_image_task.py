@@ -126,7 +126,7 @@ class TestResume:
     def test_resume_task_of_another_machine_by_idempotency_key(
         self, start: Start, new_machine: NewMachine
     ) -> None:
-        """As in a CI job that is repeated after a crash. The spending cap does not count it."""
+        """Resume as a CI job does that is repeated after a crash. The spending cap does not count it."""
         sandbox = start()
         first = new_machine(sandbox).get_image()
         machine = new_machine(sandbox)
@@ -361,7 +361,7 @@ class TestFetch:
         assert sandbox.task_count() == tasks
 
     def test_fetch_generates_with_first_key_weeks_later(self, missing: Missing, clock: Clock) -> None:
-        """The service keeps keys for 7 days and URLs for one: by then nothing is left of the first task."""
+        # The service keeps keys for 7 days and URLs for one: by then nothing is left of the first task.
         sandbox, machine, _ = missing()
         clock.time += 30 * DAY
         assert machine.get_image().error is None
@@ -441,7 +441,7 @@ class TestHistoryLookup:
         assert (item.state, item.action) == ("edited", Action.NOTHING)
 
     def test_history_lookup_finds_copies(self, start: Start, new_machine: NewMachine) -> None:
-        """For two images with the same request, the history has only the file of the first."""
+        # For two images with the same request, the history has only the file of the first.
         machine = new_machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
         first, _ = machine.plan().of(Action.GENERATE)
         assert machine.get_image(first).error is None

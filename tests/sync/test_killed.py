@@ -29,14 +29,14 @@ ONE = '[assets.hero]\nprompt = "a red fox"\npath = "hero.png"\n'
 CHANGED = '[assets.hero]\nprompt = "a blue fox"\npath = "art/hero.png"\n'
 
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
-ANSWER_RECORDED: Point = ("seedream_cli.tasks.poll:poll", 1)
+RESPONSE_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
+RESPONSE_RECORDED: Point = ("seedream_cli.tasks.poll:poll", 1)
 FILE_RECORDED: Point = ("seedream_cli.sync.project_files:Project.put", 1)
 #: The image is saved, and its partial file still exists.
 PART_LEFT: Point = ("seedream_cli.files.partial_file:PartialFile.close", 1)
 FILE_MOVED: Point = ("seedream_cli.tasks.download:saved_file", 2)
-LINE_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1)
-LINE_WRITTEN: Point = ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1)
+ENTRY_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1)
+ENTRY_WRITTEN: Point = ("seedream_cli.sync.executor:SyncExecutor._remove_old_file", 1)
 OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.landed", 1)
 
 
@@ -79,13 +79,13 @@ def is_in_sync(checkout: Checkout, sandbox: Sandbox) -> bool:
     ("at", "plan", "needs"),
     [
         pytest.param(INTENT_RECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="intent recorded"),
-        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="create answered"),
-        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="answer recorded"),
+        pytest.param(RESPONSE_UNRECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="response received"),
+        pytest.param(RESPONSE_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="response recorded"),
         pytest.param(FILE_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="file recorded"),
-        pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="temporary file there"),
+        pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="partial file left"),
         pytest.param(FILE_MOVED, ("new", "record"), NOTHING, id="file moved"),
-        pytest.param(LINE_UNWRITTEN, ("new", "record"), NOTHING, id="line to be written"),
-        pytest.param(LINE_WRITTEN, ("ok", "nothing"), NOTHING, id="line written"),
+        pytest.param(ENTRY_UNWRITTEN, ("new", "record"), NOTHING, id="entry unwritten"),
+        pytest.param(ENTRY_WRITTEN, ("ok", "nothing"), NOTHING, id="entry written"),
     ],
 )
 def test_resume_after_kill_pays_once_for_new_image(
@@ -106,7 +106,7 @@ def test_resume_after_kill_pays_once_for_new_image(
     [
         pytest.param(FILE_MOVED, ("changed", "record"), ["art/hero.png"], id="file moved"),
         # No entry refers to the old file any more, so nothing removes it.
-        pytest.param(LINE_WRITTEN, ("ok", "nothing"), ["art/hero.png", "hero.png"], id="line written"),
+        pytest.param(ENTRY_WRITTEN, ("ok", "nothing"), ["art/hero.png", "hero.png"], id="entry written"),
         pytest.param(OLD_FILE_REMOVED, ("ok", "nothing"), ["art/hero.png"], id="old file removed"),
     ],
 )
@@ -124,7 +124,9 @@ def test_resume_after_kill_pays_once_for_changed_image(
 
 
 @pytest.mark.parametrize(
-    "at", [("seedream_cli.files.locking:link_exclusive", 1), LINE_UNWRITTEN], ids=["not begun", "moved"]
+    "at",
+    [("seedream_cli.files.locking:link_exclusive", 1), ENTRY_UNWRITTEN],
+    ids=["before move", "after move"],
 )
 def test_resume_after_kill_finishes_move(checkout: Checkout, sandbox: Sandbox, at: Point) -> None:
     assert checkout().exit_code == 0
@@ -150,7 +152,7 @@ def test_resume_after_kill_finishes_copies_of_one_task(
 
 
 def test_resume_after_several_kills_pays_once(checkout: Checkout, sandbox: Sandbox) -> None:
-    for at in (INTENT_RECORDED, ANSWER_UNRECORDED, ANSWER_RECORDED, FILE_RECORDED, FILE_MOVED):
+    for at in (INTENT_RECORDED, RESPONSE_UNRECORDED, RESPONSE_RECORDED, FILE_RECORDED, FILE_MOVED):
         run_killed_at(checkout, at)
     assert checkout().exit_code == 0
     assert sandbox.task_count() == 1
@@ -199,7 +201,7 @@ def test_resume_of_100_images_killed_three_times(
     )
     for _ in range(3):
         killer.prefix, killer.left = draw.choice((CREATE, STATUS, IMAGE)), draw.randint(5, 30)
-        what = f"seed {SEED}, before answer {killer.left} to {killer.prefix}"
+        what = f"seed {SEED}, killed at request {killer.left} of {killer.prefix}"
         killer.run = checkout.start("--jobs", "16")
         result = killer.run.result()
         assert result.exit_code == -signal.SIGKILL, f"{what}: {result.stderr}"

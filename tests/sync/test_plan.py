@@ -133,7 +133,7 @@ ROWS = {
 def test_plan_state_and_action(make_plan: MakePlan, row: tuple[Any, ...]) -> None:
     more, prompt, entries, files, expected, forced = row
     item = single_item(make_plan(hero(more, prompt), entries, files))
-    assert f"{item.state} {item.action} {item.path or '-'} {item.old or '-'}" == expected
+    assert f"{item.state} {item.action} {item.path or '-'} {item.old_path or '-'}" == expected
     assert item.overwrites == ()
     assert item.entry == (entries[0] if entries else None)
     item = single_item(make_plan(hero(more, prompt), entries, files, force=True))
@@ -174,13 +174,13 @@ def test_force_fetch_path(
     make_plan: MakePlan, more: str, files: dict[str, str], path: str | None, old: str | None
 ) -> None:
     item = single_item(make_plan(hero(more), [HERO], files, force=True))
-    assert (item.action, item.path, item.old) == (Action.FETCH, path, old)
+    assert (item.action, item.path, item.old_path) == (Action.FETCH, path, old)
 
 
 def test_force_generate_replaces_own_old_file(make_plan: MakePlan) -> None:
     files = {"hero.png": OWN, "hero.jpg": OTHER}
     item = single_item(make_plan(hero(prompt="cat"), [HERO], files, force=True))
-    assert (item.action, item.path, item.old) == (Action.GENERATE, None, "hero.png")
+    assert (item.action, item.path, item.old_path) == (Action.GENERATE, None, "hero.png")
     assert item.overwrites == ("hero.jpg",)
 
 
@@ -224,7 +224,7 @@ def test_move_chooses_extension_by_format(
 ) -> None:
     entry = replace(HERO, path=old)
     item = single_item(make_plan(hero('path = "x/"'), [entry], {old: OWN}, extensions={OWN: extension}))
-    assert (item.action, item.path, item.old) == (Action.MOVE, path, old)
+    assert (item.action, item.path, item.old_path) == (Action.MOVE, path, old)
 
 
 def test_move_does_not_take_same_bytes_of_another_image(make_plan: MakePlan) -> None:
@@ -299,7 +299,8 @@ def test_renamed_asset_takes_over_orphan_free_of_charge(
     make_plan: MakePlan, more: str, files: dict[str, str], action: str, path: str, old: str | None
 ) -> None:
     item = single_item(make_plan(RENAMED + more, [HERO], files))
-    assert (item.key, item.state, item.action, item.path, item.old) == (("new", 1), "new", action, path, old)
+    assert (item.key, item.state) == (("new", 1), "new")
+    assert (item.action, item.path, item.old_path) == (action, path, old)
     assert item.supersedes == (("hero", 1),)
     if item.action == Action.MOVE:
         assert item.moved_entry() == replace(HERO, name="new", path=path)
@@ -366,7 +367,7 @@ def test_history_lookup_records_file_of_killed_run(
     make_plan: MakePlan, text: str, entries: list[Entry], files: dict[str, str], state: str, old: str | None
 ) -> None:
     item = single_item(make_plan(text, entries, {"hero.png": OWN, **files}, remembered=lookup(HERO)))
-    assert (item.state, item.action, item.entry, item.old) == (state, Action.RECORD, HERO, old)
+    assert (item.state, item.action, item.entry, item.old_path) == (state, Action.RECORD, HERO, old)
     assert not item.costs_money
 
 

@@ -103,7 +103,7 @@ def test_put_chooses_extension_by_format(
 def test_put_does_not_overwrite_file_created_meanwhile(
     folder: Path, item: NewItem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file appears between the check and the move."""
+    """Create the file between the check and the move."""
     link = os.link
 
     def create_first(source: Any, target: Any) -> None:
@@ -185,13 +185,12 @@ def test_prepare_and_move_refuse_symlink_out_of_project(
     outside.mkdir()
     (folder / "art").symlink_to(outside)
     (folder / "old.png").write_bytes(OURS)
+    moving = item(
+        path, state=State.MISSING, entry=entry_for("old.png"), path="art/hero.png", old_path="old.png"
+    )
     for act in (Project(folder).prepare, Project(folder).move):
         with pytest.raises(InvalidOutput, match="leaves the project") as caught:
-            act(
-                item(
-                    path, state=State.MISSING, entry=entry_for("old.png"), path="art/hero.png", old="old.png"
-                )
-            )
+            act(moving)
         assert caught.value.exit_code == ExitCode.USAGE
     assert list(outside.iterdir()) == []
     assert files(folder) == {"old.png": OURS}
@@ -278,7 +277,7 @@ def test_move(
     (folder / "old.png").write_bytes(old)
     write_targets(folder, **there)
     before = files(folder)
-    moving = item(state=State.MISSING, entry=entry_for("old.png"), path="art/hero.png", old="old.png")
+    moving = item(state=State.MISSING, entry=entry_for("old.png"), path="art/hero.png", old_path="old.png")
     if after is None:
         with pytest.raises(NotSaved) as caught:
             Project(folder).move(moving)
@@ -298,7 +297,7 @@ def test_remove_only_with_bytes_of_entry(folder: Path, data: bytes | None, left:
 
 @posix
 def test_remove_keeps_other_name_of_same_file(folder: Path) -> None:
-    """As on a file system that ignores case."""
+    # One file with two names, as on a file system that ignores case.
     (folder / "hero.png").write_bytes(OURS)
     os.link(folder / "hero.png", folder / "HERO.png")
     Project(folder).remove(entry_for("HERO.png"), unless_same_as="hero.png")

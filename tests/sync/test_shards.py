@@ -31,7 +31,7 @@ def manifest(look: str) -> str:
 
 @pytest.fixture
 def sandbox(start_sandbox: StartSandbox) -> Sandbox:
-    """A sandbox that draws a different image for every task."""
+    """Start a sandbox that draws a different image for every task."""
     drawn = iter(range(1, 999))
     return start_sandbox(seconds=0, rate=0, draw=lambda body: png(width=next(drawn)))
 
@@ -131,7 +131,7 @@ def generate_in_shards(git: Git, origin: Path, machine: Machine) -> None:
 def test_shards_on_git_branches_merge_into_a_complete_lockfile(
     git: Git, origin: Path, machine: Machine, sandbox: Sandbox
 ) -> None:
-    """In the second round each shard changes its images: git sees conflicts in neighbouring lines."""
+    # In the second round every image changes: for git, changes of neighbouring lines conflict.
     generate_in_shards(git, origin, machine)
     assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
     check_is_complete(machine(origin), sandbox)

@@ -37,7 +37,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @dataclass
-class Hanging:
+class HangAfterTwo:
     """A fault for all tasks except the first two. ``count`` is the number of tasks it has hit."""
 
     fault: Fault
@@ -45,18 +45,18 @@ class Hanging:
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, exchange: HttpCall, honest: Honest) -> None:
-        path = f"{exchange.request.path}/"
+    def __call__(self, service: Service, call: HttpCall, honest: Honest) -> None:
+        path = f"{call.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path
-            if exchange.request.method == "POST" and self._spared < 2:
+            if call.request.method == "POST" and self._spared < 2:
                 spared = True
                 self._spared += 1
             self.count += not spared
         if spared:
-            exchange.connection.sendall(honest())
+            call.connection.sendall(honest())
         else:
-            self.fault(service, exchange, honest)
+            self.fault(service, call, honest)
 
 
 class TestSignal:
@@ -72,7 +72,7 @@ class TestSignal:
     def test_signal_during_request_keeps_finished_images(
         self, checkout: Checkout, service: Service, stage: str, fault: Fault, number: int, exit_code: int
     ) -> None:
-        hanging = Hanging(fault)
+        hanging = HangAfterTwo(fault)
         service.strikes.append(Strike(stage, hanging))
         run = checkout.start("--jobs", "3")
         # Two images are saved, and three workers hang.
@@ -126,7 +126,7 @@ class TestSignal:
         [
             *[("seedream_cli.sync.executor:SyncExecutor._drain_messages", count) for count in range(5, 9)],
             ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1),
-            ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1),
+            ("seedream_cli.sync.executor:SyncExecutor._remove_old_file", 1),
         ],
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",
     )

@@ -17,10 +17,10 @@ def deliver_images_in_pairs(service: Service) -> None:
     """Deliver images two at a time: one to each of two runs with one worker."""
     both = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def together(service: Service, call: HttpCall, honest: Honest) -> None:
         whole = honest()
         both.wait()
-        exchange.connection.sendall(whole)
+        call.connection.sendall(whole)
 
     service.strikes.append(Strike(IMAGE, together))
 
@@ -37,7 +37,7 @@ def check_is_complete(checkout: Checkout, service: Service) -> None:
 def test_concurrent_runs_of_different_images_share_a_lockfile(
     new_checkout: NewCheckout, service: Service, machines: int
 ) -> None:
-    """With two histories, as on two machines that share a network folder."""
+    # Two histories, as on two machines that share a network folder.
     deliver_images_in_pairs(service)
     first = new_checkout(service, MANIFEST)
     second = new_checkout(service, folder=first.folder) if machines == 2 else first
