@@ -78,7 +78,7 @@ class SyncExecutor:
 
     @property
     def not_begun(self) -> int:
-        """Return how many images were not started because of an error that would hit them too."""
+        """Return how many images were not started, because of a signal or of an error that hits all."""
         return sum(map(len, self._workers.not_begun))
 
     def execute(self) -> None:

@@ -80,6 +80,7 @@ class Classifier:
         return items
 
     def classify(self, image: Image) -> PlanItem:
+        """Return the item of an image of the manifest."""
         entry = self._entries.get(image.key)
         if entry is None:
             if conflicts := self._conflicting_paths(image):
@@ -154,6 +155,7 @@ class Classifier:
         return _item(image, State.MISSING, Action.MOVE, entry, path=target, old_path=old_path)
 
     def _missing(self, image: Image, entry: Entry, path: str | None) -> PlanItem:
+        """Classify an image whose file is gone. ``path`` is where a fetched file goes."""
         if entry.task_id is not None:
             return _item(image, State.MISSING, Action.FETCH, entry, path=path)
         # An adopted file has no task: the image is generated, and its format may differ from the file's.

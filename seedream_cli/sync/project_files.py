@@ -58,7 +58,7 @@ class Project:
     def check_replaceable(self, item: PlanItem, path: str, sha256: str) -> bool:
         """Return True if ``path`` has a file that the bytes of ``sha256`` may replace, False if it has none.
 
-        Raises NotSaved if the file is neither the one in the lockfile nor given up with ``--force``.
+        Raises NotSaved for a file with other bytes, unless the lockfile has it or ``--force`` gave it up.
         """
         target = self.absolute(path)
         if not os.path.lexists(target):

@@ -25,7 +25,10 @@ from seedream_cli.sync.project_files import Project
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX here")
 
-OURS, THEIRS = png(shade=1), b"a person's work"
+#: The image that sync saves.
+OURS = png(shade=1)
+#: A file that sync does not know.
+THEIRS = b"a person's work"
 
 
 @pytest.fixture
@@ -55,8 +58,8 @@ def item(folder: Path) -> NewItem:
 def write_targets(folder: Path, **data: bytes) -> None:
     """Write files with these extensions at the image's possible paths."""
     (folder / "art").mkdir()
-    for ending, content in data.items():
-        (folder / "art" / f"hero.{ending}").write_bytes(content)
+    for extension, content in data.items():
+        (folder / "art" / f"hero.{extension}").write_bytes(content)
 
 
 def sha256(data: bytes) -> str:
