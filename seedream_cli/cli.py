@@ -12,7 +12,7 @@ import typer
 from . import VERSION_LINE
 from .commands._help_formatter import Command, Group
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageError
-from .output.stdio import columns_of_terminal, prepare, wants_colour
+from .output.stdio import help_width, prepare, wants_colour
 
 #: What Typer raises for a command line that it cannot parse; only this subclass of it is public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
             prog_name="seedream",
             standalone_mode=False,
             windows_expand_args=False,
-            terminal_width=min(max(columns_of_terminal(), least), most),
+            terminal_width=min(max(help_width(), least), most),
             color=wants_colour(sys.stdout, os.environ),
             obj=arguments,
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seedream_cli.errors import SeedreamError
 from seedream_cli.output.outcome import Failure
-from seedream_cli.text import clean, duration, shortened, size
+from seedream_cli.text import clean, format_duration, format_size, truncate
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included
 
@@ -53,7 +53,7 @@ def test_a_servers_words_are_cut_at_500_characters() -> None:
 
 @given(ANY_TEXT, st.integers(1, 20))
 def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> None:
-    cut = shortened(text, length)
+    cut = truncate(text, length)
     assert len(cut) <= length
     assert cut == text or cut.endswith("…")
 
@@ -61,10 +61,23 @@ def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> 
 @pytest.mark.parametrize(
     ("made", "shown"),
     [
-        *((duration(0), "0.0 s"), (duration(1.25), "1.2 s"), (duration(59.94), "59.9 s")),
-        *((duration(59.96), "1 min 00 s"), (duration(119.6), "2 min 00 s"), (duration(3661), "61 min 01 s")),
-        *((size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 kB"), (size(999_949), "999.9 kB")),
-        *((size(999_950), "1.0 MB"), (size(2_500_000_000), "2.5 GB")),
+        *(
+            (format_duration(0), "0.0 s"),
+            (format_duration(1.25), "1.2 s"),
+            (format_duration(59.94), "59.9 s"),
+        ),
+        *(
+            (format_duration(59.96), "1 min 00 s"),
+            (format_duration(119.6), "2 min 00 s"),
+            (format_duration(3661), "61 min 01 s"),
+        ),
+        *(
+            (format_size(0), "0 B"),
+            (format_size(999), "999 B"),
+            (format_size(1000), "1.0 kB"),
+            (format_size(999_949), "999.9 kB"),
+        ),
+        *((format_size(999_950), "1.0 MB"), (format_size(2_500_000_000), "2.5 GB")),
     ],
 )
 def test_durations_and_sizes_are_read_by_people(made: str, shown: str) -> None:

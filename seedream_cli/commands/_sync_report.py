@@ -20,7 +20,7 @@ from ..output.table import table
 from ..sync.manifest import Manifest
 from ..sync.plan import Plan
 from ..sync.plan_items import Action, PlanItem, State
-from ..text import duration, size
+from ..text import format_duration, format_size
 from ._context import CommandContext
 
 #: Errors that only --force gets past.
@@ -100,12 +100,12 @@ class SyncReport:
     def take(self, told: ImageEvent | ImageDone | ImageFailed) -> None:
         reporter = self._run.reporter
         if isinstance(told, ImageEvent):
-            reporter.step(told.label, told.event)
+            reporter.image_event(told.label, told.event)
         elif isinstance(told, ImageDone):
             self._landed[told.label] = told
-            reporter.landed(told, self._shown(told.path))
+            reporter.image_done(told, self._shown(told.path))
         else:
-            reporter.fell(told.label)
+            reporter.image_failed(told.label)
             failure = self._run.failures.for_image(
                 told.error,
                 told.operation,
@@ -131,7 +131,7 @@ class SyncReport:
         closing = self._closing()
         self._run.reporter.say(closing)
         rows = [
-            (label, landed.done, size(landed.bytes) if landed.bytes else "", landed.cost or "")
+            (label, landed.done, format_size(landed.bytes) if landed.bytes else "", landed.cost or "")
             for label, landed in self._landed.items()
         ]
         rows += [
@@ -193,7 +193,7 @@ class SyncReport:
         text = ", ".join(parts) if self._plan.items else "no images"
         if cost := total_cost(landed.cost for landed in self._landed.values() if landed.cost):
             text += f"; cost {cost}"
-        return f"{text}; {duration(time.monotonic() - self._began)}" if self._landed else text
+        return f"{text}; {format_duration(time.monotonic() - self._began)}" if self._landed else text
 
     def _document(self) -> Document:
         if not self._run.options.json:
@@ -229,7 +229,7 @@ class SyncReport:
     # GitHub
 
     def _annotate(self, item: PlanItem, message: str) -> None:
-        self._run.reporter.talk.annotate(Annotation([message], item.label, *self._line_of(item)))
+        self._run.reporter.stderr.annotate(Annotation([message], item.label, *self._line_of(item)))
 
     def _line_of(self, item: PlanItem) -> tuple[Path, int]:
         """Where the image is wanted, or else known."""
@@ -239,7 +239,7 @@ class SyncReport:
 
     def _summarise(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:
         if "GITHUB_STEP_SUMMARY" in os.environ:
-            github_actions.summarise(github_actions.table(header, rows, closing), os.environ)
+            github_actions.append_summary(github_actions.markdown_table(header, rows, closing), os.environ)
 
 
 def _tasks(count: int) -> str:

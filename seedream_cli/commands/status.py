@@ -14,9 +14,9 @@ from ..models import Operation, TaskStatus
 from ..output.documents import TaskList, task_document
 from ..output.presenters import TaskStates
 from ..output.stdio import terminal_width
-from ..output.table import columns, fitted, table
+from ..output.table import display_width, fit_width, table
 from ..settings.schema import did_you_mean
-from ..text import ago, clean, short_path, shortened
+from ..text import clean, format_age, short_path, truncate
 from ._command import CommandResult, command
 from ._context import CommandContext
 from ._operations import resolve_operations, unanswered
@@ -123,7 +123,7 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
     rows = [_cells(operation, now, cwd) for operation in operations]
     if not rows:
         return []
-    when, state, name, prompt, file = (max(map(columns, cells)) for cells in zip(*rows, strict=True))
+    when, state, name, prompt, file = (max(map(display_width, cells)) for cells in zip(*rows, strict=True))
     least = when + state + name + min(prompt, _LEAST_PROMPT) + file + 4 * len(_GAP)
     if least <= width:
         prompt = min(prompt, width - (least - min(prompt, _LEAST_PROMPT)))
@@ -132,7 +132,7 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
     lines = []
     for row in rows:
         first = _line([_sized(row[0], when), _sized(row[1], state), row[3]])
-        lines += [fitted(first, width), _second(row[2], row[4], width)]
+        lines += [fit_width(first, width), _second(row[2], row[4], width)]
     return lines
 
 
@@ -150,29 +150,29 @@ def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, s
     when, name, state, prompt, words = row_of(operation)
     age = now - operation.created
     if 0 <= age < _DAY:
-        when = ago(age)
+        when = format_age(age)
     files = [short_path(file.path, cwd) for file in operation.files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     file = (files[0] + more) if files else ""
     if operation.is_final:
-        file = shortened(" ".join(words.split()), _MOST_WORDS)
+        file = truncate(" ".join(words.split()), _MOST_WORDS)
     return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(file)
 
 
 def _second(name: str, file: str, width: int) -> str:
     """The second line: the id, and as much of the file's end as there is room for."""
     line = _GAP + name
-    room = width - columns(line) - len(_GAP)
-    if not file or room < min(_LEAST_FILE, columns(file)):
+    room = width - display_width(line) - len(_GAP)
+    if not file or room < min(_LEAST_FILE, display_width(file)):
         return line
-    while columns(file) > room:
+    while display_width(file) > room:
         file = "…" + file.removeprefix("…")[1:]
     return line + _GAP + file
 
 
 def _sized(cell: str, size: int) -> str:
-    cell = fitted(cell, size)
-    return cell + " " * (size - columns(cell))
+    cell = fit_width(cell, size)
+    return cell + " " * (size - display_width(cell))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -263,7 +263,7 @@ def _carry_out(
         shield=context.shutdown.defer_signals,
         sandbox=context.service == resolve.SANDBOX_SERVICE,
     )
-    context.reporter.expect(len(remote))
+    context.reporter.start_batch(len(remote))
     try:
         executor.execute()
     except Exception as error:

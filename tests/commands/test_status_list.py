@@ -16,7 +16,7 @@ from support.tasks import operation
 
 from seedream_cli.commands.status import task_lines
 from seedream_cli.models import GenerationRequest, Operation, SavedFile
-from seedream_cli.output.table import columns
+from seedream_cli.output.table import display_width
 from seedream_cli.sandbox.server import Sandbox
 
 NOW = 1_800_000_000.0
@@ -54,7 +54,7 @@ def test_where_there_is_nothing_to_come_back_for_it_says_why(status: str) -> Non
     ended = replace(made(path="/home/ada/art/fox.png"), status=status, error_message="content\n policy")
     assert lines(ended, width=80) == [f"1 min ago  {status}  img_1  a red fox  content policy"]
     long = replace(ended, error_message="no picture of this " * 20)
-    assert max(columns(line) for line in lines(long, width=60)) <= 60
+    assert max(display_width(line) for line in lines(long, width=60)) <= 60
     assert "no picture of this" in lines(long, width=80)[-1]
 
 
@@ -64,14 +64,14 @@ def test_a_second_line_has_the_id_whole_and_the_end_of_the_path() -> None:
     assert first.startswith("1 min ago  completed  a red fox a red fox")
     assert first.endswith("…")
     assert re.fullmatch(rf"  {UUID}  ….*/fox\.png", second)
-    assert max(columns(first), columns(second)) <= 80
+    assert max(display_width(first), display_width(second)) <= 80
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 132, 200])
 @pytest.mark.parametrize("prompt", ["fox", "狐" * 300, "a red fox in snow, " * 30, "a\x1b[31m\nb\u202e"])
 def test_no_line_is_wider_than_the_screen(width: int, prompt: str) -> None:
     found = lines(made(prompt, path="/home/ada/art/" + "x" * 90 + ".png"), made(task=None), width=width)
-    assert all(columns(line) <= width for line in found)
+    assert all(display_width(line) <= width for line in found)
     assert not set("\x1b\n\u202e") & set("".join(found))
 
 

@@ -10,7 +10,7 @@ from support.program import Program
 from support.raw import answer
 from support.starting import StartRaw, StartSandbox
 
-from seedream_cli.output.github_actions import MOST_BYTES, table
+from seedream_cli.output.github_actions import MAX_SUMMARY_BYTES, markdown_table
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.once
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.once
 
 def test_a_summary_stays_below_what_github_takes() -> None:
     rows = [(f"row {number}", "失败" * 150, "", "") for number in range(1500)]
-    text = table(("asset", "state", "size", "cost"), rows, "1500 failed")
-    assert MOST_BYTES * 0.9 < len(text.encode("utf-8")) < 1024 * 1024
+    text = markdown_table(("asset", "state", "size", "cost"), rows, "1500 failed")
+    assert MAX_SUMMARY_BYTES * 0.9 < len(text.encode("utf-8")) < 1024 * 1024
     shown = text.count("| row ")
     assert f"and {1500 - shown} more" in text
     assert text.rstrip().endswith("1500 failed")

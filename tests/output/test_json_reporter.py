@@ -14,7 +14,7 @@ from support.reporters import Tell, told
 
 from seedream_cli.errors import TaskFailed
 from seedream_cli.events import Event, Polled, Saved, Sending, Submitted, TaskFinished
-from seedream_cli.output.json_reporter import dumped
+from seedream_cli.output.json_reporter import to_json
 
 DONE = operation(status="completed", results=("https://x/1.png",), seconds=12.3456, files=(FILE,))
 FAILED = operation(id="op_00000002", task_id="img_2", status="failed")
@@ -72,7 +72,7 @@ def test_partial_success_has_the_files_of_one_task_and_the_error_of_the_other(te
     )
 )
 def test_any_text_survives_and_a_terminal_obeys_none_of_it(values: dict[str, str]) -> None:
-    text = dumped({"values": values})
+    text = to_json({"values": values})
     assert not [
         char for char in text if char in "\x7f\x9b\u202e\u2028\u200f" or (char < " " and char != "\n")
     ]
@@ -85,6 +85,6 @@ def test_any_text_survives_and_a_terminal_obeys_none_of_it(values: dict[str, str
 
 @pytest.mark.parametrize("text", ["so ##[error]x", "so ##vso[task.x]y", "###[x"])
 def test_nothing_in_it_is_a_workflow_command(text: str) -> None:
-    written = dumped({"prompt": text})
+    written = to_json({"prompt": text})
     assert not re.search(r"##\w*\[", written)
     assert json.loads(written) == {"prompt": text}

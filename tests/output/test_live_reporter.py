@@ -16,7 +16,7 @@ from support.raw import HttpCall, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
-from seedream_cli.output.live_reporter import _AboveBlock
+from seedream_cli.output.live_reporter import _StderrAboveDisplay
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +108,6 @@ def test_a_block_that_goes_while_a_worker_prints_its_call_takes_no_answer_along(
     """With --verbose a worker prints between a create's answer and its entry in the history."""
     blocks: list[Live | None] = [Live(console=Console(file=sys.stderr)), None]
     # What the worker sees: the main thread takes the block off after its first look.
-    monkeypatch.setattr(_AboveBlock, "live", property(lambda self: blocks.pop(0)))
-    _AboveBlock(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
+    monkeypatch.setattr(_StderrAboveDisplay, "live", property(lambda self: blocks.pop(0)))
+    _StderrAboveDisplay(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
     assert "HTTP 200" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.program import Program
 
-from seedream_cli.output.stdio import draws, wants_colour
+from seedream_cli.output.stdio import supports_live_display, wants_colour
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -139,6 +139,6 @@ def test_no_color_wins_over_force_color_wins_over_clicolor_force_wins_over_the_t
     ],
 )
 def test_drawing_needs_a_terminal_that_can_and_no_ci(environment: dict[str, str], drawn: bool) -> None:
-    assert draws(Screen(), environment) is drawn
-    assert not draws(io.StringIO(), environment)
-    assert not draws(None, environment)
+    assert supports_live_display(Screen(), environment) is drawn
+    assert not supports_live_display(io.StringIO(), environment)
+    assert not supports_live_display(None, environment)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.program import Program
 from support.terminal import Terminal
 
-from seedream_cli.output.table import columns, fitted, table
+from seedream_cli.output.table import display_width, fit_width, table
 from seedream_cli.sandbox.server import Sandbox
 
 ROWS = [
@@ -40,15 +40,15 @@ def test_on_a_screen_columns_stand_below_each_other_with_chinese_as_two() -> Non
 
 
 def test_a_wide_character_is_not_cut_in_half() -> None:
-    assert fitted("红狐", 4) == "红狐"
-    assert fitted("红狐狸", 5) == "红狐…"
-    assert fitted("红狐狸", 4) == "红…"
+    assert fit_width("红狐", 4) == "红狐"
+    assert fit_width("红狐狸", 5) == "红狐…"
+    assert fit_width("红狐狸", 4) == "红…"
 
 
 @given(st.text(), st.integers(1, 30))
 def test_a_fitted_text_is_a_beginning_that_fits(text: str, width: int) -> None:
-    cut = fitted(text, width)
-    assert columns(cut) <= width
+    cut = fit_width(text, width)
+    assert display_width(cut) <= width
     assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
 
 
