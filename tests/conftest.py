@@ -12,7 +12,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from support.forked import Run, Zygote
+from support.forked import ForkServer, Run
 from support.images import png
 from support.program import Program, Result
 from support.raw import RawServer, Reply
@@ -67,21 +67,21 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
+def fork_server() -> Iterator[ForkServer]:
     """What all runs of this test process are forked from that are not started."""
     if not hasattr(os, "fork"):
         pytest.skip("this system forks no processes")
-    with Zygote() as running:
+    with ForkServer() as running:
         yield running
 
 
 @pytest.fixture
-def forked(zygote: Zygote, seedream: Program) -> Callable[..., Result]:
+def forked(fork_server: ForkServer, seedream: Program) -> Callable[..., Result]:
     """The program as `seedream` runs it, at a tenth of the cost, with a clock that jumps over every wait."""
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Result:
         environment = {**seedream.environment, **(env or {})}
-        return Run(zygote, arguments, env=environment, cwd=cwd or seedream.cwd).result()
+        return Run(fork_server, arguments, env=environment, cwd=cwd or seedream.cwd).result()
 
     return run
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from faults import table as faults
-from faults.test_random_runs import HOMES, TESTS
+from faults import fault_table
+from faults.test_random_faults import HOMES, TESTS
 from support.needs import program
 from support.program import Program
 from support.project import Project
@@ -68,7 +68,7 @@ def test_its_settings_are_the_programs() -> None:
 
 
 def test_its_table_of_faults_is_the_one_that_is_tested() -> None:
-    table = list(faults.rows())
+    table = list(fault_table.rows())
     assert f"a table of {len(table)} rows" in README
     assert f"at {len({row.stage for row in table})} stages" in README
     assert f"{TESTS * HOMES} homes" in README

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.listening import Listening
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
 from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.threaded_server import ThreadedServer
 from support.tls import Authority, Front, authority
 
 from seedream_cli.api import http
@@ -113,7 +113,7 @@ def test_a_server_that_never_answers_may_have_the_request(api: Api) -> None:
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
 
 
-class Silent(Listening):
+class Silent(ThreadedServer):
     def serve(self, connection: socket.socket) -> None:
         self.closing.wait(30)
 

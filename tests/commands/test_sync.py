@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from support.images import png
 from support.program import Program, Result, hint
-from support.project import NOTHING, Project, RequestArgs, asked, states
+from support.project import NOTHING, Project, RequestCounts, asked, states
 from support.raw import HttpCall
-from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -83,7 +83,7 @@ class TestTheFlow:
             assert line["task_id"].startswith("img_")
         assert [line["take"] for line in project.lock.values()] == [2, 2, 1]
         assert len(project.lock_file.read_text().splitlines()) == 3
-        assert self.asked == RequestArgs(creates=3, statuses=3, images=3)
+        assert self.asked == RequestCounts(creates=3, statuses=3, images=3)
         common = {"model": "seedream-v4.5", "quality": "2K"}
         fox, badge = "A red fox in snow, flat vector, warm palette", "A badge, flat vector, warm palette"
         assert self.sent == {
@@ -101,7 +101,7 @@ class TestTheFlow:
         project.replace("fox", "wolf")
         again = project()
         assert (again.exit_code, again.paths) == (0, ["assets/hero.png"])
-        assert asked(sandbox) == RequestArgs(creates=1, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=1, statuses=1, images=1)
         hero = project.lock["hero"]
         assert hero["sha256"] == project.sha256("assets/hero.png") != self.before["hero"]["sha256"]
         assert project.lock == {**self.before, "hero": hero}
@@ -120,25 +120,25 @@ class TestTheFlow:
         again = project()
         assert (again.exit_code, again.paths) == (0, ["icons/badge-2.png"])
         assert sandbox.requests[0].path.endswith(f"/images/status/{self.before['badge2']['task_id']}")
-        assert asked(sandbox) == RequestArgs(creates=0, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=0, statuses=1, images=1)
         assert project.sha256("icons/badge-2.png") == self.before["badge2"]["sha256"]
         # As another machine has it, in a checkout with the lock alone: no images, and no history.
         for path in self.first.paths:
             (project.folder / path).unlink()
         again = project(env={"XDG_STATE_HOME": str(tmp_path / "other")})
         assert (again.exit_code, sorted(again.paths)) == (0, sorted(self.first.paths))
-        assert asked(sandbox) == RequestArgs(creates=0, statuses=3, images=3)
+        assert asked(sandbox) == RequestCounts(creates=0, statuses=3, images=3)
         # And where it was renamed, too.
         (project.folder / "assets" / "hero.png").unlink()
         project.replace("assets.hero", "assets.banner")
         assert project().paths == ["assets/banner.png"]
-        assert asked(sandbox) == RequestArgs(creates=0, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=0, statuses=1, images=1)
         assert list(project.lock) == ["badge", "badge2", "banner"]
 
     def test_rolls_again_where_the_take_was_raised(self, project: Project, sandbox: Sandbox) -> None:
         project.replace('{look}"\n', '{look}"\ntake = 2\n')
         assert project().paths == ["assets/hero.png"]
-        assert asked(sandbox) == RequestArgs(creates=1, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=1, statuses=1, images=1)
         assert project.lock["hero"]["take"] == 2
         assert project.lock["hero"]["digest"] == self.before["hero"]["digest"]
         assert project.lock["hero"]["task_id"] != self.before["hero"]["task_id"]
@@ -164,7 +164,7 @@ def test_images_that_are_asked_for_in_the_same_way_are_one_task(project: Project
     project.write(TWO + '[assets.vixen]\nprompt = " a fox "\npath = "more/vixen.png"\n')
     done = project()
     assert (done.exit_code, sorted(done.paths)) == (0, ["fox.png", "more/vixen.png", "owl.png"])
-    assert asked(sandbox) == RequestArgs(creates=2, statuses=2, images=2)
+    assert asked(sandbox) == RequestCounts(creates=2, statuses=2, images=2)
     fox, vixen = project.lock["fox"], project.lock["vixen"]
     assert (fox["task_id"], fox["sha256"]) == (vixen["task_id"], vixen["sha256"])
     assert project.sha256("more/vixen.png") == fox["sha256"]
@@ -284,7 +284,7 @@ class TestFrozen:
         asked(sandbox)
         done = project("--frozen")
         assert (done.exit_code, done.paths) == (0, ["fox.png"])
-        assert asked(sandbox) == RequestArgs(creates=0, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=0, statuses=1, images=1)
         project.write(TWO)
         project.settle()
         (project.folder / "owl.png").unlink()
@@ -407,7 +407,7 @@ class TestJobs:
             together.wait(timeout=20)
             exchange.connection.sendall(honest())
 
-        service.strikes.append(Strike(SUBMIT, wait, times=3))
+        service.fault_rules.append(FaultRule(SUBMIT, wait, times=3))
         project.write(self.FOUR)
         assert project("-j", "3").exit_code == 0
         assert len(service.tasks) == 4
@@ -423,7 +423,7 @@ def test_all_images_of_a_run_share_one_rate_limiter(project: Project, start: Sta
     sandbox = start(faults=["submit-429-long=1"])
     project.write(TWO)
     assert project("--jobs", "1").exit_code == 7
-    assert asked(sandbox) == RequestArgs(creates=1)
+    assert asked(sandbox) == RequestCounts(creates=1)
 
 
 class TestOrphans:
@@ -476,7 +476,7 @@ class TestUnknownBytes:
         project.replace("a fox", prompt)
         done = project("--force")
         assert (done.exit_code, done.paths) == (0, ["fox.png"])
-        assert asked(sandbox) == RequestArgs(creates=creates, statuses=1, images=1)
+        assert asked(sandbox) == RequestCounts(creates=creates, statuses=1, images=1)
         assert project.sha256("fox.png") == project.lock["fox"]["sha256"]
         assert (project.sha256("fox.png") == self.before["fox"]["sha256"]) is (creates == 0)
         assert project("--check").exit_code == 0
@@ -500,7 +500,7 @@ def test_bytes_that_appear_during_a_run_are_left(
         (project.folder / "fox.png").write_text("mine")
         exchange.connection.sendall(honest())
 
-    service.strikes.append(Strike(IMAGE, meanwhile, times=1))
+    service.fault_rules.append(FaultRule(IMAGE, meanwhile, times=1))
     project.write(FOX)
     done = project()
     assert (done.exit_code, done.stdout) == (9, "")
@@ -720,7 +720,7 @@ class TestSettings:
         project.write("[defaults]\ntimeout = 3\npoll_interval = 0.5\nmax_bytes = 1000\n")
         done = project("sub/seedream.toml", "--only", "fox")
         assert done.exit_code == 8
-        assert asked(sandbox) == RequestArgs(creates=1, statuses=1)
+        assert asked(sandbox) == RequestCounts(creates=1, statuses=1)
         assert "  seedream sync --only fox sub/seedream.toml\n" in done.stderr
         assert project("sub/seedream.toml", "--only", "owl", "--timeout", "60").exit_code == 9
 
@@ -728,7 +728,7 @@ class TestSettings:
         sandbox = start(faults=["never-completes"])
         project.write(FOX)
         assert project("--timeout", "0", "--poll-interval", "2").exit_code == 8
-        assert asked(sandbox) == RequestArgs(creates=1, statuses=1)
+        assert asked(sandbox) == RequestCounts(creates=1, statuses=1)
         assert project("--max-bytes", "none").exit_code == 2
 
     def test_dir_is_where_generate_puts_its_images(

@@ -14,7 +14,7 @@ from support.clock import Clock
 from support.program import Program, Result
 from support.project import Project, states
 from support.raw import HttpCall
-from support.service import SUBMIT, Honest, Service, Strike
+from support.service import SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 from support.terminal import Terminal
 
@@ -92,7 +92,7 @@ class TestTheConversation:
             exchange.connection.sendall(honest())
 
         project.write('[assets.fox]\nprompt = "a fox"\n')
-        service = Service([Strike(SUBMIT, listen)])
+        service = Service([FaultRule(SUBMIT, listen)])
         with service.server:
             seedream.use(service.base_url)
             running = seedream.start("sync")

@@ -1,4 +1,4 @@
-"""Starts runs of the program through `zygote.py`, and stops them where a test wants to act."""
+"""Starts runs of the program through `fork_server.py`, and stops them where a test wants to act."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .program import Result
 Point = tuple[str, int]
 
 
-class Zygote:
+class ForkServer:
     """The process that runs of this test process are forked from."""
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="seedream-")
-        self.path = os.path.join(self._folder, "zygote")
-        script = Path(__file__).with_name("zygote.py")
+        self.path = os.path.join(self._folder, "fork_server")
+        script = Path(__file__).with_name("fork_server.py")
         self._process = subprocess.Popen(
             [*_without_privileges(), sys.executable, str(script), self.path],
             stdin=subprocess.PIPE,
@@ -69,7 +69,7 @@ class Run:
 
     def __init__(
         self,
-        zygote: Zygote,
+        fork_server: ForkServer,
         arguments: Sequence[str],
         *,
         env: Mapping[str, str],
@@ -86,7 +86,7 @@ class Run:
         self._act = act
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.settimeout(timeout)
-        self._connection.connect(zygote.path)
+        self._connection.connect(fork_server.path)
         source, feed = os.pipe()
         threading.Thread(target=_feed, args=(feed, stdin), daemon=True).start()
         outer, inner = zip(os.pipe(), os.pipe(), strict=True)

@@ -18,7 +18,7 @@ from .program import Result
 
 
 @dataclass(frozen=True)
-class RequestArgs:
+class RequestCounts:
     """How many requests of each kind a service had."""
 
     creates: int = 0
@@ -26,16 +26,16 @@ class RequestArgs:
     images: int = 0
 
 
-NOTHING = RequestArgs()
+NOTHING = RequestCounts()
 
 
-def asked(sandbox: Sandbox) -> RequestArgs:
+def asked(sandbox: Sandbox) -> RequestCounts:
     """What the service was asked for since the last time."""
     requests = sandbox.requests[:]
     sandbox.requests.clear()
     creates = sum(one.method == "POST" for one in requests)
     images = sum(one.origin == "image" for one in requests)
-    return RequestArgs(creates, len(requests) - creates - images, images)
+    return RequestCounts(creates, len(requests) - creates - images, images)
 
 
 class Project:

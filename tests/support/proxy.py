@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
-from .listening import Listening
+from .threaded_server import ThreadedServer
 
 
 def relay(
@@ -28,7 +28,7 @@ def relay(
             opposite[side].sendall(data)
 
 
-class Proxy(Listening):
+class Proxy(ThreadedServer):
     """``hosts`` are the names that it knows, each with a port of this machine. A ``login`` is asked for.
 
     ``asked`` are the hosts that it was asked for; ``received`` is every byte that clients sent.
@@ -138,7 +138,7 @@ class SocksProxy(Proxy):
         return data
 
 
-class Scripted(Listening):
+class Scripted(ThreadedServer):
     """Answers whatever comes with the next of its replies, then leaves; None waits for the other's end."""
 
     def __init__(self, *replies: bytes | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .listening import Listening
+from .threaded_server import ThreadedServer
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def accepted(task_id: str = "task_1", **more: Any) -> bytes:
     return success({"task_id": task_id}, **more)
 
 
-class RawServer(Listening):
+class RawServer(ThreadedServer):
     """Answers with ``replies`` in turn; the last one is repeated."""
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:

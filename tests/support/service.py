@@ -1,7 +1,7 @@
 """The service, small and honest, at a socket where any step of it can go wrong.
 
 It knows what the program must not get wrong: which creates it has had, with which key and body, and
-which image belongs to which task. A `Strike` puts a fault in the place of some of its answers.
+which image belongs to which task. A `FaultRule` puts a fault in the place of some of its answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Strike:
+class FaultRule:
     """``fault`` in the place of this stage's answers, from the ``first`` on, ``times`` (None: for ever)."""
 
     stage: str
@@ -44,7 +44,7 @@ class Strike:
     first: int = 1
     times: int | None = None
 
-    def strikes(self, count: int) -> bool:
+    def applies_to(self, count: int) -> bool:
         return count >= self.first and (self.times is None or count < self.first + self.times)
 
 
@@ -52,7 +52,7 @@ class Strike:
 class Service:
     """At ``base_url`` while its server is up. Counts every request of a stage from 1."""
 
-    strikes: list[Strike] = field(default_factory=list)
+    fault_rules: list[FaultRule] = field(default_factory=list)
     #: By which name it is known, and gives links to itself.
     host: str = "127.0.0.1"
     #: What the last status answers have besides, or instead.
@@ -78,9 +78,9 @@ class Service:
         with self._lock:
             self.counts[stage] += 1
             count = self.counts[stage]
-        for strike in self.strikes:
-            if strike.stage == stage and strike.strikes(count):
-                strike.fault(self, exchange, honest)
+        for rule in self.fault_rules:
+            if rule.stage == stage and rule.applies_to(count):
+                rule.fault(self, exchange, honest)
                 return
         exchange.connection.sendall(honest())
 

@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .listening import Listening
 from .needs import program
 from .proxy import relay
+from .threaded_server import ThreadedServer
 
 #: Python 3.13 wants these identifiers, and the default configuration of openssl is not the same everywhere.
 _CONFIGURATION = """
@@ -81,7 +81,7 @@ def authority(folder: Path, *names: str) -> Authority:
     return Authority(certificate, folder / "trusted", context)
 
 
-class Front(Listening):
+class Front(ThreadedServer):
     """Ends TLS, and passes on what was in it to a port of this machine that speaks without."""
 
     def __init__(self, authority: Authority, port: int) -> None:

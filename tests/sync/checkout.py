@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.forked import Point, Run, Zygote
+from support.forked import ForkServer, Point, Run
 from support.program import Program, Result
 from support.project import Project
 
@@ -16,10 +16,12 @@ from support.project import Project
 class Checkout(Project):
     """``home`` is the machine's, on which the project is in ``folder``."""
 
-    def __init__(self, zygote: Zygote, home: Path, base_url: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, fork_server: ForkServer, home: Path, base_url: str, folder: Path | None = None
+    ) -> None:
         self.program = Program(home)
         self.program.use(base_url)
-        self._zygote = zygote
+        self._fork_server = fork_server
         super().__init__(self.command, folder or self.program.cwd)
 
     def start(
@@ -31,7 +33,7 @@ class Checkout(Project):
     ) -> Run:
         """Start `seedream sync` and go on; ``act`` is done when it is stopped ``at`` a point."""
         return Run(
-            self._zygote,
+            self._fork_server,
             ["sync", *arguments],
             env={**self.program.environment, **(env or {})},
             cwd=self.folder,
@@ -47,7 +49,7 @@ class Checkout(Project):
         """Run any command to its end."""
         environment = {**self.program.environment, **(env or {})}
         words = [command, *arguments]
-        return Run(self._zygote, words, env=environment, cwd=cwd or self.folder, patience=20.0).result()
+        return Run(self._fork_server, words, env=environment, cwd=cwd or self.folder, patience=20.0).result()
 
     def status(self) -> list[dict[str, Any]]:
         """What `seedream status` knows, the newest first."""

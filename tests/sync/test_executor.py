@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from support import network_faults as line
 from support.raw import HttpCall as AtServer
 from support.raw import RawServer
-from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 from sync.workshop import Workshop, executed
 
@@ -122,7 +122,7 @@ def test_every_image_has_its_line_before_it_is_told(shop_at: ShopAt, start_sandb
 
 
 def test_an_image_is_in_the_lock_at_once_and_a_stop_keeps_it(shop_at: ShopAt, service: Service) -> None:
-    service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
+    service.fault_rules.append(FaultRule(IMAGE, line.hang_midway, first=2))
     shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
 
     def stop(one: Told) -> None:
@@ -212,7 +212,7 @@ def test_a_lock_that_cannot_be_written_hides_no_failure_of_an_image(
     shop_at: ShopAt, service: Service, alive: Alive
 ) -> None:
     shop = shop_at(service.base_url, assets("good", "refused"))
-    service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), first=2))
+    service.fault_rules.append(FaultRule(SUBMIT, line.refused(400, "invalid_request"), first=2))
     told: list[Told] = []
 
     def on_event(one: Told) -> None:
@@ -229,7 +229,7 @@ def test_a_lock_that_cannot_be_written_hides_no_failure_of_an_image(
 
 
 def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
-    service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
+    service.fault_rules.append(FaultRule(SUBMIT, line.rate_limited("3600"), first=2))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
     run = shop.run(jobs=1, work={"rate_limiter": RateLimiter()})
     told = executed(run)
@@ -258,7 +258,7 @@ def test_a_service_that_is_out_of_reach_is_not_asked_for_every_image(shop_at: Sh
 def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service: Service) -> None:
     """Out of reach is what nobody reaches: here, every other image comes."""
     for first in range(1, 60, 6):
-        service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
+        service.fault_rules.append(FaultRule(SUBMIT, line.reset_before, first=first, times=5))
     shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(8))))
     run = shop.run(jobs=1)
     told = executed(run)
@@ -278,7 +278,7 @@ def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_pl
                 other.execute("BEGIN IMMEDIATE")
             exchange.connection.sendall(honest())
 
-        service.strikes.append(Strike(IMAGE, held))
+        service.fault_rules.append(FaultRule(IMAGE, held))
         run = shop.run(jobs=1)
         told = executed(run)
     assert landed(told) == {"a": "generated"}
@@ -298,7 +298,7 @@ def test_a_lock_that_is_spoiled_ends_the_run_and_loses_no_image(shop_at: ShopAt,
         shop.lock_file.write_bytes(in_conflict)
         exchange.connection.sendall(honest())
 
-    service.strikes.append(Strike(IMAGE, spoiled, times=1))
+    service.fault_rules.append(FaultRule(IMAGE, spoiled, times=1))
     with pytest.raises(SeedreamError, match="conflict") as caught:
         shop.told(jobs=1)
     assert caught.value.exit_code == ExitCode.USAGE
@@ -314,7 +314,7 @@ def test_a_lock_that_is_spoiled_ends_the_run_and_loses_no_image(shop_at: ShopAt,
 def test_no_temporary_file_is_left_by_a_hanging_worker(
     shop_at: ShopAt, service: Service, alive: Alive
 ) -> None:
-    service.strikes.append(Strike(IMAGE, line.hang_midway))
+    service.fault_rules.append(FaultRule(IMAGE, line.hang_midway))
     shop = shop_at(service.base_url, assets("a"))
 
     def stop(one: Told) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.forked import Point, Run, Zygote
+from support.forked import ForkServer, Point, Run
 from support.images import png
-from support.project import NOTHING, RequestArgs, asked
+from support.project import NOTHING, RequestCounts, asked
 from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
@@ -47,8 +47,8 @@ def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
 
 
 @pytest.fixture
-def checkout(zygote: Zygote, tmp_path: Path, sandbox: Sandbox) -> Checkout:
-    made = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+def checkout(fork_server: ForkServer, tmp_path: Path, sandbox: Sandbox) -> Checkout:
+    made = Checkout(fork_server, tmp_path / "home", sandbox.base_url)
     made.write(ONE)
     return made
 
@@ -81,10 +81,10 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
 @pytest.mark.parametrize(
     ("at", "plan", "needs"),
     [
-        pytest.param(INTENT_RECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="intent recorded"),
-        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestArgs(1, 1, 1), id="create answered"),
-        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="answer recorded"),
-        pytest.param(FILE_RECORDED, ("new", "generate"), RequestArgs(0, 1, 1), id="file recorded"),
+        pytest.param(INTENT_RECORDED, ("new", "generate"), RequestCounts(1, 1, 1), id="intent recorded"),
+        pytest.param(ANSWER_UNRECORDED, ("new", "generate"), RequestCounts(1, 1, 1), id="create answered"),
+        pytest.param(ANSWER_RECORDED, ("new", "generate"), RequestCounts(0, 1, 1), id="answer recorded"),
+        pytest.param(FILE_RECORDED, ("new", "generate"), RequestCounts(0, 1, 1), id="file recorded"),
         pytest.param(PART_LEFT, ("new", "record"), NOTHING, id="temporary file there"),
         pytest.param(FILE_MOVED, ("new", "record"), NOTHING, id="file moved"),
         pytest.param(LINE_UNWRITTEN, ("new", "record"), NOTHING, id="line to be written"),
@@ -92,7 +92,7 @@ def is_in_step(checkout: Checkout, sandbox: Sandbox) -> bool:
     ],
 )
 def test_a_new_image_is_paid_once(
-    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: RequestArgs
+    checkout: Checkout, sandbox: Sandbox, at: Point, plan: tuple[str, str], needs: RequestCounts
 ) -> None:
     killed(checkout, at)
     assert planned(checkout) == plan
@@ -182,7 +182,7 @@ IMAGES = 100
 
 
 def test_100_images_by_16_workers_that_are_killed_three_times(
-    zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+    fork_server: ForkServer, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
 ) -> None:
     print(f"seed {SEED}")
     draw = random.Random(SEED)
@@ -193,7 +193,7 @@ def test_100_images_by_16_workers_that_are_killed_three_times(
 
     killer = Killer()
     sandbox = start_sandbox(seconds=0, rate=0, draw=picture, log=killer)
-    checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+    checkout = Checkout(fork_server, tmp_path / "home", sandbox.base_url)
     checkout.write("".join(f'[assets.n{number:03}]\nprompt = "fox {number}"\n' for number in range(IMAGES)))
     for _ in range(3):
         killer.what, killer.left = draw.choice((CREATE, STATUS, IMAGE)), draw.randint(5, 30)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from support.forked import Zygote
+from support.forked import ForkServer
 from support.images import JPEG, png
 from support.starting import StartSandbox
 from sync.checkout import Checkout
@@ -203,10 +203,10 @@ def test_links_within_the_project_and_to_it_are_fine(folder: Path, tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root may write anywhere but where this is taken from it")
 def test_folders_that_take_no_image_are_told_before_anything_is_paid_and_the_others_go_on(
-    zygote: Zygote, tmp_path: Path, start_sandbox: StartSandbox
+    fork_server: ForkServer, tmp_path: Path, start_sandbox: StartSandbox
 ) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
-    checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+    checkout = Checkout(fork_server, tmp_path / "home", sandbox.base_url)
     checkout.write("".join(f'[assets.{name}]\nprompt = "{name}"\npath = "{name}/1.png"\n' for name in "ac"))
     (checkout.folder / "a").mkdir(mode=0o500)
     done = checkout("--json")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.forked import Zygote
+from support.forked import ForkServer
 from support.images import png
 from support.needs import program
 from support.project import NOTHING, asked
@@ -37,14 +37,14 @@ def sandbox(start_sandbox: StartSandbox) -> Sandbox:
 
 
 @pytest.fixture
-def machine(zygote: Zygote, tmp_path: Path, sandbox: Sandbox) -> Callable[[Path], Checkout]:
+def machine(fork_server: ForkServer, tmp_path: Path, sandbox: Sandbox) -> Callable[[Path], Checkout]:
     """A machine that has the project in this folder, and a history of its own."""
     count = 0
 
     def machine(folder: Path) -> Checkout:
         nonlocal count
         count += 1
-        return Checkout(zygote, tmp_path / f"machine-{count}", sandbox.base_url, folder)
+        return Checkout(fork_server, tmp_path / f"machine-{count}", sandbox.base_url, folder)
 
     return machine
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from support import network_faults as line
-from support.forked import Point, Run, Zygote
+from support.forked import ForkServer, Point, Run
 from support.program import Program, hint
 from support.raw import HttpCall
-from support.service import IMAGE, POLL, SUBMIT, Fault, Honest, Service, Strike
+from support.service import IMAGE, POLL, SUBMIT, Fault, FaultRule, Honest, Service
 from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
@@ -26,8 +26,8 @@ MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
 
 
 @pytest.fixture
-def checkout(zygote: Zygote, tmp_path: Path, service: Service) -> Checkout:
-    made = Checkout(zygote, tmp_path / "home", service.base_url)
+def checkout(fork_server: ForkServer, tmp_path: Path, service: Service) -> Checkout:
+    made = Checkout(fork_server, tmp_path / "home", service.base_url)
     made.write(MANIFEST)
     return made
 
@@ -76,7 +76,7 @@ class TestASignal:
         self, checkout: Checkout, service: Service, stage: str, fault: Fault, number: int, exit_code: int
     ) -> None:
         hanging = Hanging(fault)
-        service.strikes.append(Strike(stage, hanging))
+        service.fault_rules.append(FaultRule(stage, hanging))
         run = checkout.start("--jobs", "3")
         # Two images have come, and three workers hang at the next three.
         wait_until(lambda: len(checkout.lines()) == 2 and hanging.count == 3)
@@ -92,7 +92,7 @@ class TestASignal:
         assert len(checkout.files) == 2
         assert (checkout.disagreements(), checkout.temporary()) == ([], [])
         # The same command pays for nothing twice.
-        service.strikes.clear()
+        service.fault_rules.clear()
         finished = checkout(*hint(stopped)[1:])
         assert finished.exit_code == 0, finished.stderr
         assert len(service.tasks) == len(NAMES)
@@ -100,10 +100,10 @@ class TestASignal:
         assert (checkout.disagreements(), checkout.temporary()) == ([], [])
 
     def test_ends_the_wait_for_a_poll(
-        self, zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+        self, fork_server: ForkServer, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
     ) -> None:
         sandbox = start_sandbox(faults=["never-completes"], rate=0)
-        checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+        checkout = Checkout(fork_server, tmp_path / "home", sandbox.base_url)
         checkout.write(MANIFEST)
         run = checkout.start("--jobs", "6", "--json", "--poll-interval", "30")
         wait_until(lambda: sandbox.task_count() == 6)
@@ -114,14 +114,14 @@ class TestASignal:
         assert [image["done"] for image in stopped.document["images"]] == [None] * 6
 
     def test_ends_the_wait_at_the_rate_limit(self, checkout: Checkout, service: Service) -> None:
-        service.strikes.append(Strike(SUBMIT, line.rate_limited("50"), first=2))
+        service.fault_rules.append(FaultRule(SUBMIT, line.rate_limited("50"), first=2))
         run = checkout.start("--jobs", "1")
         wait_until(lambda: service.counts[SUBMIT] == 2)
         run.send(signal.SIGINT)
         stopped = run.result()
         assert stopped.exit_code == 130
         assert len(checkout.lines()) == 1
-        service.strikes.clear()
+        service.fault_rules.clear()
         assert checkout().exit_code == 0
         assert len(service.tasks) == len(NAMES)
 
@@ -135,10 +135,10 @@ class TestASignal:
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",
     )
     def test_between_an_image_and_its_line_loses_neither(
-        self, zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox], at: Point
+        self, fork_server: ForkServer, tmp_path: Path, start_sandbox: Callable[..., Sandbox], at: Point
     ) -> None:
         sandbox = start_sandbox(seconds=0, rate=0)
-        checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
+        checkout = Checkout(fork_server, tmp_path / "home", sandbox.base_url)
         checkout.write('[assets.hero]\nprompt = "a red fox"\n')
 
         reached: list[Run] = []

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.forked import Zygote
+from support.forked import ForkServer
 from support.raw import HttpCall
-from support.service import IMAGE, Honest, Service, Strike
+from support.service import IMAGE, FaultRule, Honest, Service
 from sync.checkout import Checkout
 
 NAMES = [f"{who}{number}" for who in "ab" for number in range(5)]
@@ -24,7 +24,7 @@ def in_step(service: Service) -> None:
         both.wait()
         exchange.connection.sendall(whole)
 
-    service.strikes.append(Strike(IMAGE, together))
+    service.fault_rules.append(FaultRule(IMAGE, together))
 
 
 def is_whole(checkout: Checkout, service: Service) -> None:
@@ -37,13 +37,15 @@ def is_whole(checkout: Checkout, service: Service) -> None:
 
 @pytest.mark.parametrize("machines", [1, 2], ids=["one history", "a history each"])
 def test_of_other_images_write_one_lock(
-    zygote: Zygote, tmp_path: Path, service: Service, machines: int
+    fork_server: ForkServer, tmp_path: Path, service: Service, machines: int
 ) -> None:
     """The folder may be a network's, on which two machines work."""
     in_step(service)
-    first = Checkout(zygote, tmp_path / "home", service.base_url)
+    first = Checkout(fork_server, tmp_path / "home", service.base_url)
     first.write(MANIFEST)
-    second = Checkout(zygote, tmp_path / "other", service.base_url, first.folder) if machines == 2 else first
+    second = (
+        Checkout(fork_server, tmp_path / "other", service.base_url, first.folder) if machines == 2 else first
+    )
     runs = [one.start("--jobs", "1", "--only", glob) for one, glob in ((first, "a*"), (second, "b*"))]
     for run in runs:
         result = run.result()
@@ -51,8 +53,10 @@ def test_of_other_images_write_one_lock(
     is_whole(first, service)
 
 
-def test_of_the_same_images_pay_for_each_once(zygote: Zygote, tmp_path: Path, service: Service) -> None:
-    checkout = Checkout(zygote, tmp_path / "home", service.base_url)
+def test_of_the_same_images_pay_for_each_once(
+    fork_server: ForkServer, tmp_path: Path, service: Service
+) -> None:
+    checkout = Checkout(fork_server, tmp_path / "home", service.base_url)
     checkout.write(MANIFEST)
     results = [run.result() for run in [checkout.start("--jobs", "2"), checkout.start("--jobs", "2")]]
     for result in results:
