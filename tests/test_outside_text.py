@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.echoing import TALKING, headers_of, services
+from support.echoing import COMMANDS, echo_replies, headers_of
 from support.images import png
 from support.program import Program, Result
 from support.raw import accepted, answer, success
@@ -82,7 +82,7 @@ def harmless(seedream: Program, no_pauses: None) -> Run:
 
 SAID = headers_of(EVIL_HEADER)
 SERVICES = {
-    **services(EVIL, EVIL_HEADER),
+    **echo_replies(EVIL, EVIL_HEADER),
     "an image's host": (
         accepted(EVIL),
         success({"status": "completed", "result": [f"https://{EVIL}/{EVIL}"]}),
@@ -96,7 +96,7 @@ def test_what_a_service_says_is_text(
 ) -> None:
     seedream.use(start_raw(*SERVICES[name]).base_url)
     said = ""
-    for command in TALKING:
+    for command in COMMANDS:
         done = harmless(*command)
         said += done.stdout + done.stderr
     # What is an answer was told, and what looks like markup is still there.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.github import marks, split
+from support.github import find_annotations, split
 from support.needs import program
 from support.program import Program, Result
 from support.starting import StartSandbox
@@ -108,7 +108,7 @@ def test_the_job_for_github_brings_images_and_pays_once(
         sync, check = run_job(machine, job, service, "sk-test-0123456789")
         assert (sync.exit_code, check.exit_code) == (0, 0), sync.stderr + check.stderr
         assert split(sync.stderr)[1][0] == "::group::asking the sandbox for 2 images"
-        assert marks(sync.stderr + check.stderr) == []
+        assert find_annotations(sync.stderr + check.stderr) == []
         assert "fox" in (machine.cwd.parent / "summary.md").read_text(encoding="utf-8")
         for path in job["steps"][-1]["with"]["path"].split():
             assert (machine.cwd / path).exists()
@@ -123,8 +123,8 @@ def test_the_job_for_github_without_its_secret_tells_where_it_belongs(
     [job] = GITHUB["jobs"].values()
     [sync] = run_job(checkout("fork"), job, service, "")
     assert sync.exit_code == 4
-    [mark] = marks(sync.stderr)
-    assert mark.lines[-1] == "gh secret set SEEDREAM_API_KEY"
+    [annotation] = find_annotations(sync.stderr)
+    assert annotation.lines[-1] == "gh secret set SEEDREAM_API_KEY"
     assert service.requests == []
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
-from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.raw import HttpCall, KeepAliveServer, RawServer, Reply, answer, success
 from support.threaded_server import ThreadedServer
 from support.tls import Authority, Front, authority
 
@@ -147,7 +147,7 @@ def test_a_task_takes_one_connection_to_the_api_and_one_to_the_images_host(
     running: ExitStack, connect: Connect
 ) -> None:
     """The key's connection is never used for an image, even on the same host."""
-    server = running.enter_context(PatientServer([PENDING] * 6 + [kept(b"image")]))
+    server = running.enter_context(KeepAliveServer([PENDING] * 6 + [kept(b"image")]))
     client = connect(server.base_url)
     client.submit({"prompt": "fox"}, "key-1")
     for _ in range(5):
@@ -191,7 +191,7 @@ def reset(exchange: HttpCall) -> None:
 def test_what_breaks_on_a_used_connection_may_have_arrived_and_is_not_sent_again(
     running: ExitStack, connect: Connect, reply: Reply
 ) -> None:
-    server = running.enter_context(PatientServer([PENDING, reply]))
+    server = running.enter_context(KeepAliveServer([PENDING, reply]))
     client = connect(server.base_url)
     client.task("task_1")
     with pytest.raises(Unreachable, match="broke before its answer") as caught:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from support.echoing import TALKING, services
+from support.echoing import COMMANDS, echo_replies
 from support.images import png
 from support.keyrings import secret_service
 from support.program import Program
@@ -71,7 +71,7 @@ def test_the_search_finds_what_it_is_for() -> None:
 # Servers that say the key again wherever they can
 
 
-SERVERS = [(KEY, name) for name in services(KEY)]
+SERVERS = [(KEY, name) for name in echo_replies(KEY)]
 SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", "a task")]
 
 
@@ -79,12 +79,12 @@ SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", 
 def test_a_key_that_a_server_repeats_is_written_nowhere(
     seedream: Program, start_raw: StartRaw, key: str, name: str
 ) -> None:
-    server = start_raw(*services(key)[name])
+    server = start_raw(*echo_replies(key)[name])
     seedream.use(server.base_url, key=key)
     # One poll, whose answer may take as long as the interval.
     seedream.environment |= {"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}
     said = ""
-    for command in TALKING:
+    for command in COMMANDS:
         done = seedream(*command)
         said += done.stdout + done.stderr
         assert shows(done.raw, key) == [], command

@@ -46,12 +46,15 @@ NOT_SAVED = Expected(9, 1, 0, "completed", DOWNLOAD)
 
 
 def refused(exit_code: int) -> Expected:
-    """The API refused the request."""
+    """Return the outcome if the API refused the request."""
     return Expected(exit_code, 0, 0, "refused", NOTHING)
 
 
 def waiting(exit_code: int) -> Expected:
-    """The command ended while the task was running. Its status depends on the stage: see `_at_poll`."""
+    """Return the outcome if the command ended while the task was running.
+
+    Its status depends on the stage: see `_at_poll`.
+    """
     return Expected(exit_code, 1, 0, "pending", DOWNLOAD)
 
 

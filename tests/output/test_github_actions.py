@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support.github import marks, split
+from support.github import find_annotations, split
 from support.program import Program
 from support.raw import answer
 from support.starting import StartRaw, StartSandbox
@@ -48,13 +48,13 @@ GITHUB = {"CI": "true", "GITHUB_ACTIONS": "true"}
 )
 def test_an_error_of_any_command_is_an_annotation(seedream: Program, command: list[str], title: str) -> None:
     done = seedream(*command, env=GITHUB)
-    [annotation] = marks(done.stderr)
+    [annotation] = find_annotations(done.stderr)
     first, *rest = split(done.stderr)[0]
     # Whoever reads the run's page has all that the log says.
     assert annotation.lines == [first.removeprefix("error: "), *(line[2:] for line in rest)]
     assert annotation.properties == {"title": title}
     assert "::" not in done.stdout
-    assert marks(seedream(*command).stderr) == []
+    assert find_annotations(seedream(*command).stderr) == []
 
 
 def test_the_lines_of_a_wait_fold(seedream: Program, sandbox: Sandbox) -> None:
@@ -98,7 +98,7 @@ def test_a_servers_words_are_no_command(seedream: Program, start_raw: StartRaw) 
     error = {"error": {"message": words, "code": "bad, request:%25"}}
     seedream.use(start_raw(answer(400, error, headers={"X-Request-ID": "::debug::1"})).base_url)
     done = seedream("generate", "fox", "-v", env=GITHUB)
-    [annotation] = marks(done.stderr)
+    [annotation] = find_annotations(done.stderr)
     assert any("stop-commands" in line and "100%0A: :error" not in line for line in annotation.lines)
     for line in (*annotation.lines, *split(done.stderr)[0], *split(done.stderr)[1][1:]):
         assert not line.lstrip().startswith("::")

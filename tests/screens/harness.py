@@ -22,7 +22,7 @@ from support.terminal import Terminal
 
 #: Id of the first task, in the format of the service. Later tasks count up from it.
 TASK = "img_563d1f90c1535bfac57a354e"
-#: The command that most moments begin with.
+#: Prompt of most scenarios.
 PROMPT = "a red fox in snow"
 MANIFEST = """
 [assets.fox]

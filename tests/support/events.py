@@ -1,4 +1,4 @@
-"""The life of a task as events, by hand."""
+"""Example operation and file, for events that are passed to reporters."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ SENT = Operation(
 
 
 def operation(**changes: Any) -> Operation:
-    """The operation after its create was answered."""
+    """Return the operation after the API accepted it, with changes."""
     return replace(SENT, **{"task_id": "img_1", "status": "pending", **changes})

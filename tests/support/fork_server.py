@@ -1,11 +1,10 @@
-"""The program as processes that are forked from one that has loaded it: hundreds of runs in a minute.
+"""Fork server: it imports the program once, and forks a process for each run (hundreds in a minute).
 
-Each run is a process of its own, with its own streams, environment, folder, signals and limits. What
-differs from a start by hand: modules are loaded already, `time` is a clock that jumps over every pause
-instead of waiting, sockets give up after a moment, and no name but this machine's can be looked up. A run
-can be stopped where it enters a function, until it is told to go on.
+Each run has its own streams, environment, folder, signals and limits. Differences from a normal start:
+modules are already imported, the clock skips every pause, timeouts of sockets are short, and only localhost
+can be resolved. A run can be stopped where it enters a function, until the test resumes it.
 
-This file is what runs; `forked.py` is how tests talk to it, over a socket of the file system.
+This script is the server. `forked.py` is the client for tests, which connects over a Unix socket.
 """
 
 from __future__ import annotations
@@ -24,28 +23,33 @@ import traceback
 from types import FrameType
 from typing import Any, SupportsIndex
 
-#: An environment variable with the name of a file: while that is there, no name can be looked up.
+#: Environment variable with the path of a file. While that file exists, no name can be resolved.
 NO_NAMES = "TEST_NO_NAMES"
 
-_monotonic, _now, _sleep = time.monotonic, time.time, time.sleep
-_ahead = 0.0
-_set_by = 0.0
+_monotonic = time.monotonic
+_now = time.time
+_sleep = time.sleep
+#: Seconds of skipped pauses.
+_skipped = 0.0
+#: Seconds by which the time of day was changed.
+_clock_change = 0.0
 
 
-def _jump(seconds: float | SupportsIndex, /) -> None:
-    global _ahead
+def _skip(seconds: float | SupportsIndex, /) -> None:
+    global _skipped
     _sleep(min(float(seconds), 0.001))
-    _ahead += float(seconds)
+    _skipped += float(seconds)
 
 
-def _hurry() -> None:
-    """Before the program is loaded: whoever keeps a reference to the clock gets this one."""
-    time.monotonic = lambda: _monotonic() + _ahead
-    time.time = lambda: _now() + _ahead + _set_by
-    time.sleep = _jump
+def _patch_clock() -> None:
+    """Replace the clock, before the program is imported and keeps references to it."""
+    time.monotonic = lambda: _monotonic() + _skipped
+    time.time = lambda: _now() + _skipped + _clock_change
+    time.sleep = _skip
 
 
-def _load() -> None:
+def _import_program() -> None:
+    """Import all modules of the program that runs may need."""
     for name in (
         "__main__",
         "api.client",
@@ -62,16 +66,18 @@ def _load() -> None:
         importlib.import_module(f"seedream_cli.sync.{name}")
 
 
-def _give_patience(seconds: float) -> None:
+def _set_timeouts(seconds: float) -> None:
+    """Set the timeouts of sockets and of locks of the history."""
     from seedream_cli.api import http
     from seedream_cli.history import store as history
 
-    http.CONNECT_SECONDS = http.READ_SECONDS = seconds
-    history._PATIENCE = seconds
+    for module, name in ((http, "CONNECT_SECONDS"), (http, "READ_SECONDS"), (history, "_PATIENCE")):
+        assert hasattr(module, name), f"{module.__name__}.{name} has another name now"
+        setattr(module, name, seconds)
 
 
-def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
-    """Answers for the resolver before it is asked: nothing leaves this machine."""
+def _block_name_resolution(event: str, arguments: tuple[Any, ...]) -> None:
+    """Audit hook that lets every name resolution but localhost fail, so that nothing leaves this machine."""
     if event != "socket.getaddrinfo" or arguments[0] == "127.0.0.1":
         return
     if arguments[0] != "localhost" or os.path.exists(os.environ.get(NO_NAMES, "")):
@@ -80,9 +86,9 @@ def _only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
 
 def main(path: str) -> None:
     """Fork a run for every connection, until stdin is closed."""
-    _hurry()
-    _load()
-    sys.addaudithook(_only_this_machine)
+    _patch_clock()
+    _import_program()
+    sys.addaudithook(_block_name_resolution)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -100,26 +106,26 @@ def main(path: str) -> None:
 
 
 def _supervise(connection: socket.socket) -> None:
-    """Start one run and tell how it ended; a process of its own, which ends here."""
+    """Start one run and report its exit code. Runs in a process of its own, and ends it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     request = json.loads(connection.makefile("rb").readline())
     child = os.fork()
     if child == 0:
-        _become(request, streams, connection)
+        _run_program(request, streams, connection)
     for stream in streams:
         os.close(stream)
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(OSError):
-        _tell(connection, {"exit": os.waitstatus_to_exitcode(status)})
-        # A word that nobody reads any more would break the connection before it is closed.
+        _send(connection, {"exit": os.waitstatus_to_exitcode(status)})
+        # Unread data would reset the connection before the client has read the exit code.
         while connection.recv(64):
             pass
     os._exit(0)
 
 
-def _become(request: dict[str, Any], streams: list[int], connection: socket.socket) -> None:
-    """Be the program, as the request wants it."""
+def _run_program(request: dict[str, Any], streams: list[int], connection: socket.socket) -> None:
+    """Run the program in this process as requested, and end the process."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -132,15 +138,15 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
         os.fdopen(number, mode, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
     )
     sys.argv = ["seedream", *request["arguments"]]
-    _tell(connection, {"pid": os.getpid()})
-    global _set_by
-    _set_by = request["clock"]
-    _give_patience(request["patience"])
+    _send(connection, {"pid": os.getpid()})
+    global _clock_change
+    _clock_change = request["clock"]
+    _set_timeouts(request["patience"])
     if request["at"] is not None:
         _stop_at(connection, *request["at"])
     from seedream_cli.__main__ import main as program
 
-    # The program ends the process itself.
+    # The program itself ends the process, so this is reached only after an exception.
     try:
         program()
     except BaseException:
@@ -152,38 +158,38 @@ def _become(request: dict[str, Any], streams: list[int], connection: socket.sock
 
 
 def _stop_at(connection: socket.socket, what: str, count: int) -> None:
-    """Say so when `what` comes for the `count`-th time, and wait for a word.
+    """Stop when the event `what` happens for the `count`-th time, and wait for the client.
 
-    It is a function ("module:name") that is entered in any thread, "call" for any of the program's in its
-    main thread, or "line" for any line of it there. The word is by how many seconds the time of day is set
-    before it goes on.
+    `what` is a function ("module:name") entered in any thread, "call" for any function of the program in the
+    main thread, or "line" for any line of it there. The client sends the seconds by which the time of day is
+    changed before the run continues.
     """
     left = count
     counting = threading.Lock()
-    words = connection.makefile("rb")
+    replies = connection.makefile("rb")
 
     def reached() -> None:
-        global _set_by
+        global _clock_change
         nonlocal left
         with counting:
             left -= 1
-            is_here = left == 0
-        if is_here:
+            is_reached = left == 0
+        if is_reached:
             sys.settrace(None)
-            _tell(connection, {"at": what})
-            _set_by += float(words.readline())
+            _send(connection, {"at": what})
+            _clock_change += float(replies.readline())
 
-    def in_the_program(frame: FrameType, event: str, argument: object) -> Any:
+    def trace_lines(frame: FrameType, event: str, argument: object) -> Any:
         if event == "line":
             reached()
-        return in_the_program
+        return trace_lines
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         module = str(frame.f_globals.get("__name__"))
-        ours = module.startswith("seedream_cli")
+        in_program = module.startswith("seedream_cli")
         if what == "line":
-            return in_the_program if ours else None
-        if f"{module}:{frame.f_code.co_qualname}" == what or (what == "call" and ours):
+            return trace_lines if in_program else None
+        if f"{module}:{frame.f_code.co_qualname}" == what or (what == "call" and in_program):
             reached()
         return None
 
@@ -192,7 +198,7 @@ def _stop_at(connection: socket.socket, what: str, count: int) -> None:
         threading.settrace(trace)
 
 
-def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
+def _send(connection: socket.socket, message: dict[str, Any]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""Jobs at a service, with a real client, a real history, and a clock that goes on only in pauses."""
+"""Environment for tests of tasks: a real client, a real history, a test server and a fake clock."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from .tasks import SERVICE, operation, played
 
 @dataclass
 class Scene:
+    """Environment of one test. The service that was started last is used."""
+
     folder: Path
     history: History
     clock: Clock
@@ -30,16 +32,19 @@ class Scene:
     base_url: str = ""
 
     def serve(self, *replies: Reply) -> RawServer:
+        """Start a raw server as the service."""
         server = self.start_raw(*replies)
         self.base_url = server.base_url
         return server
 
     def sandbox(self, *faults: str, **options: Any) -> Sandbox:
+        """Start a sandbox as the service."""
         sandbox = self.start_sandbox(seconds=0, faults=faults, **options)
         self.base_url = sandbox.base_url
         return sandbox
 
     def work(self, **options: Any) -> TaskContext:
+        """Return a task context for the service."""
         return self.work_on(self.base_url, **options)
 
     def generate(
@@ -51,13 +56,13 @@ class Scene:
         work: TaskContext | None = None,
         **options: Any,
     ) -> tuple[list[Event], TaskFinished]:
-        """Send it to the service that was started last; ``options`` are those of Work."""
+        """Generate an image. ``options`` are passed to :meth:`work`."""
         asked = asked or operation(self.folder)
         return played(generate_task, work or self.work(**options), asked, wait=wait, on_event=on_event)
 
     @property
     def unsettled(self) -> Operation:
-        """What `--resume last` would take up."""
+        """Return the operation that `--resume last` would resume."""
         left = self.history.last_unfinished(SERVICE)
         assert left is not None
         return left

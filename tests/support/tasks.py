@@ -1,4 +1,4 @@
-"""Operations as they are before anything was sent, and the events of their life."""
+"""Operations that were not sent yet, and their events when they are run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ E = TypeVar("E", bound=Event)
 
 
 def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
-    """An operation whose image goes to ``name`` in ``folder``."""
+    """Return an operation whose image will be saved as ``name`` in ``folder``."""
     given: dict[str, Any] = {
         "id": "op_abcd1234",
         "service": SERVICE,
@@ -40,7 +40,7 @@ def played(
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
 ) -> tuple[list[Event], TaskFinished]:
-    """Run a job; return its events and the last one. ``on_event`` is called with each as it happens."""
+    """Run a task; return its events, and the last one again. ``on_event`` is called with each event."""
     seen: list[Event] = []
 
     def note(event: Event) -> None:
@@ -54,4 +54,5 @@ def played(
 
 
 def of_kind(events: Iterable[Event], kind: type[E]) -> list[E]:
+    """Return the events of one class."""
     return [event for event in events if isinstance(event, kind)]

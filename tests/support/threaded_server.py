@@ -1,4 +1,4 @@
-"""A server on loopback that handles each connection in a thread."""
+"""Base of servers on loopback, with a thread for each connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Self
 
 
 class ThreadedServer:
-    """Listens from the beginning, takes connections in its block; ``closing`` is set at its end."""
+    """Server that listens when created, and accepts connections in its context.
+
+    ``connections`` counts them. ``closing`` is set when the context ends.
+    """
 
     def __init__(self) -> None:
         self.connections = 0
@@ -19,6 +22,7 @@ class ThreadedServer:
         self.port: int = self._socket.getsockname()[1]
 
     def serve(self, connection: socket.socket) -> None:
+        """Handle one connection, which is closed afterwards."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -32,14 +36,14 @@ class ThreadedServer:
         self.down()
 
     def down(self) -> None:
-        """Refuse connections from now on."""
-        # Closing alone would leave the thread that waits for a connection, and with it the port.
+        """Stop listening: connections are refused."""
+        # close() alone would not wake the accepting thread, which keeps the port open.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def up(self) -> None:
-        """Take connections again, at the same port."""
+        """Listen again on the same port."""
         self._socket = socket.create_server(("127.0.0.1", self.port))
         self.__enter__()
 
