@@ -1,4 +1,4 @@
-"""Each exit code is produced by a run of the program, and means the same in the document."""
+"""Exit codes, each produced by a run of the program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
         (OSError(errno.EMFILE, "not a bug", "a.file"), ExitCode.NOT_SAVED),
     ],
 )
-def test_1_is_a_bug_and_a_machine_that_is_out_of_means_is_none(
+def test_exit_1_for_bug_and_9_for_system_error(
     seedream: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, error: Exception, code: ExitCode
 ) -> None:
     monkeypatch.setattr("uuid.uuid4", Mock(side_effect=error))
@@ -41,7 +41,7 @@ def test_1_is_a_bug_and_a_machine_that_is_out_of_means_is_none(
     assert sandbox.requests == []
 
 
-def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
+def test_exit_2_for_deleted_current_folder(seedream: Program, sandbox: Sandbox) -> None:
     gone = seedream.cwd / "gone"
     gone.mkdir()
     done = seedream.shell(f'cd "{gone}" && rmdir "{gone}" && seedream generate fox')
@@ -51,7 +51,7 @@ def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
 @pytest.mark.parametrize(
-    ("fault", "key", "code", "said"),
+    ("fault", "key", "code", "message"),
     [
         ("submit-400", "", ExitCode.USAGE, "error: "),
         ("submit-409", "", ExitCode.USAGE, "error: "),
@@ -64,28 +64,26 @@ def test_2_a_folder_that_is_gone(seedream: Program, sandbox: Sandbox) -> None:
         ("submit-404", "", ExitCode.NOT_FOUND, "error: "),
     ],
 )
-def test_a_refusal_has_its_code_at_once(
+def test_exit_code_of_refusal_without_retry(
     seedream: Program,
     start_sandbox: StartSandbox,
     dialect: str,
     fault: str,
     key: str,
     code: ExitCode,
-    said: str,
+    message: str,
 ) -> None:
     sandbox = start_sandbox(dialect=dialect, faults=[fault] if fault else [])
     seedream.use(sandbox.base_url, key=f"sk-0123456789{key}")
     done = seedream("generate", "fox")
     assert done.exit_code == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert [request.method for request in sandbox.requests].count("POST") == 1
     assert list(seedream.cwd.iterdir()) == []
     assert fault.removeprefix("task-") in seedream("status").stdout or "refused" in seedream("status").stdout
 
 
-def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
-    seedream: Program, start_sandbox: StartSandbox
-) -> None:
+def test_exit_7_for_retry_after_beyond_timeout(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["submit-429-long=1"]).base_url)
     done = seedream("generate", "fox")
     assert done.exit_code == ExitCode.UNAVAILABLE
@@ -93,7 +91,7 @@ def test_7_a_service_that_asks_to_come_back_later_than_the_budget(
     assert seedream(*hint(done)).exit_code == 0
 
 
-def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: StartRaw) -> None:
+def test_exit_7_for_unreachable_service(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(None)
     seedream.use(server.base_url)
     server.__exit__(None, None, None)
@@ -102,20 +100,20 @@ def test_7_a_service_that_nobody_answers_for(seedream: Program, start_raw: Start
     assert hint(done)[:2] == ["generate", "--resume"]
 
 
-def test_7_an_api_that_redirects(seedream: Program, start_raw: StartRaw) -> None:
-    thief = start_raw(accepted())
-    server = start_raw(answer(307, headers={"Location": f"{thief.origin}/v1/images/generations"}))
+def test_exit_7_for_redirecting_api(seedream: Program, start_raw: StartRaw) -> None:
+    other_host = start_raw(accepted())
+    server = start_raw(answer(307, headers={"Location": f"{other_host.origin}/v1/images/generations"}))
     seedream.use(server.base_url)
     done = seedream("generate", "fox")
     assert done.exit_code == ExitCode.UNAVAILABLE
     assert "127.0.0.1" in done.stderr
-    assert thief.requests == []
+    assert other_host.requests == []
 
 
-def test_8_a_wait_that_ended_before_the_task(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_exit_8_for_pending_task(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
-    # The one poll that is made gets as long for its answer as the interval is.
+    # The response to the only poll may take as long as the interval.
     done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0", "--poll-interval", "5")
     assert done.exit_code == ExitCode.PENDING
     assert seedream(*hint(done)).exit_code == 0
@@ -123,7 +121,7 @@ def test_8_a_wait_that_ended_before_the_task(seedream: Program, start_sandbox: S
     assert sandbox.task_count() == 1
 
 
-def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_exit_9_for_image_that_cannot_be_downloaded(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["image-404=2"]).base_url)
     done = seedream("generate", "fox", "-o", "fox.png")
     assert done.exit_code == ExitCode.NOT_SAVED
@@ -133,9 +131,7 @@ def test_9_an_image_that_cannot_be_fetched(seedream: Program, start_sandbox: Sta
 
 
 @pytest.mark.parametrize("left", ["new", "edited", "orphan"])
-def test_10_drift_that_the_commands_in_the_messages_settle(
-    seedream: Program, sandbox: Sandbox, left: str
-) -> None:
+def test_exit_10_for_drift_and_hint_resolves_it(seedream: Program, sandbox: Sandbox, left: str) -> None:
     project = Project(seedream, seedream.cwd)
     project.write('[assets.fox]\nprompt = "a fox"\n[assets.owl]\nprompt = "an owl"\n')
     project.settle()
@@ -147,7 +143,7 @@ def test_10_drift_that_the_commands_in_the_messages_settle(
         project.write('[assets.fox]\nprompt = "a fox"\n')
     done = project("--check", "--json")
     assert done.exit_code == ExitCode.DRIFT
-    # What was edited is for a person to judge: `sync` says how.
+    # A modified file needs a decision by the user, which the hint of `sync` explains.
     for _ in range(2 if left == "edited" else 1):
         words = shlex.split(done.document["error"]["hint"])
         done = seedream(*words[1:], "--json")
@@ -155,7 +151,7 @@ def test_10_drift_that_the_commands_in_the_messages_settle(
     assert project("--check").exit_code == ExitCode.OK
 
 
-def test_the_next_command_repeats_the_choice_of_service(seedream: Program, start_raw: StartRaw) -> None:
+def test_hint_repeats_options_of_service(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(accepted("-t 1"), success({"status": "queued"}))
     (seedream.cwd / "key").write_text("sk-0123456789\n")
     chosen = ["--base-url", server.base_url, "--api-key-file", "key"]
