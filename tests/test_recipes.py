@@ -61,7 +61,7 @@ def run(machine: Program, *command: str, env: Mapping[str, str]) -> Result:
         timeout=100,
         check=False,
     )
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode(), done.stdout)
+    return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
 
 def run_job(machine: Program, job: Mapping[str, Any], service: Sandbox, key: str) -> list[Result]:

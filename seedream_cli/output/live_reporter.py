@@ -171,26 +171,28 @@ class LiveReporter(PlainReporter):
         now = time.monotonic()
         line = self._lines.setdefault(key, _TaskLine(now, key if self._bar is not None else ""))
         line.detail = ""
-        if isinstance(event, TaskFinished):
-            del self._lines[key]
-        elif isinstance(event, Sending):
-            line.state = f"submitting to {self.service}"
-        elif isinstance(event, Asking):
-            line.state = f"asking {self.service}"
-        elif isinstance(event, Submitted):
-            line.state = "accepted"
-            self._submitted.append(event.operation)
-        elif isinstance(event, Polled):
-            progress = event.operation.progress
-            line.state = event.operation.status
-            line.detail = f"{progress}%" if progress is not None else ""
-        elif isinstance(event, Retrying):
-            line.detail = f"{event.cause.message}; again in {event.pause:.0f} s"
-        elif isinstance(event, Receiving):
-            if line.download_started is None or event.received == 0:
-                line.download_started = now
-            line.state = "downloading" if event.count == 1 else f"downloading {event.number}/{event.count}"
-            line.detail = _download_progress(event, now - line.download_started)
+        match event:
+            case TaskFinished():
+                del self._lines[key]
+            case Sending():
+                line.state = f"submitting to {self.service}"
+            case Asking():
+                line.state = f"asking {self.service}"
+            case Submitted(operation=operation):
+                line.state = "accepted"
+                self._submitted.append(operation)
+            case Polled(operation=operation):
+                line.state = operation.status
+                line.detail = f"{operation.progress}%" if operation.progress is not None else ""
+            case Retrying(cause=cause, pause=pause):
+                line.detail = f"{cause.message}; again in {pause:.0f} s"
+            case Receiving(number=number, count=count, received=received, total=total):
+                if line.download_started is None or received == 0:
+                    line.download_started = now
+                line.state = "downloading" if count == 1 else f"downloading {number}/{count}"
+                seconds = now - line.download_started
+                speed = f", {format_size(int(received / seconds))}/s" if seconds > 0.2 else ""
+                line.detail = f"{format_size(received)}{f' of {format_size(total)}' if total else ''}{speed}"
 
     def _draw(self) -> None:
         if self._stderr.live is None:
@@ -241,9 +243,3 @@ def _ignore_closed_terminal() -> Iterator[None]:
         yield
     except (OSError, ValueError):
         silence(sys.stderr)
-
-
-def _download_progress(event: Receiving, seconds: float) -> str:
-    speed = f", {format_size(int(event.received / seconds))}/s" if seconds > 0.2 else ""
-    total = f" of {format_size(event.total)}" if event.total else ""
-    return f"{format_size(event.received)}{total}{speed}"

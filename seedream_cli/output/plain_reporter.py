@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import singledispatchmethod
 from os.path import dirname
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,73 +144,51 @@ class PlainReporter:
         if (self._saved_paths or self.stdout.files) and not self.quiet and not hint_is_last:
             self.stderr.line(clean(self._summary(outcomes)))
 
-    @singledispatchmethod
     def handle(self, event: Event) -> None:
-        """Print one event. Events without a method below are not printed."""
-
-    @handle.register
-    def _(self, event: Sending) -> None:
-        request = event.operation.request
-        assert request is not None, "a request that is sent is known"  # noqa: S101
-        self._progress(
-            f"submitting to {self.service}: {request.model}, {request.aspect_ratio}, {request.quality} "
-            f"({event.operation.id})"
-        )
-
-    @handle.register
-    def _(self, event: Asking) -> None:
-        self._progress(f"asking {self.service} for {event.operation.task_id}")
-
-    @handle.register
-    def _(self, event: Submitted) -> None:
-        cost = f", cost {event.operation.cost}" if event.operation.cost else ""
-        line = f"{event.operation.task_id}: accepted{cost}"
-        if event.replayed:
-            self.say(f"{line} (the service knew this request already: nothing is paid twice)")
-        else:
-            self._progress(line)
-
-    @handle.register
-    def _(self, event: Polled) -> None:
+        """Print one event. Events of other classes are not printed."""
         operation = event.operation
-        if self._statuses.get(operation.id) != operation.status:
-            self._statuses[operation.id] = operation.status
-            self._progress(f"{operation.task_id}: {truncate(operation.status, 60)}{percent(operation)}")
-
-    @handle.register
-    def _(self, event: Waited) -> None:
-        self.notice(
-            f"{event.operation.task_id} has taken {format_duration(event.seconds)} so far; "
-            "waiting can be stopped with Ctrl-C, nothing is lost"
-        )
-
-    @handle.register
-    def _(self, event: Retrying) -> None:
-        if self.verbose:
-            self.say(f"{event.what}: {event.cause.message}; again in {event.pause:.1f} s")
-
-    @handle.register
-    def _(self, event: Saved) -> None:
-        self._saved_paths.append(event.shown)
-        self._print(self.presenter.saved_line(event.shown))
-        self._show(event.file)
-
-    @handle.register
-    def _(self, event: FileKept) -> None:
-        self.say(f"{event.shown} is there already")
-        self._print(self.presenter.saved_line(event.shown))
-        self._show(event.file)
-
-    @handle.register
-    def _(self, event: Notice) -> None:
-        self.notice(event.text)
-
-    @handle.register
-    def _(self, event: TaskFinished) -> None:
-        operation = event.operation
-        if operation.task_id:
-            polled = operation.id in self._statuses
-            self._print(self.presenter.ended_line(operation, event.error, polled=polled))
+        match event:
+            case Sending():
+                request = operation.request
+                assert request is not None, "a request that is sent is known"  # noqa: S101
+                self._progress(
+                    f"submitting to {self.service}: {request.model}, {request.aspect_ratio}, "
+                    f"{request.quality} ({operation.id})"
+                )
+            case Asking():
+                self._progress(f"asking {self.service} for {operation.task_id}")
+            case Submitted(replayed=replayed):
+                cost = f", cost {operation.cost}" if operation.cost else ""
+                line = f"{operation.task_id}: accepted{cost}"
+                if replayed:
+                    self.say(f"{line} (the service knew this request already: nothing is paid twice)")
+                else:
+                    self._progress(line)
+            case Polled():
+                if self._statuses.get(operation.id) != operation.status:
+                    self._statuses[operation.id] = operation.status
+                    status = truncate(operation.status, 60)
+                    self._progress(f"{operation.task_id}: {status}{percent(operation)}")
+            case Waited(seconds=seconds):
+                self.notice(
+                    f"{operation.task_id} has taken {format_duration(seconds)} so far; "
+                    "waiting can be stopped with Ctrl-C, nothing is lost"
+                )
+            case Retrying(cause=cause, pause=pause, what=what):
+                if self.verbose:
+                    self.say(f"{what}: {cause.message}; again in {pause:.1f} s")
+            case Saved(file=file, shown=shown):
+                self._saved_paths.append(shown)
+                self._print_file(file, shown)
+            case FileKept(file=file, shown=shown):
+                self.say(f"{shown} is there already")
+                self._print_file(file, shown)
+            case Notice(text=text):
+                self.notice(text)
+            case TaskFinished(error=error):
+                if operation.task_id:
+                    polled = operation.id in self._statuses
+                    self._print(self.presenter.ended_line(operation, error, polled=polled))
 
     def _print(self, line: str | None) -> None:
         """Print a result, if there is one, and end the progress before it."""
@@ -222,7 +199,9 @@ class PlainReporter:
     def _result(self, line: str) -> None:
         self.stdout.line(line)
 
-    def _show(self, file: SavedFile) -> None:
+    def _print_file(self, file: SavedFile, shown: str) -> None:
+        """Print the path of an image, and display the image if the user asked for it."""
+        self._print(self.presenter.saved_line(shown))
         if self.image_display is not None:
             for reason in self.image_display.show(Path(file.path)):
                 self.notice(reason)

@@ -136,9 +136,7 @@ class Run:
             reader.join(timeout=30)
         stdout, stderr = (self._read[end] for end in self._streams)
         assert isinstance(code, int), stderr.decode()
-        return Result(
-            code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
-        )
+        return Result.of_bytes(code, stdout, stderr)
 
     def _messages(self) -> Iterator[bytes]:
         """Yield messages of the run's supervisor. Kill a run that takes too long."""

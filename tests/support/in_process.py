@@ -67,10 +67,9 @@ def run(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: b
             code = _exit_code_of(exit_)
             for stream in streams:
                 stream.flush()
-        stdout, stderr = (_content(file) for file in files[1:])
-    return Result(
-        code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
-    )
+        for file in files[1:]:
+            file.seek(0)
+        return Result.of_bytes(code, files[1].read(), files[2].read())
 
 
 def _exit_code_of(error: SystemExit) -> int:
@@ -79,11 +78,6 @@ def _exit_code_of(error: SystemExit) -> int:
         return error.code or 0
     print(error.code, file=sys.stderr)
     return 1
-
-
-def _content(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import IO, Any, Self
 
 COMMAND = (sys.executable, "-m", "seedream_cli")
 
@@ -26,6 +26,12 @@ class Result:
     stdout: str
     stderr: str
     raw: bytes
+
+    @classmethod
+    def of_bytes(cls, exit_code: int, stdout: bytes, stderr: bytes) -> Self:
+        """Decode the output as UTF-8. Other bytes, which paths may contain, become surrogates."""
+        texts = [data.decode("utf-8", "surrogateescape") for data in (stdout, stderr)]
+        return cls(exit_code, texts[0], texts[1], stdout)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -94,12 +100,7 @@ class Program:
             timeout=timeout,
             check=False,
         )
-        return Result(
-            done.returncode,
-            done.stdout.decode("utf-8", "surrogateescape"),
-            done.stderr.decode("utf-8", "surrogateescape"),
-            done.stdout,
-        )
+        return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
     def shell(self, script: str, *, env: Mapping[str, str] | None = None) -> Result:
         """Run a Bash script in which `seedream` is the program."""
@@ -113,7 +114,7 @@ class Program:
             timeout=60,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode(), done.stdout)
+        return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
         """Start a process without waiting for it."""
@@ -182,7 +183,9 @@ class Running:
         self.process.wait(timeout=30)
         for reader in self._readers:
             reader.join(timeout=30)
-        return Result(self.process.returncode, self.stdout, self.stderr, bytes(self._read["stdout"]))
+        return Result.of_bytes(
+            self.process.returncode, bytes(self._read["stdout"]), bytes(self._read["stderr"])
+        )
 
 
 def hint(result: Result) -> Sequence[str]:
