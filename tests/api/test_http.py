@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
-from support.raw import HttpCall, KeepAliveServer, RawServer, Reply, answer, success
+from support.raw import Exchange, KeepAliveServer, RawServer, Reply, answer, success
 from support.threaded_server import ThreadedServer
 from support.tls import Authority, Front, authority
 
@@ -76,10 +76,10 @@ def fetch_image(client: Client, url: str, **options: Any) -> bytes:
 # Time limits
 
 
-def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
+def trickle(head: bytes, piece: bytes) -> Callable[[Exchange], None]:
     """Send ``head``, then ``piece`` again and again: no read ever waits long."""
 
-    def send(exchange: HttpCall) -> None:
+    def send(exchange: Exchange) -> None:
         exchange.connection.sendall(head)
         while not exchange.closed.wait(0.02):
             exchange.connection.sendall(piece)
@@ -182,7 +182,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used(running: ExitStack,
         assert (server.connections, len(server.requests)) == (number + 1, number + 1)
 
 
-def reset(exchange: HttpCall) -> None:
+def reset(exchange: Exchange) -> None:
     exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.connection.close()
 

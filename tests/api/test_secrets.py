@@ -16,7 +16,7 @@ from support.echoing import COMMANDS, echo_replies
 from support.images import png
 from support.keyrings import secret_service
 from support.program import Program
-from support.raw import HttpCall, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -225,8 +225,8 @@ def test_a_key_is_in_no_file_and_no_command_line_while_the_program_runs(
     seen: dict[str, list[Path]] = {}
     lines: dict[str, list[str]] = {}
 
-    def looked(what: str, reply: bytes) -> Callable[[HttpCall], None]:
-        def look(exchange: HttpCall) -> None:
+    def looked(what: str, reply: bytes) -> Callable[[Exchange], None]:
+        def look(exchange: Exchange) -> None:
             seen[what] = holding(seedream, key)
             lines[what] = list(command_lines())
             exchange.connection.sendall(reply)

@@ -13,7 +13,7 @@ import pytest
 from support.images import png
 from support.program import Program, Result, hint
 from support.project import NOTHING, Project, RequestCounts, asked, states
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 
@@ -403,7 +403,7 @@ class TestJobs:
         # Nobody is answered before three have asked.
         together = threading.Barrier(3)
 
-        def wait(service: Service, exchange: HttpCall, honest: Honest) -> None:
+        def wait(service: Service, exchange: Exchange, honest: Honest) -> None:
             together.wait(timeout=20)
             exchange.connection.sendall(honest())
 
@@ -496,7 +496,7 @@ class TestUnknownBytes:
 def test_bytes_that_appear_during_a_run_are_left(
     project: Project, service: Service, seedream: Program
 ) -> None:
-    def meanwhile(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def meanwhile(service: Service, exchange: Exchange, honest: Honest) -> None:
         (project.folder / "fox.png").write_text("mine")
         exchange.connection.sendall(honest())
 

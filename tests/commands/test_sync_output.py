@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from support.clock import Clock
 from support.program import Program, Result
 from support.project import Project, states
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 from support.terminal import Terminal
@@ -86,7 +86,7 @@ class TestTheConversation:
     def test_begins_before_the_first_request(self, project: Project, seedream: Program) -> None:
         said: list[str] = []
 
-        def listen(service: Service, exchange: HttpCall, honest: Honest) -> None:
+        def listen(service: Service, exchange: Exchange, honest: Honest) -> None:
             running.wait_for(lambda: running.stderr)
             said.append(running.stderr)
             exchange.connection.sendall(honest())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from faults.scenario import Action, Scenario
 from support.fork_server import NO_NAMES
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import Fault, Honest, Service
 
 
@@ -27,7 +27,7 @@ def during_response(scenario: Scenario, action: Action, *, midway: bool = False)
     ``midway``: half of the response is sent before the action.
     """
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         whole = honest()
         sent = len(whole) // 2 if midway else 0
         exchange.connection.sendall(whole[:sent])

@@ -9,7 +9,7 @@ import threading
 import pytest
 from faults import system_faults as system
 from faults.scenario import Scenario
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import IMAGE, POLLS, SUBMIT, Honest, Service
 
 pytestmark = [
@@ -21,7 +21,7 @@ pytestmark = [
 def test_concurrent_generate_with_same_output_keeps_both_images(scenario: Scenario) -> None:
     both_requested = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def together(service: Service, exchange: Exchange, honest: Honest) -> None:
         both_requested.wait()
         exchange.connection.sendall(honest())
 

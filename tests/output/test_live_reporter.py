@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from support.images import png
 from support.program import Program
-from support.raw import HttpCall, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
@@ -86,7 +86,7 @@ def test_live_display_shows_download_progress(seedream: Program, start_raw: Star
     image = png(200, 200)
     finish = threading.Event()
 
-    def slowly(exchange: HttpCall) -> None:
+    def slowly(exchange: Exchange) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(image)}\r\nConnection: close\r\n\r\n"
         exchange.connection.sendall(head.encode() + image[:100])
         finish.wait(20)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyte
 from support.images import png
 from support.program import Program
-from support.raw import HttpCall, RawServer, answer, success
+from support.raw import Exchange, RawServer, answer, success
 from support.terminal import Terminal
 
 #: Id of the first task, in the format of the service. Later tasks count up from it.
@@ -107,7 +107,7 @@ class ScriptedService:
         """Keep all tasks in this state."""
         self.states = [{"status": status, "progress": progress}]
 
-    def _serve(self, exchange: HttpCall) -> None:
+    def _serve(self, exchange: Exchange) -> None:
         request = exchange.request
         if request.method == "POST":
             if not self.accepts:

@@ -12,57 +12,57 @@ import struct
 import time
 from collections.abc import Callable
 
-from .raw import HttpCall, answer
+from .raw import Exchange, answer
 from .service import Fault, Honest, Service, refusal
 
 
-def reset(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def reset(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Perform the step, and reset the connection without a response."""
     honest()
     _reset(exchange)
 
 
-def reset_before(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def reset_before(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Reset the connection without performing the step."""
     _reset(exchange)
 
 
-def drop(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def drop(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Perform the step, and close the connection without a response."""
     honest()
 
 
-def hang(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def hang(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Perform the step, and never respond."""
     honest()
     exchange.closed.wait(5)
 
 
-def truncated(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def truncated(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Send half of the bytes that Content-Length announces."""
     whole = honest()
     exchange.connection.sendall(whole[: len(whole) - len(_body(whole)) // 2])
 
 
-def reset_midway(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def reset_midway(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Send half of the bytes, then reset the connection."""
     truncated(service, exchange, honest)
     _reset(exchange)
 
 
-def hang_midway(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def hang_midway(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Send half of the bytes, then nothing more."""
     truncated(service, exchange, honest)
     exchange.closed.wait(5)
 
 
-def cut(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def cut(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Send half of the bytes, without Content-Length."""
     body = _body(honest())
     exchange.connection.sendall(answer(200, body[: len(body) // 2], length=None))
 
 
-def chunks_cut(service: Service, exchange: HttpCall, honest: Honest) -> None:
+def chunks_cut(service: Service, exchange: Exchange, honest: Honest) -> None:
     """Send a chunked body that ends within a chunk."""
     body = _body(honest())
     head = answer(200, b"", headers={"Transfer-Encoding": "chunked"}, length=None)
@@ -72,7 +72,7 @@ def chunks_cut(service: Service, exchange: HttpCall, honest: Honest) -> None:
 def replaced(*body: bytes, status: int = 200) -> Fault:
     """Return a fault that performs the step, and sends another body."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         honest()
         exchange.connection.sendall(answer(status, b"".join(body)))
 
@@ -92,7 +92,7 @@ def refused(
 ) -> Fault:
     """Return a fault that sends an error. ``done``: the step is performed, as after a gateway's timeout."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         if done:
             honest()
         exchange.connection.sendall(refusal(status, code, headers=headers))
@@ -106,7 +106,7 @@ in_progress = refused(409, "idempotency_in_progress", done=True, headers={"Retry
 def rate_limited(retry_after: str | Callable[[], str] | None) -> Fault:
     """Return a fault that sends a 429, with this Retry-After or without one."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         value = retry_after() if callable(retry_after) else retry_after
         headers = {"Retry-After": value} if value is not None else None
         exchange.connection.sendall(refusal(429, "rate_limit_exceeded", headers=headers))
@@ -122,7 +122,7 @@ def in_a_while() -> str:
 def redirected(location: str, status: int = 302) -> Fault:
     """Return a fault that redirects. ``location`` may contain {origin} and {path} of the request."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         to = location.format(origin=service.origin, path=exchange.request.path)
         exchange.connection.sendall(answer(status, headers={"Location": to}))
 
@@ -133,6 +133,6 @@ def _body(whole: bytes) -> bytes:
     return whole.partition(b"\r\n\r\n")[2]
 
 
-def _reset(exchange: HttpCall) -> None:
+def _reset(exchange: Exchange) -> None:
     exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.connection.close()

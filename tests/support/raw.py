@@ -27,7 +27,7 @@ class Request:
 
 
 @dataclass
-class HttpCall:
+class Exchange:
     """Argument of a reply that is a function, which may send, wait or close.
 
     ``closed`` is set when the server shuts down.
@@ -39,7 +39,7 @@ class HttpCall:
 
 
 #: Bytes to send; None to close the connection without a response; or a function that sends the response.
-Reply = bytes | None | Callable[[HttpCall], None]
+Reply = bytes | None | Callable[[Exchange], None]
 
 
 def answer(
@@ -102,7 +102,7 @@ class RawServer(ThreadedServer):
             self.requests.append(request)
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if callable(reply):
-            reply(HttpCall(connection, request, self.closing))
+            reply(Exchange(connection, request, self.closing))
         elif reply is not None:
             connection.sendall(reply)
         return reply is not None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .images import noise
-from .raw import HttpCall, RawServer, Request, answer, success
+from .raw import Exchange, RawServer, Request, answer, success
 
 #: Polls until a task is completed.
 POLLS = 3
@@ -24,7 +24,7 @@ IMAGE = "image"
 #: Performs the requested step, and returns the correct response.
 Honest = Callable[[], bytes]
 #: Sends something else in place of the correct response.
-Fault = Callable[["Service", HttpCall, Honest], None]
+Fault = Callable[["Service", Exchange, Honest], None]
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Service:
     def origin(self) -> str:
         return f"http://{self.host}:{self.server.port}"
 
-    def _serve(self, exchange: HttpCall) -> None:
+    def _serve(self, exchange: Exchange) -> None:
         stage, honest = self._step(exchange.request)
         with self._lock:
             self.counts[stage] += 1

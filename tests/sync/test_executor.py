@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from support import network_faults as line
-from support.raw import HttpCall as AtServer
+from support.raw import Exchange as AtServer
 from support.raw import RawServer
 from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox

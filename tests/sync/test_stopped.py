@@ -13,7 +13,7 @@ import pytest
 from support import network_faults as line
 from support.forked import ForkServer, Point, Run
 from support.program import Program, hint
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import IMAGE, POLL, SUBMIT, Fault, FaultRule, Honest, Service
 from sync.checkout import Checkout
 
@@ -48,7 +48,7 @@ class Hanging:
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def __call__(self, service: Service, exchange: Exchange, honest: Honest) -> None:
         path = f"{exchange.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path

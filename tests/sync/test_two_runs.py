@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.forked import ForkServer
-from support.raw import HttpCall
+from support.raw import Exchange
 from support.service import IMAGE, FaultRule, Honest, Service
 from sync.checkout import Checkout
 
@@ -19,7 +19,7 @@ def in_step(service: Service) -> None:
     """Two images come at the same time, again and again: one for each of two runs with one worker."""
     both = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def together(service: Service, exchange: Exchange, honest: Honest) -> None:
         whole = honest()
         both.wait()
         exchange.connection.sendall(whole)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from support.images import png
-from support.raw import HttpCall, Reply, accepted, answer
+from support.raw import Exchange, Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation
 
@@ -86,7 +86,7 @@ def test_a_create_that_is_accepted_is_a_task_and_is_not_sent_again(scene: Scene)
 def test_the_intent_is_on_disk_before_the_request_leaves(scene: Scene) -> None:
     found: list[tuple[object, ...]] = []
 
-    def look(exchange: HttpCall) -> None:
+    def look(exchange: Exchange) -> None:
         # As another program sees it.
         with closing(sqlite3.connect(scene.history.path)) as other:
             found.extend(other.execute("SELECT status, task_id, idempotency_key, request FROM operations"))
