@@ -32,11 +32,11 @@ from seedream_cli.history.schema import _OPERATION, SCHEMA
 from seedream_cli.history.store import VERSION, History
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, TaskStatus
 from seedream_cli.output.documents import task_document
-from seedream_cli.output.json_reporter import dumped
+from seedream_cli.output.json_reporter import to_json
 from seedream_cli.output.table import table
 from seedream_cli.prompt import PromptParts
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.text import duration
+from seedream_cli.text import format_duration
 
 KIND = GenerationRequest("p").kind
 
@@ -685,9 +685,9 @@ def _shown(one: Operation) -> None:
     assert target.is_absolute()
     part_path(target, one.id, 1)
     assert table([row_of(one)], width=None)
-    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
+    json.loads(to_json(task_document(one, with_result=True)).encode("utf-8"))
     if one.seconds is not None:
-        duration(one.seconds)
+        format_duration(one.seconds)
     if one.request is not None:
         json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
 
