@@ -16,6 +16,7 @@ _INSTALLED = Path(sys.executable).with_name("seedream")
 
 
 def main() -> None:
+    """Parse the command line, run the benchmarks and print their tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure seedream.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="run tiny cases, to check that they work")

@@ -1,4 +1,4 @@
-"""A fake API on loopback that is fast enough to limit nothing: asyncio in a thread of the benchmark."""
+"""A fake API on loopback: asyncio in a thread of the benchmark, so that it is never the bottleneck."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
 
 
 class FakeAPI:
-    """Serve tasks that take these seconds, in the order of creation, each with a PNG of ``image_bytes``.
+    """A server whose tasks take ``seconds``, in the order of creation, each with a PNG of ``image_bytes``.
 
     Use as a context manager. ``requests`` counts creates, polls and downloads.
     """

@@ -1,4 +1,4 @@
-"""The loop of the API's documentation, which the program is compared with: ``python loop.py BASE_URL``."""
+"""The polling loop of the API's documentation, as the reference: ``python loop.py BASE_URL``."""
 
 import sys
 import time

@@ -16,7 +16,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Cost(NamedTuple):
-    """What a process used: seconds of wall time and of CPU (user + system), and its peak RSS in bytes.
+    """Resources that a process used: seconds of wall time and of CPU (user + system), peak RSS in bytes.
 
     Linux lets a process inherit the peak of its parent, so a benchmark must stay smaller than its child.
     """
@@ -27,9 +27,9 @@ class Cost(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the table. ``target`` is the greatest acceptable ratio; None is informational."""
+    """A row of the table. ``target`` is the greatest acceptable ratio; without one, it is informational."""
 
-    what: str
+    name: str
     measured: float
     reference: float
     #: Formats both values, for example ``"{:.2f} s"``.
@@ -38,12 +38,13 @@ class Row(NamedTuple):
 
     @property
     def cells(self) -> tuple[str, ...]:
+        """Return name, measured value, reference, ratio, target and verdict."""
         ratio = self.measured / self.reference
         target, verdict = "", "informational"
         if self.target is not None:
             target, verdict = f"≤ {self.target:g}", "met" if ratio <= self.target else "missed"
         values = self.unit.format(self.measured), self.unit.format(self.reference)
-        return (self.what, *values, f"{ratio:.2f}", target, verdict)
+        return (self.name, *values, f"{ratio:.2f}", target, verdict)
 
 
 class Program:
@@ -53,7 +54,7 @@ class Program:
         self.path = path
         self.home = home
         home.mkdir(exist_ok=True)
-        #: The interpreter of the program's environment, which also runs what it is compared with.
+        #: The interpreter of the program's environment. It also runs the references.
         self.python = path.resolve().with_name("python")
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -74,9 +75,11 @@ class Program:
         return self._run(str(self.path), *arguments)
 
     def run_python(self, *arguments: str) -> Cost:
+        """Run the interpreter of the program in the same home folder."""
         return self._run(str(self.python), *arguments)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command in the home folder, without stdin and output."""
         null = subprocess.DEVNULL
         return subprocess.Popen(
             command, cwd=self.home, env=self.environment, stdin=null, stdout=null, stderr=null
@@ -92,16 +95,16 @@ class Program:
 
 
 def wait(process: subprocess.Popen[bytes], began: float) -> Cost:
-    """Wait for the end of a process that began at this `time.perf_counter`, and return its cost."""
+    """Wait for a process that was started at ``began`` (of `time.perf_counter`), and return its cost."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * _RSS_UNIT)
 
 
 def interleave(contestants: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
-    """Run all in turn, so that other load hits all alike, and return medians of so many rounds.
+    """Run all contestants in turn, so that other load affects all alike, and return the median of each.
 
-    One more round comes first, which only fills caches.
+    The first of ``rounds`` + 1 rounds only fills caches and does not count.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
@@ -109,8 +112,9 @@ def interleave(contestants: Mapping[str, Callable[[], Cost]], rounds: int) -> di
             cost = run()
             if number:
                 costs[name].append(cost)
-    return {name: median(found) for name, found in costs.items()}
+    return {name: median(values) for name, values in costs.items()}
 
 
 def median(costs: list[Cost]) -> Cost:
+    """Return the median of each figure."""
     return Cost(*map(statistics.median, zip(*costs, strict=True)))

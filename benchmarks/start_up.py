@@ -1,6 +1,6 @@
 """Measure the CPU of `--version`, `--help`, completion, and of `generate` until its POST has arrived.
 
-All run in turn, 21 times, with a history of 50 tasks, and the medians are compared.
+Each runs 21 times, in turn with the others, with a history of 50 tasks. The medians are compared.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from itertools import repeat
 from .fake_api import FakeAPI
 from .measure import Cost, Program, Row, interleave, wait
 
-#: How the script of a shell asks for the values of an option, and for the ids of tasks.
+#: A completion request for the values of an option, which come from the config file.
 _STATIC = ("completion", "--list=", "--", "generate", "--style")
+#: A completion request for the ids of tasks, which come from the history.
 _DYNAMIC = ("completion", "--list=task_", "--", "download")
+#: The reference for --help: a small program that uses Typer.
 _TWO_COMMANDS = """
 import typer
 app = typer.Typer()
@@ -31,6 +33,7 @@ app()
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     with FakeAPI(repeat(0.0)) as api:
         program.at(program.home, api.base_url).run("generate", "a red fox", "--no-wait", "-n", "50")
     python = program.run_python
@@ -48,8 +51,8 @@ def run(program: Program, *, quick: bool) -> list[Row]:
         rounds=1 if quick else 21,
     )
 
-    def row(what: str, measured: str, reference: str, target: float) -> Row:
-        return Row(what, costs[measured].cpu * 1000, costs[reference].cpu * 1000, "{:.1f} ms", target)
+    def row(name: str, measured: str, reference: str, target: float) -> Row:
+        return Row(name, costs[measured].cpu * 1000, costs[reference].cpu * 1000, "{:.1f} ms", target)
 
     return [
         row("--version / python -c pass", "version", "pass", 2),
@@ -61,9 +64,9 @@ def run(program: Program, *, quick: bool) -> list[Row]:
 
 
 def _until_posted(program: Program) -> Cost:
-    """Run `generate` until the last byte of its POST has arrived, and kill it then.
+    """Run `generate` until the last byte of its POST has arrived, kill it, and return its cost.
 
-    Each run has a fresh copy of the history, which no killed run has changed.
+    Each run gets a fresh copy of the history, because a killed run leaves an unfinished operation.
     """
     home = program.home / "killed"
     shutil.copytree(program.home / "state", home / "state")

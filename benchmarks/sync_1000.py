@@ -1,7 +1,7 @@
 """Measure `seedream sync --jobs 64` of 1000 new images, whose tasks take one second each.
 
-The ideal is 15.6 s, which the tasks alone take with 64 in parallel. Medians of three runs, each with an empty
-history.
+The ideal is 15.6 s, the time that the tasks alone take with 64 in parallel. Figures are the medians of three
+runs, each with an empty history.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .measure import Program, Row, median
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     count, jobs, seconds, rounds = (24, 12, 0.05, 1) if quick else (1000, 64, 1.0, 3)
     manifest = "\n".join(
         f'[assets.picture-{number:04}]\nprompt = "A red fox, number {number}"' for number in range(count)

@@ -28,6 +28,7 @@ _KINDS = ("loop", "empty", "known")
 
 
 def run(program: Program, *, quick: bool) -> list[Row]:
+    """Run the benchmark, or tiny cases of it if ``quick``, and return its rows."""
     tasks, earlier, shortest, longest = (1, 3, 0.0, 0.1) if quick else (48, 24, 10.0, 30.0)
     durations = _spread(tasks, shortest, longest)
     learned = program.home / "learned"
@@ -48,7 +49,7 @@ def run(program: Program, *, quick: bool) -> list[Row]:
             if kind == "known":
                 shutil.copytree(learned, home, ignore=shutil.ignore_patterns("*.png"))
             local = program.at(home, apis[kind].base_url)
-            # Processes that begin at the same time would wait for each other's start-up.
+            # Spread the starts: processes that start at the same time slow each other down.
             time.sleep(chance.uniform(0, tasks / 16))
             if kind == "loop":
                 cost = local.run_python(_LOOP, apis[kind].base_url)

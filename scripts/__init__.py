@@ -1,1 +1,1 @@
-"""Writes what is generated: `python -m scripts.generate`."""
+"""Generators of the completion table, the man pages and the JSON Schemas: `python -m scripts.generate`."""

@@ -1,7 +1,7 @@
 """Write the completion table, the man pages and the JSON Schemas: `python -m scripts.generate`.
 
-They are kept with the sources, so that a package and a person with a checkout have them without running
-anything. A test compares them with what this would write.
+The files are committed, so that nothing must be run to use a checkout or to build a package. A test compares
+them with what this module would write.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ ROOT = Path(__file__).parent.parent
 
 
 def generated_files() -> Mapping[str, str]:
-    """Return path below the checkout → text."""
+    """Return the text of each generated file, by its path in the checkout."""
     tree = program()
     return {
         "seedream_cli/completion/table.py": table.module(tree),
         "seedream_cli/output.schema.json": schemas.text(schemas.output_schema()),
         "seedream_cli/sidecar.schema.json": schemas.text(schemas.sidecar_schema()),
         "seedream_cli/sync/manifest.schema.json": schemas.text(schemas.manifest_schema()),
-        **{f"man/{name}": page for name, page in man.pages(tree, _release()).items()},
+        **{f"man/{name}": page for name, page in man.pages(tree, _latest_release()).items()},
     }
 
 
-def _release() -> man.Release:
-    """The newest one of the changelog, so that a page changes with a version, and not with a day."""
+def _latest_release() -> man.Release:
+    """Return the latest release of the changelog, so that pages change with a version and not every day."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     [version, date] = re.findall(r"^## \[(.+)\] - (.+)$", changelog, re.MULTILINE)[0]
     return man.Release(date, version)
 
 
 def main() -> None:
-    for old in (ROOT / "man").iterdir():
-        old.unlink()
+    """Write all files. Man pages of commands that no longer exist are removed."""
+    for page in (ROOT / "man").iterdir():
+        page.unlink()
     for name, text in generated_files().items():
         (ROOT / name).write_text(text, encoding="utf-8", newline="\n")
 

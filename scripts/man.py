@@ -1,13 +1,13 @@
-"""Man pages, in the macros of man(7): one for the program, and one a command."""
+"""Generate the man pages, one for the program and one for each command, with the macros of man(7)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seedream_cli.errors import ExitCode
-from seedream_cli.settings import locations as folders
+from seedream_cli.settings import locations
 from seedream_cli.settings.resolve import PROJECT_FILE
 from seedream_cli.settings.schema import SETTINGS
 
@@ -18,7 +18,7 @@ _CODE = re.compile("`([^`]+)`")
 
 Row = tuple[str, str]
 
-#: What roff takes for something else, or shows as a typographic sign that no shell would take.
+#: Characters that roff interprets, or prints as typographic signs that cannot be copied into a shell.
 _ESCAPES = str.maketrans({"\\": "\\e", "-": "\\-", "~": "\\(ti", "^": "\\(ha", "`": "\\(ga"})
 
 _ABOUT = (
@@ -32,7 +32,7 @@ _ABOUT = (
     "`--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.",
 )
 
-#: Variables that are nobody's own, for the program's page.
+#: Environment variables that are not settings, on the page of the program.
 _COMMON_VARIABLES: Mapping[str, str] = {
     "NO_COLOR": "where it is not empty, nothing is coloured; it wins over the next two",
     "FORCE_COLOR, CLICOLOR_FORCE": "colour also where no terminal is",
@@ -42,38 +42,52 @@ _COMMON_VARIABLES: Mapping[str, str] = {
     "XDG_CONFIG_HOME, XDG_STATE_HOME": "where the folders below are, on Linux",
 }
 
+_FILES: Sequence[Row] = (
+    (
+        f"~/.config/{locations.APP_NAME}/{locations.CONFIG_FILE}",
+        "The user's config. Where it is on another system, `seedream config path` prints.",
+    ),
+    (
+        f"~/.local/state/{locations.APP_NAME}/{locations.HISTORY_FILE}",
+        "Every operation of this machine, from before its request left. The key is not in it.",
+    ),
+    (PROJECT_FILE, "The project's settings, and the manifest of `seedream sync`."),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the pages' foot shows; ``date`` is that of the version."""
+    """A release, as the footer of a page shows it."""
 
     date: str
     version: str
 
 
 def pages(program: Command, release: Release) -> Mapping[str, str]:
-    """File name → page."""
+    """Return the text of each page, by its file name."""
     commands = [program, *program.commands]
-    names = sorted(_page(command) for command in commands)
+    names = sorted(map(_page_name, commands))
     return {
-        f"{_page(command)}.1": _text_of(command, release, [one for one in names if one != _page(command)])
+        f"{_page_name(command)}.1": _page(
+            command, release, [name for name in names if name != _page_name(command)]
+        )
         for command in commands
     }
 
 
-def _page(command: Command) -> str:
+def _page_name(command: Command) -> str:
     return "-".join(("seedream", *command.path))
 
 
-def _text_of(command: Command, release: Release, others: list[str]) -> str:
+def _page(command: Command, release: Release, see_also: list[str]) -> str:
     lines = [
         '.\\" Written by `python -m scripts.generate`: change that.',
-        f'.TH {_page(command).upper()} 1 {release.date} "seedream {release.version}" "User Commands"',
-        # No word is broken, no line is stretched: names and paths are copied from here.
+        f'.TH {_page_name(command).upper()} 1 {release.date} "seedream {release.version}" "User Commands"',
+        # Hyphenated or justified text would spoil names and paths that are copied from the page.
         ".nh",
         ".ad l",
         ".SH NAME",
-        f"{_text(_page(command))} \\- {_text(_beginning(command.brief))}",
+        f"{_text(_page_name(command))} \\- {_text(command.brief[:1].lower() + command.brief[1:])}",
         ".SH SYNOPSIS",
         *_synopsis(command),
         ".SH DESCRIPTION",
@@ -83,8 +97,7 @@ def _text_of(command: Command, release: Release, others: list[str]) -> str:
         lines += [".SH COMMANDS", *_commands(command)]
     if command.arguments:
         lines += [".SH ARGUMENTS", *_arguments(command.arguments)]
-    shared = _shared_options(command)
-    lines += [".SH OPTIONS", *_options(shared)]
+    lines += [".SH OPTIONS", *_options(_shared_options(command))]
     lines += [".SH EXIT STATUS", *_list((str(int(code)), f"{code.label}: {code.when}.") for code in ExitCode)]
     if variables := dict(_variables(command)):
         lines += [
@@ -92,13 +105,13 @@ def _text_of(command: Command, release: Release, others: list[str]) -> str:
             *_list((name, f"{what[0].upper()}{what[1:]}.") for name, what in variables.items()),
         ]
     if not command.path or _takes(command, "--profile"):
-        lines += [".SH FILES", *_list(_files())]
+        lines += [".SH FILES", *_list(_FILES)]
     if command.examples:
         lines += [".SH EXAMPLES", ".EX", *map(_code, command.examples), ".EE", ".nh"]
     lines += [
         ".SH SEE ALSO",
-        *(f".BR {_text(name)} (1)," for name in others[:-1]),
-        f".BR {_text(others[-1])} (1)",
+        *(f".BR {_text(name)} (1)," for name in see_also[:-1]),
+        f".BR {_text(see_also[-1])} (1)",
     ]
     return "\n".join(lines) + "\n"
 
@@ -107,49 +120,49 @@ def _synopsis(command: Command) -> Iterator[str]:
     if not command.path:
         yield "\\fBseedream\\fR [\\fIOPTION\\fR] \\fICOMMAND\\fR ..."
         return
-    calls = [_call(one) for one in command.commands] or [_call(command)]
-    yield "\n.br\n".join(calls)
+    lines = []
+    for subcommand in command.commands or (command,):
+        words = _text(" ".join(("seedream", *subcommand.path)))
+        arguments = "".join(f" {_italic_names(argument.shown)}" for argument in subcommand.arguments)
+        lines.append(f"\\fB{words}\\fR [\\fIOPTION\\fR]...{arguments}")
+    yield "\n.br\n".join(lines)
 
 
-def _call(command: Command) -> str:
-    arguments = "".join(f" {_shown(one.shown)}" for one in command.arguments)
-    return f"\\fB{_text(' '.join(('seedream', *command.path)))}\\fR [\\fIOPTION\\fR]...{arguments}"
-
-
-def _shown(argument: str) -> str:
-    """A synopsis has the names of arguments in italics, and nothing else of them."""
+def _italic_names(argument: str) -> str:
+    """Return an argument of a synopsis, such as `[TASK]...`, with only its name in italics."""
     return re.sub(r"[A-Z]+", lambda found: f"\\fI{found[0]}\\fR", argument)
 
 
 def _commands(command: Command) -> Iterator[str]:
     if not command.path:
-        yield from _list((f"seedream {one.name}", one.what) for one in command.commands)
+        yield from _list((f"seedream {sub.name}", sub.what) for sub in command.commands)
         return
-    shared, told = _shared_options(command), set[Argument]()
-    for one in command.commands:
-        yield f".SS {_text(' '.join(('seedream', *one.path)))}"
-        yield from _paragraphs(one.what, *one.paragraphs)
-        # What a word can be is told where it comes first.
-        yield from _arguments(replace(each, kind="") if each in told else each for each in one.arguments)
-        told |= set(one.arguments)
-        yield from _options([option for option in one.options if option not in shared], heading=False)
+    shared = _shared_options(command)
+    seen: set[Argument] = set()
+    for sub in command.commands:
+        yield f".SS {_text(' '.join(('seedream', *sub.path)))}"
+        yield from _paragraphs(sub.what, *sub.paragraphs)
+        # The values of an argument are listed once, with the first subcommand that has it.
+        yield from _arguments(replace(one, kind="") if one in seen else one for one in sub.arguments)
+        seen |= set(sub.arguments)
+        yield from _options([option for option in sub.options if option not in shared], heading=False)
 
 
 def _shared_options(command: Command) -> list[Option]:
-    """Those of the command; of a group, those that all of its commands take."""
+    """Return the options of a command. Of a group, return those that all of its subcommands have."""
     if not command.path or not command.commands:
         return list(command.options)
-    first, *rest = command.commands
-    return [option for option in first.options if all(option in one.options for one in rest)]
+    first, *others = command.commands
+    return [option for option in first.options if all(option in other.options for other in others)]
 
 
 def _arguments(arguments: Iterable[Argument]) -> Iterator[str]:
-    for one in arguments:
-        yield from _item(_shown(one.metavar), one.what, one.kind)
+    for argument in arguments:
+        yield from _item(_italic_names(argument.metavar), argument.what, argument.kind)
 
 
 def _options(options: Iterable[Option], *, heading: bool = True) -> Iterator[str]:
-    """The options by their groups, those without one first."""
+    """Yield the options by group, those without a group first."""
     groups: dict[str, list[Option]] = {"Options": []}
     for option in options:
         groups.setdefault(option.group, []).append(option)
@@ -164,6 +177,7 @@ def _options(options: Iterable[Option], *, heading: bool = True) -> Iterator[str
 
 
 def _item(term: str, what: str, kind: str | None) -> Iterator[str]:
+    """Yield an option or argument, with the values that it can have."""
     values = STATIC.get(kind or "", {})
     described = all(values.values())
     names = "" if described else f" One of {', '.join(values)}."
@@ -173,40 +187,32 @@ def _item(term: str, what: str, kind: str | None) -> Iterator[str]:
 
 
 def _variables(command: Command) -> Iterator[Row]:
-    for key in SETTINGS.values():
-        flag = f"--{key.name.replace('_', '-')}"
-        has_it = _takes(command, flag) or (key.secret and _takes(command, "--api-key-file"))
-        if has_it or not command.path:
-            default = f" (default {key.default})" if key.default is not None else ""
-            yield ", ".join(key.variables), f"{key.what}{default}"
+    """Yield the environment variables that the command reads, each with a description."""
+    for setting in SETTINGS.values():
+        flag = f"--{setting.name.replace('_', '-')}"
+        is_read = _takes(command, flag) or (setting.secret and _takes(command, "--api-key-file"))
+        if is_read or not command.path:
+            default = f" (default {setting.default})" if setting.default is not None else ""
+            yield ", ".join(setting.variables), f"{setting.what}{default}"
     if not command.path or _takes(command, "--profile"):
         yield "SEEDREAM_PROFILE", "the profile of the config to use"
-    for one in command.walk():
-        for option in one.options:
-            for variable in option.variables:
-                yield variable, f"the value of {option.flags[-1]}"
+    for option in _all_options(command):
+        for variable in option.variables:
+            yield variable, f"the value of {option.flags[-1]}"
     if not command.path:
         yield from _COMMON_VARIABLES.items()
 
 
 def _takes(command: Command, flag: str) -> bool:
-    return any(flag in option.flags for one in command.walk() for option in one.options)
+    return any(flag in option.flags for option in _all_options(command))
 
 
-def _files() -> Iterator[Row]:
-    folder = folders.APP_NAME
-    yield (
-        f"~/.config/{folder}/{folders.CONFIG_FILE}",
-        "The user's config. Where it is on another system, `seedream config path` prints.",
-    )
-    yield (
-        f"~/.local/state/{folder}/{folders.HISTORY_FILE}",
-        "Every operation of this machine, from before its request left. The key is not in it.",
-    )
-    yield PROJECT_FILE, "The project's settings, and the manifest of `seedream sync`."
+def _all_options(command: Command) -> Iterator[Option]:
+    return (option for one in command.walk() for option in one.options)
 
 
 def _list(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a list of bold terms, each with a description."""
     for term, what in rows:
         yield from (".TP", f"\\fB{_text(term)}\\fR", _text(what))
 
@@ -218,20 +224,16 @@ def _paragraphs(*texts: str) -> Iterator[str]:
         yield _text(text)
 
 
-def _beginning(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _text(text: str) -> str:
-    """Running text; what stands between backquotes is shown bold."""
+    """Return running text, with code between backquotes in bold."""
     marked = _CODE.sub("\0\\1\1", text)
     plain = _ascii(marked.translate(_ESCAPES)).replace("\0", "\\fB").replace("\1", "\\fR")
-    # Either would be a command at the beginning of a line.
+    # A line that begins with one of these is a request to roff.
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain
 
 
 def _code(text: str) -> str:
-    """What can be copied, quotes included."""
+    """Return a line of an example, with quotes that can be copied into a shell."""
     line = _ascii(text.translate(_ESCAPES)).replace("'", "\\(aq").replace('"', "\\(dq")
     return f"\\&{line}" if line.startswith(".") else line
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what the program prints and reads, from its classes and tables."""
+"""Generate the JSON Schemas of the documents that the program prints, writes and reads."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Schema = dict[str, Any]
 
 
 def output_schema() -> Schema:
-    """Return the schema of all documents of ``--json`` in one.
+    """Return one schema for all documents of ``--json``.
 
-    A call prints one of several documents. They are told apart by their fields: each field requires the
-    others that are in every document with it.
+    A call prints one of several documents, which differ in their fields. ``dependentRequired`` makes each
+    field require the others that are in every document with it.
     """
     documents, definitions = _schemas_of(Document, *Document.__subclasses__())
     properties: Schema = {}
@@ -34,9 +34,9 @@ def output_schema() -> Schema:
         for name, field in document["properties"].items():
             assert properties.setdefault(name, field) == field, f"{name} has two meanings"  # noqa: S101
             together[name] = together.get(name, set(required)) & set(required)
-    # The only field that every document ends in.
+    # Every document ends with it.
     properties["error"] = properties.pop("error")
-    # What is wrong with a manifest is told problem by problem.
+    # Only the error of an invalid manifest lists its problems.
     definitions["error"] |= {
         "if": {"properties": {"code": {"const": InvalidManifest.default_code}}},
         "then": {"required": ["problems"]},
@@ -59,25 +59,26 @@ def output_schema() -> Schema:
 
 
 def sidecar_schema() -> Schema:
+    """Return the schema of the files that --sidecar writes."""
     [document], definitions = _schemas_of(SidecarDocument)
     title = "FILE.json beside an image (seedream generate --sidecar)"
     return {**_head(title, document.pop("description")), **document, "$defs": definitions}
 
 
 def manifest_schema() -> Schema:
-    """Return the schema of seedream.toml, with the values that an editor offers."""
+    """Return the schema of seedream.toml, with values for an editor's completion."""
     [manifest], definitions = _schemas_of(ManifestTables)
     asset = definitions["asset"]
     for name, field in IMAGE_FIELDS.items():
-        # Assets and defaults share it.
+        # The [defaults] refer to the same definition.
         schema = asset["properties"][name]
         definitions[name] = _with_values(schema, _values_of(field)) if field.choices else schema
         asset["properties"][name] = {"$ref": f"#/$defs/{name}"}
     asset["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
-    asset["allOf"] = [_rule_of(row) for row in MODELS.values()]
+    asset["allOf"] = [_model_rule(model) for model in MODELS.values()]
     definitions["defaults"] = {
         **manifest["properties"]["defaults"],
-        "properties": {name: _default(name) for name in DEFAULTS_KEYS},
+        "properties": {name: _default_schema(name) for name in DEFAULTS_KEYS},
         "additionalProperties": False,
     }
     manifest["properties"]["defaults"] = {"$ref": "#/$defs/defaults"}
@@ -86,50 +87,52 @@ def manifest_schema() -> Schema:
 
 
 def text(schema: Schema) -> str:
+    """Return the schema as the text of its file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _values_of(field: RequestField) -> Mapping[str, str]:
-    """Return the values of a field that an editor offers, each with a description."""
+    """Return the known values of a field, each with a description."""
     if field.name == "model":
         return {
-            row.name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
-            for row in MODELS.values()
+            name: f"{model.what}; prompts to {model.prompt_limit} characters; {', '.join(model.qualities)}"
+            for name, model in MODELS.items()
         }
     return field.choices
 
 
-def _with_values(key: Schema, values: Mapping[str, str]) -> Schema:
-    """Return the schema of a text for which an editor offers these values; any other is valid too."""
-    offered = [{"const": value, "description": what} for value, what in values.items()]
-    shared = {name: key.pop(name) for name in ("description", "default")}
-    return {"description": shared["description"], "anyOf": [{"oneOf": offered}, key]} | shared
+def _with_values(schema: Schema, values: Mapping[str, str]) -> Schema:
+    """Return the schema of a string for which editors suggest these values. Any other value is valid too."""
+    suggested = [{"const": value, "description": what} for value, what in values.items()]
+    shared = {name: schema.pop(name) for name in ("description", "default")}
+    return {"description": shared["description"], "anyOf": [{"oneOf": suggested}, schema]} | shared
 
 
-def _rule_of(row: Model) -> Schema:
-    """Return what the API demands of an asset that names this model."""
+def _model_rule(model: Model) -> Schema:
+    """Return the constraints of the API on an asset that names this model."""
     properties: Schema = {
-        name: {"enum": list(field.accepted_by(row))}
+        name: {"enum": list(field.accepted_by(model))}
         for name, field in IMAGE_FIELDS.items()
         if field.accepted_by is not None
     }
     then: Schema = {"properties": properties}
-    if row.needs_images:
+    if model.needs_images:
         properties["images"] = {"minItems": 1}
         then["required"] = ["images"]
-    return {"if": {"properties": {"model": {"const": row.name}}, "required": ["model"]}, "then": then}
+    return {"if": {"properties": {"model": {"const": model.name}}, "required": ["model"]}, "then": then}
 
 
-def _default(name: str) -> Schema:
+def _default_schema(name: str) -> Schema:
+    """Return the schema of a key of [defaults]."""
     if name == "dir":
         what = "The folder of the images, within the project: the value of {dir} in a path."
         return {"description": what, "type": "string", "minLength": 1, "default": "."}
     if name in IMAGE_FIELDS:
         return {"$ref": f"#/$defs/{name}"}
-    key = SETTINGS[name]
-    is_number = key.default is not None and not isinstance(key.parse(key.default), str)
+    setting = SETTINGS[name]
+    is_number = setting.default is not None and not isinstance(setting.parse(setting.default), str)
     kind = {"type": ["string", "number"]} if is_number else {"type": "string", "pattern": r"\S"}
-    return {"description": f"{key.what[0].upper()}{key.what[1:]}.", **kind}
+    return {"description": f"{setting.what[0].upper()}{setting.what[1:]}.", **kind}
 
 
 def _head(title: str, description: str) -> Schema:
@@ -141,14 +144,14 @@ def _head(title: str, description: str) -> Schema:
 
 
 def _schemas_of(*classes: type[msgspec.Struct]) -> tuple[list[Schema], dict[str, Schema]]:
-    """Return the schemas of these classes, and of the others that they refer to by name.
+    """Return the schemas of these classes, and the definitions of all classes that they refer to, by name.
 
-    ``TaskDocument`` becomes ``#/$defs/task``.
+    A reference to ``TaskDocument`` becomes ``#/$defs/task``.
     """
     _, components = msgspec.json.schema_components(classes, ref_template="#/$defs/{name}")
     names = {name: _definition_name(name) for name in components}
-    schemas = {name: _tidied(schema, names) for name, schema in components.items()}
-    own = [schemas.pop(each.__name__) for each in classes]
+    schemas = {name: _simplified(schema, names) for name, schema in components.items()}
+    own = [schemas.pop(class_.__name__) for class_ in classes]
     return own, {names[name]: schema for name, schema in schemas.items()}
 
 
@@ -157,24 +160,24 @@ def _definition_name(name: str) -> str:
     return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _tidied(value: Any, names: Mapping[str, str]) -> Any:
-    """Rename definitions, drop the names of classes, and write ``str | None`` as one list of types."""
+def _simplified(value: Any, names: Mapping[str, str]) -> Any:
+    """Rename definitions, drop the names of classes, and write ``str | None`` as a list of types."""
     if isinstance(value, list):
-        return [_tidied(each, names) for each in value]
+        return [_simplified(item, names) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {
-        name: _tidied(each, names)
-        for name, each in value.items()
-        # A field may be called title.
-        if (name != "title" or isinstance(each, dict)) and (name, each) != ("required", [])
+    schema = {
+        key: _simplified(item, names)
+        for key, item in value.items()
+        # A dict is the schema of a field that is called title.
+        if (key != "title" or isinstance(item, dict)) and (key, item) != ("required", [])
     }
-    if "$ref" in found:
-        found["$ref"] = "#/$defs/" + names[found["$ref"].rpartition("/")[2]]
-    match found.get("anyOf"):
+    if "$ref" in schema:
+        schema["$ref"] = "#/$defs/" + names[schema["$ref"].rpartition("/")[2]]
+    match schema.get("anyOf"):
         case [{"type": str(kind)} as one, {"type": "null"}]:
-            del found["anyOf"]
-            found |= {**one, "type": [kind, "null"]}
+            del schema["anyOf"]
+            schema |= {**one, "type": [kind, "null"]}
             if "enum" in one:
-                found["enum"] = [*one["enum"], None]
-    return found
+                schema["enum"] = [*one["enum"], None]
+    return schema

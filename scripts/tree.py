@@ -1,10 +1,10 @@
-"""The command line as data, read from the Typer tree, for completion and man pages."""
+"""The command line as data, for completion and man pages: read from the Typer app, independent of Typer."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,16 @@ from seedream_cli import cli
 
 from .values import kind_of
 
-#: What a setting's help says besides: man pages and --help have room for it, a list below a prompt has not.
+#: The environment variables at the end of a setting's help. Lists of completions have no room for them.
 _VARIABLES = re.compile(r" \(env [A-Z_a-z ]+(?:; (default [^;]+))?(?:; .+)?\)\.?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """``flags`` has the short one first. ``metavar`` and ``kind`` are None where it takes no value."""
+    """An option. ``flags`` begins with the short one. ``metavar`` and ``kind`` are None for a switch.
+
+    ``default`` and ``variables`` are those that Typer adds to the help in --help.
+    """
 
     flags: tuple[str, ...]
     metavar: str | None
@@ -28,20 +31,19 @@ class Option:
     what: str
     group: str
     repeatable: bool
-    #: What --help shows besides the text: the default, and variables that Typer itself reads.
     default: str | None
     variables: tuple[str, ...]
 
     @property
     def brief(self) -> str:
-        """The help in a few words."""
+        """Return the help without variables and final full stop, for a list of completions."""
         text = _VARIABLES.sub(lambda found: f" ({found[1]})" if found[1] else "", self.what)
         return text.removesuffix(".")
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """``shown`` is how the synopsis has it, ``metavar`` its bare name."""
+    """An argument. ``shown`` is as in the synopsis, such as `[TASK]...`; ``metavar`` is the bare name."""
 
     metavar: str
     shown: str
@@ -52,7 +54,10 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``path`` is empty for the program itself. ``paragraphs`` are the rest of its help, examples apart."""
+    """A command or group. ``path`` is the words after `seedream`, empty for the program itself.
+
+    Its help consists of ``what`` (one sentence), ``examples`` (lines) and ``paragraphs``.
+    """
 
     path: tuple[str, ...]
     what: str
@@ -71,14 +76,14 @@ class Command:
         return self.what.removesuffix(".")
 
     def walk(self) -> Iterator[Command]:
-        """This command and all below it."""
+        """Yield this command and all of its subcommands."""
         yield self
         for command in self.commands:
             yield from command.walk()
 
 
 def program() -> Command:
-    """The whole tree."""
+    """Return the program with all of its commands."""
     return _command(typer.main.get_command(cli.app), None, ())
 
 
@@ -87,22 +92,24 @@ def _command(command: Any, parent: typer.Context | None, path: tuple[str, ...]) 
         command, info_name=path[-1] if path else "seedream", parent=parent, **command.context_settings
     )
     names = command.list_commands(context) if hasattr(command, "list_commands") else ()
-    below = [one for one in (command.get_command(context, name) for name in names) if not one.hidden]
-    what, examples, paragraphs = _parts(inspect.cleandoc(command.help or ""))
-    parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
+    subcommands = [command.get_command(context, name) for name in names]
+    what, examples, paragraphs = _split_help(inspect.cleandoc(command.help or ""))
+    parameters = [
+        parameter for parameter in command.get_params(context) if not getattr(parameter, "hidden", False)
+    ]
     return Command(
         path,
         what,
         examples,
         paragraphs,
-        tuple(_option(one, context) for one in parameters if one.param_type_name == "option"),
-        tuple(_argument(one) for one in parameters if one.param_type_name == "argument"),
-        tuple(_command(one, context, (*path, one.name)) for one in below),
+        tuple(_option(option, context) for option in parameters if option.param_type_name == "option"),
+        tuple(_argument(argument) for argument in parameters if argument.param_type_name == "argument"),
+        tuple(_command(sub, context, (*path, sub.name)) for sub in subcommands if not sub.hidden),
     )
 
 
-def _parts(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """A help's first sentence, its examples (which stand below a \\b, as they are), its other paragraphs."""
+def _split_help(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the first sentence, the lines of examples (paragraphs marked with \\b) and other paragraphs."""
     what, *rest = text.split("\n\n")
     examples = [part.removeprefix("\b\n") for part in rest if part.startswith("\b\n")]
     paragraphs = [" ".join(part.split()) for part in rest if not part.startswith("\b\n")]
@@ -111,19 +118,22 @@ def _parts(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 
 
 def _option(option: Any, context: typer.Context) -> Option:
-    # The context turns one of its names into both of those that help goes by.
+    # The help option has only one name here; Typer adds -h from the context.
     names = context.help_option_names if option.name == "help" else [*option.opts, *option.secondary_opts]
-    metavar = None if option.is_flag else _metavar(option)
-    shown = option.show_default and not option.is_flag and option.default is not None
+    metavar = None
+    if not option.is_flag:
+        metavar = str(option.metavar or {"str": "TEXT"}.get(option.type.name, "N"))
+    shows_default = option.show_default and not option.is_flag and option.default is not None
+    variables = (option.envvar,) if isinstance(option.envvar, str) else option.envvar or ()
     return Option(
         flags=tuple(sorted(names, key=lambda flag: flag.startswith("--"))),
         metavar=metavar,
         kind=kind_of(option.name, metavar) if metavar is not None else None,
-        what=_line(option.help),
+        what=_one_line(option.help),
         group=getattr(option, "rich_help_panel", None) or "Options",
         repeatable=bool(option.multiple),
-        default=str(option.default) if shown else None,
-        variables=tuple(_variables(option.envvar)),
+        default=str(option.default) if shows_default else None,
+        variables=tuple(variables),
     )
 
 
@@ -136,18 +146,10 @@ def _argument(argument: Any) -> Argument:
         metavar=metavar,
         shown=shown,
         kind=kind_of(argument.name, metavar),
-        what=_line(argument.help),
+        what=_one_line(argument.help),
         repeatable=argument.nargs == -1,
     )
 
 
-def _metavar(option: Any) -> str:
-    return str(option.metavar or {"str": "TEXT"}.get(option.type.name, "N"))
-
-
-def _variables(given: str | Iterable[str] | None) -> Iterable[str]:
-    return (given,) if isinstance(given, str) else given or ()
-
-
-def _line(text: str | None) -> str:
+def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())

@@ -10,7 +10,7 @@ from seedream_cli.request_fields import REQUEST_FIELDS
 from seedream_cli.sandbox.faults import FAULTS
 from seedream_cli.settings.schema import ALL_SETTINGS
 
-#: Kind → its values, each with its description ("" where there is none).
+#: Kind of value → its values, each with a description, or "" if it needs none.
 STATIC: Mapping[str, Mapping[str, str]] = {
     **{field.name: field.choices for field in REQUEST_FIELDS.values() if field.choices},
     "setting": {key.name: key.what for key in ALL_SETTINGS.values()},
@@ -20,7 +20,7 @@ STATIC: Mapping[str, Mapping[str, str]] = {
     "state": dict.fromkeys(TaskStatus.ALL, ""),
 }
 
-#: Parameter → kind. The kinds that are not static are those of `seedream_cli.completion`.
+#: Parameter → kind of value. `seedream_cli.completion` finds the values of kinds that are not static.
 _BY_PARAMETER: Mapping[str, str] = {
     **{kind: kind for kind in STATIC},
     "key": "setting",

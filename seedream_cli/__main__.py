@@ -1,4 +1,4 @@
-"""`python -m seedream_cli`, and what the installed commands start."""
+"""The entry point of `python -m seedream_cli` and of the installed commands."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import sys
 def main() -> None:
     """Run the program and exit with its code."""
     try:
-        code = _answer()
+        code = _dispatch()
     except KeyboardInterrupt:
-        # Ctrl-C ends the program as quietly before anything of it is loaded as later.
+        # Ctrl-C before the signal handlers are installed: exit without a traceback, as later.
         code = 130
-    # A plain exit would tear down every loaded module first, and wait for threads that hang in the network.
+    # sys.exit would tear down every loaded module, and wait for threads that are blocked in the network.
     os._exit(code)
 
 
-def _answer() -> int:
-    # These two are answered before Typer is loaded: a shell waits for the first at every Tab.
+def _dispatch() -> int:
+    """Answer a completion request or --version without loading Typer; run the program for all else."""
+    # A shell waits for this at every Tab.
     if " ".join(sys.argv[1:3]).startswith("completion --list="):
         from .completion.answer import answer
 
@@ -30,7 +31,7 @@ def _answer() -> int:
 
 
 def _print_version() -> bool:
-    """Return True if stdout took the version. If not, the program proper reports why."""
+    """Return True if stdout accepted the version. If not, :func:`.cli.run` tries again and reports why."""
     from . import VERSION_LINE
 
     try:
@@ -40,6 +41,7 @@ def _print_version() -> bool:
 
 
 def _run() -> int:
+    """Run the command line with buffered output, and flush it."""
     import signal
 
     code = 130
@@ -49,7 +51,7 @@ def _run() -> int:
 
             code = run(sys.argv[1:])
         finally:
-            # Everything is done and reported: nothing is left to interrupt.
+            # Everything is done and reported. A later Ctrl-C must not change the exit code.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         pass
@@ -58,7 +60,7 @@ def _run() -> int:
 
 
 def _flush() -> None:
-    """Write what is buffered. A reader that has left is not a failure."""
+    """Flush stdout and stderr. A closed pipe is not a failure."""
     from .output.stdio import silence
 
     for stream in (sys.stdout, sys.stderr):

@@ -327,9 +327,9 @@ class ImageRefused(NotSaved):
 
     default_code = "image_refused"
 
-    @property
-    def transient(self) -> bool:  # type: ignore[override]
-        return self.http_status in (408, 429) or (self.http_status or 0) >= 500
+    def __init__(self, message: str, *, http_status: int, retry_after: float | None = None) -> None:
+        super().__init__(message, http_status=http_status, retry_after=retry_after)
+        self.transient = http_status in (408, 429) or http_status >= 500
 
     @property
     def stale(self) -> bool:

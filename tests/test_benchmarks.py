@@ -1,4 +1,4 @@
-"""The benchmarks run. What they measure is not tested: a machine has other things to do."""
+"""The benchmarks run. Their figures are not tested, because they depend on the load of the machine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_benchmark_prints_its_rows(name: str) -> None:
+def test_benchmark_prints_its_rows(name: str) -> None:
     done = run(name, "--quick")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -57,7 +57,7 @@ def test_a_benchmark_prints_its_rows(name: str) -> None:
         assert line.endswith((" met", " missed", " informational"))
 
 
-def test_an_unknown_benchmark_is_refused() -> None:
+def test_unknown_benchmark_is_rejected() -> None:
     done = run("sync_1001")
     assert done.returncode == 2
     assert "sync_1000" in done.stderr

@@ -1,3 +1,5 @@
+"""The program as a process: help, version, typos, and a hostile environment."""
+
 from __future__ import annotations
 
 import json
@@ -14,18 +16,18 @@ HELP = [["--help"], ["generate", "-h"], ["--version"], []]
 
 
 @pytest.mark.parametrize("arguments", HELP)
-def test_help_and_version_go_to_stdout_and_exit_0(seedream: Program, arguments: list[str]) -> None:
+def test_help_and_version_are_printed_on_stdout(seedream: Program, arguments: list[str]) -> None:
     done = seedream(*arguments)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "seedream" in done.stdout
-    # A reader who leaves early is no failure.
+    # A closed pipe is not an error.
     done = seedream.shell(f"seedream {' '.join(arguments)} | true; echo ${{PIPESTATUS[0]}}")
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("arguments", HELP[1:])
-def test_help_on_a_full_disk_is_one_line(seedream: Program, arguments: list[str]) -> None:
+def test_help_on_a_full_disk_is_a_one_line_error(seedream: Program, arguments: list[str]) -> None:
     done = seedream.shell(f"seedream {' '.join(arguments)} > /dev/full")
     assert done.exit_code == 9
     assert done.stderr.splitlines() == ["error: stdout cannot be written to: No space left on device"]
@@ -39,7 +41,7 @@ def test_help_on_a_full_disk_is_one_line(seedream: Program, arguments: list[str]
         (["config", "set", "aspect_ration", "1:1"], "aspect_ratio"),
     ],
 )
-def test_a_typo_gets_a_suggestion(seedream: Program, arguments: list[str], suggestion: str) -> None:
+def test_typo_gets_a_suggestion(seedream: Program, arguments: list[str], suggestion: str) -> None:
     done = seedream(*arguments)
     assert done.exit_code == 2
     assert suggestion in done.stderr
@@ -50,50 +52,50 @@ def test_help_in_a_pipe_has_no_colours(seedream: Program, variables: dict[str, s
     assert "\x1b" not in seedream("generate", "--help", env=variables).stdout
 
 
-def test_the_distributions_own_name_starts_the_same_program(seedream: Program) -> None:
+def test_both_installed_commands_start_the_program(seedream: Program) -> None:
     for name in ("seedream", "apipod-seedream"):
         done = seedream.shell(f'"{Path(sys.executable).parent / name}" --version')
         assert done.stdout == seedream("--version").stdout
 
 
-#: Before the program: Typer thinks that this is Windows. What it is handed is on the command line too, from
-#: where Typer takes it where nothing is handed over; there alone it would expand it.
+#: Runs the program with a Typer that takes the system for Windows. Typer expands only arguments that it reads
+#: from sys.argv itself, so the arguments are put there.
 AS_ON_WINDOWS = """
 import os, sys, types
 import typer.core
 
-assert callable(typer.core._click.utils._expand_args), "what this is about has another name now"
+assert callable(typer.core._click.utils._expand_args), "Typer has renamed this function"
 typer.core.os = types.SimpleNamespace(**{**vars(os), "name": "nt"})
 main = typer.core._main
 
-def from_the_command_line(self, *, args=None, **options):
+def main_with_sys_argv(self, *, args=None, **options):
     sys.argv[1:] = args or sys.argv[1:]
     return main(self, args=None, **options)
 
-typer.core._main = from_the_command_line
+typer.core._main = main_with_sys_argv
 from seedream_cli.__main__ import main as program
 program()
 """
 
 
-def test_no_argument_is_expanded_on_windows(seedream: Program) -> None:
-    """A variable in a prompt could be the key, and a star the names of files."""
+def test_arguments_are_not_expanded_on_windows(seedream: Program) -> None:
+    """A variable in a prompt could be the key, and `*` would become file names."""
     (seedream.cwd / "fox.png").touch()
     seedream.use("http://127.0.0.1:1/v1", key="sk-canary-4f9d2c7be1")
     prompt = "a $SEEDREAM_API_KEY ${SEEDREAM_API_KEY} %SEEDREAM_API_KEY%"
-    for asked in (prompt, "*.png", "~"):
+    for argument in (prompt, "*.png", "~"):
         done = subprocess.run(
-            [sys.executable, "-c", AS_ON_WINDOWS, "generate", asked, "--dry-run", "--json"],
+            [sys.executable, "-c", AS_ON_WINDOWS, "generate", argument, "--dry-run", "--json"],
             env=seedream.environment,
             cwd=seedream.cwd,
             capture_output=True,
             check=True,
         )
-        assert json.loads(done.stdout)["requests"][0]["json"]["prompt"] == asked
+        assert json.loads(done.stdout)["requests"][0]["json"]["prompt"] == argument
 
 
-@pytest.mark.parametrize("value", ["²", "wide", "9" * 5000], ids=["a digit", "a word", "too many digits"])
-def test_a_size_of_the_terminal_that_is_none_does_no_harm(seedream: Program, value: str) -> None:
+@pytest.mark.parametrize("value", ["²", "wide", "9" * 5000], ids=["digit", "word", "too many digits"])
+def test_invalid_terminal_size_variables_are_ignored(seedream: Program, value: str) -> None:
     done = seedream("--help", env=dict.fromkeys(("COLUMNS", "LINES", "TERMINAL_WIDTH"), value))
     assert (done.exit_code, done.stderr) == (0, "")
     assert "seedream" in done.stdout

@@ -1,4 +1,4 @@
-"""A library that is missing is added by the program that installed this one."""
+"""Install hints name the program that made the environment: pipx, uv or pip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seedream_cli.install_hints import install_command, upgrade_command
 
 
 @pytest.mark.parametrize(
-    ("mark", "adds", "upgrades"),
+    ("marker", "expected_install", "expected_upgrade"),
     [
         ("pipx_metadata.json", "pipx inject seedream-2 pillow", "pipx upgrade seedream-2"),
         ("uv-receipt.toml", "uv pip install --python {} pillow", "uv tool upgrade seedream-2"),
@@ -23,12 +23,12 @@ from seedream_cli.install_hints import install_command, upgrade_command
     ],
     ids=["pipx", "uv", "pip"],
 )
-def test_each_installer_has_its_commands(
-    mark: str, adds: str, upgrades: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_install_hints_use_the_installer_of_the_environment(
+    marker: str, expected_install: str, expected_upgrade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = tmp_path / "seedream-2"
     environment.mkdir()
-    (environment / mark).touch()
+    (environment / marker).touch()
     monkeypatch.setattr(sys, "prefix", str(environment))
-    assert install_command("sandbox") == adds.format(environment)
-    assert upgrade_command() == upgrades
+    assert install_command("sandbox") == expected_install.format(environment)
+    assert upgrade_command() == expected_upgrade

@@ -1,4 +1,4 @@
-"""The man pages: well-formed, and true to the program. completion/test_table.py keeps them fresh."""
+"""The man pages are well-formed and complete. completion/test_table.py checks that they are fresh."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAM = program()
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "MANWIDTH": "80", "MANPAGER": "cat", "PATH": os.environ["PATH"]}
 
 
-def complaints(*command: str, page: Path) -> str:
+def warnings_of(*command: str, page: Path) -> str:
     done = subprocess.run(
         [needs.program(command[0]), *command[1:], page],
         env=ENVIRONMENT,
@@ -41,8 +41,8 @@ MAN = ("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z")
 
 
 @cache
-def shown(page: str) -> str:
-    """The page as a terminal of 80 columns shows it, without emphasis."""
+def rendered(page: str) -> str:
+    """Return the page as a terminal of 80 columns shows it, without bold and italics."""
     done = subprocess.run(
         [needs.program("man"), "-E", "UTF-8", "-l", str(FOLDER / f"{page}.1")],
         env=ENVIRONMENT,
@@ -58,27 +58,27 @@ def section(text: str, name: str) -> str:
     return re.split(r"^(?=\S)", text.partition(f"\n{name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def named(page: Path) -> Command:
+def command_of(page: Path) -> Command:
     words = tuple(page.stem.split("-")[1:])
     return next(command for command in PROGRAM.walk() if command.path == words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.parametrize("checker", [MANDOC, MAN], ids=lambda checker: checker[0])
-def test_nothing_complains_of_a_page(checker: tuple[str, ...], page: Path) -> None:
-    assert complaints(*checker, page=page) == ""
+def test_man_page_has_no_warnings(checker: tuple[str, ...], page: Path) -> None:
+    assert warnings_of(*checker, page=page) == ""
 
 
 @pytest.mark.parametrize(
     ("checker", "mistake"), [(MANDOC, ".RS\n"), (MAN, ".SH \\[nonsense]\n")], ids=["mandoc", "man"]
 )
-def test_a_mistake_would_be_found(checker: tuple[str, ...], mistake: str, tmp_path: Path) -> None:
+def test_checker_finds_a_mistake(checker: tuple[str, ...], mistake: str, tmp_path: Path) -> None:
     broken = tmp_path / "seedream.1"
     broken.write_text((FOLDER / "seedream.1").read_text() + mistake)
-    assert complaints(*checker, page=broken) != ""
+    assert warnings_of(*checker, page=broken) != ""
 
 
-def test_there_is_one_for_the_program_and_each_command() -> None:
+def test_program_and_each_command_have_a_man_page() -> None:
     assert {page.name for page in PAGES} == {
         "seedream.1",
         *(f"seedream-{command.name}.1" for command in PROGRAM.commands),
@@ -86,26 +86,26 @@ def test_there_is_one_for_the_program_and_each_command() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_has_every_option_code_and_example(page: Path) -> None:
-    text, command = shown(page.stem), named(page)
-    for one in [command] if not command.path else command.walk():
-        for option in one.options:
+def test_man_page_has_every_option_exit_code_and_example(page: Path) -> None:
+    text, command = rendered(page.stem), command_of(page)
+    for subcommand in [command] if not command.path else command.walk():
+        for option in subcommand.options:
             value = f" {option.metavar}" if option.metavar else ""
             assert f" {', '.join(option.flags)}{value}" in text
-    # Hyphens that can be searched for and copied, and no word broken in two.
+    # ASCII hyphens can be searched for and copied; a hyphenated word cannot.
     assert not {"‐", "−"} & set(text)
     codes = section(text, "EXIT STATUS")
     assert re.findall(r"^       (\d+) ", codes, re.MULTILINE) == [str(int(code)) for code in ExitCode]
     for example in command.examples:
         assert f"       {example}" in section(text, "EXAMPLES").splitlines()
-    # An example stays on its line, to be copied.
+    # Examples may be longer: they must stay on one line to be copied.
     assert all(len(line) <= 80 for line in text.splitlines() if line.strip() not in command.examples)
 
 
-def test_the_programs_page_has_every_variable_and_command() -> None:
-    text = shown("seedream")
-    for key in SETTINGS.values():
-        for variable in key.variables:
+def test_man_page_of_the_program_has_every_variable_and_command() -> None:
+    text = rendered("seedream")
+    for setting in SETTINGS.values():
+        for variable in setting.variables:
             assert variable in section(text, "ENVIRONMENT")
     for command in PROGRAM.commands:
         assert f"seedream {command.name}\n" in section(text, "COMMANDS")

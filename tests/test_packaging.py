@@ -1,4 +1,4 @@
-"""What is published, and where an installation puts it."""
+"""The contents of wheel and sdist, and where pip, pipx and uv install them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = PACKAGE.parent
 VERSION = seedream_cli.__version__
 NAME = f"apipod_seedream-{VERSION}"
 
-#: Place below an environment → file of the tree.
+#: Path in an installed environment → file in the checkout.
 SHARED = {
     "share/bash-completion/completions/seedream": "completions/seedream.bash",
     "share/bash-completion/completions/apipod-seedream": "completions/apipod-seedream.bash",
@@ -39,7 +39,7 @@ SHARED = {
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist, and the wheel that was built from it."""
+    """Return the folder with the sdist and the wheel, as `python -m build` makes them."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT],
@@ -55,8 +55,8 @@ def wheel(dist: Path) -> Path:
     return dist / f"{NAME}-py3-none-any.whl"
 
 
-def test_the_wheel_has_the_package_and_what_shells_and_man_read(wheel: Path) -> None:
-    """And nothing else: no tests, no benchmarks, no generators."""
+def test_wheel_has_package_completions_and_man_pages(wheel: Path) -> None:
+    """Tests, benchmarks and scripts are not in it."""
     package = {
         str(path.relative_to(ROOT)): path
         for path in PACKAGE.rglob("*")
@@ -72,7 +72,7 @@ def test_the_wheel_has_the_package_and_what_shells_and_man_read(wheel: Path) -> 
             assert archive.read(name) == source.read_bytes(), name
 
 
-def test_the_sdist_has_what_the_wheel_and_its_tests_are_made_of(dist: Path) -> None:
+def test_sdist_has_sources_and_tests(dist: Path) -> None:
     with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     assert {name.partition("/")[0] for name in names} == {
@@ -86,7 +86,7 @@ def test_the_sdist_has_what_the_wheel_and_its_tests_are_made_of(dist: Path) -> N
                 assert str(path.relative_to(ROOT)) in names
 
 
-def test_an_index_would_take_what_is_published(dist: Path) -> None:
+def test_twine_accepts_the_distributions(dist: Path) -> None:
     files = sorted(dist.iterdir())
     done = subprocess.run(
         [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *files],
@@ -98,12 +98,12 @@ def test_an_index_would_take_what_is_published(dist: Path) -> None:
     assert done.stdout.count(": PASSED\n") == len(files) == 2, done.stdout
 
 
-# Installers, each with a checkout and an empty home
+# Installers, each with a checkout and an empty home folder
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the program and its build need, in place of an index."""
+    """Return a folder with the wheels that the program and its build need, in place of a package index."""
     folder = tmp_path_factory.mktemp("wheels")
     pack_requirements(folder, "apipod-seedream", "hatchling")
     [own] = folder.glob("apipod_seedream-*.whl")
@@ -111,7 +111,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def variables(home: Path, index: Path) -> Mapping[str, str]:
+def environment(home: Path, index: Path) -> Mapping[str, str]:
     return {
         "PATH": os.pathsep.join((str(home / ".local" / "bin"), "/usr/bin", "/bin")),
         "HOME": str(home),
@@ -131,12 +131,12 @@ def variables(home: Path, index: Path) -> Mapping[str, str]:
     }
 
 
-def called(
+def run(
     home: Path, index: Path, *command: str | Path, exit_code: int = 0
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         command,
-        env=variables(home, index),
+        env=environment(home, index),
         cwd=home,
         check=False,
         capture_output=True,
@@ -148,9 +148,9 @@ def called(
 
 
 def check_installed(home: Path, index: Path, shared: Path) -> None:
-    """Both names start the program, and everything for shells and man is below ``shared``."""
+    """Assert that both commands run, and that ``shared`` has the completions and the man pages."""
     for name in ("seedream", "apipod-seedream"):
-        assert called(home, index, name, "--version").stdout == f"seedream {VERSION}\n"
+        assert run(home, index, name, "--version").stdout == f"seedream {VERSION}\n"
     files = {str(path.relative_to(shared)) for path in (shared / "share").rglob("*") if is_ours(path)}
     assert files == set(SHARED)
     for place, source in SHARED.items():
@@ -162,14 +162,15 @@ def is_ours(path: Path) -> bool:
 
 
 def check_man_finds_pages(home: Path, index: Path) -> None:
-    """By itself: it looks beside the folders of the PATH."""
+    """Assert that man finds the pages without a setting: it looks next to each folder of the PATH."""
     for page in (ROOT / "man").iterdir():
-        found = Path(called(home, index, needs.program("man"), "--path", page.stem).stdout.strip())
+        found = Path(run(home, index, needs.program("man"), "--path", page.stem).stdout.strip())
         assert found.is_relative_to(home)
         assert found.read_bytes() == page.read_bytes()
 
 
 def check_bash_finds_completion(home: Path, index: Path) -> None:
+    """Assert that bash-completion loads the scripts for both commands."""
     library = Path("/usr/share/bash-completion/bash_completion")
     if not library.exists():
         needs.missing("bash-completion")
@@ -177,52 +178,54 @@ def check_bash_finds_completion(home: Path, index: Path) -> None:
         script = (
             f"XDG_DATA_DIRS={home}/.local/share; . {library}; _completion_loader {name}; complete -p {name}"
         )
-        shown = called(home, index, needs.program("bash"), "-c", script).stdout
+        shown = run(home, index, needs.program("bash"), "-c", script).stdout
         assert shown == f"complete -o default -F _seedream {name}\n"
 
 
-# One test an installer: what is installed for one, no other test process installs again.
+# One test per installer: with more, each test process would install again.
 
 
 def test_pip_installs_a_checkout(index: Path, tmp_path: Path) -> None:
-    called(tmp_path, index, sys.executable, "-m", "venv", "--without-pip", tmp_path / ".local")
+    run(tmp_path, index, sys.executable, "-m", "venv", "--without-pip", tmp_path / ".local")
     python = tmp_path / ".local" / "bin" / "python"
-    called(tmp_path, index, sys.executable, "-m", "pip", "--python", python, "install", "-q", ROOT)
+    run(tmp_path, index, sys.executable, "-m", "pip", "--python", python, "install", "-q", ROOT)
     check_installed(tmp_path, index, tmp_path / ".local")
-    where = called(tmp_path, index, python, "-c", "import seedream_cli as it; print(it.__file__)").stdout
+    where = run(tmp_path, index, python, "-c", "import seedream_cli as it; print(it.__file__)").stdout
     assert Path(where.strip()).is_relative_to(tmp_path)
     for shell, file in {"bash": "seedream.bash", "powershell": "seedream.ps1"}.items():
-        printed = called(tmp_path, index, "seedream", "completion", shell).stdout
+        printed = run(tmp_path, index, "seedream", "completion", shell).stdout
         assert printed == (ROOT / "completions" / file).read_text(encoding="utf-8")
     check_man_finds_pages(tmp_path, index)
     check_bash_finds_completion(tmp_path, index)
 
 
-def test_pipx_installs_a_checkout_and_links_what_shells_and_man_read(index: Path, tmp_path: Path) -> None:
-    # Its other backend, pip, would first look for a newer pip.
-    called(tmp_path, index, sys.executable, "-m", "pipx", "install", "--backend", "uv", ROOT)
+def test_pipx_installs_a_checkout_with_completions_and_man_pages(index: Path, tmp_path: Path) -> None:
+    # The pip backend would first look for a newer pip.
+    run(tmp_path, index, sys.executable, "-m", "pipx", "install", "--backend", "uv", ROOT)
     check_installed(tmp_path, index, tmp_path / ".local")
     check_man_finds_pages(tmp_path, index)
     check_bash_finds_completion(tmp_path, index)
 
 
-def test_uv_installs_a_checkout_and_keeps_what_man_reads(index: Path, tmp_path: Path) -> None:
-    """It links programs only: README says how to come to the rest."""
+def test_uv_installs_a_checkout_and_readme_finds_its_man_pages(index: Path, tmp_path: Path) -> None:
+    """uv links only commands. The README has a line that finds the man pages."""
     uv = (sys.executable, "-m", "uv", "tool")
-    called(tmp_path, index, *uv, "install", ROOT)
-    tools = called(tmp_path, index, *uv, "dir").stdout.strip()
+    run(tmp_path, index, *uv, "install", ROOT)
+    tools = run(tmp_path, index, *uv, "dir").stdout.strip()
     check_installed(tmp_path, index, Path(tools) / "apipod-seedream")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [line] = re.findall(r"^(man -M .\$\(uv tool dir\).*?) *#", readme, re.MULTILINE)
     needs.program("man")
     script = f'uv() {{ "{sys.executable}" -m uv "$@"; }}; {line.replace("man ", "man --path ", 1)}'
-    found = called(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()
+    found = run(tmp_path, index, needs.program("bash"), "-c", script).stdout.strip()
     assert Path(found).read_bytes() == (ROOT / "man" / "seedream.1").read_bytes()
 
 
 @pytest.mark.parametrize(("arguments", "exit_code"), [(["generate", "-h"], 0), (["generate", "fox"], 4)])
-def test_the_module_is_the_program(seedream_process: Program, arguments: list[str], exit_code: int) -> None:
-    """In the environment of the tests, whose scripts are those of the checkout."""
+def test_python_m_runs_the_same_program(
+    seedream_process: Program, arguments: list[str], exit_code: int
+) -> None:
+    """`python -m seedream_cli` and both installed commands print the same."""
     module = seedream_process(*arguments)
     assert module.exit_code == exit_code
     for name in ("seedream", "apipod-seedream"):

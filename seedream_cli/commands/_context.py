@@ -1,4 +1,4 @@
-"""The context of one call: its options, and what it works with, each part made when it is first used."""
+"""The context of one call: its options, and its resources, each created when it is first used."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _TIMEOUT_OF_QUALITY = {"4K": 300.0}
 
 
 class CommandContext:
-    """What one call works with.
+    """The options, settings and resources of one call, and the state of its tasks.
 
-    ``flags`` are the settings given as options, by their names. ``overwrite``: images may replace files.
+    ``flags`` are the settings given as options, by name. ``overwrite``: images may replace files.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class CommandContext:
         self.next = NextCommand(options, overwrite=overwrite)
         self.tracker = TaskTracker()
         self.failures = FailureBuilder(self.next, key_origin=self._key_origin, is_known=self._is_known)
-        #: Failures of this call that are not an operation's, such as those of a set's images.
+        #: Failures that do not belong to an operation, such as those of the images of `sync`.
         self.other_failures: list[Failure] = []
         #: The file whose [defaults] apply to this call; None: seedream.toml in the current folder.
         self.project: Path | None = None
@@ -80,7 +80,7 @@ class CommandContext:
 
     @cached_property
     def service(self) -> str:
-        """The name of the service in use, as the history has it."""
+        """Return the name of the service in use, under which the history keeps its operations."""
         if self.sandboxed:
             if self.settings.flags.get("base_url") is not None:
                 raise UsageError("--sandbox and --base-url name two services: choose one")
@@ -108,10 +108,10 @@ class CommandContext:
     def client(self) -> Client:
         from ..api.client import Client
 
-        # The service's name comes first: it refuses options that contradict each other.
+        # Evaluated first, because it refuses contradicting options.
         service = self.service
         base_url = self._start_sandbox() if self.sandboxed else self.settings.value("base_url")
-        client = Client(base_url, self.api_key, observe=self._on_exchange)
+        client = Client(base_url, self.api_key, observe=self._trace_http_call)
         self._close_at_end(client.close)
         self.reporter.service = (
             "the sandbox" if service == resolve.SANDBOX_SERVICE else urlsplit(base_url).netloc
@@ -127,7 +127,7 @@ class CommandContext:
     def work(
         self, *, output: OutputTemplate | None = None, overwrite: bool = False, quality: str | None = None
     ) -> TaskContext:
-        """Return what jobs work with, from the settings."""
+        """Return the context of the tasks of this call, built from the settings."""
         from ..tasks.context import TaskContext
 
         timeout = self.settings.get("timeout")
@@ -151,12 +151,12 @@ class CommandContext:
         )
 
     def handle(self, event: Event) -> None:
-        """Report one event, and keep how each operation ended."""
+        """Report one event, and remember how each operation ended."""
         if not isinstance(event, TaskFinished):
             self.tracker.update(event.operation)
             self.reporter.handle(event)
             return
-        # The report of an end is printed whole, with the command that resumes the operation.
+        # A signal must not cut off the report, which ends with the command that resumes the operation.
         with self.shutdown.defer_signals():
             error, operation = event.error, event.operation
             failure = self.failures.for_operation(error, operation) if error is not None else None
@@ -166,7 +166,7 @@ class CommandContext:
                 self.reporter.fail(failure)
 
     def end(self, operation: Operation, error: SeedreamError | None = None) -> TaskFinished:
-        """Report the end of an operation that there is nothing to do for."""
+        """Report the end of an operation that needs no work."""
         ended = TaskFinished(operation, error)
         self.handle(ended)
         return ended
@@ -195,12 +195,12 @@ class CommandContext:
         except HistoryUnusable:
             return False
 
-    def _on_exchange(self, exchange: HttpCall) -> None:
+    def _trace_http_call(self, exchange: HttpCall) -> None:
         self.reporter.trace(exchange)
 
     @cached_property
     def _scratch(self) -> Path:
-        """A private folder of this call: an image on its way to stdout is nobody else's to read."""
+        """Return a private folder of this call, for images on their way to stdout."""
         return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="seedream-")))
 
     def _start_sandbox(self) -> str:

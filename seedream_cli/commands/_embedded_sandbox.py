@@ -1,4 +1,4 @@
-"""The sandbox inside this process, for ``--sandbox``."""
+"""Start a sandbox: inside this process for ``--sandbox``, or as a server."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ..settings import resolve
 if TYPE_CHECKING:
     from ..sandbox.server import Sandbox
 
-#: The variables that shape a sandbox, be it embedded or a server.
-SECONDS, FAULT, DIALECT = "SEEDREAM_SANDBOX_SECONDS", "SEEDREAM_SANDBOX_FAULT", "SEEDREAM_SANDBOX_DIALECT"
+# Environment variables of every sandbox.
+SECONDS = "SEEDREAM_SANDBOX_SECONDS"
+FAULT = "SEEDREAM_SANDBOX_FAULT"
+DIALECT = "SEEDREAM_SANDBOX_DIALECT"
 
 
 def store_path() -> Path:
-    """All sandboxes of this machine share their tasks."""
+    """Return the database that all sandboxes of this machine share."""
     return resolve.state_folder() / "sandbox.sqlite3"
 
 
 def embedded() -> Sandbox:
-    """A sandbox on free ports, as the environment shapes it."""
+    """Return a sandbox on free ports, configured by the environment."""
     seconds = os.environ.get(SECONDS) or "3"
     try:
         return start_sandbox(
@@ -43,7 +45,7 @@ def start_sandbox(
     faults: list[str],
     log: Callable[[str], None] | None = None,
 ) -> Sandbox:
-    """A sandbox; raises ValueError for what it does not know, UsageProblem where it cannot run."""
+    """Return a sandbox. Raises ValueError for an unknown fault or dialect, UsageError if it cannot run."""
     from ..files.permissions import make_private_dir
     from ..sandbox import picture
     from ..sandbox.server import Sandbox

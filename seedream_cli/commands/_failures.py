@@ -1,4 +1,4 @@
-"""Turns an error into what a person is told: whose it is, and the command to run next."""
+"""From an error to a Failure: which operation it concerns, and the command to run next."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from ._hints import NextCommand, key_settings
 
 
 class FailureBuilder:
-    """``key_origin`` returns where the API key came from (empty: there is none); ``is_known`` whether the
-    history has an operation's task."""
+    """Builds the failures of one call.
+
+    ``key_origin`` returns the origin of the API key, "" if there is none. ``is_known`` returns True if the
+    history has the operation's task.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class FailureBuilder:
             commands.append(self.resume_command(*tasks))
         commands += [self.resume_command(operation) for operation in unfinished if not operation.task_id]
         only = unfinished[0] if len(unfinished) == 1 else None
-        return self._built(error, commands, only)
+        return self._failure(error, commands, only)
 
     def for_operation(self, error: SeedreamError, operation: Operation) -> Failure:
         """Build the failure of one operation, with the command that resumes it."""
@@ -46,7 +49,7 @@ class FailureBuilder:
             commands.append(self._next.command("status"))
         elif _can_be_resumed(operation, error):
             commands.append(self.resume_command(operation, error=error))
-        return self._built(error, commands, operation)
+        return self._failure(error, commands, operation)
 
     def for_image(
         self,
@@ -57,12 +60,12 @@ class FailureBuilder:
         place: tuple[Path, int],
         retry: Sequence[str],
     ) -> Failure:
-        """Build the failure of the image ``label`` of a set; ``retry`` are commands that try it again."""
+        """Build the failure of the image ``label`` of `sync`; ``retry`` holds commands that try again."""
         commands = [remedy] if (remedy := self.remedy(error)) else []
-        return self._built(error, [*commands, *retry], operation, about=label, place=place)
+        return self._failure(error, [*commands, *retry], operation, about=label, place=place)
 
     def remedy(self, error: SeedreamError) -> str | None:
-        """Return the command that helps against the error itself."""
+        """Return the command that fixes the cause of the error, if there is one."""
         if not isinstance(error, AuthenticationError) or isinstance(error, KeyringUnusable):
             return self._next.remedy(error)
         return None if self._key_settings(error) else self._next.store_key(self._key_origin())
@@ -73,10 +76,10 @@ class FailureBuilder:
         return self._next.resume(*operations, error=error, output=output)
 
     def _output_of(self, operation: Operation) -> str | None:
-        """Return where the images go, if a command has to say so.
+        """Return the output that the resume command has to name, or None.
 
-        That is for a task that the history does not know: it is another machine's, or its answer could not
-        be recorded. A name that is taken, or that a message cannot show as it is, is left out.
+        Only a task that is not in the history needs one: a task of another machine, or one whose answer could
+        not be recorded. A name that is taken, or that cannot be printed unchanged, is left out.
         """
         from ..files.output_path import parse_output
 
@@ -92,7 +95,7 @@ class FailureBuilder:
             return ()
         return key_settings(os.environ, self._key_origin())
 
-    def _built(
+    def _failure(
         self,
         error: SeedreamError,
         commands: Sequence[str],
@@ -107,6 +110,6 @@ class FailureBuilder:
 
 def _can_be_resumed(operation: Operation, error: SeedreamError) -> bool:
     if operation.task_id is None and isinstance(error, HistoryUnusable):
-        # What the history could not record was not sent.
+        # Nothing was sent, because the history could not record it.
         return False
     return not operation.is_final and error.code != "source_images_gone"

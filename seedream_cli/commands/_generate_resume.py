@@ -1,4 +1,4 @@
-"""`generate --resume`: an operation carried on from where it stands, never paid twice."""
+"""`generate --resume`: continue an operation from its present state, without paying twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_resume_options(*given: object) -> None:
-    """Refuse what would make the request another one, or keep it from being sent."""
+    """Reject options that cannot be combined with --resume."""
     if any(value is not None for value in given):
         raise UsageError(
             "--resume sends the request as it was: no prompt, no option of the picture, "
@@ -39,16 +39,18 @@ def resume_operation(
     wait: bool,
     sidecar: bool = False,
 ) -> list[TaskOutcome]:
-    """Resume the operation of this name; ``output`` moves its images."""
+    """Resume the operation of this name. ``output`` overrides where its images go."""
     from ..files.output_path import OutputTemplate
     from ..tasks.run import download_task, generate_task
 
-    operation = _last(context, output) if name == "last" else context.history.find(context.service, name)
+    operation = (
+        _last_unfinished(context, output) if name == "last" else context.history.find(context.service, name)
+    )
     if operation is None:
         what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
         raise UsageError(f"{what} at this service", code="unknown_operation", hint="seedream status")
     if operation.task_id is None:
-        operation = _sendable(context, operation, new_key=new_key)
+        operation = _prepare_resend(context, operation, new_key=new_key)
     elif new_key:
         raise UsageError(f"{operation.id} was answered: its task is {operation.task_id}", code="answered")
     where = output
@@ -60,24 +62,24 @@ def resume_operation(
         if not where.stdout:
             operation = replace(operation, output=where.template)
     if operation != before and operation.task_id is not None:
-        # Also for whoever carries it on after this call.
+        # Recorded, so that a later resume saves to the same place.
         operation = context.history.record(operation)
     try:
         prepare_folder(context, where or OutputTemplate(operation.output), operation)
     except InvalidOutput as error:
-        # Its key grows old: it need not wait for the folder.
+        # Suggest the current folder: the idempotency key expires, so do not wait for this one.
         error.hint = error.hint or context.next.command("generate", "-o", "./", "--resume", operation.id)
         raise
     quality = operation.request.quality if operation.request else None
-    work = context.work(output=where, overwrite=overwrite, quality=quality)
-    # Without waiting, all that is left of a known task is to name it.
+    task_context = context.work(output=where, overwrite=overwrite, quality=quality)
+    # With --no-wait, a task that exists is only reported.
     act = generate_task if operation.task_id is None or not wait else download_task
-    act(work, operation, wait=wait)
+    act(task_context, operation, wait=wait)
     return context.tracker.outcomes_of([operation])
 
 
-def _last(context: CommandContext, output: OutputTemplate | None) -> Operation | None:
-    """The newest operation that is left, told before it is carried on; it may be one of several."""
+def _last_unfinished(context: CommandContext, output: OutputTemplate | None) -> Operation | None:
+    """Return the newest unfinished operation. Print it, and how many others there are."""
     from ..tasks.submit import KEY_LIFETIME
 
     since = time.time() - KEY_LIFETIME
@@ -92,8 +94,8 @@ def _last(context: CommandContext, output: OutputTemplate | None) -> Operation |
     return operation
 
 
-def _sendable(context: CommandContext, operation: Operation, *, new_key: bool) -> Operation:
-    """The operation as it may be sent again without paying twice; raises UsageProblem otherwise."""
+def _prepare_resend(context: CommandContext, operation: Operation, *, new_key: bool) -> Operation:
+    """Return the operation as it may be sent again. Raises UsageError if that could pay twice."""
     from ..tasks.submit import check_can_resubmit
 
     if new_key:

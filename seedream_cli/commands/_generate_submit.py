@@ -1,4 +1,4 @@
-"""Creating the tasks of one call of `generate`: one, or several side by side."""
+"""Create the tasks of one call of `generate`: one, or batch in parallel."""
 
 from __future__ import annotations
 
@@ -20,22 +20,28 @@ from ..output.outcome import TaskOutcome
 from ..prompt import PromptParts
 from ..settings import resolve
 from ._context import CommandContext
-from ._output import check_sidecar_not_taken, conflicting_file, keep, output_template, prepare_folder
+from ._output import (
+    check_sidecar_not_taken,
+    conflicting_file,
+    output_template,
+    prepare_folder,
+    report_kept_file,
+)
 
 if TYPE_CHECKING:
     from ..files.output_path import OutputTemplate
     from ..tasks.context import TaskContext
 
-#: Tasks of one call. All of them are under way at once, and a slip of the finger pays for so many; larger
-#: sets are for `seedream sync`, which shows its plan and has a spending cap.
+#: The largest --count. All tasks run in parallel, and a typo pays for all of them. Larger sets are for
+#: `seedream sync`, which shows its plan and has a spending cap.
 MOST_TASKS = 50
 
-#: An operation, and where its images go.
-_Wanted = tuple[Operation, "OutputTemplate"]
+#: An operation and the output of its images.
+_Target = tuple[Operation, "OutputTemplate"]
 
 
 class OverwritePolicy(Struct, frozen=True):
-    """What may become of files that exist, and whether anything is saved by this call."""
+    """How to treat existing files, and whether this call saves anything."""
 
     overwrite: bool
     skip_existing: bool
@@ -48,87 +54,91 @@ def create(
     request: GenerationRequest,
     parts: PromptParts | None,
     count: int,
-    places: OverwritePolicy,
+    policy: OverwritePolicy,
 ) -> list[TaskOutcome]:
-    """Create ``count`` tasks and return their outcomes. Refuse whatever can be refused before the first."""
-    wanted = [
-        (replace(operation, parts=parts, sidecar=places.sidecar), where)
-        for operation, where in _wanted(context, request, count, places)
+    """Create ``count`` tasks and return their outcomes. Check everything before the first is sent."""
+    targets = [
+        (replace(operation, parts=parts, sidecar=policy.sidecar), where)
+        for operation, where in _new_operations(context, request, count, policy)
     ]
-    there = {
-        operation.id: taken for operation, where in wanted if (taken := _there(operation, where, places))
+    existing = {
+        operation.id: taken
+        for operation, where in targets
+        if (taken := _existing_file(operation, where, policy))
     }
-    todo = [(operation, where) for operation, where in wanted if operation.id not in there]
-    work = None
+    todo = [(operation, where) for operation, where in targets if operation.id not in existing]
+    task_context = None
     if todo:
-        work = context.work(overwrite=places.overwrite, quality=request.quality)
+        task_context = context.work(overwrite=policy.overwrite, quality=request.quality)
         for operation, where in todo:
             prepare_folder(context, where, operation)
-    for operation, where in wanted:
-        if operation.id in there:
-            keep(context, operation, where, there[operation.id])
-    if work is not None and count > 1:
-        _in_parallel(context, work, todo, wait=places.wait)
-    elif work is not None:
+    for operation, where in targets:
+        if operation.id in existing:
+            report_kept_file(context, operation, where, existing[operation.id])
+    if task_context is not None and count > 1:
+        _in_parallel(context, task_context, todo, wait=policy.wait)
+    elif task_context is not None:
         from ..tasks.run import generate_task
 
         [(operation, where)] = todo
-        generate_task(replace(work, output=where), operation, wait=places.wait)
+        generate_task(replace(task_context, output=where), operation, wait=policy.wait)
     return context.tracker.outcomes
 
 
-def _wanted(
-    context: CommandContext, request: GenerationRequest, count: int, places: OverwritePolicy
-) -> list[_Wanted]:
+def _new_operations(
+    context: CommandContext, request: GenerationRequest, count: int, policy: OverwritePolicy
+) -> list[_Target]:
     from ..files.output_path import new_operation_id, parse_output
 
-    where = output_template(context, wait=places.wait)
+    where = output_template(context, wait=policy.wait)
     if where.stdout and count > 1:
         raise InvalidOutput("-o - takes one image: it does not go with --count")
-    if where.stdout and places.sidecar:
+    if where.stdout and policy.sidecar:
         raise InvalidOutput("--sidecar writes beside a file: it does not go with -o -")
     now = time.time()
-    wanted = []
+    targets = []
     for number in range(1, count + 1):
         output = where.for_batch_item(number) if count > 1 else where
         operation = Operation(
             id=new_operation_id(),
             service=context.service,
             created=now,
-            # Bytes for stdout become a file of the default name when they are fetched again.
+            # An image for stdout gets the default name if it is downloaded later.
             output=output.template or parse_output(None, cwd=os.getcwd()).template,
             request=request,
             idempotency_key=str(uuid.uuid4()),
             key_id=resolve.fingerprint(context.api_key),
         )
-        wanted.append((operation, output))
-    return wanted
+        targets.append((operation, output))
+    return targets
 
 
-def _there(operation: Operation, where: OutputTemplate, places: OverwritePolicy) -> Path | None:
-    """The file that is there already and is to stay. Raises InvalidOutput where that was not asked for."""
+def _existing_file(operation: Operation, where: OutputTemplate, policy: OverwritePolicy) -> Path | None:
+    """Return the existing file that --skip-existing keeps. Raises InvalidOutput if one is in the way."""
     from ..files.output_path import fields_of
 
-    if places.skip_existing and not where.possible_targets(fields_of(operation)):
+    if policy.skip_existing and not where.possible_targets(fields_of(operation)):
         raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
-    taken = conflicting_file(where, operation, overwrite=places.overwrite)
-    if taken is not None and not places.skip_existing:
+    taken = conflicting_file(where, operation, overwrite=policy.overwrite)
+    if taken is not None and not policy.skip_existing:
         raise InvalidOutput(
-            f"{where.shown(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+            f"{where.display_path(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
             code="output_exists",
         )
     if taken is None:
-        check_sidecar_not_taken(where, operation, overwrite=places.overwrite)
+        check_sidecar_not_taken(where, operation, overwrite=policy.overwrite)
     return taken
 
 
-def _in_parallel(context: CommandContext, work: TaskContext, todo: Sequence[_Wanted], *, wait: bool) -> None:
+def _in_parallel(
+    context: CommandContext, task_context: TaskContext, todo: Sequence[_Target], *, wait: bool
+) -> None:
     from ..tasks.batch import TaskBatch
     from ..tasks.run import generate_task
 
     outputs = {operation.id: where for operation, where in todo}
-    several = TaskBatch(
-        work,
+    batch = TaskBatch(
+        task_context,
         [operation for operation, _ in todo],
         lambda shared, operation: generate_task(
             replace(shared, output=outputs[operation.id]), operation, wait=wait
@@ -138,14 +148,14 @@ def _in_parallel(context: CommandContext, work: TaskContext, todo: Sequence[_Wan
     )
     context.reporter.expect(len(todo))
     try:
-        several.run()
+        batch.run()
     finally:
-        if left := len(several.not_begun):
+        if left := len(batch.not_begun):
             context.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
 
 
 def show_requests(context: CommandContext, request: GenerationRequest, count: int) -> None:
-    """What would be sent, as JSON."""
+    """Print the requests that would be sent, as JSON."""
     from ..output.json_reporter import dumped
 
     base_url = "http://127.0.0.1/sandbox/v1" if context.sandboxed else context.settings.value("base_url")

@@ -19,10 +19,10 @@ from ..settings.schema import SETTINGS, looks_like_api_key
 from ..text import clean
 from ._options import Options, ServiceOptions, TaskOptions
 
-#: Hints that are about the service in use.
-_OF_THE_SERVICE = ("seedream status", "seedream download --pending")
-#: Hints that are about the profile in use.
-_OF_THE_PROFILE = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
+#: Hints that need the options of the service in use.
+_SERVICE_HINTS = ("seedream status", "seedream download --pending")
+#: Hints that need the profile in use.
+_PROFILE_HINTS = tuple(f"seedream config set api_key{more}" for more in ("", " -", " --keyring"))
 
 
 class NextCommand(Struct, frozen=True):
@@ -32,7 +32,7 @@ class NextCommand(Struct, frozen=True):
     overwrite: bool = False
 
     def command(self, *words: str) -> str:
-        """A command of this program, with the service that this call chose."""
+        """Return a command line of this program, with the options that choose the same service."""
         chosen = self._profile()
         if isinstance(self.options, TaskOptions) and self.options.sandbox:
             chosen.append("--sandbox")
@@ -45,9 +45,9 @@ class NextCommand(Struct, frozen=True):
     def resume(
         self, *operations: Operation, error: SeedreamError | None = None, output: str | None = None
     ) -> str:
-        """What carries these operations on, with what keeps ``error`` from coming again.
+        """Return the command that resumes these operations, with the options that avoid the same ``error``.
 
-        ``output`` is where to, if that is not where their history has it.
+        ``output`` is given if the history does not know where the images go.
         """
         options = ["-o", output] if output else []
         options += ["--overwrite"] if self.overwrite else []
@@ -55,24 +55,24 @@ class NextCommand(Struct, frozen=True):
         tasks = [operation for operation in operations if operation.task_id]
         if not tasks:
             return self.command("generate", *options, "--resume", operations[0].id)
-        # An id that cannot be shown as it is would name another task when it is copied.
+        # An id that cannot be printed unchanged would name another task when it is copied.
         names = [one.task_id if one.task_id == clean(one.task_id or "") else one.id for one in tasks]
         if any(name and name.startswith("-") for name in names):
             options.append("--")
         return self.command("download", *options, *map(str, names))
 
     def remedy(self, error: SeedreamError) -> str | None:
-        """What helps against the error itself."""
-        if error.hint in _OF_THE_PROFILE:
+        """Return the error's hint, with the options that choose the same service or profile."""
+        if error.hint in _PROFILE_HINTS:
             return shlex.join([*error.hint.split(), *self._profile()])
-        return self.command(*error.hint.split()[1:]) if error.hint in _OF_THE_SERVICE else error.hint
+        return self.command(*error.hint.split()[1:]) if error.hint in _SERVICE_HINTS else error.hint
 
     def store_key(self, origin: str) -> str | None:
-        """How to come to a better key, where the present one is from ``origin`` (empty: there is none)."""
+        """Return the command that stores another key. ``origin`` is that of the present one, "" if none."""
         if origin == "flag":
-            # The file that was named comes before whatever is stored.
+            # --api-key-file wins over any stored key.
             return None
-        # A key that is in the keyring is to stay out of the config.
+        # Keep a key that is in the keyring out of the config file.
         place = ["--keyring"] if origin == KEYRING else []
         store = shlex.join(["seedream", "config", "set", "api_key", *place, *self._profile()])
         variable = origin.removeprefix("environment: ")
@@ -85,8 +85,8 @@ class NextCommand(Struct, frozen=True):
 def key_settings(environment: Mapping[str, str], origin: str) -> Sequence[str]:
     """Return lines to copy into a CI service's settings to replace the key from ``origin`` (empty: no key).
 
-    What is stored on the machine of a CI job is gone with it. Empty outside CI, and for a key that did not
-    come from the job's environment.
+    A key that is stored on the machine of a CI job is lost with it. Return () outside CI, and if the key did
+    not come from the job's environment.
     """
     variable = origin.removeprefix("environment: ") if origin else SETTINGS["api_key"].variables[0]
     if variable == origin:

@@ -1,4 +1,4 @@
-"""Names on the command line → operations of the history, or tasks of another machine."""
+"""From names on the command line to operations of the history, or tasks of another machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ._context import CommandContext
 if TYPE_CHECKING:
     from ..files.output_path import OutputTemplate
 
-#: Characters of a prompt that tell which one it is.
-_BEGINNING = 40
+#: Characters of a prompt that are shown to recognise it.
+_PROMPT_LENGTH = 40
 
 
 def resolve_operations(context: CommandContext, names: Iterable[str]) -> list[Operation]:
-    """The operations that are meant, each once; a name that the history does not know is a task's id."""
+    """Return the operations of these names, each once. An unknown name is the id of an external task."""
     found: dict[str, Operation] = {}
     for name in names:
         operation = context.history.find(context.service, name) or _external_task(context, name)
@@ -46,23 +46,23 @@ def _external_task(context: CommandContext, task_id: str) -> Operation:
 def print_targets(
     context: CommandContext, operations: Iterable[Operation], moved: OutputTemplate | None = None
 ) -> None:
-    """What is about to be carried on, a line each: its id, age, the prompt's beginning, and where to.
+    """Print a line for each operation to resume: id, age, start of the prompt, and target.
 
-    ``moved`` is where this call puts it instead of where its operation wanted it.
+    ``moved`` is the output of this call, if it overrides that of the operation.
     """
     for operation in operations:
         prompt = operation.request.prompt if operation.request else ""
         facts = [
             operation.task_id or operation.id,
             ago(time.time() - operation.created),
-            shortened(" ".join(prompt.split()), _BEGINNING),
-            f"to {short_path(_place(operation, moved), os.getcwd()) or './'}",
+            shortened(" ".join(prompt.split()), _PROMPT_LENGTH),
+            f"to {short_path(_target(operation, moved), os.getcwd()) or './'}",
         ]
         context.reporter.say(" · ".join(filter(None, facts)))
 
 
-def _place(operation: Operation, moved: OutputTemplate | None) -> str:
-    """Where its image is going, as far as it is known."""
+def _target(operation: Operation, moved: OutputTemplate | None) -> str:
+    """Return where the image goes, as far as it is known."""
     from ..files.output_path import OutputTemplate, fields_of
 
     where = moved or OutputTemplate(operation.output)
@@ -70,14 +70,14 @@ def _place(operation: Operation, moved: OutputTemplate | None) -> str:
         return "stdout"
     target = str(where.target(fields_of(operation), number=1, several=False, extension="png"))
     if operation.task_id is None and not where.possible_targets(fields_of(operation)):
-        # Its name has an id that does not exist yet.
+        # The name contains the task id, which does not exist yet.
         return os.path.join(where.folder(fields_of(operation)), "")
-    # The kind of an image is known from its bytes.
+    # The extension is known once the bytes are.
     return f"{target.removesuffix('png')}{{ext}}" if where.template.endswith(".{ext}") else target
 
 
 def unanswered(operation: Operation) -> StillPending | UsageError:
-    """Why an operation without a task can be neither asked for nor downloaded."""
+    """Return the error for an operation that has no task to query or download."""
     if operation.has_failed:
         return UsageError(f"{operation.id} was refused by the API: {operation.error_message}", code="refused")
     return StillPending(f"{operation.id} has had no answer yet", code="unanswered")

@@ -1,6 +1,6 @@
-"""Options that several commands share, each written once.
+"""Options that several commands share, each defined once.
 
-:func:`._command.command` adds a group of them to a command.
+The decorator :func:`._command.command` adds a group of them to a command.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _CONVERSATION = "Conversation"
 _SERVICE = "Service"
 
 
-def described(
+def setting_option(
     name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, besides: str = ""
 ) -> Any:
-    """The option of a setting: its flag is named after it; help shows its variable and its default.
+    """Return the option of a setting, named after it. The help shows its variable and its default.
 
-    ``besides`` is what else there is to choose.
+    ``besides`` is more text for the help, such as other values.
     """
     key = SETTINGS[name]
     facts = "env " + " or ".join(key.variables)
@@ -42,7 +42,7 @@ def described(
 
 
 class Options(Struct, frozen=True):
-    """What every command takes."""
+    """Options of every command."""
 
     json: Annotated[
         bool,
@@ -73,17 +73,17 @@ class Options(Struct, frozen=True):
 
 
 class ServiceOptions(Options, frozen=True):
-    """What a command takes that talks to the API."""
+    """Options of a command that calls the API."""
 
-    base_url: Annotated[str | None, described("base_url", metavar="URL", panel=_SERVICE)] = None
-    api_key_file: Annotated[str | None, described("api_key_file", metavar="FILE", panel=_SERVICE)] = None
+    base_url: Annotated[str | None, setting_option("base_url", metavar="URL", panel=_SERVICE)] = None
+    api_key_file: Annotated[str | None, setting_option("api_key_file", metavar="FILE", panel=_SERVICE)] = None
 
     def flags(self) -> dict[str, str | None]:
         return {"base_url": self.base_url, "api_key_file": self.api_key_file}
 
 
 class TaskOptions(ServiceOptions, frozen=True):
-    """What a command takes that is about tasks."""
+    """Options of a command that works with tasks."""
 
     sandbox: Annotated[
         bool,
@@ -97,7 +97,7 @@ class TaskOptions(ServiceOptions, frozen=True):
 
 def _option_of_field(field: RequestField) -> Any:
     others = [value for value in field.choices if value != field.default]
-    option = described(
+    option = setting_option(
         field.name,
         *filter(None, [field.short_option]),
         metavar=field.metavar,
@@ -120,11 +120,11 @@ RequestFieldOptions = Annotated[
 ]
 
 Timeout = Annotated[
-    str | None, described("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")
+    str | None, setting_option("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")
 ]
-PollInterval = Annotated[str | None, described("poll_interval", metavar="SECONDS", panel="Waiting")]
-MaxBytes = Annotated[str | None, described("max_bytes", metavar="BYTES", panel="Output")]
-OutputTemplate = Annotated[str | None, described("output", "-o", metavar="PATH", panel="Output")]
+PollInterval = Annotated[str | None, setting_option("poll_interval", metavar="SECONDS", panel="Waiting")]
+MaxBytes = Annotated[str | None, setting_option("max_bytes", metavar="BYTES", panel="Output")]
+OutputTemplate = Annotated[str | None, setting_option("output", "-o", metavar="PATH", panel="Output")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel="Output")
 ]

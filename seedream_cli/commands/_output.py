@@ -1,4 +1,4 @@
-"""Where images of this call are to go, and what stands there already."""
+"""The output of a call: where images go, which files are in the way, and --preview and --open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def output_template(context: CommandContext, *, wait: bool = True) -> OutputTemplate:
-    """The output that the settings ask for. Raises InvalidOutput."""
+    """Return the output template of the settings. Raises InvalidOutput."""
     from ..files.output_path import parse_output
 
     setting = context.settings.get("output")
@@ -42,14 +42,14 @@ def output_template(context: CommandContext, *, wait: bool = True) -> OutputTemp
 
 
 def _refuse_unprintable(output: ResolvedSetting, where: OutputTemplate) -> None:
-    """Paths are printed as they are, one a line: nothing in them may be what a terminal or a log obeys."""
+    """Refuse paths with control characters or workflow commands, because paths are printed unchanged."""
     from ..files.output_path import TemplateFields
 
-    # Any field may have a word of such a command for its value.
+    # The value of a field could complete a workflow command.
     word = "vso"
     fields = TemplateFields(word, word, word, word, word, 0.0, word)
-    path = where.shown(str(where.target(fields, number=1, several=False, extension="png")))
-    # A name that is no text is nobody's command.
+    path = where.display_path(str(where.target(fields, number=1, several=False, extension="png")))
+    # Undecodable bytes cannot form a workflow command.
     text = path.encode("utf-8", "replace").decode("utf-8")
     if clean(text) != text:
         given = "the output" if output.rank == 0 else f"output from {output.origin}:"
@@ -59,17 +59,18 @@ def _refuse_unprintable(output: ResolvedSetting, where: OutputTemplate) -> None:
 
 
 def conflicting_file(where: OutputTemplate, operation: Operation, *, overwrite: bool = False) -> Path | None:
-    """A file that stands where an image would go, as far as that is known, and is not to be replaced.
+    """Return a file that is in the way of an image and must not be replaced, or None.
 
-    Raises InvalidOutput for a name that no file can have, or that something other than a file has.
+    Only names that are known beforehand are checked. Raises InvalidOutput for an impossible name, and for a
+    name that is not a regular file.
     """
     from ..files.output_path import fields_of
 
     for target in where.possible_targets(fields_of(operation)):
-        shown = where.shown(str(target))
+        shown = where.display_path(str(target))
         try:
             if not os.path.lexists(target):
-                # Asked for its errors: lexists() takes a name that is too long for one that is free.
+                # lexists() returns False for a name that is too long; lstat() raises.
                 os.lstat(target.parent / target.name)
         except FileNotFoundError:
             continue
@@ -83,17 +84,17 @@ def conflicting_file(where: OutputTemplate, operation: Operation, *, overwrite: 
 
 
 def check_not_taken(where: OutputTemplate, operation: Operation, *, overwrite: bool) -> None:
-    """Refuse an output that was asked for and exists, unless it is the operation's own image."""
+    """Raise InvalidOutput if the target exists and is not the operation's own image."""
     taken = conflicting_file(where, operation, overwrite=overwrite)
     if taken is not None and str(taken) not in [file.path for file in operation.files]:
         raise InvalidOutput(
-            f"{where.shown(str(taken))} exists: --overwrite replaces it", code="output_exists"
+            f"{where.display_path(str(taken))} exists: --overwrite replaces it", code="output_exists"
         )
     check_sidecar_not_taken(where, operation, overwrite=overwrite)
 
 
 def check_sidecar_not_taken(where: OutputTemplate, operation: Operation, *, overwrite: bool) -> None:
-    """Refuse the name of a description that another file has. Raises InvalidOutput."""
+    """Raise InvalidOutput if the name of the sidecar belongs to another file."""
     from ..files.output_path import fields_of, sidecar_path
     from ..tasks.sidecar import is_own_sidecar
 
@@ -103,28 +104,30 @@ def check_sidecar_not_taken(where: OutputTemplate, operation: Operation, *, over
         path = sidecar_path(target)
         if os.path.lexists(path) and not is_own_sidecar(path, operation):
             raise InvalidOutput(
-                f"{where.shown(str(path))} exists: --overwrite replaces it", code="output_exists"
+                f"{where.display_path(str(path))} exists: --overwrite replaces it", code="output_exists"
             )
 
 
 def prepare_folder(context: CommandContext, where: OutputTemplate, operation: Operation) -> None:
-    """Make sure that there is a folder which can be written to. Raises InvalidOutput."""
+    """Create the folder if needed, and check that it is writable. Raises InvalidOutput."""
     from ..files.output_path import fields_of, part_path
     from ..files.partial_file import ensure_writable
 
     if not where.stdout:
         folder = where.folder(fields_of(operation))
-        # By the name of the first image's own temporary file, which a later run would remove.
+        # Test with the name of the first image's partial file: a later run would remove a leftover.
         ensure_writable(part_path(folder / "image", operation.id, 1), context.shutdown.defer_signals)
 
 
-def keep(context: CommandContext, operation: Operation, where: OutputTemplate, path: Path) -> None:
-    """Report an operation that is not sent, since its file exists."""
+def report_kept_file(
+    context: CommandContext, operation: Operation, where: OutputTemplate, path: Path
+) -> None:
+    """Report that an operation was not sent, because its file exists."""
     from ..files.partial_file import saved_file_from_disk
 
     file = saved_file_from_disk(path)
     skipped = replace(operation, status=TaskStatus.SKIPPED, files=(file,))
-    context.handle(FileKept(skipped, file, where.shown(str(path))))
+    context.handle(FileKept(skipped, file, where.display_path(str(path))))
     context.end(skipped)
 
 
@@ -146,9 +149,9 @@ def show_images(
     placed: bool,
     saves: bool = True,
 ) -> None:
-    """Have images shown as they come to be on disk. Raises UsageProblem where none will be.
+    """Show images as they are saved. Raises UsageError if this call saves none.
 
-    ``placed``: they have places already, which only the flag, ``moved``, changes.
+    ``placed``: the operation exists, so that only the option ``moved`` changes its output.
     """
     flags = [flag for flag, given in (("--preview", preview), ("--open", opened)) if given]
     if not flags:
@@ -157,7 +160,7 @@ def show_images(
         raise UsageError(f"{flags[0]} shows saved images: it does not go with --no-wait or --dry-run")
     if (moved if placed else context.settings.value("output")) == "-":
         raise UsageError(f"{flags[0]} shows saved images: -o - saves none")
-    # A terminal is drawn on for a person, who did not ask for quiet or for a document.
+    # --quiet and --json are for programs, which need no picture.
     preview = preview and not context.options.quiet and not context.options.json
     if preview or opened:
         from ..output.image_display import ImageDisplay

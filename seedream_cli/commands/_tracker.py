@@ -1,4 +1,4 @@
-"""Tracks the operations of one call, so that whatever ends it can say how to resume what is unfinished."""
+"""The operations of one call and how they ended, so that an error can say how to resume them."""
 
 from __future__ import annotations
 

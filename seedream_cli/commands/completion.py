@@ -1,4 +1,4 @@
-"""`seedream completion`: what a shell needs to complete this program's command lines."""
+"""`seedream completion`: print the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -44,12 +44,10 @@ def completion(context: CommandContext, shell: Shell) -> None:
             f"no script for {shell!r}, only for {', '.join(SCRIPTS)}{did_you_mean(shell, SCRIPTS)}",
             code="unknown_shell",
         )
-    script = _folder().joinpath(SCRIPTS[shell]).read_text(encoding="utf-8")
-    context.reporter.result([script.rstrip("\n")], CompletionScript(shell, script))
-
-
-def _folder() -> Path:
-    """A wheel has the scripts in the package; a checkout has them beside it, once."""
+    # A wheel has the scripts inside the package, a checkout in the folder next to it.
     package = Path(__file__).parents[1]
-    inside = package / "completions"
-    return inside if inside.is_dir() else package.parent / "completions"
+    folder = package / "completions"
+    if not folder.is_dir():
+        folder = package.parent / "completions"
+    script = (folder / SCRIPTS[shell]).read_text(encoding="utf-8")
+    context.reporter.result([script.rstrip("\n")], CompletionScript(shell, script))

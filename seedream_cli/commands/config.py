@@ -1,4 +1,4 @@
-"""`seedream config`: the settings of this user."""
+"""`seedream config`: show and change the settings in the config file."""
 
 from __future__ import annotations
 
@@ -82,8 +82,13 @@ def set_(context: CommandContext, key: Name, value: Value = None, keyring: InKey
     """
     setting = known(key)
     if keyring:
-        _require_keyring(setting)
-    text = _secret(setting, value) if setting.secret else _open(setting, value)
+        from ..settings import keyring as desktop_keyring
+
+        # Checked before the user types a key that could not be stored.
+        if not setting.secret:
+            raise UsageError(f"only api_key can be kept in the keyring, not {setting.name}")
+        desktop_keyring.require()
+    text = _read_secret(setting, value) if setting.secret else _read_value(setting, value)
     where = _store(context, setting, text, keyring=keyring)
     context.reporter.notice(f"{setting.name} is stored in {where}")
     for variable in filter(os.environ.get, setting.variables):
@@ -122,11 +127,11 @@ def unset(context: CommandContext, key: Name) -> None:
     setting = known(key)
     path, profile = resolve.config_path(), context.settings.profile
     if setting.secret:
-        removed = config_edit.forget(path, profile)
+        removed = config_edit.remove_key(path, profile)
     else:
         removed = config_edit.unset_value(path, profile, setting.name)
     what = f"{setting.name} is removed from" if removed else f"{setting.name} was not set in"
-    context.reporter.notice(f"{what} {_place(setting, profile)}")
+    context.reporter.notice(f"{what} {_location(setting, profile)}")
     context.reporter.result([], ConfigUnset(setting.name, removed))
 
 
@@ -139,15 +144,15 @@ def list_(context: CommandContext) -> None:
     seedream config list
     seedream config list --json
     """
-    found = list(context.settings.list())
+    settings = list(context.settings.list())
     styles = list(context.settings.styles.values())
-    rows = [(one.key, one.shown or "-", one.origin) for one in found]
-    rows += [(f"styles.{one.name}", one.text, one.origin) for one in styles]
+    rows = [(setting.key, setting.shown or "-", setting.origin) for setting in settings]
+    rows += [(f"styles.{style.name}", style.text, style.origin) for style in styles]
     width = max(len(key) for key, _, _ in rows)
     lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
     document = ConfigList(
-        [SettingDocument(one.key, one.shown, one.origin) for one in found],
-        [StyleDocument(one.name, one.text, one.origin) for one in styles],
+        [SettingDocument(setting.key, setting.shown, setting.origin) for setting in settings],
+        [StyleDocument(style.name, style.text, style.origin) for style in styles],
     )
     context.reporter.result(lines, document)
 
@@ -161,8 +166,8 @@ def path(context: CommandContext) -> None:
     seedream config path
     "$EDITOR" "$(seedream config path)"
     """
-    where = str(resolve.config_path())
-    context.reporter.result([where], ConfigPath(where))
+    config_path = str(resolve.config_path())
+    context.reporter.result([config_path], ConfigPath(config_path))
 
 
 @app.command(cls=Command)
@@ -181,42 +186,12 @@ def check(context: CommandContext) -> None:
     setting, origin = context.settings.key_place or ("api_key", "default")
     lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
     lines += [clean(f"{name}: {value}") for name, value in account.items()]
-    check = CheckDocument(base_url, KeyOriginDocument(setting, origin), dict(account))
-    context.reporter.result(lines, ConfigCheck(check))
+    document = CheckDocument(base_url, KeyOriginDocument(setting, origin), dict(account))
+    context.reporter.result(lines, ConfigCheck(document))
 
 
-def _require_keyring(setting: Setting) -> None:
-    """Before anybody types a key."""
-    from ..settings import keyring
-
-    if not setting.secret:
-        raise UsageError(f"only api_key can be kept in the keyring, not {setting.name}")
-    keyring.require()
-
-
-def _store(context: CommandContext, setting: Setting, text: str, *, keyring: bool) -> str:
-    """Put it where it belongs; the words for where that is."""
-    from ..settings import config_edit
-
-    path, profile = resolve.config_path(), context.settings.profile
-    if keyring:
-        config_edit.store_key_in_keyring(path, profile, text)
-        return f"the desktop's keyring, as {_place(setting, profile)} says"
-    if not setting.secret:
-        config_edit.set_value(path, profile, setting.name, _stored(setting, text))
-    elif problem := config_edit.store_key_in_config(path, profile, text):
-        context.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
-    return _place(setting, profile)
-
-
-def _place(setting: Setting, profile: str) -> str:
-    """Where a setting stands in the config; that a profile is the default one goes without saying."""
-    path = resolve.config_path()
-    return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
-
-
-def _secret(setting: Setting, value: str | None) -> str:
-    """A secret from stdin or from a question without echo."""
+def _read_secret(setting: Setting, value: str | None) -> str:
+    """Read a secret from stdin if ``value`` is `-`, else from the terminal without echo."""
     if value is not None and value != "-":
         raise UsageError(
             f"{setting.name} is not taken from the command line: "
@@ -224,7 +199,7 @@ def _secret(setting: Setting, value: str | None) -> str:
             hint=f"seedream config set {setting.name}",
         )
     if value == "-":
-        return _parsed(setting, read_stdin().strip())
+        return _validated(setting, read_stdin().strip())
     if not is_terminal(sys.stdin):
         raise UsageError(
             f"{setting.name} is asked for only on a terminal",
@@ -236,19 +211,21 @@ def _secret(setting: Setting, value: str | None) -> str:
         # Ctrl-D.
         raise UsageError(f"no {setting.name} was typed; nothing is changed") from None
     except Stopped:
-        # The question's line has no end yet.
+        # End the line of the prompt, on which the error message would be printed otherwise.
         print(file=sys.stderr)
         raise
-    return _parsed(setting, typed.strip())
+    return _validated(setting, typed.strip())
 
 
-def _open(setting: Setting, value: str | None) -> str:
+def _read_value(setting: Setting, value: str | None) -> str:
+    """Return ``value``, or stdin if it is `-`."""
     if value is None:
         raise UsageError(f"no value for {setting.name} was given", hint="seedream config set --help")
-    return _parsed(setting, read_stdin().strip() if value == "-" else value)
+    return _validated(setting, read_stdin().strip() if value == "-" else value)
 
 
-def _parsed(setting: Setting, text: str) -> str:
+def _validated(setting: Setting, text: str) -> str:
+    """Return the text unchanged. Raise UsageError if it is not a valid value of the setting."""
     try:
         (setting.check or setting.parse)(text)
     except ValueError as error:
@@ -256,12 +233,33 @@ def _parsed(setting: Setting, text: str) -> str:
     return text
 
 
-def _stored(setting: Setting, text: str) -> str | int | float:
-    """The value as TOML writes it best: numbers as numbers."""
+def _store(context: CommandContext, setting: Setting, text: str, *, keyring: bool) -> str:
+    """Store the value in the keyring or the config file, and return words for where that is."""
+    from ..settings import config_edit
+
+    path, profile = resolve.config_path(), context.settings.profile
+    if keyring:
+        config_edit.store_key_in_keyring(path, profile, text)
+        return f"the desktop's keyring, as {_location(setting, profile)} says"
+    if not setting.secret:
+        config_edit.set_value(path, profile, setting.name, _toml_value(setting, text))
+    elif problem := config_edit.store_key_in_config(path, profile, text):
+        context.reporter.notice(f"the key that was in the keyring before is still there: {problem.message}")
+    return _location(setting, profile)
+
+
+def _toml_value(setting: Setting, text: str) -> str | int | float:
+    """Return the value as it is written to the config file: a number for a number, else the text."""
     parsed = setting.parse(text)
     if setting is SETTINGS["api_key_file"] and parsed not in ("-", "/dev/stdin"):
-        # Found again from every folder.
+        # The config file applies in every folder, so a relative path would not be found again.
         return os.path.abspath(text)
     if isinstance(parsed, float) and parsed.is_integer():
         return int(parsed)
     return parsed if isinstance(parsed, int | float) else text
+
+
+def _location(setting: Setting, profile: str) -> str:
+    """Return the path of the config file, with the table of any profile but the default one."""
+    path = resolve.config_path()
+    return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"

@@ -1,4 +1,4 @@
-"""`seedream download`: the images of tasks that exist."""
+"""`seedream download`: save the images of existing tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._options import MaxBytes, NoWait, OutputTemplate, Overwrite, PollInterval,
 from ._output import Open, Preview, check_not_taken, output_template, prepare_folder, show_images
 
 if TYPE_CHECKING:
-    from ..files.output_path import OutputTemplate as Target
+    from ..files.output_path import OutputTemplate as Template
 
 Tasks = Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Ids of tasks or operations.")]
 Pending = Annotated[
@@ -64,13 +64,13 @@ def download(
     return CommandResult(_download(context, operations, output=output, overwrite=overwrite, wait=not no_wait))
 
 
-def _pending(context: CommandContext, moved: Target | None) -> list[Operation]:
+def _pending(context: CommandContext, moved: Template | None) -> list[Operation]:
     from ..tasks.submit import KEY_LIFETIME
 
     operations = context.history.pending(context.service)
     context.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
     print_targets(context, operations, moved)
-    # They may be tasks that are paid for, of which nobody here knows.
+    # A request without an answer may have created a task that is paid for.
     for left in context.history.unanswered(context.service, since=time.time() - KEY_LIFETIME):
         context.reporter.say(f"{left.id} has had no answer yet: {context.next.resume(left)}")
     return operations
@@ -97,13 +97,13 @@ def _download(
             context.end(operation, unanswered(operation))
             continue
         quality = operation.request.quality if operation.request else None
-        work = context.work(output=where, overwrite=overwrite, quality=quality)
-        download_task(work, operation, wait=wait)
+        task_context = context.work(output=where, overwrite=overwrite, quality=quality)
+        download_task(task_context, operation, wait=wait)
     return context.tracker.outcomes_of(operations)
 
 
-def _moved(context: CommandContext, operation: Operation, where: Target | None) -> Operation:
-    """The operation with the place that was asked for, also for whoever carries it on after this call."""
+def _moved(context: CommandContext, operation: Operation, where: Template | None) -> Operation:
+    """Return the operation with the output of this call, recorded for a later resume."""
     if where is None or where.stdout or operation.task_id is None:
         return operation
     moved = replace(operation, output=where.template)
@@ -111,7 +111,7 @@ def _moved(context: CommandContext, operation: Operation, where: Target | None) 
     return context.history.record(moved) if moved.request is not None else moved
 
 
-def _target(context: CommandContext, operation: Operation, *, flagged: bool) -> Target | None:
-    """Where the images go: only a flag moves those that have a place of their own (None) already."""
-    placeless = operation.request is None and not operation.files
-    return output_template(context) if flagged or placeless else None
+def _target(context: CommandContext, operation: Operation, *, flagged: bool) -> Template | None:
+    """Return the output of this call, or None to use the operation's own."""
+    has_no_output = operation.request is None and not operation.files
+    return output_template(context) if flagged or has_no_output else None

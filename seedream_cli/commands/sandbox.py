@@ -1,4 +1,4 @@
-"""`seedream sandbox`: the stand-in of the API on this machine, as a server."""
+"""`seedream sandbox`: run the fake API as a server on this machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Fault = Annotated[
     ),
 ]
 
-_FAULTS = "Faults:\n\n" + "\n\n".join(f"{name}: {what}" for name, what in FAULTS.items())
+_FAULTS = "Faults:\n\n" + "\n\n".join(f"{name}: {description}" for name, description in FAULTS.items())
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -99,5 +99,5 @@ def sandbox(
             while True:
                 context.shutdown.pause(3600)
     except Stopped as stopped:
-        # That is how a server ends: there is no error to report.
+        # A signal is the regular end of a server, so no error is reported.
         return CommandResult(exit_code=stopped.exit_code)

@@ -1,4 +1,4 @@
-"""`seedream status`: where tasks stand."""
+"""`seedream status`: query the state of tasks, or list the recent operations of this machine."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ from ._command import CommandResult, command
 from ._context import CommandContext
 from ._operations import resolve_operations, unanswered
 from ._options import PollInterval, TaskOptions, Timeout
+
+#: Columns that one line must leave for the beginning of a prompt. Without them, an operation gets two lines.
+_MIN_PROMPT_COLUMNS = 24
+#: Columns below which the end of a path does not identify a file.
+_MIN_FILE_COLUMNS = 12
+#: Characters of an error message.
+_MAX_MESSAGE = 40
+#: Seconds for which a time is printed as an age, such as "2 h ago".
+_MAX_AGE = 86400.0
+_GAP = "  "
 
 Tasks = Annotated[
     list[str] | None,
@@ -64,14 +74,15 @@ def status(
     Without a task, list the recent ones of this machine; that asks nobody.
     """
     if tasks:
-        return _ask(context, tasks, watch=watch)
+        return _query(context, tasks, watch=watch)
     if watch:
         raise UsageError("--watch needs a task", hint="seedream status")
     _list(context, limit=limit, state=state)
     return CommandResult()
 
 
-def _ask(context: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult:
+def _query(context: CommandContext, tasks: list[str], *, watch: bool) -> CommandResult:
+    """Ask the service for the state of each task. With ``watch``, wait until it is final."""
     from ..tasks.run import query_task
 
     work = context.work()
@@ -86,37 +97,29 @@ def _ask(context: CommandContext, tasks: list[str], *, watch: bool) -> CommandRe
 
 
 def _list(context: CommandContext, *, limit: int, state: str | None) -> None:
+    """Print the newest operations of the history, without asking the service."""
     if state == "":
         raise UsageError("a state is a word, such as completed", hint="seedream status")
     operations = context.history.recent(context.service, limit=limit, status=state)
     lines = task_lines(operations, width=terminal_width(), now=time.time(), cwd=os.getcwd())
-    context.reporter.result(lines, TaskList([task_document(one, with_result=True) for one in operations]))
-    if not operations:
-        context.reporter.say(
-            f"no task is {state}{_meant(state)}"
-            if state
-            else 'no tasks yet: seedream generate "a red fox in snow"'
-        )
-
-
-def _meant(state: str) -> str:
-    """A known state that is nearly this one: the service may have others."""
-    return "" if state.lower() in TaskStatus.ALL else did_you_mean(state.lower(), TaskStatus.ALL)
-
-
-#: Columns in which the beginning of a prompt says something, and an end of a path.
-_LEAST_PROMPT, _LEAST_FILE = 24, 12
-#: Characters of the reason why there is no image.
-_MOST_WORDS = 40
-_GAP = "  "
-_DAY = 86400.0
+    documents = [task_document(operation, with_result=True) for operation in operations]
+    context.reporter.result(lines, TaskList(documents))
+    if operations:
+        return
+    if not state:
+        context.reporter.say('no tasks yet: seedream generate "a red fox in snow"')
+        return
+    # The service may have states that we do not know, so an unknown one is a suggestion and not an error.
+    is_known = state.lower() in TaskStatus.ALL
+    suggestion = "" if is_known else did_you_mean(state.lower(), TaskStatus.ALL)
+    context.reporter.say(f"no task is {state}{suggestion}")
 
 
 def task_lines(operations: Sequence[Operation], *, width: int | None, now: float, cwd: str) -> list[str]:
-    """Lines of the list; ``width`` is the screen's, None for a pipe.
+    """Return the lines of the list; ``width`` is the terminal's in columns, None for a pipe.
 
-    On a screen an operation has one line where all of it fits, else two: time, state and the prompt's
-    beginning, then its id, which is never cut, and its file.
+    In a pipe an operation is one line with tabs. On a terminal it is one line if all of it fits. If not, it
+    is two: first age, state and the beginning of the prompt, then the id, which is never cut, and the file.
     """
     if width is None:
         return table([row_of(operation) for operation in operations], width=None)
@@ -124,56 +127,58 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
     if not rows:
         return []
     when, state, name, prompt, file = (max(map(columns, cells)) for cells in zip(*rows, strict=True))
-    least = when + state + name + min(prompt, _LEAST_PROMPT) + file + 4 * len(_GAP)
-    if least <= width:
-        prompt = min(prompt, width - (least - min(prompt, _LEAST_PROMPT)))
-        sizes = (when, state, name, prompt, file)
-        return [_line([_sized(cell, size) for cell, size in zip(row, sizes, strict=True)]) for row in rows]
+    min_prompt = min(prompt, _MIN_PROMPT_COLUMNS)
+    min_width = when + state + name + min_prompt + file + 4 * len(_GAP)
+    if min_width <= width:
+        sizes = (when, state, name, min(prompt, min_prompt + width - min_width), file)
+        return [_join(*map(_pad, row, sizes)) for row in rows]
     lines = []
     for row in rows:
-        first = _line([_sized(row[0], when), _sized(row[1], state), row[3]])
-        lines += [fitted(first, width), _second(row[2], row[4], width)]
+        first = _join(_pad(row[0], when), _pad(row[1], state), row[3])
+        lines += [fitted(first, width), _second_line(row[2], row[4], width)]
     return lines
 
 
 def row_of(operation: Operation) -> list[str]:
-    """Local time, id, state, prompt, and files or why there are none to come back for."""
+    """Return local time, id, state, prompt, and the files, or the error message of a final state."""
     created = time.strftime("%Y-%m-%d %H:%M", time.localtime(operation.created))
     prompt = operation.request.prompt if operation.request else ""
     files = ", ".join(file.path for file in operation.files)
-    words = (operation.error_message or "") if operation.is_final else files
-    return [created, operation.task_id or operation.id, operation.status, prompt, words]
+    last = (operation.error_message or "") if operation.is_final else files
+    return [created, operation.task_id or operation.id, operation.status, prompt, last]
 
 
 def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, str, str]:
-    """Time, state, id, prompt, and file or why there is none to come back for, as a person reads them."""
-    when, name, state, prompt, words = row_of(operation)
-    age = now - operation.created
-    if 0 <= age < _DAY:
-        when = ago(age)
-    files = [short_path(file.path, cwd) for file in operation.files]
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    file = (files[0] + more) if files else ""
+    """Return time or age, state, id, prompt, and file or error message, each as short as it is readable."""
+    when, name, state, prompt, last = row_of(operation)
+    # A negative age means that the clock was set back.
+    if 0 <= now - operation.created < _MAX_AGE:
+        when = ago(now - operation.created)
     if operation.is_final:
-        file = shortened(" ".join(words.split()), _MOST_WORDS)
-    return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(file)
+        last = shortened(" ".join(last.split()), _MAX_MESSAGE)
+    elif operation.files:
+        last = short_path(operation.files[0].path, cwd)
+        if len(operation.files) > 1:
+            last += f" and {len(operation.files) - 1} more"
+    return clean(when), clean(state), clean(name), clean(" ".join(prompt.split())), clean(last)
 
 
-def _second(name: str, file: str, width: int) -> str:
-    """The second line: the id, and as much of the file's end as there is room for."""
+def _second_line(name: str, file: str, width: int) -> str:
+    """Return the id, and as much of the end of the path as fits."""
     line = _GAP + name
     room = width - columns(line) - len(_GAP)
-    if not file or room < min(_LEAST_FILE, columns(file)):
+    if not file or room < min(_MIN_FILE_COLUMNS, columns(file)):
         return line
     while columns(file) > room:
         file = "…" + file.removeprefix("…")[1:]
     return line + _GAP + file
 
 
-def _sized(cell: str, size: int) -> str:
+def _pad(cell: str, size: int) -> str:
+    """Return the cell in exactly ``size`` columns."""
     cell = fitted(cell, size)
     return cell + " " * (size - columns(cell))
 
 
-def _line(cells: Sequence[str]) -> str:
+def _join(*cells: str) -> str:
     return _GAP.join(cells).rstrip()

@@ -1,4 +1,4 @@
-"""`seedream sync`: a set of named images, kept in step with a manifest."""
+"""`seedream sync`: keep a set of named images in step with a manifest."""
 
 from __future__ import annotations
 
@@ -30,44 +30,47 @@ if TYPE_CHECKING:
     from ._sync_report import SyncReport
 
 
-def _flag(name: str, what: str, panel: str) -> Any:
-    return typer.Option(name, help=what, rich_help_panel=panel)
+_PLAN = "Plan only"
+_MONEY = "Money"
+_IMAGES = "Images"
+_FILES = "Files"
 
 
-_PLAN, _MONEY, _IMAGES, _FILES = "Plan only", "Money", "Images", "Files"
+def _flag(name: str, help_: str, panel: str) -> Any:
+    return typer.Option(name, help=help_, rich_help_panel=panel)
+
+
+def _option(*names: str, help_: str, metavar: str, panel: str, minimum: int | None = None) -> Any:
+    return typer.Option(
+        *names, help=help_, metavar=metavar, min=minimum, show_default=False, rich_help_panel=panel
+    )
+
+
 File = Annotated[str, typer.Argument(metavar="[FILE]", help="The manifest.")]
 DryRun = Annotated[bool, _flag("--dry-run", "Print what would be done and paid for, and do nothing.", _PLAN)]
 Check = Annotated[bool, _flag("--check", "Exit 10 on any drift; offline, without a key.", _PLAN)]
-Most = Annotated[
+MaxTasks = Annotated[
     int | None,
-    typer.Option(
+    _option(
         "--max",
+        help_="Begin only if at most N tasks would be paid for.",
         metavar="N",
-        min=0,
-        help="Begin only if at most N tasks would be paid for.",
-        show_default=False,
-        rich_help_panel=_MONEY,
+        panel=_MONEY,
+        minimum=0,
     ),
 ]
 Frozen = Annotated[bool, _flag("--frozen", "Exit 10 rather than pay for a task.", _MONEY)]
 Only = Annotated[
     list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="GLOB",
-        help="Only assets whose names match; repeatable.",
-        show_default=False,
-        rich_help_panel=_IMAGES,
-    ),
+    _option("--only", help_="Only assets whose names match; repeatable.", metavar="GLOB", panel=_IMAGES),
 ]
 Shard = Annotated[
     str | None,
-    typer.Option(
+    _option(
         "--shard",
+        help_="Only part I of N; auto: as GitLab or Kubernetes numbers this job.",
         metavar="I/N",
-        help="Only part I of N; auto: as GitLab or Kubernetes numbers this job.",
-        show_default=False,
-        rich_help_panel=_IMAGES,
+        panel=_IMAGES,
     ),
 ]
 Jobs = Annotated[
@@ -87,8 +90,8 @@ Rehash = Annotated[
 ]
 
 
-class _Choice(Struct, frozen=True):
-    """What was asked for, besides what every command takes."""
+class _SyncArgs(Struct, frozen=True):
+    """The options that only `sync` has; ``max_tasks`` is `--max`."""
 
     only: tuple[str, ...]
     shard: str | None
@@ -96,13 +99,14 @@ class _Choice(Struct, frozen=True):
     check: bool
     rehash: bool
     frozen: bool
-    most: int | None
+    max_tasks: int | None
     jobs: int
     prune: bool
     force: bool
     accept: bool
 
-    def refuse_contradictions(self) -> None:
+    def validate(self) -> None:
+        """Raise UsageError for options that contradict each other."""
         flags = {"--dry-run": self.dry_run, "--frozen": self.frozen, "--prune": self.prune}
         flags |= {"--force": self.force, "--accept": self.accept}
         if self.check and (given := [name for name, is_given in flags.items() if is_given]):
@@ -111,8 +115,8 @@ class _Choice(Struct, frozen=True):
             raise UsageError("--force and --accept contradict each other")
 
     @property
-    def again(self) -> list[str]:
-        """The options for another run over the same images."""
+    def options_to_repeat(self) -> list[str]:
+        """Return the options for another run on the same images."""
         flags = {"--prune": self.prune, "--force": self.force, "--accept": self.accept}
         words = [name for name, is_given in flags.items() if is_given]
         for glob in self.only:
@@ -126,7 +130,7 @@ def sync(
     file: File = resolve.PROJECT_FILE,
     dry_run: DryRun = False,
     check: Check = False,
-    most: Most = None,
+    max_tasks: MaxTasks = None,
     frozen: Frozen = False,
     only: Only = None,
     shard: Shard = None,
@@ -153,113 +157,114 @@ def sync(
     The lock beside the manifest, seedream.lock, says what came. Ctrl-C is safe:
     the same command goes on.
     """
-    choice = _Choice(
-        tuple(only or ()), shard, dry_run, check, rehash, frozen, most, jobs, prune, force, accept
+    args = _SyncArgs(
+        tuple(only or ()), shard, dry_run, check, rehash, frozen, max_tasks, jobs, prune, force, accept
     )
-    choice.refuse_contradictions()
+    args.validate()
     context.project = Path(file)
-    _sync(context, Path(file), choice)
+    _sync(context, Path(file), args)
     return CommandResult(failures=context.other_failures)
 
 
-def _sync(context: CommandContext, file: Path, choice: _Choice) -> None:
-    from ..sync import manifest
+def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
+    """Plan, and execute the plan unless an option forbids that. Raise Drift or UsageError if one does."""
     from ..sync.lockfile import read
     from ..sync.lockfile_writer import LockfileWriter
+    from ..sync.manifest import load
     from ._sync_report import SyncReport
 
-    wanted = manifest.load(file)
-    lock = read(wanted.lock_path)
-    todo = _plan(context, wanted, lock, choice)
-    report = SyncReport(context, wanted, todo, choice.again)
-    if choice.check or choice.dry_run:
+    manifest = load(file)
+    lockfile = read(manifest.lock_path)
+    plan = _plan(context, manifest, lockfile, args)
+    report = SyncReport(context, manifest, plan, args.options_to_repeat)
+    if args.check or args.dry_run:
         report.show_plan()
-        if choice.check and todo.drift:
-            raise report.drift()
+        if args.check and plan.drift:
+            raise report.drift_error()
         return
-    if choice.frozen and todo.to_pay:
-        raise report.frozen()
-    if choice.most is not None and todo.to_pay > choice.most:
-        raise report.too_many(choice.most)
-    lockfile_writer = LockfileWriter(lock, todo.entries)
-    if todo.acts:
-        _carry_out(context, wanted, todo, lockfile_writer, report, choice)
+    if args.frozen and plan.to_pay:
+        raise report.frozen_error()
+    if args.max_tasks is not None and plan.to_pay > args.max_tasks:
+        raise report.spending_cap_error(args.max_tasks)
+    lockfile_writer = LockfileWriter(lockfile, plan.entries)
+    if plan.acts:
+        _execute(context, manifest, plan, lockfile_writer, report, args)
     else:
         lockfile_writer.tidy()
         report.close()
 
 
-def _plan(context: CommandContext, wanted: Manifest, lock: Lock, choice: _Choice) -> Plan:
+def _plan(context: CommandContext, manifest: Manifest, lockfile: Lock, args: _SyncArgs) -> Plan:
+    """Return the plan, and save the hashes of files that were read for it."""
     from ..sync import sharding
     from ..sync.hash_cache import HashCache
     from ..sync.plan import plan
 
-    folder = resolve.state_folder() / "files"
-    known = HashCache(wanted.path, folder, now=time.time_ns, trust=not choice.rehash)
-    todo = plan(
-        wanted,
-        lock,
-        known,
-        # What is checked is the same on every machine.
-        remembered=_memory(context, wanted) if not choice.check else lambda image: None,
-        only=choice.only,
-        shard=sharding.shard_of(choice.shard, os.environ) if choice.shard is not None else sharding.WHOLE,
-        force=choice.force,
-        accept=choice.accept,
-        prune=choice.prune,
-        sandbox=context.service == resolve.SANDBOX_SERVICE,
-    )
-    known.save()
-    return todo
+    sandbox = context.service == resolve.SANDBOX_SERVICE
 
-
-def _memory(context: CommandContext, wanted: Manifest) -> Callable[[Image], Entry | None]:
-    """What the history knows of an image; it is opened for the first that it is asked for."""
-
-    def remembered(image: Image) -> Entry | None:
+    def find_in_history(image: Image) -> Entry | None:
+        # The import and the history cost start-up time: few runs come across a file that needs them.
         from ..sync.image_task import remembered
 
-        sandbox = context.service == resolve.SANDBOX_SERVICE
-        return remembered(context.history, context.service, wanted.folder, sandbox=sandbox)(image)
+        return remembered(context.history, context.service, manifest.folder, sandbox=sandbox)(image)
 
-    return remembered
+    hashes = HashCache(
+        manifest.path, resolve.state_folder() / "files", now=time.time_ns, trust=not args.rehash
+    )
+    result = plan(
+        manifest,
+        lockfile,
+        hashes,
+        # --check must give the same result on every machine, and only this one has this history.
+        remembered=find_in_history if not args.check else lambda image: None,
+        only=args.only,
+        shard=sharding.shard_of(args.shard, os.environ) if args.shard is not None else sharding.WHOLE,
+        force=args.force,
+        accept=args.accept,
+        prune=args.prune,
+        sandbox=sandbox,
+    )
+    hashes.save()
+    return result
 
 
-def _carry_out(
+def _execute(
     context: CommandContext,
-    wanted: Manifest,
-    todo: Plan,
+    manifest: Manifest,
+    plan: Plan,
     lockfile_writer: LockfileWriter,
     report: SyncReport,
-    choice: _Choice,
+    args: _SyncArgs,
 ) -> None:
+    """Execute the plan and report it. Raise the error that ended it early, if one did."""
     from ..sync.executor import REMOTE, SyncExecutor
     from ..sync.image_task import SyncContext
     from ..sync.project_files import Project
     from ..sync.spending_cap import SpendingCap
     from ..tasks.worker_pool import CancelToken
 
-    remote, cancel_token, project = todo.of(*REMOTE), CancelToken(), Project(wanted.folder)
-    project.prepare_lock(wanted.lock_path, context.shutdown.defer_signals)
-    context.bodies.attach(image for asset in wanted.assets for image in asset.sources)
+    remote = plan.of(*REMOTE)
+    cancel_token = CancelToken()
+    project = Project(manifest.folder)
+    project.prepare_lock(manifest.lock_path, context.shutdown.defer_signals)
+    context.bodies.attach(image for asset in manifest.assets for image in asset.sources)
+    qualities = {item.image.request.quality for item in remote if item.image}
     sync_context = SyncContext(
-        work_of=_works(
-            context, cancel_token, {item.image.request.quality for item in remote if item.image}
-        ).__getitem__,
+        work_of=_task_contexts(context, cancel_token, qualities).__getitem__,
         history=context.history,
         service=context.service,
         key_id=resolve.fingerprint(context.api_key) if remote else "",
         project=project,
-        spending_cap=SpendingCap(*_allowance(choice)),
-        force=choice.force,
+        spending_cap=SpendingCap(*_spending_cap(args)),
+        force=args.force,
     )
     executor = SyncExecutor(
-        plan=todo,
+        plan=plan,
         context=sync_context,
         lockfile_writer=lockfile_writer,
         cancel_token=cancel_token,
-        jobs=choice.jobs,
-        on_event=report.take,
+        jobs=args.jobs,
+        on_event=report.handle,
         shield=context.shutdown.defer_signals,
         sandbox=context.service == resolve.SANDBOX_SERVICE,
     )
@@ -268,17 +273,21 @@ def _carry_out(
         executor.execute()
     except Exception as error:
         if isinstance(error, Stopped):
-            error.message = report.stopped([one for one in executor.under_way.values() if one.task_id])
-            error.hint = report.again
+            running = sum(bool(operation.task_id) for operation in executor.under_way.values())
+            error.message = report.stopped_message(running)
+            error.hint = report.repeat_command
         report.close(executor.not_begun)
         raise
     report.close(executor.not_begun)
 
 
-def _works(
+def _task_contexts(
     context: CommandContext, cancel_token: CancelToken, qualities: set[str]
 ) -> Mapping[str, TaskContext]:
-    """The work for each quality. Workers get no signals, and share what the rate limit allows."""
+    """Return a task context for each quality, because the default timeout depends on it.
+
+    Worker threads receive no signals, so the cancel token ends their pauses. They share one rate limiter.
+    """
     from ..tasks.rate_limiter import RateLimiter
 
     limiter = RateLimiter()
@@ -293,9 +302,9 @@ def _works(
     }
 
 
-def _allowance(choice: _Choice) -> tuple[int | None, Callable[[], SeedreamError]]:
-    """How many tasks may be paid for, and what is wrong with one more."""
-    if choice.frozen:
+def _spending_cap(args: _SyncArgs) -> tuple[int | None, Callable[[], SeedreamError]]:
+    """Return how many tasks may be paid for (None: any number), and a factory of the error for one more."""
+    if args.frozen:
         return 0, lambda: Drift("its task gives no image any more, and --frozen generates none")
-    most = choice.most
+    most = args.max_tasks
     return most, lambda: UsageError(f"--max {most} tasks are paid for already", code="spending_cap")

@@ -6,7 +6,7 @@ word on a line of its own, followed by a tab and its description. The shell sele
 own rules. If a path is expected, the only line is `:files`, a tab, and the part of CURRENT before the path,
 such as `--output=`.
 
-A shell waits for every import, and has no place for errors: nothing is printed if anything goes wrong.
+The shell waits at every Tab, so imports are few. It cannot show errors, so nothing is printed if one occurs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FILES = "files"
 
 
 def answer(arguments: Sequence[str]) -> None:
-    """Print the answer; ``arguments`` are `--list=CURRENT -- WORD...`."""
+    """Print the candidates; ``arguments`` are `--list=CURRENT -- WORD...`."""
     try:
         current = arguments[0].partition("=")[2].lstrip("'\"")
-        lines = [f"{word}\t{what}\n" for word, what in candidates(current, arguments[2:])]
+        lines = [f"{word}\t{description}\n" for word, description in candidates(current, arguments[2:])]
         sys.stdout.buffer.write("".join(lines).encode("utf-8", "replace"))
         sys.stdout.buffer.flush()
     except (Exception, KeyboardInterrupt):
-        # The command that is being typed will meet the same problem, and report it.
+        # For example an invalid config file: the command reports it when it is run.
         return
 
 
@@ -55,31 +55,32 @@ def candidates(current: str, words: Sequence[str]) -> Iterator[Candidate]:
     if kind == FILES:
         yield f":{FILES}", prefix
     elif kind:
-        for word, what in _values(kind, line):
-            yield prefix + word, what
+        for word, description in _values(kind, line):
+            yield prefix + word, description
 
 
 def _unused_options(line: CommandLine) -> Iterator[Candidate]:
-    for flags, _, repeatable, what in OPTIONS[line.command]:
+    for flags, _, repeatable, description in OPTIONS[line.command]:
         if repeatable or line.flags.isdisjoint(flags):
             for flag in flags:
-                yield flag, what
+                yield flag, description
 
 
 def _kind_of_argument(line: CommandLine) -> str:
-    """Return the kind of the next argument, "" if there is none."""
+    """Return the kind of the next argument's value, "" if no argument can follow."""
     kinds = ARGUMENTS[line.command]
     repeated = kinds[-1:] if kinds and kinds[-1].endswith("+") else []
     following = [*kinds[len(line.arguments) :], *repeated]
     kind = following[0].removesuffix("+") if following else ""
     if kind == "value_of_setting":
-        # The same as for the option of that name.
+        # A setting has the values of the option of the same name.
         option = "--" + line.arguments[-1].replace("_", "-")
         return next((kind or "" for flags, kind, _, _ in OPTIONS["generate"] if option in flags), "")
     return kind
 
 
 def _values(kind: str, line: CommandLine) -> Iterable[Candidate]:
+    """Return the values of a kind: from the table, or else from local files."""
     if kind in VALUES:
         return VALUES[kind].items()
     if kind == "commands":

@@ -15,7 +15,7 @@ class CommandLine:
     def __init__(self, words: Sequence[str]) -> None:
         #: Some shells leave quotes in place.
         self.words = [word.strip("'\"") for word in words]
-        #: The key of the table: "", "generate", "config set" ...
+        #: Key of the table, such as "" (no command yet), "generate" or "config set".
         self.command = ""
         self.arguments: list[str] = []
         self.flags: set[str] = set()
@@ -43,19 +43,19 @@ class CommandLine:
         return next((kind for flags, kind, _, _ in OPTIONS[self.command] if flag in flags), None)
 
     def value(self, option: str) -> str | None:
-        """Return the last value of an option."""
-        found, is_next = None, False
+        """Return the value of an option, the last one if it is repeated."""
+        value, is_next = None, False
         for word in self.words:
             if is_next:
-                found = word
+                value = word
             elif word.startswith(f"{option}="):
-                found = word.partition("=")[2]
+                value = word.partition("=")[2]
             is_next = word == option
-        return found
+        return value
 
 
 def split_option(word: str) -> tuple[str, str]:
-    """Return the flag of `--flag=value` or `-fvalue`, and all that precedes the value, "" without one."""
+    """Return the flag of `--flag=value` or `-fvalue`, and the part before the value ("" without a value)."""
     if word.startswith("--"):
         flag, equals, _ = word.partition("=")
         return flag, flag + equals if equals else ""

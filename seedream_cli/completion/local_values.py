@@ -1,6 +1,6 @@
-"""The values that only this machine's files know: task ids, profiles, styles, assets.
+"""Candidates from local files: task ids, profiles, styles and assets.
 
-Everything imported here delays every Tab, so the usual case loads nothing but sqlite3 or tomllib.
+Every import delays every Tab, so the usual case loads nothing but sqlite3 or tomllib.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     Candidate = tuple[str, str]
 
 _MANIFEST = "seedream.toml"
-#: The newest tasks; nobody reads a longer list.
+#: Number of tasks to offer, the newest ones: nobody reads a longer list.
 _MAX_TASKS = 50
+#: Characters of a description, so that it fits beside the word on a narrow terminal.
 _MAX_DESCRIPTION = 48
 #: Seconds to wait for another process that writes to the history.
 _BUSY_TIMEOUT = 0.3
-#: The characters in ids besides letters and digits.
+#: Translation that deletes the punctuation allowed in ids.
 _ID_PUNCTUATION = {ord(char): None for char in "-._"}
 
 _QUERY = """
@@ -38,33 +39,29 @@ _PROMPT = "CASE WHEN json_valid(request) THEN json_extract(request, '$.prompt') 
 def candidates(kind: str, line: CommandLine) -> Iterator[Candidate]:
     """Yield the values of a kind, each with its description."""
     for word, description in KINDS[kind](line):
-        yield word, _shortened(description)
-
-
-def _shortened(description: str) -> str:
-    """Return its beginning on one line, without characters that a terminal would obey."""
-    line = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
-    if not line.isprintable():
-        line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
-    return line if len(line) <= _MAX_DESCRIPTION else line[: _MAX_DESCRIPTION - 1].rstrip() + "…"
-
-
-def _tasks(line: CommandLine) -> Iterator[Candidate]:
-    return _operations(line, settled=True)
+        text = " ".join(description[: 4 * _MAX_DESCRIPTION].split())
+        # Prompts are outside text: a control character must not reach the terminal.
+        if not text.isprintable():
+            text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        if len(text) > _MAX_DESCRIPTION:
+            text = text[: _MAX_DESCRIPTION - 1].rstrip() + "…"
+        yield word, text
 
 
 def _resumable(line: CommandLine) -> Iterator[Candidate]:
-    for number, found in enumerate(_operations(line, settled=False)):
+    """Yield "last" and the newest unfinished operations, or nothing if there are none."""
+    for number, candidate in enumerate(_operations(line, settled=False)):
         if number == 0:
             yield "last", "the newest of these"
-        yield found
+        yield candidate
 
 
-def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
+def _operations(line: CommandLine, *, settled: bool = True) -> Iterator[Candidate]:
+    """Yield the newest operations that are not on the line yet. Without ``settled``, only unfinished ones."""
     import sqlite3
 
     path = os.path.join(locations.state_folder(), locations.HISTORY_FILE)
-    db = sqlite3.connect(_existing(path), uri=True, timeout=_BUSY_TIMEOUT)
+    db = sqlite3.connect(_database_uri(path), uri=True, timeout=_BUSY_TIMEOUT)
     try:
         values = (_service(line), settled, _MAX_TASKS)
         try:
@@ -80,13 +77,13 @@ def _operations(line: CommandLine, *, settled: bool) -> Iterator[Candidate]:
 
 
 def _service(line: CommandLine) -> str:
-    """Return the history's name of the service that the line is about."""
+    """Return the service that the line selects, as the history names it."""
     if "--sandbox" in line.words:
         return SANDBOX_SERVICE
     base_url = line.value("--base-url")
-    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _text(_config_path())):
+    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _read_text(_config_path())):
         return DEFAULT_BASE_URL
-    # Loading the settings costs more than everything else here: only those who changed the URL pay for it.
+    # Loading the settings takes longer than everything else here, so do it only if the URL may be changed.
     from ..settings import resolve
 
     settings = resolve.load(profile=line.value("--profile"), flags={"base_url": base_url})
@@ -94,16 +91,16 @@ def _service(line: CommandLine) -> str:
 
 
 def _is_plain(name: object) -> bool:
-    """Return True if a shell can insert the id unquoted: ids are outside text."""
+    """Return True if a shell can insert the id without quotes. Ids come from the service, so any text can."""
     if not isinstance(name, str) or not name.isascii() or name.startswith("-"):
         return False
     return name.translate(_ID_PUNCTUATION).isalnum()
 
 
-def _existing(path: str) -> str:
-    """Return the database as a URI that does not create it.
+def _database_uri(path: str) -> str:
+    """Return a SQLite URI that opens an existing database and does not create one.
 
-    Not read-only: such a reader would leave SQLite's companion files in place.
+    Not mode=ro: a read-only connection cannot remove the -wal and -shm files when it is closed.
     """
     if os.name == "nt":
         path = "/" + path.replace("\\", "/")
@@ -113,7 +110,7 @@ def _existing(path: str) -> str:
 
 
 def _profiles(line: CommandLine) -> Iterator[Candidate]:
-    config = _toml(_config_path())
+    config = _read_toml(_config_path())
     in_use = config.get("profile", "default")
     for name, table in config.get("profiles", {}).items():
         if _is_word(name):
@@ -121,7 +118,7 @@ def _profiles(line: CommandLine) -> Iterator[Candidate]:
 
 
 def _styles(line: CommandLine) -> Iterator[Candidate]:
-    named = _toml(_config_path()).get("styles", {}) | _toml(_MANIFEST).get("styles", {})
+    named = _read_toml(_config_path()).get("styles", {}) | _read_toml(_MANIFEST).get("styles", {})
     for name, text in named.items():
         if _is_word(name):
             yield name, str(text)
@@ -131,13 +128,13 @@ def _assets(line: CommandLine) -> Iterator[Candidate]:
     manifest = line.arguments[0] if line.arguments else _MANIFEST
     if os.path.isdir(manifest):
         manifest = os.path.join(manifest, _MANIFEST)
-    for name, table in _toml(manifest).get("assets", {}).items():
+    for name, table in _read_toml(manifest).get("assets", {}).items():
         if _is_word(name) and name not in line.words:
             yield name, str(table.get("prompt", ""))
 
 
 def _is_word(name: str) -> bool:
-    """Return True if it fits on one line of the answer; shells quote the rest."""
+    """Return True if the name fits on one line and is not an option. The shell quotes special characters."""
     return bool(name) and name.isprintable() and not name.startswith("-")
 
 
@@ -145,14 +142,14 @@ def _config_path() -> str:
     return os.path.join(locations.config_folder(), locations.CONFIG_FILE)
 
 
-def _toml(path: str) -> dict[str, Any]:
+def _read_toml(path: str) -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads(_text(path))
+    return tomllib.loads(_read_text(path))
 
 
-def _text(path: str) -> str:
-    # A pipe or a terminal would keep the shell waiting.
+def _read_text(path: str) -> str:
+    # Reading a pipe or a terminal would block the shell.
     if not os.path.isfile(path):
         return ""
     with open(path, encoding="utf-8") as file:
@@ -160,7 +157,7 @@ def _text(path: str) -> str:
 
 
 KINDS = {
-    "tasks": _tasks,
+    "tasks": _operations,
     "resumable": _resumable,
     "profiles": _profiles,
     "styles": _styles,

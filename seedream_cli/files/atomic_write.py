@@ -1,4 +1,4 @@
-"""A small file that appears whole or not at all, whoever else writes it at the same time."""
+"""Atomic replacement of a small file that several programs may write at the same time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from ..errors import NotSaved
 from .partial_file import PartialFile
 
-#: Seconds for which another program that writes the same file is waited for.
+#: Seconds to wait for another program that is writing the same file.
 _PATIENCE = 5.0
 _PAUSE = 0.01
 
 
 def atomic_write(path: Path, make: Callable[[], bytes]) -> os.stat_result:
-    """Put what ``make`` returns into the file, which keeps its permissions, and stays a link if it is one.
+    """Replace the content of a file by what ``make`` returns. Permissions and a symbolic link are kept.
 
-    No other program's call for this file comes in between what ``make`` reads and what is written. Returns
-    the status of what was written, which may have been replaced by then. Raises NotSaved. A temporary file
-    that a killed run left is removed by the next one that writes.
+    Calls of several programs for the same file exclude each other, from before ``make`` is called until the
+    file is written. Returns the stat() result of the written file. Raises NotSaved. The partial file of a
+    killed run is removed by the next call.
     """
     target = Path(os.path.realpath(path))
     deadline = time.monotonic() + _PATIENCE
@@ -43,6 +43,6 @@ def atomic_write(path: Path, make: Callable[[], bytes]) -> os.stat_result:
 
 
 def _keep_mode(target: Path, part: Path) -> None:
-    # There may be nothing yet, and file systems of other systems have no modes.
+    # The file may not exist yet, and some file systems have no modes.
     with suppress(OSError):
         os.chmod(part, stat.S_IMODE(target.stat().st_mode))

@@ -1,4 +1,8 @@
-"""Names of files that no two programs take: a temporary file is locked, a free name is taken at once."""
+"""File locking: partial files that only one program writes, and names that only one program takes.
+
+A partial file is locked with ``flock`` while it is written. A lock ends with its process, so a partial file
+without a lock was left by a run that was killed, and can be removed.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,19 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-#: Errors that a file system without hard links answers os.link with.
+#: Errors of os.link on a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 def create_locked(path: Path) -> BinaryIO:
-    # O_EXCL follows no symbolic link that someone put at the name.
+    """Create a file and lock it. Raises FileExistsError, or BlockingIOError if another run takes it first."""
+    # O_EXCL does not follow a symbolic link that someone put at this name.
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags, 0o666), "w+b")
     try:
         _lock(file)
         if not is_same(file, path):
-            # Between making and locking it, another run took it for abandoned.
+            # Between creation and lock, another run took the file for a stale one and removed it.
             raise BlockingIOError
     except BaseException:
         file.close()
@@ -32,7 +37,7 @@ def create_locked(path: Path) -> BinaryIO:
 
 
 def create_locked_or_busy(path: Path) -> BinaryIO:
-    """Raises BlockingIOError when another run was faster."""
+    """Create a file and lock it. Raises BlockingIOError if another run was faster."""
     try:
         return create_locked(path)
     except FileExistsError:
@@ -40,7 +45,7 @@ def create_locked_or_busy(path: Path) -> BinaryIO:
 
 
 def is_same(file: BinaryIO, path: Path) -> bool:
-    """Whether the open file is still the one of this name."""
+    """Return True if ``path`` still names the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except FileNotFoundError:
@@ -48,29 +53,29 @@ def is_same(file: BinaryIO, path: Path) -> bool:
 
 
 def _lock(file: BinaryIO) -> None:
-    """Raises BlockingIOError when another program holds the file."""
+    """Lock the file without waiting. Raises BlockingIOError if another program has locked it."""
     if fcntl is None:
-        # Windows: an open file cannot be removed, which serves the same end.
+        # Windows does not remove open files, which has the same effect.
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
-        # Some network file systems have no locks; two runs of one operation are then on their own.
+        # Some network file systems have no locks. Two runs of one operation are then not protected.
         pass
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the temporary file that a killed run of this operation left.
+    """Remove the partial file of a run that was killed. Raises BlockingIOError if a run is still writing it.
 
-    Raises BlockingIOError while a run still writes it.
+    Does nothing if the file does not exist.
     """
     if path.is_symlink():
         path.unlink(missing_ok=True)
         return
     if os.name == "nt":
-        # What a run writes cannot be removed there, and neither could what is opened here.
+        # Windows does not remove a file that is open, in another run or here.
         try:
             path.unlink(missing_ok=True)
         except PermissionError:
@@ -79,34 +84,39 @@ def remove_stale(path: Path) -> None:
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        return  # Its run has just ended.
+        return  # The other run has just ended.
     with file:
         _lock(file)
         if not is_same(file, path):
-            # What was opened is gone: the name is that of a run which writes just now.
+            # The stale file is gone already, and another run has created a new one with this name.
             raise BlockingIOError
         path.unlink()
 
 
-def link_exclusive(part: Path, target: Path) -> bool:
-    """Give the file its name if that is free; no program can take it in between."""
+def link_exclusive(source: Path, target: Path) -> bool:
+    """Give the file the name ``target`` in one atomic step. Return False if that name is taken.
+
+    On systems with hard links the file keeps its old name as well.
+    """
     try:
         if os.name == "nt":
-            os.rename(part, target)
+            # Windows does not rename over an existing file.
+            os.rename(source, target)
         else:
-            os.link(part, target)
+            os.link(source, target)
         return True
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
+    # Without hard links: reserve the name with an empty file, then replace that.
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         return False
     try:
-        os.replace(part, target)
+        os.replace(source, target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -1,6 +1,6 @@
-"""Bytes → a verified file: a temporary file beside the target, checked, then moved into place.
+"""Partial files: written beside their target, verified, then moved into place.
 
-A file appears whole or not at all, and never over another one that was not asked to be replaced.
+A file appears whole or not at all, and replaces another one only if that was asked for.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from ..models import SavedFile
 from .locking import create_locked, create_locked_or_busy, is_same, link_exclusive, remove_stale
 from .output_path import free_name
 
+#: Returns a context manager in which no signal interrupts.
 Shield = Callable[[], AbstractContextManager[None]]
 
 
 class PartialFile:
-    """The temporary file of one image, locked while it is written; gone when the block ends.
+    """The partial file of one image. It is locked while it is written, and removed when the block ends.
 
-    ``shield`` gives blocks in which no signal interrupts. Raises NotSaved, naming the folder, for
-    whatever the file system refuses.
+    Creation and removal happen within ``shield``. Every error of the file system becomes NotSaved, with the
+    name of the folder.
     """
 
     def __init__(self, path: Path, shield: Shield = nullcontext) -> None:
@@ -38,14 +39,14 @@ class PartialFile:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        # Each attempt begins anew.
+        # Each attempt starts from the beginning.
         self.size, self._digest = 0, hashlib.sha256()
         try:
             with self._shield():
-                self._make()
+                self._create()
             return self
         except BaseException:
-            # A signal that came meanwhile is obeyed at the shield's end, and then nobody leaves the block.
+            # A signal that came meanwhile is raised at the end of the shield. __exit__ is then not called.
             self.close()
             raise
 
@@ -54,7 +55,7 @@ class PartialFile:
     ) -> None:
         self.close()
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -68,7 +69,7 @@ class PartialFile:
             raise self._not_saved(error) from None
 
     def close(self) -> None:
-        """Remove the temporary file, if it is there; any number of times."""
+        """Remove the partial file, if it exists. Can be called any number of times."""
         try:
             with self._shield():
                 self._close()
@@ -79,12 +80,12 @@ class PartialFile:
         if self._file is None:
             return
         file, self._file = self._file, None
-        # Only while the lock is held is the name surely ours: without it, another run may have taken
-        # the file for abandoned and write its own under this name. Windows removes no open file.
+        # Remove it before the lock is released by close(). After that, another run may take the file for a
+        # stale one and create its own with this name. Windows cannot remove an open file.
         with suppress(OSError):
             if os.name != "nt" and is_same(file, self.path):
                 self.path.unlink()
-        # A full disk may refuse the last bytes again; what failed has been told by write().
+        # A full disk may fail again for the last bytes. write() has reported that already.
         with suppress(OSError):
             file.close()
         if os.name == "nt":
@@ -93,11 +94,12 @@ class PartialFile:
 
     @property
     def sha256(self) -> str:
+        """Return the hex digest of the bytes written so far."""
         return self._digest.hexdigest()
 
     @property
     def status(self) -> os.stat_result:
-        """That of the file with all that was written, which moving it does not change."""
+        """Return the status of the file with everything written. It is the same after a move."""
         try:
             self._open.flush()
             return os.fstat(self._open.fileno())
@@ -105,6 +107,7 @@ class PartialFile:
             raise self._not_saved(error) from None
 
     def write(self, chunk: bytes) -> None:
+        """Append the bytes. Raises NotSaved, as for a full disk."""
         try:
             self._open.write(chunk)
         except OSError as error:
@@ -113,7 +116,7 @@ class PartialFile:
         self.size += len(chunk)
 
     def verify(self, announced: int | None) -> ImageInfo:
-        """Check length, kind and completeness. Raises ImageDamaged."""
+        """Check length (in bytes, if it was announced), format and completeness. Raises ImageDamaged."""
         if announced is not None and announced != self.size:
             raise ImageDamaged(f"the image came with {self.size} of {announced} bytes")
         try:
@@ -125,33 +128,30 @@ class PartialFile:
             raise self._not_saved(error) from None
 
     def move_to(self, target: Path, *, overwrite: bool, beside: bool = True) -> Path:
-        """Put the file in place and return where it is.
+        """Move the file to ``target``, and return its path.
 
-        A name that is taken is left alone (the file goes beside it under a free one) unless
-        ``overwrite``, or unless it holds these very bytes already. Without ``beside`` it goes nowhere
-        else: raises NotSaved.
+        Without ``overwrite``, an existing file is not replaced: the new one gets a free name in the same
+        folder, or, without ``beside``, NotSaved is raised. An existing file with the same bytes is kept and
+        returned.
         """
         try:
-            # Whoever sees the name sees every byte.
+            # No one may see the name before all bytes are on disk.
             self._open.flush()
             os.fsync(self._open.fileno())
             if os.name == "nt":
-                # Windows moves no open file.
+                # Windows does not move open files.
                 self._open.close()
             target.parent.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 os.replace(self.path, target)
                 return target
-            return self._claim_beside(target, most=None if beside else 1)
+            for attempt in itertools.count(1) if beside else (1,):
+                candidate = target if attempt == 1 else free_name(target, attempt)
+                # The same bytes: an earlier run was stopped between saving the image and recording it.
+                if link_exclusive(self.path, candidate) or sha256_of(candidate) == self.sha256:
+                    return candidate
         except OSError as error:
             raise self._not_saved(error) from None
-
-    def _claim_beside(self, target: Path, *, most: int | None) -> Path:
-        for attempt in itertools.islice(itertools.count(1), most):
-            candidate = target if attempt == 1 else free_name(target, attempt)
-            # The same bytes: a run before this one was stopped between saving and recording.
-            if link_exclusive(self.path, candidate) or sha256_of(candidate) == self.sha256:
-                return candidate
         raise NotSaved(f"{target} is taken", code="taken")
 
     @property
@@ -167,40 +167,35 @@ class PartialFile:
 
 
 def ensure_writable(trial: Path, shield: Shield = nullcontext) -> None:
-    """Make the folder of the file ``trial``, and a file in it for a moment.
+    """Create the folder of the file ``trial``, and a file in it for a moment. Raises InvalidOutput.
 
-    Only trying tells: permissions say yes to root where the file system says no. Raises InvalidOutput.
+    Permissions alone prove nothing: they allow everything to root, even on a read-only file system.
     """
-    if _takes_unnamed(trial.parent):
+    try:
+        # Linux creates a file without a name, which is removed however the program ends.
+        trial.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(trial.parent, os.O_TMPFILE | os.O_RDWR, 0o600))
         return
+    except (AttributeError, OSError):
+        # Another system, or a folder that does not allow it: try a file with a name.
+        pass
     try:
         with PartialFile(trial, shield):
             pass
     except NotSaved as error:
-        # Where another program is saving, files can be made.
+        # "busy": another program is saving there, so files can be created.
         if error.code != "busy":
             raise InvalidOutput(error.message) from None
 
 
-def _takes_unnamed(folder: Path) -> bool:
-    """Whether a file without a name can be made there: Linux removes it however the program ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
-    except (AttributeError, OSError):
-        # No such files in this system, or a folder that takes none: a named one will tell.
-        return False
-    return True
-
-
 def move_file(source: Path, target: Path) -> None:
-    """Give a file another name, never one that another file has. Raises NotSaved."""
+    """Rename a file without overwriting another one. Raises NotSaved."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if link_exclusive(source, target):
             source.unlink(missing_ok=True)
         elif os.path.samefile(source, target):
-            # The same name where case makes no difference; or both are, since a run was killed in between.
+            # The names differ only in case, or both exist since a run was killed between link and unlink.
             os.rename(source, target)
             if source.name in os.listdir(source.parent):
                 source.unlink()
@@ -212,7 +207,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def sha256_of(path: Path) -> str | None:
-    """The file's digest; None if there is no readable regular file."""
+    """Return the hex digest of the file; None if it is not a readable regular file."""
     try:
         if not path.is_file():
             return None
@@ -223,7 +218,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 def saved_file_from_disk(path: Path) -> SavedFile:
-    """What is known of a file that was there before. Raises NotSaved if it cannot be read."""
+    """Return a record of an existing file, image or not. Raises NotSaved if it cannot be read."""
     try:
         size, digest = path.stat().st_size, sha256_of(path)
         with path.open("rb") as file:

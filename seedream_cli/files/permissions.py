@@ -1,4 +1,4 @@
-"""Folders and files for their owner alone, whatever the umask says."""
+"""Private folders and files (modes 0700 and 0600), whatever the umask."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 
 def make_private_dir(folder: Path) -> None:
-    """Make the folder and those above it that are missing, each with mode 0700.
+    """Create the folder and its missing parents, each with mode 0700.
 
-    In a folder above that others may write to, they could put one of their own in its place.
+    The parents too: in a parent that others may write to, they could replace the folder.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
         try:
-            each.mkdir(mode=0o700)
+            path.mkdir(mode=0o700)
         except FileExistsError:
-            # Another program was faster, or it is something else than a folder.
-            if not each.is_dir():
+            # Another program was faster, or it is not a folder.
+            if not path.is_dir():
                 raise
         else:
-            _give_mode(each, 0o700)
+            _set_mode(path, 0o700)
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A descriptor of the file, which is made if need be: with mode 0600 from its first moment.
+    """Return a descriptor of the file, created with mode 0600 if it does not exist.
 
-    A chmod afterwards alone would leave a moment in which others can open it.
+    A chmod after the creation would leave a moment in which others can open it.
     """
     descriptor = os.open(path, flags | os.O_CREAT, 0o600)
-    # It may have been made by something else, such as a restored backup.
-    _give_mode(descriptor, 0o600)
+    # An existing file may have another mode, as after a backup was restored.
+    _set_mode(descriptor, 0o600)
     return descriptor
 
 
 def fsync_dir(folder: Path) -> None:
-    """See to it that the names in the folder survive a power cut, where the system has a way to that."""
+    """Write the names in the folder to disk, if the system can, so that they survive a power failure."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -45,9 +45,9 @@ def fsync_dir(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _give_mode(what: Path | int, mode: int) -> None:
-    """Also the owner's own rights, which a umask can take."""
-    if os.name == "posix" and os.stat(what).st_mode & 0o777 != mode:
-        # File systems of other systems have no modes, and say so.
+def _set_mode(file: Path | int, mode: int) -> None:
+    """Set the mode if it differs: a umask may have removed even the owner's rights."""
+    if os.name == "posix" and os.stat(file).st_mode & 0o777 != mode:
+        # Foreign file systems (FAT, some network mounts) have no modes and raise an error.
         with suppress(PermissionError):
-            os.chmod(what, mode)
+            os.chmod(file, mode)

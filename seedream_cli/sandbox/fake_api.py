@@ -44,10 +44,10 @@ class _Caller(Struct, frozen=True):
 
 
 class FakeApi:
-    """Answers as the API does. Header names are lower-case; ``seconds`` is how long a task takes.
+    """Answers requests like the API. Header names are lower case; ``seconds`` is how long a task takes.
 
-    ``url_seconds`` is how long a result's link is valid once its task has completed. Raises
-    ValueError for a dialect or a duration that makes no sense.
+    ``url_seconds`` is how long the URL of a result is valid after its task has completed. Raises ValueError
+    for an invalid dialect or duration.
     """
 
     def __init__(
@@ -79,20 +79,20 @@ class FakeApi:
     def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """Route a request. ``path`` is below the base URL and still percent-encoded, without a query."""
         if path == CREATE:
-            return self._only("POST", method) or self.create(headers, raw)
+            return self._check_method("POST", method) or self.create(headers, raw)
         if path == ACCOUNT:
-            return self._only("GET", method) or self.account(headers)
+            return self._check_method("GET", method) or self.account(headers)
         task_id = path.removeprefix(STATUS)
         if path.startswith(STATUS) and task_id and "/" not in task_id:
-            return self._only("GET", method) or self.status(headers, unquote(task_id))
-        return self._refused(ApiError(404, "not_found", "No such endpoint"))
+            return self._check_method("GET", method) or self.status(headers, unquote(task_id))
+        return self._error_response(ApiError(404, "not_found", "No such endpoint"))
 
     def create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """``POST /images/generations``."""
         fault = self._faults.take(known.SUBMIT)
         if fault is not None and fault.mishap is Mishap.DROP_BEFORE:
             return ApiResponse(0, mishap=fault.mishap)
-        return self._judged(fault, lambda: self._create(headers, raw))
+        return self._respond(fault, lambda: self._create(headers, raw))
 
     def status(self, headers: Mapping[str, str], task_id: str) -> ApiResponse:
         """``GET /images/status/{task_id}``."""
@@ -103,33 +103,33 @@ class FakeApi:
             return completed or fault.name != known.NO_RESULT_YET
 
         fault = self._faults.take(known.STATUS, ready)
-        return self._judged(fault, lambda: self._status(headers, task, fault))
+        return self._respond(fault, lambda: self._status(headers, task, fault))
 
     def account(self, headers: Mapping[str, str]) -> ApiResponse:
         """``GET /account/status``."""
         fault = self._faults.take(known.ACCOUNT)
-        return self._judged(fault, lambda: self._account(headers))
+        return self._respond(fault, lambda: self._account(headers))
 
-    def _judged(self, fault: Fault | None, judge: Callable[[], ApiResponse]) -> ApiResponse:
-        """The one place where a refusal becomes an answer."""
+    def _respond(self, fault: Fault | None, handle: Callable[[], ApiResponse]) -> ApiResponse:
+        """Run ``handle`` and apply the fault. An ApiError becomes an error response."""
         if fault is not None and fault.refusal is not None:
             refusal = fault.refusal
             refused = ApiError(refusal.status, refusal.code, refusal.message, refusal.retry_after)
-            return self._refused(refused)
+            return self._error_response(refused)
         try:
-            answer = judge()
+            answer = handle()
         except ApiError as refused:
-            answer = self._refused(refused)
+            answer = self._error_response(refused)
         return answer if fault is None else replace(answer, mishap=fault.mishap)
 
-    def _only(self, allowed: str, method: str) -> ApiResponse | None:
+    def _check_method(self, allowed: str, method: str) -> ApiResponse | None:
         if method == allowed:
             return None
-        answer = self._refused(ApiError(405, "method_not_allowed", f"Use {allowed}"))
+        answer = self._error_response(ApiError(405, "method_not_allowed", f"Use {allowed}"))
         return replace(answer, headers={**answer.headers, "Allow": allowed})
 
-    def _refused(self, refused: ApiError) -> ApiResponse:
-        refusal = refused.refusal
+    def _error_response(self, problem: ApiError) -> ApiResponse:
+        refusal = problem.refusal
         headers = self._headers()
         if refusal.retry_after is not None:
             headers["Retry-After"] = str(refusal.retry_after)
@@ -138,8 +138,8 @@ class FakeApi:
     def _headers(self) -> dict[str, str]:
         return {"X-Request-ID": f"req_{secrets.token_hex(12)}"} if self._dialect == LIVE else {}
 
-    def _caller(self, headers: Mapping[str, str]) -> _Caller:
-        """Who asks. Any key is good, but for endings that stand for one that is not."""
+    def _authenticate(self, headers: Mapping[str, str]) -> _Caller:
+        """Return the caller. Any API key is valid, except for endings that simulate errors."""
         scheme, _, key = headers.get("authorization", "").strip().partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key or key.endswith("-invalid"):
@@ -150,7 +150,7 @@ class FakeApi:
         return caller
 
     def _create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
-        caller = self._caller(headers)
+        caller = self._authenticate(headers)
         idempotency_key = self._idempotency_key(headers)
         sent = parse(raw)
         body = check(sent, self._dialect)
@@ -194,7 +194,7 @@ class FakeApi:
         outcome = _COMPLETED if fault is None else fault.name.removeprefix("task-")
         task_id = f"task_{secrets.token_hex(8)}" if self._dialect == SEED else f"img_{secrets.token_hex(12)}"
         return StoredTask(
-            task_id, self._clock(), self._seconds, outcome, _abridged(body), key_id, idempotency_key
+            task_id, self._clock(), self._seconds, outcome, _without_image_data(body), key_id, idempotency_key
         )
 
     def _state(self, task: StoredTask) -> str:
@@ -206,7 +206,7 @@ class FakeApi:
     def _status(
         self, headers: Mapping[str, str], task: StoredTask | None, fault: Fault | None
     ) -> ApiResponse:
-        caller = self._caller(headers)
+        caller = self._authenticate(headers)
         if task is None or task.key_id != caller.key_id:
             raise ApiError(404, "task_not_found", "Task not found")
         data = self._data(task)
@@ -237,19 +237,19 @@ class FakeApi:
         return data
 
     def _account(self, headers: Mapping[str, str]) -> ApiResponse:
-        self._caller(headers)
+        self._authenticate(headers)
         data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
         return ApiResponse(200, self._headers(), success(self._dialect, data))
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    """Equal for equal JSON: the order of keys and white space do not count."""
+    """Return a digest that is equal for equal JSON, whatever the order of keys and the white space."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-def _abridged(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body as it is kept: source images that came as data would fill the disk."""
+def _without_image_data(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body to store, without the source images sent as data, which would fill the disk."""
     urls = [
         f"data:sha256:{hashlib.sha256(url.encode(errors='replace')).hexdigest()}"
         if url.startswith("data:")

@@ -144,11 +144,11 @@ class _Charge(Struct):
 
 
 class Faults:
-    """The faults asked for. Safe to share between threads.
+    """The requested faults. Safe to share between threads.
 
-    A spec is ``name`` (every time) or ``name=2`` (the first two times). Faults of one stage are
-    served in the order given: the first until its count is used up, then the next. Raises
-    ValueError, with what was probably meant, for a name or a count that it cannot read.
+    A spec is ``name`` (every time) or ``name=2`` (the first two times). The faults of one stage happen in the
+    given order: the first until its count is used up, then the next. Raises ValueError, with a suggestion,
+    for an unknown name or an invalid count.
     """
 
     def __init__(self, specs: Iterable[str] = ()) -> None:
@@ -156,9 +156,9 @@ class Faults:
         self._charges = [_parse(spec) for spec in specs]
 
     def take(self, stage: str, ready: Callable[[Fault], bool] = _always) -> Fault | None:
-        """The fault that strikes now, one use of it spent.
+        """Return the next fault of this stage and use it up once, or None.
 
-        A fault for which ``ready`` is false waits and keeps its place: those behind it wait too.
+        A fault for which ``ready`` returns False waits, and so do the faults after it.
         """
         with self._lock:
             for charge in self._charges:
@@ -172,7 +172,7 @@ class Faults:
         return None
 
     def strikes(self, name: str) -> bool:
-        """Whether the fault of this name strikes now; spends one use of it if it does."""
+        """Return True, and use it up once, if the fault of this name is next."""
         return self.take(ROWS[name].stage, lambda fault: fault.name == name) is not None
 
 

@@ -1,4 +1,4 @@
-"""One HTTP origin: sockets, keep-alive, and the ways in which an answer can fail to arrive."""
+"""An HTTP server with keep-alive, and with the ways in which a response can fail to arrive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It
 
 
 class HttpRequest(Struct, frozen=True):
-    """``target`` is the path with its query; header names are lower-case."""
+    """An HTTP request. ``target`` is the path with its query; header names are lower case."""
 
     method: str
     target: str
@@ -32,9 +32,9 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 from the moment it is made; answers from :meth:`start` to :meth:`stop`.
+    """Listens on 127.0.0.1 once constructed, and answers from :meth:`start` to :meth:`stop`.
 
-    Raises OSError if the port is taken. ``log`` gets one line a request, without the query.
+    Raises OSError if the port is taken. ``log`` gets one line for each request, without the query.
     """
 
     daemon_threads = True
@@ -59,7 +59,7 @@ class HttpServer(ThreadingHTTPServer):
         return f"http://{_HOST}:{self.server_address[1]}"
 
     def server_bind(self) -> None:
-        # Not HTTPServer's own: it looks the host name up, which can ask the network.
+        # HTTPServer's method would look up the host name, which may cause network traffic.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = _HOST, self.server_address[1]
 
@@ -68,7 +68,7 @@ class HttpServer(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering, on connections that are kept alive too."""
+        """Stop answering, also on connections that are kept alive."""
         self.stopping.set()
         if self._thread is not None:
             self.shutdown()
@@ -76,8 +76,8 @@ class HttpServer(ThreadingHTTPServer):
         self.server_close()
         with self._idle:
             for connection in self._open:
-                _end(connection)
-            # A thread that is busy drawing may outlast this: it is a daemon.
+                _shut_down(connection)
+            # A thread that is drawing may take longer; it is a daemon thread.
             self._idle.wait_for(lambda: not self._open, timeout=2.0)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -94,16 +94,16 @@ class HttpServer(ThreadingHTTPServer):
                 self._idle.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # Clients come and go as they please; anything else is a bug and must be seen.
+        # Broken connections are normal. Anything else is a bug and must be visible.
         if not isinstance(sys.exception(), OSError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
 
 
-def _end(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # The client was faster.
+        return  # The client closed it first.
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -111,7 +111,7 @@ class _Connection(BaseHTTPRequestHandler):
     server_version = "seedream-sandbox"
     sys_version = ""
     disable_nagle_algorithm = True
-    # Head and body leave in one write; in two, a delayed acknowledgement can hold up the second.
+    # Head and body leave in one write. With two, a delayed acknowledgement can delay the second.
     wbufsize = 1 << 16
     server: HttpServer
 
@@ -126,7 +126,7 @@ class _Connection(BaseHTTPRequestHandler):
         reply = self.server.respond(HttpRequest(self.command, self.path, headers, body))
         word = str(reply.status) if reply.mishap is None else reply.mishap.value
         path = self.path.partition("?")[0]
-        # A path is a stranger's text: control characters would reach the terminal.
+        # Control characters of a path must not reach the terminal.
         shown = "".join(char if char.isprintable() else "?" for char in path)
         self.server.log(f"{self.command} {shown} {word}")
         self._deliver(reply)
@@ -134,7 +134,7 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
 
     def _body(self) -> bytes | None:
-        """The request's body; None once there is nothing more to answer on this connection."""
+        """Read the request body. Return None if there is nothing more to answer on this connection."""
         length = self.headers.get("Content-Length", "0")
         problem = 0
         if "Transfer-Encoding" in self.headers:
@@ -183,7 +183,7 @@ class _Connection(BaseHTTPRequestHandler):
         self.wfile.write(reply.body[: len(reply.body) // 2])
 
     def _drop(self, reply: Reply) -> None:
-        _end(self.connection)
+        _shut_down(self.connection)
 
     def _hang(self, reply: Reply) -> None:
         while not self.server.stopping.wait(0.02):
@@ -193,12 +193,12 @@ class _Connection(BaseHTTPRequestHandler):
 
     def handle_expect_100(self) -> bool:
         proceed = super().handle_expect_100()
-        # The client waits for this before it sends its body, and so it must not wait in the buffer.
+        # Flush: the client waits for this before it sends the body.
         self.wfile.flush()
         return proceed
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: http.server would write every request to stderr, with its query."""
+        """Suppress the log of http.server, which would write each request with its query to stderr."""
 
 
 _PAGES: Mapping[Mishap, bytes] = {Mishap.HTML: _PAGE, Mishap.EMPTY: b""}

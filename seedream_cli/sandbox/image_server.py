@@ -1,4 +1,4 @@
-"""The image origin's judgement: signed links that expire, as an object store hands out."""
+"""The image server: signed URLs that expire, like those of an object store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Draw = Callable[[dict[str, object]], bytes]
 
 
 class Reply(Struct, frozen=True):
-    """An HTTP answer with its bytes. With a ``mishap``, it does not arrive as it is."""
+    """An HTTP response with its bytes. With a ``mishap``, it does not arrive like this."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,7 +35,7 @@ class Reply(Struct, frozen=True):
 
 
 def signed_url(origin: str, secret: bytes, task_id: str, number: int, expires: float) -> str:
-    """The link to a task's image. ``expires`` is in Unix seconds."""
+    """Return the signed URL of a task's image. ``expires`` is in Unix seconds."""
     path = f"{_PREFIX}{quote(task_id, safe='')}/{number}.png"
     until = f"{expires:.3f}"
     return f"{origin}{path}?{urlencode({'expires': until, 'signature': _signature(secret, path, until)})}"
@@ -52,7 +52,7 @@ class _Rejected(Exception):
 
 
 class ImageServer:
-    """Serves the images of a store's tasks to whoever holds a link to them."""
+    """Serves the images of a store's tasks under signed URLs."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float], faults: Faults, draw: Draw) -> None:
         self._store = store
@@ -63,7 +63,7 @@ class ImageServer:
         self._drawn: OrderedDict[str, bytes] = OrderedDict()
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
-        """``target`` is the path with its query, percent-encoded."""
+        """Answer a request. ``target`` is the path with its query, percent-encoded."""
         path, _, query = target.partition("?")
         fields = dict(parse_qsl(query))
         fault = self._faults.take(
@@ -73,17 +73,17 @@ class ImageServer:
             if fault is not None and fault.refusal is not None:
                 refusal = fault.refusal
                 raise _Rejected(refusal.status, refusal.code, refusal.message)
-            body = self._judge(method, path, fields, headers)
+            body = self._body(method, path, fields, headers)
         except _Rejected as rejected:
-            return _xml(rejected.refusal)
-        return _delivered(fault, target, body)
+            return _error_reply(rejected.refusal)
+        return _reply(fault, target, body)
 
-    def _judge(self, method: str, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+    def _body(self, method: str, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
         if method != "GET":
             raise _Rejected(405, "MethodNotAllowed", "The specified method is not allowed.")
         if "authorization" in headers:
-            # Object stores refuse a second kind of credentials, which shows up a client that
-            # sends its API key to a host that has no business with it.
+            # Object stores refuse a second kind of credentials. This detects a client that sends its API key
+            # to the image host.
             raise _Rejected(400, "InvalidArgument", "Only one auth mechanism allowed")
         if not path.startswith(_PREFIX):
             raise _Rejected(404, "NoSuchKey", "The specified key does not exist.")
@@ -94,14 +94,14 @@ class ImageServer:
     def _check_link(self, path: str, fields: Mapping[str, str]) -> None:
         expires = fields.get("expires", "")
         expected = _signature(self._store.secret, path, expires)
-        # As bytes: compare_digest takes no text outside ASCII.
+        # As bytes, because compare_digest() refuses non-ASCII text.
         if not hmac.compare_digest(expected.encode(), fields.get("signature", "").encode(errors="replace")):
             raise _Rejected(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if self._clock() >= float(expires):
             raise _Rejected(403, "AccessDenied", "Request has expired")
 
     def _image(self, task_id: str) -> bytes:
-        # One picture at a time: a picture in 4K takes hundreds of megabytes while it is drawn.
+        # One picture at a time: drawing a 4K picture takes hundreds of megabytes.
         with self._drawing:
             if (image := self._drawn.get(task_id)) is not None:
                 self._drawn.move_to_end(task_id)
@@ -119,13 +119,13 @@ class ImageServer:
             return image
 
 
-def _delivered(fault: Fault | None, target: str, image: bytes) -> Reply:
+def _reply(fault: Fault | None, target: str, image: bytes) -> Reply:
     if fault is not None and fault.name == known.IMAGE_REDIRECT:
         return Reply(302, {"Location": f"{target}&{_REDIRECTED}=1"}, b"")
     return Reply(200, {"Content-Type": "image/png"}, image, None if fault is None else fault.mishap)
 
 
-def _xml(refusal: Refusal) -> Reply:
+def _error_reply(refusal: Refusal) -> Reply:
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message></Error>\n"

@@ -1,4 +1,4 @@
-"""Breaking words into lines and choosing their size. Knows no font: widths are measured by its caller."""
+"""Set text: break it into lines, choose a size, and find fonts. The caller measures widths."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 _MAX_LINES = 6
 _ELLIPSIS = "…"
 
-#: Font sizes to try, as shares of the picture's short side, with the lines that each may take.
+#: Font sizes to try, as shares of the short side of the picture, with the maximum number of lines for each.
 _SIZES = ((0.078, 2), (0.064, 3), (0.054, 4), (0.046, 5), (0.040, 6), (0.034, 6))
 
-# Six lines never take more, and measuring costs time.
+# Six lines never hold more, and measuring takes time.
 _MEASURED_CHARACTERS = 900
 
 Measure = Callable[[str, int], float]  # Text and font size in pixels → width in pixels.
@@ -30,7 +30,7 @@ def _is_symbol(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """Punctuation that ends what stands before it, in any script."""
+    """Return True for punctuation that belongs to the text before it, in any script."""
     return unicodedata.category(char) in ("Pe", "Pf", "Po")
 
 
@@ -39,18 +39,18 @@ def is_dash(char: str) -> bool:
 
 
 def tidy(text: str) -> str:
-    """One line of visible characters: control, format and surrogate characters are left out."""
+    """Return one line of visible characters, without control, format and surrogate characters."""
     spaced = " ".join(text[: 4 * _MEASURED_CHARACTERS].split())
     return "".join(char for char in spaced if not _is_invisible(char))
 
 
 def _is_invisible(char: str) -> bool:
-    # U+FE0F and its kin choose between the forms of an emoji and have no shape of their own.
+    # Variation selectors such as U+FE0F choose the form of an emoji and have no glyph.
     return unicodedata.category(char)[0] == "C" or "\ufe00" <= char <= "\ufe0f"
 
 
 def set_text(text: str, width: float, short_side: int, measure: Measure) -> tuple[list[str], int]:
-    """Lines and the font size in pixels: the largest size at which the text needs few enough lines."""
+    """Return lines and font size in pixels: the largest size at which the text needs few enough lines."""
     shown = text[:_MEASURED_CHARACTERS]
     lines: list[str] = []
     size = 0
@@ -67,7 +67,7 @@ def _at(size: int, measure: Measure) -> Callable[[str], float]:
 
 
 def _balanced(text: str, lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
-    """As many lines, but of similar length: no single word is left alone on the last one."""
+    """Return equally many lines of similar length, so that no single word is left on the last line."""
     for share in (0.6, 0.7, 0.8, 0.9):
         narrower = wrap(text, width * share, measure)
         if len(narrower) == len(lines):
@@ -86,7 +86,7 @@ def _shortened(lines: list[str], width: float, measure: Callable[[str], float]) 
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Lines no wider than ``width``, broken at spaces and between CJK characters."""
+    """Break a text into lines no wider than ``width``, at spaces and between CJK characters."""
     lines: list[str] = []
     line = ""
     for piece in _pieces(text):
@@ -104,7 +104,7 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
 
 
 def _head(word: str, width: float, measure: Callable[[str], float]) -> int:
-    """How many characters of a word that is wider than a line fit on one."""
+    """Return how many characters of a too long word fit on a line."""
     count = 1
     while count < len(word) - 1 and measure(word[: count + 1]) <= width:
         count += 1
@@ -112,7 +112,7 @@ def _head(word: str, width: float, measure: Callable[[str], float]) -> int:
 
 
 def _pieces(text: str) -> list[str]:
-    """What must stay together: words with the space after them, single CJK characters."""
+    """Split a text into unbreakable pieces: words with the space after them, single CJK characters."""
     pieces: list[str] = []
     for word in re.findall(r"\S+\s*", text):
         start = 0

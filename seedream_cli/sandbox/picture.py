@@ -62,14 +62,14 @@ def require() -> None:
 
 
 def size(aspect_ratio: str, quality: str) -> tuple[int, int]:
-    """Width and height in pixels. Raises KeyError for what the API does not know."""
+    """Return width and height in pixels. Raises KeyError for values that the API does not know."""
     width, height = _SIZES[aspect_ratio]
     scale = _SCALES[quality]
     return round(width * scale), round(height * scale)
 
 
 def draw(body: Mapping[str, object]) -> bytes:
-    """A PNG for the body of a request, of the size that it asks for. Raises PillowMissing."""
+    """Draw a PNG for a request body, in the size that it asks for. Raises PillowMissing."""
     require()
     ratio = str(body.get("aspect_ratio", DEFAULT_ASPECT_RATIO))
     quality = str(body.get("quality", DEFAULT_QUALITY))
@@ -103,7 +103,7 @@ def _scene(chance: random.Random, width: int, height: int) -> Image:
 def _sky(colours: Palette, width: int, height: int) -> Image:
     from PIL import Image, ImageFilter
 
-    # Blurred at the end: where two gradients meet, the eye would see an edge.
+    # Blurred at the end, to hide the edge between two gradients.
     column = Image.new("RGB", (1, height))
     stops = len(colours.sky) - 1
     for y in range(height):
@@ -136,7 +136,7 @@ def _add_disc(image: Image, colours: Palette, chance: random.Random) -> None:
 
 def _add_hills(image: Image, colours: Palette, chance: random.Random) -> None:
     width, height = image.size
-    # Hills belong to the ground, not to the frame: a wide picture shows more of them.
+    # The number of hills depends on the width: a wide picture shows more of them.
     across = 1.1 * (width / height) ** 0.6
     for layer, colour in enumerate(colours.hills):
         depth = layer / (_LAYERS - 1)
@@ -147,7 +147,7 @@ def _add_hills(image: Image, colours: Palette, chance: random.Random) -> None:
 
 
 def _add_hill(image: Image, heights: list[float], colour: Colour, mist: Colour, depth: float) -> None:
-    """One hill, drawn at twice the size so that its ridge is smooth, with mist towards its foot."""
+    """Add a hill, drawn at twice the size for a smooth ridge, with mist towards its foot."""
     from PIL import Image, ImageDraw
 
     width, height = image.size
@@ -175,7 +175,7 @@ def _add_shade(image: Image) -> None:
 
 
 def _with_grain(image: Image, chance: random.Random) -> Image:
-    """A breath of noise, without which wide gradients show bands."""
+    """Return the picture with a little noise. Without it, wide gradients show bands."""
     from PIL import Image, ImageChops
 
     noise = Image.frombytes("L", image.size, chance.randbytes(image.width * image.height))
@@ -215,7 +215,7 @@ def _letter(image: Image, prompt: str, caption: str) -> None:
 
 @functools.lru_cache(maxsize=16)
 def _font(family: str, pixels: int) -> FreeTypeFont:
-    """The font of a file, or Pillow's own for an empty path."""
+    """Return the font of a file, or Pillow's own for an empty path."""
     from PIL import ImageFont
 
     if family:
@@ -228,7 +228,7 @@ def _font(family: str, pixels: int) -> FreeTypeFont:
 
 @functools.cache
 def _families() -> tuple[str, ...]:
-    """Pillow's own font, then the first of each kind that can be loaded."""
+    """Return Pillow's own font, then the first of each kind that can be loaded."""
     families = [""]
     for paths in (western_fonts(), chinese_fonts()):
         for path in paths:
@@ -242,19 +242,19 @@ def _families() -> tuple[str, ...]:
 
 
 def _family(text: str) -> str:
-    """The font that has most of a text; Pillow's own if it has as much, for it looks the same everywhere."""
+    """Return the font with most characters of a text. Pillow's own wins a tie: it is the same everywhere."""
     return max(_families(), key=lambda family: sum(not is_dash(char) for char in _known(text, family)))
 
 
 def _known(text: str, family: str) -> set[str]:
-    """The characters of a text for which a font has a shape: others would be drawn as boxes."""
+    """Return the characters of a text for which a font has a glyph. Others would be drawn as boxes."""
     font = _font(family, _PROBE)
     box = bytes(font.getmask("\U0010ffff"))
     return {char for char in set(text) if char.isspace() or bytes(font.getmask(char)) not in (box, b"")}
 
 
 def _drawable(text: str, family: str) -> str:
-    """The text with a plain character for one that the font has not, or with nothing for it."""
+    """Replace characters that the font does not have by plain ones, or remove them."""
     plain = {
         char: "-" if is_dash(char) else unicodedata.normalize("NFKD", char)[0]
         for char in set(text) - _known(text, family)
@@ -266,7 +266,7 @@ def _drawable(text: str, family: str) -> str:
 
 Colour = tuple[int, int, int]
 
-#: Dusk moods: hue of the zenith, hue at the horizon, how far the sky is lit (0…1).
+#: Moods: hue at the zenith, hue at the horizon, brightness of the sky (0 to 1).
 _MOODS = (
     (0.64, 0.055, 0.62),  # Indigo over amber.
     (0.72, 0.950, 0.60),  # Violet over rose.
@@ -294,7 +294,7 @@ def hsl(hue: float, saturation: float, lightness: float) -> Colour:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """``share`` is how much of ``second`` there is, 0…1."""
+    """Mix two colours. ``share`` (0 to 1) is that of ``second``."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
@@ -316,8 +316,11 @@ def palette(chance: random.Random, layers: int) -> Palette:
 
 
 def ridge(chance: random.Random, width: int, base: float, relief: float, waves: float) -> list[float]:
-    """Heights of a ridge for x = 0…width-1: ``base`` is its mean, ``relief`` its amplitude, both in
-    pixels from the top; ``waves`` is how many hills it has across the picture."""
+    """Return the heights of a ridge for x = 0…width-1.
+
+    ``base`` is its mean and ``relief`` its amplitude, both in pixels from the top; ``waves`` is the number of
+    hills across the picture.
+    """
     parts = [
         (waves * 1.9**octave * chance.uniform(0.85, 1.15), chance.uniform(0, math.tau), 0.46**octave)
         for octave in range(5)

@@ -1,4 +1,4 @@
-"""The rate limit: one token bucket a key, in memory."""
+"""The rate limit of the fake API: one token bucket for each API key, in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class RateLimit:
-    """``rate`` requests a second with bursts of twice that; 0 means no limit. Thread-safe."""
+    """Allows ``rate`` requests per second, with bursts of twice as many; 0 means no limit. Thread-safe."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         if not rate >= 0:
@@ -19,13 +19,13 @@ class RateLimit:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def allows(self, key_id: str) -> bool:
-        """Whether one more request may pass now; spends a token if so."""
+        """Return True, and spend a token, if a request may pass now."""
         if self._rate == 0:
             return True
         now = self._clock()
         with self._lock:
             tokens, seen = self._buckets.get(key_id, (self._burst, now))
-            # A wall clock may be set back: that must not take tokens away.
+            # A wall clock may be set back, which must not remove tokens.
             tokens = min(self._burst, tokens + max(0.0, now - seen) * self._rate)
             allowed = tokens >= 1
             self._buckets[key_id] = (tokens - 1 if allowed else tokens, now)

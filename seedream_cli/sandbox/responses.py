@@ -1,8 +1,8 @@
-"""The shapes of the API's answers, in both dialects.
+"""The responses of the API, in both of its dialects.
 
-``seed`` is the shape of the first public description (success is code 0, errors sit under
-``error``); ``live`` is the shape of the present reference (success is code 200, errors carry
-``data.error_code``, every answer has an ``X-Request-ID``).
+``seed`` follows the first public description: success has code 0, errors are under ``error``. ``live``
+follows the current reference: success has code 200, errors have ``data.error_code``, and every response has
+an ``X-Request-ID``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SEED = "seed"
 LIVE = "live"
 DIALECTS = (LIVE, SEED)
 
-#: HTTP status → the error's ``type``; statuses that are not here are the server's own fault.
+#: HTTP status → ``type`` of the error. Other statuses are server errors.
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -28,12 +28,12 @@ _TYPES = {
     429: "rate_limit_error",
 }
 
-#: Codes of a request that failed validation, which the live dialect answers without any data.
+#: Codes of failed validation, for which the live dialect sends no data.
 _VALIDATION_CODES = frozenset({"invalid_request", "invalid_parameter"})
 
 
 class Mishap(Enum):
-    """What happens to an answer on its way out; the value is the word for it in the log."""
+    """What goes wrong with a response on its way out. The value is its name in the log."""
 
     DROP = "dropped"
     DROP_BEFORE = "dropped, nothing done"
@@ -45,7 +45,7 @@ class Mishap(Enum):
 
 
 class Refusal(Struct, frozen=True):
-    """Why the service says no. ``retry_after`` is in seconds."""
+    """An error of the API. ``retry_after`` is in seconds."""
 
     status: int
     code: str
@@ -54,7 +54,7 @@ class Refusal(Struct, frozen=True):
 
 
 class ApiError(Exception):
-    """Raised where the judgement falls; becomes an error envelope in one place."""
+    """Raised to refuse a request. The fake API turns it into an error response."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class ApiError(Exception):
 
 
 class ApiResponse(Struct, frozen=True):
-    """What the API says. With a ``mishap``, it does not arrive as said."""
+    """A response of the API. With a ``mishap``, it does not arrive like this."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""The sandbox as a whole: the API and the image origin, each on a port of 127.0.0.1.
+"""The sandbox: the fake API and the image server, each on a port of 127.0.0.1.
 
-Results live on an origin of their own, as they do at the service, so that a client that sends its
-key along with a download is found out.
+Images have an origin of their own, as at the real service, to detect a client that sends its API key with a
+download.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BASE_PATH = "/sandbox/v1"
 
 Origin = Literal["api", "image"]
 
-# A server that runs for days must not keep every byte that it was ever sent.
+# Limits, because a server may run for days.
 _RECORDED_REQUESTS = 10_000
 _RECORDED_BYTES = 64 * 1024 * 1024
 
@@ -45,14 +45,14 @@ class RecordedRequest(Struct, frozen=True):
 
 
 class Sandbox:
-    """A running stand-in of the service on a store of tasks, which other sandboxes may share.
+    """A fake API server. Several sandboxes can share a store of tasks.
 
-    ``seconds`` is how long a task takes, ``rate`` the requests a second that a key may send (0: any
-    number), ``url_seconds`` how long a link to a result is valid, ``clock`` gives Unix seconds.
-    ``draw`` makes an image of a request's body; by default a picture that needs Pillow.
+    ``seconds`` is how long a task takes, ``rate`` how many requests per second each API key may send (0: no
+    limit), ``url_seconds`` how long the URL of a result is valid; ``clock`` returns Unix seconds. ``draw``
+    makes the image for a request body; the default needs Pillow.
 
-    Both ports are taken on construction, ``close`` gives them back. Raises ValueError for an option
-    that makes no sense and OSError for a port that is in use.
+    The constructor binds both ports, ``close`` releases them. Raises ValueError for an invalid option and
+    OSError for a port that is in use.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Sandbox:
         log: Callable[[str], None] | None = None,
     ) -> None:
         armed = Faults(faults)
-        write = log or _silent
+        write = log or _discard
         #: The latest requests, oldest first.
         self.requests: list[RecordedRequest] = []
         self._recording = threading.Lock()
@@ -78,7 +78,7 @@ class Sandbox:
         with ExitStack() as undo:
             self._store = Store(store_path)
             undo.callback(self._store.close)
-            self._service = FakeApi(
+            self._fake_api = FakeApi(
                 self._store,
                 dialect=dialect,
                 seconds=seconds,
@@ -88,7 +88,9 @@ class Sandbox:
                 faults=armed,
                 image_origin=lambda: self.image_origin,
             )
-            self._results = ImageServer(self._store, clock=clock, faults=armed, draw=draw or picture.draw)
+            self._image_server = ImageServer(
+                self._store, clock=clock, faults=armed, draw=draw or picture.draw
+            )
             self._images = HttpServer(0, self._answer_image, write)
             undo.callback(self._images.stop)
             self._api = HttpServer(port, self._answer_api, write)
@@ -104,12 +106,12 @@ class Sandbox:
         return self._images.origin
 
     def start(self) -> None:
-        """Answer from now on, in daemon threads."""
+        """Start to answer, in daemon threads."""
         self._images.start()
         self._api.start()
 
     def close(self) -> None:
-        """Stop answering and free ports and store. The tasks stay on disk."""
+        """Stop, and release the ports and the store. The tasks stay on disk."""
         self._closing.close()
 
     def __enter__(self) -> Sandbox:
@@ -129,14 +131,14 @@ class Sandbox:
         path = request.target.partition("?")[0]
         # Anything outside the base path is unknown to the API, and so is the empty path.
         inside = path.removeprefix(BASE_PATH) if path.startswith(f"{BASE_PATH}/") else ""
-        answer = self._service.answer(request.method, inside, request.headers, request.body)
+        answer = self._fake_api.answer(request.method, inside, request.headers, request.body)
         headers = {"Content-Type": "application/json", **answer.headers}
         body = json.dumps(answer.body, ensure_ascii=False).encode(errors="replace")
         return Reply(answer.status, headers, body, answer.mishap)
 
     def _answer_image(self, request: HttpRequest) -> Reply:
         self._record(request, "image")
-        return self._results.answer(request.method, request.target, request.headers)
+        return self._image_server.answer(request.method, request.target, request.headers)
 
     def _record(self, request: HttpRequest, origin: Origin) -> None:
         recorded = RecordedRequest(request.method, request.target, request.headers, request.body, origin)
@@ -146,9 +148,9 @@ class Sandbox:
             del self.requests[:-_RECORDED_REQUESTS]
             if self._recorded_bytes > _RECORDED_BYTES:
                 del self.requests[: len(self.requests) // 2]
-                # Counted anew: whoever reads the list may have emptied it.
+                # Computed again, because a test may have cleared the list.
                 self._recorded_bytes = sum(len(kept.body) for kept in self.requests)
 
 
-def _silent(line: str) -> None:
-    """Where log lines go when nobody asked for them."""
+def _discard(line: str) -> None:
+    """Discard a log line."""

@@ -1,4 +1,4 @@
-"""The sandbox's tasks on disk, so that they outlive a server and several servers can share them.
+"""The tasks of the sandbox on disk, so that they outlive a server and several servers can share them.
 
 SQLite with a rollback journal; every write is one ``BEGIN IMMEDIATE`` transaction, which makes a create
 atomic between threads and between processes. API keys are kept as fingerprints only.
@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
-#: Seconds for which the service remembers an idempotency key: 7 days.
+#: How long the service keeps an idempotency key: 7 days, in seconds.
 IDEMPOTENCY_SECONDS = 7 * 24 * 3600.0
 
 _TIMEOUT = 10.0

@@ -1,4 +1,7 @@
-"""Writing the user's config: whole or not at all, for its owner alone, all else in it kept to the byte."""
+"""Edit the config file: atomically, readable by its owner only, everything else in it kept to the byte.
+
+An API key is either in the file or in the desktop's keyring, never in both.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-#: What a setting can be in the config; the table tells where a key is instead.
+#: The value of a setting in the config file. A table says where the API key is instead.
 Value = str | int | float | Mapping[str, str]
 
 
 def set_value(path: Path, profile: str, name: str, value: Value) -> None:
-    """Put one setting into a profile's table; `profile` itself stands at the top. Raises UsageProblem."""
+    """Set one setting in the table of a profile, or `profile` at the top of the file. Raises UsageError."""
     if name == PROFILE.name:
         profiles = read_config(path).get("profiles", {})
         if value not in profiles and value != DEFAULT_PROFILE:
@@ -47,7 +50,7 @@ def set_value(path: Path, profile: str, name: str, value: Value) -> None:
 
 
 def unset_value(path: Path, profile: str, name: str) -> bool:
-    """Take one setting out of a profile's table, or from the top; False if it was not there."""
+    """Remove one setting from the table of a profile, or from the top. Return False if it was not set."""
 
     def change(document: TOMLDocument) -> bool:
         of_profile: Any = document.get("profiles", {}).get(profile, {})
@@ -61,7 +64,7 @@ def unset_value(path: Path, profile: str, name: str) -> bool:
 
 
 def _on_one_line(table: Mapping[str, str]) -> Any:
-    """A setting that is a table stands among the others, and none follows it into its own."""
+    """Return an inline table: settings that follow a normal table would belong to it."""
     import tomlkit
 
     inline = tomlkit.inline_table()
@@ -70,7 +73,7 @@ def _on_one_line(table: Mapping[str, str]) -> Any:
 
 
 def _profile(document: TOMLDocument, profile: str) -> Any:
-    # tomlkit keeps comments and order; it costs 45 ms to import, which only writing pays.
+    # tomlkit keeps comments and order. Its import takes 45 ms, so only edits import it.
     import tomlkit
     from tomlkit.items import InlineTable
 
@@ -84,23 +87,23 @@ def _profile(document: TOMLDocument, profile: str) -> Any:
 
 
 def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
-    """Let ``change`` have its way with the document; written only if it says that it did."""
+    """Apply ``change`` to the document. Write the file, and return True, if ``change`` returns True."""
     from tomlkit.exceptions import TOMLKitError
 
-    # A config that is a link into a folder of dotfiles stays one.
+    # A symbolic link, such as into a folder of dotfiles, stays a link.
     target = Path(os.path.realpath(path))
     try:
         while True:
-            # What the program could not read is refused in its own words, and left as it is.
+            # Raise the usual error, and leave the file alone, if the program could not read it.
             read_config(path)
-            signs = _signs(target)
-            text = _changed(target.read_bytes() if signs is not None else b"", change)
+            signature = _stat_signature(target)
+            text = _changed(target.read_bytes() if signature is not None else b"", change)
             if text is None:
                 return False
             _refuse_read_only(target, path)
-            if _write_whole(target, text, instead_of=signs):
+            if _replace_if_unchanged(target, text, signature):
                 return True
-            # Another program was faster: the change is made in what that one wrote.
+            # Another program wrote the file meanwhile: apply the change to the new version.
     except (TOMLKitError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(
             f"{path} has a form that only its author can change: {error}", code="config_unwritable"
@@ -112,18 +115,18 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
 
 
 def _changed(data: bytes, change: Callable[[TOMLDocument], bool]) -> bytes | None:
-    """The file with the change, in all else the same to the byte; None where there was nothing to change."""
+    """Return the file with the change, otherwise equal byte by byte. Return None if nothing changed."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     text = data.decode("utf-8-sig")
-    # New lines are to end as the others do.
+    # Keep CRLF line ends.
     dos = 0 < text.count("\n") == text.count("\r\n")
     document = tomlkit.parse(text.replace("\r\n", "\n") if dos else text)
     if not change(document):
         return None
     written = tomlkit.dumps(document)
-    # Among dotted keys, tomlkit puts some tables where they take what follows into themselves.
+    # Among dotted keys, tomlkit inserts some tables where they capture the keys that follow.
     if tomllib.loads(written) != document.unwrap():
         raise TOMLKitError("something else would be changed with it")
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
@@ -131,17 +134,17 @@ def _changed(data: bytes, change: Callable[[TOMLDocument], bool]) -> bytes | Non
 
 
 def _refuse_read_only(target: Path, path: Path) -> None:
-    """Putting another file in its place would succeed: someone did not want that."""
+    """Refuse to change a read-only file. Replacing it would succeed, but somebody did not want that."""
     if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
         hint = f"chmod u+w {shlex.quote(str(path))}" if os.name == "posix" else None
         raise UsageError(f"{path} is read-only", code="config_unwritable", hint=hint)
 
 
-#: What tells one state of a file from the next.
-_Signs = tuple[int, int, int]
+#: Inode, modification time and size: they change with the file.
+_StatSignature = tuple[int, int, int]
 
 
-def _signs(target: Path) -> _Signs | None:
+def _stat_signature(target: Path) -> _StatSignature | None:
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -149,8 +152,8 @@ def _signs(target: Path) -> _Signs | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _write_whole(target: Path, data: bytes, *, instead_of: _Signs | None) -> bool:
-    """False where the file is not what it was any more: then nothing is written."""
+def _replace_if_unchanged(target: Path, data: bytes, signature: _StatSignature | None) -> bool:
+    """Replace the file atomically. Return False, and write nothing, if it changed since ``signature``."""
     make_private_dir(target.parent)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -160,8 +163,8 @@ def _write_whole(target: Path, data: bytes, *, instead_of: _Signs | None) -> boo
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with _alone(target.parent):
-            is_same = _signs(target) == instead_of
+        with _lock_folder(target.parent):
+            is_same = _stat_signature(target) == signature
             if is_same:
                 os.replace(part, target)
         return is_same
@@ -170,10 +173,10 @@ def _write_whole(target: Path, data: bytes, *, instead_of: _Signs | None) -> boo
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other program of this kind is between its look at the file and its writing."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other runs of seedream from replacing the file between our check and our write."""
     if fcntl is None:
-        # Windows: the look alone has to do.
+        # Windows: the check alone has to do.
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -187,9 +190,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def store_key_in_config(path: Path, profile: str, key: str) -> KeyringError | None:
-    """Store the key in the config. The keyring's goes; what stood in the way of that is returned.
+    """Store the key in the config file, and remove it from the keyring.
 
-    A keyring that cannot be used is a reason to come here, and no reason to fail.
+    Return the error if the keyring cannot be used: that is a reason to move the key, not a failure.
     """
     was_in_keyring = _is_in_keyring(path, profile)
     set_value(path, profile, "api_key", key)
@@ -202,7 +205,7 @@ def store_key_in_config(path: Path, profile: str, key: str) -> KeyringError | No
 
 
 def store_key_in_keyring(path: Path, profile: str, key: str) -> None:
-    """Store the key in the keyring, and only a mark of that in the config. Raises KeyringProblem."""
+    """Store the key in the keyring, and a marker in the config file. Raises KeyringError."""
     was_in_keyring = _is_in_keyring(path, profile)
     keyring.store(profile, key)
     if was_in_keyring:
@@ -210,19 +213,22 @@ def store_key_in_keyring(path: Path, profile: str, key: str) -> None:
     try:
         set_value(path, profile, "api_key", IN_KEYRING)
     except BaseException:
-        # A key that no config tells of would stay there for ever.
+        # Otherwise the key would stay in the keyring without any config file that refers to it.
         with suppress(KeyringError):
             keyring.remove(profile)
         raise
 
 
-def forget(path: Path, profile: str) -> bool:
-    """Remove the key from where it is kept; False if there was none. Raises KeyringProblem."""
+def remove_key(path: Path, profile: str) -> bool:
+    """Remove the key from the config file or the keyring. Return False if there was none.
+
+    Raises KeyringError.
+    """
     if _is_in_keyring(path, profile):
         try:
             keyring.remove(profile)
         except KeyringError as problem:
-            # To keep the key elsewhere is no way out for who wants to be rid of it.
+            # The usual hint, to store the key elsewhere, does not help someone who wants to remove it.
             hint = problem.hint if problem.code == "keyring_missing" else None
             message = f"the API key is not removed: {problem.message}"
             raise KeyringError(message, code=problem.code, hint=hint) from None

@@ -1,4 +1,4 @@
-"""The files that settings stand in, as they are on disk: what is wrong with one is told with its name."""
+"""Read config files. Errors name the file."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 from ..errors import UsageError
 from .schema import DEFAULT_PROFILE, SETTINGS, did_you_mean
 
-#: Stands for an API key that is in the desktop's keyring: `api_key = {in = "keyring"}`.
+#: The marker of an API key that is in the desktop's keyring: `api_key = {in = "keyring"}`.
 IN_KEYRING: Mapping[str, str] = {"in": "keyring"}
-#: What may stand at the top of the user's config.
-_OUTLINE = ("profile", "profiles", "styles")
+#: Keys at the top of the config file.
+_TOP_LEVEL_KEYS = ("profile", "profiles", "styles")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables; empty where there is no file. Raises UsageProblem that names file and line."""
+    """Return the tables of a TOML file, {} if there is no file. Raises UsageError with file and line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # Only whoever has such a file waits for its reader.
+        # Imported here: without a file, nothing needs it.
         import tomllib
 
         return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as error:
-        # Also what is not UTF-8, numbers of more digits than Python reads, and values nested too deep.
+        # Includes invalid UTF-8, numbers with too many digits for Python, and values nested too deeply.
         raise UsageError(f"{path} is not valid TOML: {error}", code="invalid_setting") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_setting") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The user's config, of which the outline is checked. Raises UsageProblem."""
+    """Read the config file, and check its top-level keys and profiles. Raises UsageError."""
     config = read_toml(path)
     for name in config:
         if name in SETTINGS:
@@ -41,9 +41,10 @@ def read_config(path: Path) -> dict[str, Any]:
                 f"{path}: {name} stands outside of a profile: it belongs below [profiles.{DEFAULT_PROFILE}]",
                 code="unknown_setting",
             )
-        if name not in _OUTLINE:
+        if name not in _TOP_LEVEL_KEYS:
             raise UsageError(
-                f"{path}: nothing is called {name!r}{did_you_mean(name, _OUTLINE)}", code="unknown_setting"
+                f"{path}: nothing is called {name!r}{did_you_mean(name, _TOP_LEVEL_KEYS)}",
+                code="unknown_setting",
             )
     profiles = config.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
@@ -53,10 +54,10 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
-    """The table's values as text, as they would stand in the environment. Raises UsageProblem.
+def settings_as_text(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
+    """Return the values of a table as text, as environment variables would hold them. Raises UsageError.
 
-    A key that is in the keyring has none.
+    An API key that is in the keyring is left out.
     """
     texts = {}
     for name, value in table.items():
@@ -76,13 +77,13 @@ def checked(table: Mapping[str, Any], origin: str) -> Mapping[str, str]:
         try:
             texts[name] = str(value)
         except ValueError:
-            # In hexadecimal, Python reads more digits than it writes.
+            # Python reads more hexadecimal digits than it converts to decimal.
             raise UsageError(f"{origin}: {name} is too large a number", code="invalid_setting") from None
     return texts
 
 
 def unknown_profile(path: Path, name: str, profiles: Iterable[str]) -> UsageError:
-    """The refusal of a profile that the config does not have."""
+    """Return the error for a profile that the config file does not have."""
     return UsageError(
         f"no profile {name!r} in {path}{did_you_mean(name, profiles)}",
         code="unknown_profile",

@@ -1,7 +1,7 @@
 """API keys in the desktop's keyring: Keychain, Credential Locker, Secret Service or KWallet.
 
-Asking may open a window in which the person unlocks it, and finding it costs half a second: this is for
-those alone whose config says that a key is there.
+Access may open a window that asks for a password, and finding the keyring takes half a second. So it is
+used only if the config file says that a key is there.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from ..install_hints import install_command
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-#: What the keyring's own program shows beside the name of the profile.
+#: The service name under which the keyring's own program lists our entries.
 SERVICE = "apipod-seedream"
 
 _ELSEWHERE = "keep the key in the config, which nobody else can read (mode 0600), or set SEEDREAM_API_KEY"
 _INTO_THE_CONFIG = "seedream config set api_key"
-#: What the library recommends. Below are backends that keep nothing, or that keep it as plain text.
-_RECOMMENDED = 1
+#: The lowest priority that the library recommends. Lower ones store nothing, or store plain text.
+_RECOMMENDED_PRIORITY = 1
 
 T = TypeVar("T")
 
 
 def require() -> None:
-    """Raises KeyringProblem where there is no keyring; whether it is locked turns out when it is used."""
+    """Raise KeyringError if there is no keyring. A locked one is noticed only when it is used."""
     _backend()
 
 
 def read(profile: str) -> str | None:
-    """The profile's key; None where there is none. Raises KeyringProblem."""
+    """Return the key of a profile, or None. Raises KeyringError."""
     backend = _backend()
-    return _asked(lambda: backend.get_password(SERVICE, profile))
+    return _call_backend(lambda: backend.get_password(SERVICE, profile))
 
 
 def store(profile: str, key: str) -> None:
-    """Put the profile's key in place of the one that was there. Raises KeyringProblem."""
+    """Store the key of a profile, replacing an earlier one. Raises KeyringError."""
     backend = _backend()
-    _asked(lambda: backend.set_password(SERVICE, profile, key), secret=key)
+    _call_backend(lambda: backend.set_password(SERVICE, profile, key), secret=key)
 
 
 def remove(profile: str) -> None:
-    """Take the profile's key out; there may be none. Raises KeyringProblem."""
+    """Remove the key of a profile, if there is one. Raises KeyringError."""
     backend = _backend()
-    if _asked(lambda: backend.get_password(SERVICE, profile)) is not None:
-        _asked(lambda: backend.delete_password(SERVICE, profile))
+    if _call_backend(lambda: backend.get_password(SERVICE, profile)) is not None:
+        _call_backend(lambda: backend.delete_password(SERVICE, profile))
 
 
 def _backend() -> KeyringBackend:
@@ -61,33 +61,33 @@ def _backend() -> KeyringBackend:
             code="keyring_missing",
             hint=install_command("keyring"),
         ) from None
-    # What the library has to say of its own config would stand on stderr as it is.
+    # Otherwise the library logs problems with its own config to stderr.
     logging.getLogger("keyring").addHandler(logging.NullHandler())
-    # Also what the person chose in that config, which may name what is not there.
-    usable = _asked(lambda: _recommended(keyring.get_keyring()))
+    # The backend chosen in that config may not exist, so this call can fail as well.
+    usable = _call_backend(lambda: _recommended_backend(keyring.get_keyring()))
     if usable is None:
         raise KeyringError("no desktop's keyring can be used here", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG)
     return usable
 
 
-def _recommended(found: KeyringBackend) -> KeyringBackend | None:
-    # The library's chain of all backends would go on to one that keeps plain text.
+def _recommended_backend(found: KeyringBackend) -> KeyringBackend | None:
+    # The library's chaining backend would fall back to one that stores plain text.
     each = getattr(found, "backends", [found])
-    return next((one for one in each if one.priority >= _RECOMMENDED), None)
+    return next((one for one in each if one.priority >= _RECOMMENDED_PRIORITY), None)
 
 
-def _asked(ask: Callable[[], T], secret: str | None = None) -> T:
+def _call_backend(ask: Callable[[], T], secret: str | None = None) -> T:
     try:
         return ask()
     except SeedreamError:
-        # A signal, such as Ctrl-C while the keyring waits to be unlocked.
+        # Stopped: Ctrl-C while the keyring waits to be unlocked.
         raise
     except Exception as error:
-        # Backends are programs of others, and raise whatever their libraries do.
-        raise _told(error, secret) from None
+        # Backends are third-party code and may raise anything.
+        raise _keyring_error(error, secret) from None
 
 
-def _told(error: Exception, secret: str | None) -> KeyringError:
+def _keyring_error(error: Exception, secret: str | None) -> KeyringError:
     from keyring.errors import KeyringLocked
 
     if isinstance(error, KeyringLocked):

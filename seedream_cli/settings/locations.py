@@ -1,7 +1,7 @@
-"""Where this program keeps its files: platformdirs' folders for each platform.
+"""Where seedream keeps its files, and the names of services.
 
-On Linux, where these are one variable or its default, platformdirs is not imported: a Tab in a shell asks for
-them, and the import takes 23 ms of CPU where `python -c pass` takes 13.
+On Linux these folders are one variable or its default, so platformdirs is not imported: shell completion
+needs them, and the import takes 23 ms of CPU while `python -c pass` takes 13.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-#: The folder's name at the platform's places. Not `seedream`: another provider's tool has that name.
+#: The name of our folder. Not `seedream`: another provider's tool has that name.
 APP_NAME = "apipod-seedream"
 CONFIG_FILE = "config.toml"
 HISTORY_FILE = "history.sqlite3"
 
 
 def config_folder() -> str:
-    """Where the user's config is."""
+    """Return the folder of the config file."""
     if (plain := _plain("XDG_CONFIG_HOME", "~/.config")) is not None:
         return plain
     from platformdirs import user_config_dir
@@ -25,7 +25,7 @@ def config_folder() -> str:
 
 
 def state_folder() -> str:
-    """Where the history and the sandbox's tasks are kept."""
+    """Return the folder of the history and of the sandbox's tasks."""
     if (plain := _plain("XDG_STATE_HOME", "~/.local/state")) is not None:
         return plain
     from platformdirs import user_state_dir
@@ -43,5 +43,5 @@ def _plain(variable: str, default: str) -> str | None:
 
 
 DEFAULT_BASE_URL = "https://api.apipod.ai/v1"
-#: The service that `--sandbox` and every `seedream sandbox` server are, whatever their port.
+#: The name under which the history keeps the tasks of every sandbox, whatever its port.
 SANDBOX_SERVICE = "sandbox"

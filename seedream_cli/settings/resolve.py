@@ -1,16 +1,16 @@
-"""Settings, where each comes from, and the file that keeps them.
+"""Resolve the value and the origin of each setting.
 
 Precedence: flag > environment > project's seedream.toml > profile in the user's config > default.
-The config is TOML in the platform's config folder, one table a profile::
+The config file is TOML, with one table for each profile::
 
-    profile = "work"              # the profile in use where none is named; else "default"
+    profile = "work"              # the profile to use; without this line it is "default"
 
     [profiles.default]
     api_key = "…"
     model = "seedream-v4.5"
 
     [profiles.work]
-    api_key = {in = "keyring"}    # the desktop's, for this profile
+    api_key = {in = "keyring"}    # this profile's key is in the desktop's keyring
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from msgspec import Struct, field
 from ..errors import InvalidOutput, KeyringError, KeyringUnusable, MalformedKey, MissingKey, UsageError
 from ..urls import is_loopback
 from . import locations
-from .config_file import checked, read_config, read_toml, unknown_profile
+from .config_file import read_config, read_toml, settings_as_text, unknown_profile
 from .locations import SANDBOX_SERVICE as SANDBOX_SERVICE
 from .schema import ALL_SETTINGS, DEFAULT_PROFILE, PROFILE, SETTINGS, looks_like_api_key, parse_api_key
 
 PROJECT_FILE = "seedream.toml"
-#: The origin of a key that is in the desktop's keyring.
+#: The origin of an API key that is in the desktop's keyring.
 KEYRING = "keyring"
 
 
 class ResolvedSetting(Struct, frozen=True):
-    """A resolved value with its origin: `flag`, `environment: NAME`, a file's path, `keyring`, or `default`.
+    """A value with its origin: `flag`, `environment: NAME`, the path of a file, `keyring` or `default`.
 
-    ``rank`` is 0 for a flag and grows as the origin gets weaker. A key in the keyring is "" here: only its
-    use is a reason to have the person unlock it.
+    ``rank`` is 0 for a flag; a lower rank wins. The value of an API key in the keyring is "": the keyring is
+    opened only when the key is used.
     """
 
     key: str
@@ -52,9 +52,9 @@ class ResolvedSetting(Struct, frozen=True):
 
     @property
     def shown(self) -> str | None:
-        """The value as it may be shown: of a key, the last four characters if it can spare them.
+        """Return the value as text. Of an API key, only the last four characters of a long one are shown.
 
-        A key may have been given as the name of its file.
+        `api_key_file` is masked too if it may hold a key by mistake.
         """
         if self.value is None:
             return None
@@ -67,7 +67,7 @@ class ResolvedSetting(Struct, frozen=True):
 
 
 class Style(Struct, frozen=True):
-    """A text that `--style` takes by its name; ``origin`` is the file that it stands in."""
+    """A named style for `--style`. ``origin`` is the file that defines it."""
 
     name: str
     text: str
@@ -75,7 +75,7 @@ class Style(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True, dict=True):
-    """Everything that settings are resolved from; files are read when first asked for."""
+    """The sources of all settings. Files are read when they are first needed."""
 
     environment: Mapping[str, str]
     cwd: Path
@@ -85,7 +85,7 @@ class Settings(Struct, frozen=True, dict=True):
     project_path: Path | None = None
 
     def get(self, name: str) -> ResolvedSetting:
-        """The setting's value and origin. Raises UsageProblem (MalformedKey for a key) for a bad value."""
+        """Return the value and its origin. Raises UsageError, or MalformedKey for a key."""
         if name == PROFILE.name:
             return self._chosen
         strongest = self._strongest(name)
@@ -97,7 +97,7 @@ class Settings(Struct, frozen=True, dict=True):
         try:
             return ResolvedSetting(name, SETTINGS[name].parse(text), origin, rank)
         except InvalidOutput as error:
-            # A flag is before the person's eyes; what came from elsewhere says from where.
+            # Name the origin, except for a flag, which the user has just typed.
             raise (error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")) from None
         except ValueError as error:
             if SETTINGS[name].secret:
@@ -109,12 +109,12 @@ class Settings(Struct, frozen=True, dict=True):
         return self.get(name).value
 
     def list(self) -> Iterator[ResolvedSetting]:
-        """Every setting, resolved."""
+        """Yield every setting, resolved."""
         for name in ALL_SETTINGS:
             yield self.get(name)
 
     def api_key(self, stdin: Callable[[], str]) -> str:
-        """The key from the first place that has one; ``stdin`` reads /dev/stdin where a file is named so."""
+        """Return the API key from the strongest source. ``stdin`` reads a key file named `-`."""
         place = self.key_place
         if place is None:
             raise MissingKey(
@@ -130,8 +130,8 @@ class Settings(Struct, frozen=True, dict=True):
 
     @property
     def key_place(self) -> tuple[str, str] | None:
-        """The setting that the key comes from (`api_key` or `api_key_file`), and its origin."""
-        # Of one origin, the key itself comes before a file that holds it. What loses is not judged.
+        """Return which setting the key comes from (`api_key` or `api_key_file`), and its origin."""
+        # Within one source, api_key wins over api_key_file. The losing value is not validated.
         found = []
         for name in ("api_key", "api_key_file"):
             if strongest := self._strongest(name):
@@ -158,7 +158,7 @@ class Settings(Struct, frozen=True, dict=True):
 
     @cached_property
     def notices(self) -> tuple[str, ...]:
-        """What the person should know about the files themselves."""
+        """Return warnings about the config file itself."""
         try:
             mode = self.config_path.stat().st_mode
         except OSError:
@@ -170,7 +170,7 @@ class Settings(Struct, frozen=True, dict=True):
 
     @cached_property
     def styles(self) -> Mapping[str, Style]:
-        """`[styles]` of the user's config and the project's file; of a name in both, the project's counts."""
+        """Return `[styles]` of the config file and the project file. The project wins."""
         found = {}
         for table, path in (
             (self._config.get("styles", {}), self.config_path),
@@ -199,7 +199,7 @@ class Settings(Struct, frozen=True, dict=True):
         table = profiles.get(self.profile)
         if table is None and self.profile != DEFAULT_PROFILE:
             raise unknown_profile(self.config_path, self.profile, profiles)
-        return checked(table or {}, str(self.config_path))
+        return settings_as_text(table or {}, str(self.config_path))
 
     @property
     def _project_origin(self) -> str:
@@ -213,25 +213,25 @@ class Settings(Struct, frozen=True, dict=True):
             raise UsageError(f"{origin} is not a table", code="invalid_setting")
         for name in table:
             if name in SETTINGS and not SETTINGS[name].in_project:
-                # A file that comes with a checkout could otherwise send the key elsewhere.
+                # Otherwise a file in a checkout could send the key to another host.
                 raise UsageError(
                     f"{origin}: {name} is not read from a project's file", code="invalid_setting"
                 )
-        # `dir` is the manifest's word for the folder of its images.
+        # `dir` is how a manifest names the folder of its images.
         table = dict(table)
         if "dir" in table:
             folder = table.pop("dir")
             if not isinstance(folder, str) or not folder:
                 raise UsageError(f"{origin}: dir is not the name of a folder", code="invalid_setting")
             table.setdefault("output", folder.rstrip("/") + "/")
-        return checked(table, origin)
+        return settings_as_text(table, origin)
 
     def _strongest(self, name: str) -> tuple[str, str, int] | None:
         """Return the text that counts for a setting, its origin and its rank; None if nothing sets it.
 
-        A source is read only if no stronger one has the setting: what loses cannot be wrong.
+        A source is read only if no stronger one has the setting, so a losing value cannot cause an error.
         """
-        # No generator: a signal that is raised while Python closes one is lost.
+        # Not a generator: an exception that a signal raises while Python closes a generator is lost.
         key = SETTINGS[name]
         flag = self.flags.get(name)
         if flag is not None:
@@ -268,7 +268,7 @@ class Settings(Struct, frozen=True, dict=True):
             raise MalformedKey(f"the API key in the desktop's keyring is malformed: {error}") from None
 
     def _key_from_file(self, file: ResolvedSetting, stdin: Callable[[], str]) -> str:
-        # Messages name where the path came from, not the path: a key may have been put in its place.
+        # Messages name the origin of the path, not the path: it may be a key by mistake.
         where = "--api-key-file" if file.origin == "flag" else f"api_key_file, {file.origin}"
         try:
             on_stdin = file.value in ("-", "/dev/stdin")
@@ -291,7 +291,7 @@ def load(
     flags: Mapping[str, str | None] | None = None,
     project: Path | None = None,
 ) -> Settings:
-    """The settings of this process. ``project`` is the project's file, where it is not the usual one."""
+    """Return the settings of this process. ``project`` is the project file if not `seedream.toml`."""
     try:
         cwd = Path.cwd()
     except FileNotFoundError:
@@ -304,7 +304,7 @@ def config_path() -> Path:
 
 
 def state_folder() -> Path:
-    """Where the history and the sandbox's tasks are kept."""
+    """Return the folder of the history and of the sandbox's tasks."""
     return Path(locations.state_folder())
 
 
@@ -313,7 +313,7 @@ def history_path() -> Path:
 
 
 def service_of(base_url: str) -> str:
-    """What the history calls the service at this URL, so that operations of different ones stay apart."""
+    """Return the name under which the history keeps the operations of the service at this URL."""
     parts = urlsplit(base_url)
     if is_loopback(parts.hostname or "") and parts.path.startswith("/sandbox/"):
         return SANDBOX_SERVICE
@@ -322,7 +322,7 @@ def service_of(base_url: str) -> str:
 
 
 def fingerprint(key: str) -> str:
-    """Tells two keys apart without keeping either: idempotency keys hold for one API key alone."""
+    """Return a short hash that tells API keys apart. An idempotency key is valid for one API key only."""
     import hashlib
 
     return hashlib.sha256(f"seedream history {key}".encode()).hexdigest()[:16]

@@ -36,7 +36,7 @@ def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _number(value: str) -> float:
-    """The number; where the text is none, one that no comparison accepts."""
+    """Parse a number. Return NaN for anything else, so that every range check fails."""
     try:
         return float(value)
     except ValueError:
@@ -62,28 +62,28 @@ def _whole(value: str) -> int:
 
 
 def parse_api_key(value: str) -> str:
-    """An API key: printable ASCII without blanks. Its prefix says nothing, and no message shows it."""
+    """Accept printable ASCII without blanks. The message of the ValueError never contains the key."""
     if not value or not all("\x21" <= char <= "\x7e" for char in value):
         raise ValueError("a key is printable ASCII without blanks")
     return value
 
 
 def looks_like_api_key(file: str) -> bool:
-    """Whether what was given as the name of a key's file may be the key itself: there is no such file."""
+    """Return True if the name of an API key file may be the key itself, because there is no such file."""
     return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
 
 
 def _key_file(value: str) -> str:
-    """For a setting that is to stay: no key in the place of its file."""
+    """Refuse to store a key in place of the name of its file."""
     if looks_like_api_key(value):
         raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
     return parse_text(value)
 
 
 def parse_base_url(value: str) -> str:
-    """The base URL without a slash at its end: https, or plain http to this machine."""
+    """Return the base URL without a trailing slash. It must be https, or http to this machine."""
     if not value.isprintable() or any(char in value for char in " \\"):
-        # urlsplit drops some of these and httpx escapes others: the host must be the same to both.
+        # urlsplit drops some of these and httpx escapes others, and both must see the same host.
         raise ValueError("it has blanks, backslashes or control characters")
     try:
         parts = urlsplit(value)
@@ -95,7 +95,7 @@ def parse_base_url(value: str) -> str:
     if "@" in parts.netloc or any(char in value for char in "?#"):
         raise ValueError("it has a user name, a query or a fragment")
     if not _HOST_AND_PORT.fullmatch(parts.netloc):
-        # Such as [::1]example.com, of which urlsplit sees only the address.
+        # For example [::1]example.com, where urlsplit sees only the address.
         raise ValueError("its host is not a name or an address")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("plain http would show the key to anyone on the way: use https")
@@ -108,7 +108,7 @@ def _output(value: str) -> str:
 
 
 class Setting(Struct, frozen=True):
-    """One setting. ``parse`` raises ValueError, with a reason that never shows a secret."""
+    """One setting. ``parse`` raises ValueError with a reason that never contains a secret."""
 
     name: str
     what: str
@@ -116,9 +116,9 @@ class Setting(Struct, frozen=True):
     default: str | None = None
     secret: bool = False
     in_project: bool = True
-    #: Environment variables, the first that is set and not empty counts.
+    #: Environment variables. The first one that is set and not empty wins.
     variables: tuple[str, ...] = ()
-    #: Stricter than ``parse``, for `config set`: flags are judged with the model's row instead.
+    #: A stricter check for `config set`. The values of options are checked against the model instead.
     check: Callable[[str], Any] | None = None
 
 
@@ -134,7 +134,7 @@ def _setting_of(field: RequestField) -> Setting:
     return _key(field.name, field.description, field.parse, field.default, check=check)
 
 
-#: Each setting is named the same everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
+#: A setting has the same name everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
 SETTINGS: Mapping[str, Setting] = {
     key.name: key
     for key in (
@@ -157,15 +157,15 @@ SETTINGS: Mapping[str, Setting] = {
     )
 }
 
-#: Which of the config's profiles is in use. It stands outside of them, and no checkout's file chooses it.
+#: The profile in use. It is set outside the profiles, and a project cannot choose it.
 PROFILE = _key("profile", "the profile in use", parse_text, DEFAULT_PROFILE, in_project=False)
-#: All that `config` shows and changes.
+#: Everything that `config` shows and changes.
 ALL_SETTINGS: Mapping[str, Setting] = {PROFILE.name: PROFILE, **SETTINGS}
 
 
 def known(name: str) -> Setting:
-    """The setting of this name (`-` is taken for `_`). Raises UsageProblem with a suggestion."""
-    # Only what a setting could be called is repeated: all else may be a key.
+    """Return the setting of this name; `-` and `_` are equal. Raises UsageError with a suggestion."""
+    # Repeat only what could be the name of a setting: anything else may be a key.
     word, glued, _ = name.partition("=")
     could_be_one = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
     if glued:

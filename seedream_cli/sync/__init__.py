@@ -1,5 +1,5 @@
-"""Images as build artefacts: a reviewed manifest, a lock, and a plan of what is to be done.
+"""Images as build artefacts: from the manifest to a plan, to images, to the lockfile.
 
-These rooms are pure: they read a manifest, a lock and files, and tell what follows. Nothing here
-prints, talks to the network, or knows of a terminal.
+Nothing here prints or knows about terminals. Only `image_task` and what uses it calls the API, through
+`tasks`.
 """

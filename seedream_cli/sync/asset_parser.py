@@ -15,9 +15,9 @@ from ..images.source_images import SourceImage, check_source_url, check_total_si
 from ..models import GenerationRequest
 from ..prompt import join_parts, resolve_style
 from ..request_fields import IMAGE_FIELDS, RequestField
-from .diagnostics import DiagnosticCollector, Keys, Table, kind
-from .path_template import path_of
-from .templates import WrongTemplate, prompt_of, read_prompt
+from .diagnostics import DiagnosticCollector, Keys, Table, type_name
+from .path_template import resolve_path
+from .templates import WrongTemplate, expand_variables, read_prompt_file
 
 
 class AssetParser:
@@ -27,17 +27,17 @@ class AssetParser:
     Mistakes go to the collector; an asset with mistakes gets a placeholder request, so that all are found.
     """
 
-    def __init__(self, complaints: DiagnosticCollector, folder: Path) -> None:
+    def __init__(self, diagnostics: DiagnosticCollector, folder: Path) -> None:
         self.defaults: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.styles: dict[str, str] = {}
-        self._complaints = complaints
+        self._diagnostics = diagnostics
         self._folder = folder
         self._real = os.path.realpath(folder)
         self._prompt_files: dict[str, str] = {}
         self._images: dict[str, SourceImage] = {}
 
-    def read(self, keys: Keys, table: Table) -> tuple[GenerationRequest, tuple[SourceImage, ...]]:
+    def parse(self, keys: Keys, table: Table) -> tuple[GenerationRequest, tuple[SourceImage, ...]]:
         prompt = self._prompt(keys, table)
         images = self._source_images((*keys, "images"), table.get("images", []))
         values = {field.name: self._value(keys, table, field) for field in IMAGE_FIELDS.values()}
@@ -46,15 +46,15 @@ class AssetParser:
         try:
             values["model"] = edit_model_for(values["model"]) if edits else values["model"]
         except InvalidRequest as error:
-            self._complaints.add(self._origin(keys, table, "model"), error.message)
+            self._diagnostics.add(self._origin(keys, table, "model"), error.message)
         request = GenerationRequest(
             prompt="x" if prompt is None else prompt,
             image_urls=tuple(image.name for image in images),
             **values,
         )
-        told = request if images or not edits else replace(request, image_urls=("x",))
+        to_validate = request if images or not edits else replace(request, image_urls=("x",))
         try:
-            told.validate()
+            to_validate.validate()
         except InvalidRequest:
             self._refuse(keys, table, request, edits=edits)
         return request, tuple(images)
@@ -64,11 +64,11 @@ class AssetParser:
         keys, value = (*keys, field.name), table.get(field.name)
         if field.type is int and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if value is not None and self._complaints.is_text(value, keys):
+        if value is not None and self._diagnostics.is_text(value, keys):
             try:
                 return field.parse(value)
             except ValueError as error:
-                self._complaints.add(keys, str(error).removeprefix("it "))
+                self._diagnostics.add(keys, str(error).removeprefix("it "))
         text = self.defaults.get(field.name, field.default)
         return text if text is None else field.parse(text)
 
@@ -84,15 +84,15 @@ class AssetParser:
         )
         if needs and not edits:
             what = f"is {request.model}, which edits images, and the asset has none (images)"
-            self._complaints.add(self._origin(keys, table, "model"), what)
+            self._diagnostics.add(self._origin(keys, table, "model"), what)
         if row is not None and len(request.image_urls) > row.max_images:
             what = f"has {len(request.image_urls)} source images; {row.name} takes at most {row.max_images}"
-            self._complaints.add((*keys, "images"), what)
+            self._diagnostics.add((*keys, "images"), what)
         for name in ("prompt", *IMAGE_FIELDS):
             try:
                 replace(valid, **{name: getattr(request, name)}).validate()
             except InvalidRequest as error:
-                self._complaints.add(self._origin(keys, table, name), error.message)
+                self._diagnostics.add(self._origin(keys, table, name), error.message)
 
     def _origin(self, keys: Keys, table: Table, name: str) -> Keys:
         """Return the key that a value comes from, or the key of the model that does not accept it."""
@@ -115,24 +115,24 @@ class AssetParser:
 
     def _subject(self, keys: Keys, table: Table) -> str | None:
         if "prompt" not in table and "prompt_file" not in table:
-            self._complaints.add(keys, "has neither prompt nor prompt_file")
+            self._diagnostics.add(keys, "has neither prompt nor prompt_file")
             return None
         key = "prompt" if "prompt" in table else "prompt_file"
         keys, value = (*keys, key), table[key]
         if "prompt" in table and "prompt_file" in table:
-            self._complaints.add((*keys[:-1], "prompt_file"), "contradicts prompt: an asset has one of them")
-        if not self._complaints.is_text(value, keys):
+            self._diagnostics.add((*keys[:-1], "prompt_file"), "contradicts prompt: an asset has one of them")
+        if not self._diagnostics.is_text(value, keys):
             return None
         try:
             text = value if key == "prompt" else self._text_of(value)
         except WrongTemplate as error:
-            self._complaints.add(keys, *error.args)
+            self._diagnostics.add(keys, *error.args)
             return None
         try:
             return self._filled(text)
         except WrongTemplate as error:
             where = "" if key == "prompt" else f"{value} "
-            self._complaints.add(keys, *(where + reason for reason in error.args))
+            self._diagnostics.add(keys, *(where + reason for reason in error.args))
             return None
 
     def _part(self, keys: Keys, table: Table, read: Callable[[str], str]) -> str | None:
@@ -140,16 +140,16 @@ class AssetParser:
         if keys[-1] not in table:
             return ""
         value = table[keys[-1]]
-        if not self._complaints.is_text(value, keys):
+        if not self._diagnostics.is_text(value, keys):
             return None
         try:
             return read(value)
         except ValueError as error:
-            self._complaints.add(keys, *map(str, error.args))
+            self._diagnostics.add(keys, *map(str, error.args))
             return None
 
     def _filled(self, text: str) -> str:
-        return prompt_of(text, self.variables).strip()
+        return expand_variables(text, self.variables).strip()
 
     def _styled(self, text: str) -> str:
         if text in self.styles:
@@ -164,26 +164,26 @@ class AssetParser:
     def _text_of(self, name: str) -> str:
         """Return the text of a prompt file. Raise WrongTemplate if it cannot be used."""
         if name not in self._prompt_files:
-            self._prompt_files[name] = read_prompt(self._folder, path_of(name))
+            self._prompt_files[name] = read_prompt_file(self._folder, resolve_path(name))
         return self._prompt_files[name]
 
     # Source images
 
     def _source_images(self, keys: Keys, value: object) -> list[SourceImage]:
         if not isinstance(value, list):
-            self._complaints.add(keys, f"is {kind(value)}, not an array of paths and URLs")
+            self._diagnostics.add(keys, f"is {type_name(value)}, not an array of paths and URLs")
             return []
         found: list[SourceImage] = []
         for text in value:
-            if not self._complaints.is_text(text, keys):
+            if not self._diagnostics.is_text(text, keys):
                 continue
             try:
                 found.append(self._source_image(text))
                 check_total_size([image.name for image in found], text)
             except InvalidRequest as error:
-                self._complaints.add(keys, f"has a wrong one: {error.message}")
+                self._diagnostics.add(keys, f"has a wrong one: {error.message}")
             except WrongTemplate as error:
-                self._complaints.add(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
+                self._diagnostics.add(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
         return found
 
     def _source_image(self, text: str) -> SourceImage:
@@ -191,7 +191,7 @@ class AssetParser:
             check_source_url(text, local=False)
             return SourceImage(text)
         if text not in self._images:
-            path = self._folder / path_of(text)
+            path = self._folder / resolve_path(text)
             real = os.path.realpath(path)
             if os.path.commonpath([real, self._real]) != self._real:
                 # Otherwise a symbolic link in a checkout could send any picture on this machine.

@@ -1,4 +1,4 @@
-"""An asset and its images: what is asked for, and what tells that it is the same as before."""
+"""Assets and their images: the request, its digest, and the idempotency key derived from it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..models import GenerationRequest
 from ..request_fields import IMAGE_FIELDS, REQUEST_FIELDS
 from .path_template import TargetPath
 
-#: The smallest text of JSON: the same request has the same on every machine.
+#: Canonical JSON (sorted keys, no spaces): the same request has the same text on every machine.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest_of(request: GenerationRequest) -> str:
-    """SHA-256 (hex) of the request's exact body, in canonical JSON.
+    """Return the SHA-256 (hex) of the request's body in canonical JSON.
 
-    Left out is what does not change the picture: today, the callback's URL. Name, number, path and
-    take are no part of a body. An image that goes as data stands in it with its kind, size and SHA-256:
-    another one is another digest.
+    Fields that do not change the image, such as the callback URL, are left out. Name, number, path and take
+    are not part of a body. A source image that is sent as data is represented by its format, size and
+    SHA-256, so that a different image gives a different digest.
     """
     body = request.body()
     for name in REQUEST_FIELDS.keys() - IMAGE_FIELDS.keys():
@@ -31,41 +31,40 @@ def digest_of(request: GenerationRequest) -> str:
 
 
 def idempotency_key(digest: str, take: int, number: int, attempt: int = 0) -> str:
-    """The key of one image's create: the same on every machine and in every run.
+    """Return the idempotency key of one image's create request: the same on every machine and in every run.
 
-    A task that failed, or whose URLs are dead, is left behind by the next ``attempt`` (0…).
+    If a task has failed or its result URLs are dead, the next ``attempt`` (from 0) asks for another task.
     """
     text = f"seedream sync {digest} take {take} image {number} attempt {attempt}"
     return f"sync-{hashlib.sha256(text.encode('ascii')).hexdigest()}"
 
 
 def label_of(name: str, number: int) -> str:
-    """One of several images of an asset; no asset's name has brackets."""
+    """Return the label of one of several images of an asset. It is unique: asset names have no brackets."""
     return f"{name}[{number}]"
 
 
 class Image(Struct, frozen=True):
-    """Image ``number`` (1…) of the asset ``name``. ``take`` (1…) rolls again when it is raised.
-
-    ``several``: the asset has more than this one.
-    """
+    """Image ``number`` (from 1) of the asset ``name``."""
 
     name: str
     number: int
     request: GenerationRequest
     digest: str
+    #: From 1. A higher take asks for another image of the same request.
     take: int
     wanted: TargetPath
+    #: True if the asset has more than this image.
     several: bool = False
 
     @property
     def label(self) -> str:
-        """The image in one word, which no other image has."""
+        """Return the image's unique name in one word, such as ``badge[2]``."""
         return label_of(self.name, self.number) if self.several else self.name
 
     @property
     def key(self) -> tuple[str, int]:
-        """What the lock's lines are sorted by."""
+        """Return the sort key of the image's lockfile entry."""
         return (self.name, self.number)
 
     def idempotency_key(self, attempt: int = 0) -> str:
@@ -73,16 +72,15 @@ class Image(Struct, frozen=True):
 
 
 class Asset(Struct, frozen=True):
-    """A named set of images that one request asks for. ``wanted`` has the path of each, in order.
-
-    ``sources`` are its source images, which a create needs.
-    """
+    """A named set of images with the same request."""
 
     name: str
     request: GenerationRequest
     digest: str
     take: int
+    #: The path of each image, in order.
     wanted: tuple[TargetPath, ...]
+    #: The source images, which must be attached to a create request.
     sources: tuple[SourceImage, ...] = ()
 
     @property

@@ -1,9 +1,9 @@
-"""Everything that is wrong with a manifest, each with its line and key, while reading goes on."""
+"""Mistakes in a manifest or lockfile: all of them are collected, each with its file, line and key."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
@@ -11,8 +11,10 @@ from ..errors import Diagnostic, InvalidFile, InvalidLockfile, InvalidManifest
 from ..settings.schema import did_you_mean
 from .toml_lines import TomlLineIndex
 
-#: In this order: to Python, a boolean is a number too.
-_KINDS = {
+__all__ = ["Diagnostic", "InvalidFile", "InvalidLockfile", "InvalidManifest"]
+
+#: TOML types and their names in messages. The order matters: a Python bool is also an int.
+_TYPE_NAMES = {
     str: "text",
     bool: "a boolean",
     int: "a number",
@@ -20,13 +22,17 @@ _KINDS = {
     list: "an array",
     dict: "a table",
 }
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 Keys = tuple[str, ...]
 Table = Mapping[str, Any]
 
+#: Cached, because ten thousand assets can have the same mistake.
+suggestion = lru_cache(did_you_mean)
+
 
 class DiagnosticCollector:
-    """What is wrong with the manifest of this ``text``, which is named as ``file``."""
+    """Collects the mistakes of a manifest, whose text is ``text`` and whose name in messages is ``file``."""
 
     def __init__(self, text: str, file: str) -> None:
         self.problems: list[Diagnostic] = []
@@ -35,45 +41,37 @@ class DiagnosticCollector:
 
     @cached_property
     def _lines(self) -> TomlLineIndex:
-        # Only what is wrong needs a line.
+        # Built for the first mistake; a valid manifest needs no line numbers.
         return TomlLineIndex(self._text)
 
     def add(self, keys: Keys, *reasons: str) -> None:
+        """Add a mistake of the key for each reason."""
         line = self._lines.line_of(*keys)
         self.problems += (Diagnostic(self._file, line, dotted(keys), reason) for reason in reasons)
 
     def is_text(self, value: object, keys: Keys) -> TypeGuard[str]:
+        """Return True if the value is a string. Add a mistake otherwise."""
         if not isinstance(value, str):
-            self.add(keys, f"is {kind(value)}, not text")
+            self.add(keys, f"is {type_name(value)}, not text")
             return False
         return True
 
     def refuse_unknown(self, keys: Keys, table: Table, known: tuple[str, ...]) -> None:
+        """Add a mistake for each key of the table that is not in ``known``."""
         for name in table:
             if name not in known:
-                self.add((*keys, name), f"is unknown{suggestion(name, known) or _choice(known)}")
+                choice = f": there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+                self.add((*keys, name), f"is unknown{suggestion(name, known) or choice}")
 
 
-def _choice(known: Sequence[str]) -> str:
-    return f": there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-
-
-def kind(value: object) -> str:
-    """A TOML value's kind, with its article."""
-    for each, name in _KINDS.items():
+def type_name(value: object) -> str:
+    """Return the name of a TOML value's type, with its article."""
+    for each, name in _TYPE_NAMES.items():
         if isinstance(value, each):
             return name
     return "a date or a time"
 
 
-__all__ = ["Diagnostic", "InvalidFile", "InvalidLockfile", "InvalidManifest", "dotted", "suggestion"]
-
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-#: Ten thousand assets can have the same slip.
-suggestion = lru_cache(did_you_mean)
-
-
 def dotted(keys: Iterable[str]) -> str:
-    """A key's parts as TOML writes them: quoted where they have to be."""
+    """Join the parts of a key as TOML writes them, with quotes where needed."""
     return ".".join(key if _BARE_KEY.fullmatch(key) else f'"{key}"' for key in keys)

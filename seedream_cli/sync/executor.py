@@ -1,14 +1,14 @@
-"""A plan carried out: several images at a time, and each file and its line as soon as they can be.
+"""The executor: carries out a plan with parallel workers, and writes each lockfile entry as soon as possible.
 
-The thread that calls writes the lock and passes the events on. Only it gets signals: it then ends the
-workers, and still writes the lines of what they had finished.
+The calling thread writes the lockfile and passes events on. It is the only one that receives signals. On a
+signal it stops the workers, and still writes the entries of the images that they have finished.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from msgspec.structs import replace
@@ -18,14 +18,14 @@ from ..events import ImageDone, ImageEvent, ImageFailed
 from ..files.partial_file import Shield
 from ..models import Operation
 from ..tasks.worker_pool import CancelToken
-from .image_task import ImageResult, SyncContext, tidy
+from .image_task import SyncContext, remove_leftover_part
 from .lockfile import Entry, Key, timestamp
 from .lockfile_writer import LockfileWriter
 from .plan import Plan
 from .plan_items import Action, PlanItem
-from .workers import WorkerFailed, Workers, WorkerSucceeded
+from .workers import ImageWorkers, WorkerFailed, WorkerSucceeded
 
-#: What each action that needs no service is called once it is done.
+#: Values of ImageDone.done for the actions that need no service.
 _DONE = {
     Action.MOVE: "moved",
     Action.RECORD: "recorded",
@@ -33,18 +33,20 @@ _DONE = {
     Action.FORGET: "forgotten",
     Action.REMOVE: "removed",
 }
+#: Actions that need the service.
 REMOTE = (Action.GENERATE, Action.FETCH)
-#: How much longer than the last writing of the lock it is left alone. All of it is written for each line, so
-#: that a run of thousands would write for most of its time: what lands meanwhile is written at once.
-_RESTS = 8
+#: Wait this many times the duration of the last lockfile write before the next one. Every write rewrites the
+#: whole file; without the wait, a run over thousands of images would spend most of its time on it.
+_WRITE_INTERVAL_FACTOR = 8
 
-Told = ImageEvent | ImageDone | ImageFailed
+SyncEvent = ImageEvent | ImageDone | ImageFailed
 
 
 class SyncExecutor:
-    """One run of ``plan``. ``shield`` keeps signals away; ``on_event`` is called in the executing thread.
+    """One run of ``plan``. ``on_event`` is called in the thread that calls ``execute``.
 
-    ``sandbox`` marks the lines of the lock as those of pictures that are none.
+    ``shield`` returns a context manager in which no signal interrupts. ``sandbox`` marks the lockfile's
+    entries as placeholders made by the sandbox.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class SyncExecutor:
         lockfile_writer: LockfileWriter,
         cancel_token: CancelToken,
         jobs: int,
-        on_event: Callable[[Told], None],
+        on_event: Callable[[SyncEvent], None],
         shield: Shield = nullcontext,
         sandbox: bool = False,
     ) -> None:
@@ -67,38 +69,38 @@ class SyncExecutor:
         self.on_event = on_event
         self.shield = shield
         self.sandbox = sandbox
-        #: The operation of each image that is under way, as far as it has come.
+        #: The latest known operation of each image in progress, by label.
         self.under_way: dict[str, Operation] = {}
-        self._unreported: deque[Told] = deque()
-        self._workers = Workers(
+        self._unreported: deque[SyncEvent] = deque()
+        self._workers = ImageWorkers(
             self.context, self.plan.of(*REMOTE), cancel_token=self.cancel_token, jobs=self.jobs
         )
 
     @property
     def not_begun(self) -> int:
-        """How many images were left alone, because of what others met with."""
+        """Return how many images were not started, because of a signal or of an error that hits all."""
         return sum(map(len, self._workers.not_begun))
 
     def execute(self) -> None:
-        """Carry the plan out. Raises what ends the whole run; reports what ends one image as FellShort."""
+        """Carry out the plan. Raises an error that ends the run; reports that of one image as ImageFailed."""
         self.lockfile_writer.tidy()
-        self._act_here()
+        self._apply_local_actions()
         self._report()
         try:
             self._workers.start(self.jobs)
-            took = 0.0
+            write_seconds = 0.0
             while self._workers.is_busy:
-                self._workers.wait(rest=_RESTS * took)
-                began = time.perf_counter()
-                self._hear()
-                took = time.perf_counter() - began
+                self._workers.wait(rest=_WRITE_INTERVAL_FACTOR * write_seconds)
+                start = time.perf_counter()
+                self._drain_messages()
+                write_seconds = time.perf_counter() - start
                 self._report()
         except BaseException:
-            # A signal, a bug, or a lock that cannot be written.
+            # A signal, a bug, or a lockfile that cannot be written.
             try:
                 with self.shield():
                     self._workers.end()
-                    self._hear()
+                    self._drain_messages()
             finally:
                 self._report()
             raise
@@ -107,9 +109,8 @@ class SyncExecutor:
         while self._unreported:
             self.on_event(self._unreported.popleft())
 
-    # What needs no service
-
-    def _act_here(self) -> None:
+    def _apply_local_actions(self) -> None:
+        """Carry out the actions that need no service, with a single write of the lockfile."""
         put: dict[Key, Entry] = {}
         drop: list[Key] = []
         done: list[PlanItem] = []
@@ -118,7 +119,7 @@ class SyncExecutor:
                 if item.action == Action.NOTHING or item.action in REMOTE:
                     continue
                 try:
-                    entry = self._acted(item)
+                    entry = self._apply_local_action(item)
                 except SeedreamError as error:
                     self._unreported.append(ImageFailed(item.label, error))
                     continue
@@ -126,91 +127,97 @@ class SyncExecutor:
                     drop.append(item.key)
                 else:
                     put[item.key] = entry
-                    drop += item.leaves
+                    drop += item.supersedes
                 done.append(item)
             if done:
-                self.lockfile_writer.change(put, drop)
+                self.lockfile_writer.update(put, drop)
             for item in done:
-                path, entry = item.path or "", put.get(item.key)
-                task, digest = (entry.task_id, entry.sha256) if entry else (None, None)
-                note = self._drop_old(item, path)
+                path = item.path or ""
+                entry = put.get(item.key)
                 self._unreported.append(
-                    ImageDone(item.label, item.state, _DONE[item.action], path, task, digest, note=note)
+                    ImageDone(
+                        item.label,
+                        item.state,
+                        _DONE[item.action],
+                        path,
+                        task_id=entry.task_id if entry else None,
+                        sha256=entry.sha256 if entry else None,
+                        note=self._remove_old_file(item, path),
+                    )
                 )
 
-    def _acted(self, item: PlanItem) -> Entry | None:
-        """Do what is to be done, and return the lock's line; None where it goes."""
+    def _apply_local_action(self, item: PlanItem) -> Entry | None:
+        """Carry out the item's action on the files. Return its new entry, or None if the entry is dropped."""
         if item.action == Action.MOVE:
             self.context.project.move(item)
-            return item.moved()
+            return item.moved_entry()
         if item.action == Action.RECORD:
-            tidy(self.context, item)
+            remove_leftover_part(self.context, item)
             return item.entry
         if item.action == Action.ADOPT:
-            return item.adopted(timestamp(self.context.now()))
+            return item.adopted_entry(timestamp(self.context.now()))
         if item.action == Action.REMOVE and item.entry is not None:
             self.context.project.remove(item.entry)
         return None
 
-    def _drop_old(self, item: PlanItem, path: str) -> str | None:
-        """Remove the file that the image had before; why it is still there, if it is."""
+    def _remove_old_file(self, item: PlanItem, path: str) -> str | None:
+        """Remove the image's old file. Return an error message if it cannot be removed."""
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
-        if item.old is None or item.old == path or before is None:
+        if item.old_path is None or item.old_path == path or before is None:
             return None
-        if self.lockfile_writer.has(item.old):
+        if self.lockfile_writer.has(item.old_path):
             return None
         try:
-            self.context.project.remove(replace(before, path=item.old), but=path)
+            self.context.project.remove(replace(before, path=item.old_path), unless_same_as=path)
         except SeedreamError as error:
             return error.message
         return None
 
-    # What workers did
-
-    def _hear(self) -> None:
-        """Write the lines of all images that came, at once."""
+    def _drain_messages(self) -> None:
+        """Process the workers' messages, with a single write of the lockfile for all saved images."""
         with self.shield():
-            came: list[WorkerSucceeded] = []
-            for word in self._workers.drain():
-                if isinstance(word, WorkerSucceeded):
-                    came.append(word)
-                elif isinstance(word, WorkerFailed):
-                    operation = self.under_way.pop(word.item.label, None)
-                    self._unreported.append(ImageFailed(word.item.label, word.error, operation))
+            succeeded: list[WorkerSucceeded] = []
+            for message in self._workers.drain():
+                if isinstance(message, WorkerSucceeded):
+                    succeeded.append(message)
+                elif isinstance(message, WorkerFailed):
+                    operation = self.under_way.pop(message.item.label, None)
+                    self._unreported.append(ImageFailed(message.item.label, message.error, operation))
                 else:
-                    self.under_way[word.label] = word.event.operation
-                    self._unreported.append(word)
-            # Last: if the lock cannot be written, that hides nothing else.
-            if came:
-                self._land(came)
+                    self.under_way[message.label] = message.event.operation
+                    self._unreported.append(message)
+            # Last: a lockfile that cannot be written must not hide the failures of images.
+            if succeeded:
+                self._record_results(succeeded)
 
-    def _land(self, came: Sequence[WorkerSucceeded]) -> None:
+    def _record_results(self, succeeded: list[WorkerSucceeded]) -> None:
         now = timestamp(self.context.now())
-        put = {
-            one.item.key: one.item.locked(
-                path=one.given.path,
-                sha256=one.given.file.sha256,
-                task_id=one.given.operation.task_id,
+        put: dict[Key, Entry] = {}
+        drop: list[Key] = []
+        for message in succeeded:
+            put[message.item.key] = message.item.saved_entry(
+                path=message.result.path,
+                sha256=message.result.file.sha256,
+                task_id=message.result.operation.task_id,
                 time=now,
                 sandbox=self.sandbox,
             )
-            for one in came
-        }
-        self.lockfile_writer.change(put, [key for one in came for key in one.item.leaves])
-        for one in came:
-            self.under_way.pop(one.item.label, None)
-            self._unreported.append(self._landed(one.item, one.given))
-
-    def _landed(self, item: PlanItem, given: ImageResult) -> ImageDone:
-        return ImageDone(
-            item.label,
-            item.state,
-            given.how,
-            given.path,
-            task_id=given.operation.task_id,
-            sha256=given.file.sha256,
-            bytes=given.file.bytes,
-            cost=given.cost,
-            seconds=given.operation.seconds,
-            note=self._drop_old(item, given.path),
-        )
+            drop += message.item.supersedes
+        self.lockfile_writer.update(put, drop)
+        for message in succeeded:
+            item, result = message.item, message.result
+            self.under_way.pop(item.label, None)
+            self._unreported.append(
+                ImageDone(
+                    item.label,
+                    item.state,
+                    result.how,
+                    result.path,
+                    task_id=result.operation.task_id,
+                    sha256=result.file.sha256,
+                    bytes=result.file.bytes,
+                    cost=result.cost,
+                    seconds=result.operation.seconds,
+                    note=self._remove_old_file(item, result.path),
+                )
+            )

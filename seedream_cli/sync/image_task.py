@@ -1,8 +1,8 @@
-"""The life of one image of a set: asked for with its own key, watched, and put into its place.
+"""Generate or fetch one image of the plan: submit with its own idempotency key, poll, download, save.
 
-Its idempotency key is the same in every run, so that a run after a crash comes to the task that was
-paid for. A task from before this run that gives no image any more is left behind: the history says
-why, and the next key asks for another.
+The idempotency key is the same in every run. A run after a crash therefore gets the task that was already
+paid for. If a task of an earlier run can no longer deliver an image, the history records why, and the image
+is generated with the next key.
 """
 
 from __future__ import annotations
@@ -34,38 +34,44 @@ from .plan_items import Action, PlanItem, State
 from .project_files import Project
 from .spending_cap import SpendingCap
 
-#: HTTP statuses with which a host says that there is nothing, whoever asks.
-_NOTHING_THERE = (404, 410)
+#: HTTP statuses that mean the file does not exist, regardless of who asks.
+_NOT_FOUND_STATUSES = (404, 410)
 
-#: How an image came to its place: by a task of this run; by one that an earlier run had paid for; by the
-#: lock's; as the copy of another image that the same request gave.
-GENERATED, RESUMED, FETCHED, COPIED = "generated", "resumed", "fetched", "copied"
+# Values of ImageResult.how.
+#: By a task that this run paid for.
+GENERATED = "generated"
+#: By a task that an earlier run paid for.
+RESUMED = "resumed"
+#: By the task in the lockfile's entry.
+FETCHED = "fetched"
+#: Copied from another image of the plan with the same request.
+COPIED = "copied"
 
 
 class SyncContext(Struct, frozen=True):
-    """What images are made with. ``work_of`` has the work for a quality; ``key_id`` is the API key's.
+    """Everything that the images of one run share."""
 
-    ``force``: a create whose fate cannot be known any more may be paid for again. ``parts`` are the
-    temporary files that are open.
-    """
-
+    #: Returns the context of tasks with this quality.
     work_of: Callable[[str], TaskContext]
     history: History
     service: str
+    #: Fingerprint of the API key.
     key_id: str
     project: Project
     spending_cap: SpendingCap
+    #: Allow a new create request, even if an unanswered one may have been billed.
     force: bool = False
     now: Callable[[], float] = time.time
     on_event: Callable[[Event], None] = lambda event: None
+    #: Partial files that are open.
     parts: set[PartialFile] = field(default_factory=set)
 
-    def work(self, quality: str) -> TaskContext:
+    def task_context(self, quality: str) -> TaskContext:
         return replace(self.work_of(quality), on_event=self.on_event)
 
 
 class ImageResult(Struct, frozen=True):
-    """An image in its place. ``path`` is relative to the project; ``how`` it came there is one word."""
+    """A saved image. ``path`` is relative to the project; ``how`` is one of the constants above."""
 
     path: str
     file: SavedFile
@@ -74,112 +80,140 @@ class ImageResult(Struct, frozen=True):
 
     @property
     def cost(self) -> str | None:
-        """What this run paid for it, as the API wrote it."""
+        """Return what this run paid for the image, as the API wrote it. None if it paid nothing."""
         return self.operation.cost if self.how == GENERATED else None
 
 
 def remembered(
     history: History, service: str, folder: Path, *, sandbox: bool
 ) -> Callable[[Image], Entry | None]:
-    """Tells the lock's line of an image that a run on this machine saved and was stopped before writing."""
+    """Return a function that finds an image's entry in the history.
 
-    def line_of(image: Image) -> Entry | None:
-        line = None
+    A run that is interrupted between saving a file and writing the lockfile leaves a file that only the
+    history knows. Later attempts override earlier ones.
+    """
+
+    def find_entry(image: Image) -> Entry | None:
+        entry = None
         for attempt in itertools.count():
-            found = history.find_by_idempotency_key(service, image.idempotency_key(attempt))
-            if not found:
-                return line
-            lines = [_line(image, operation, folder, sandbox=sandbox) for operation in found]
-            line = next((one for one in lines if one is not None), line)
+            operations = history.find_by_idempotency_key(service, image.idempotency_key(attempt))
+            if not operations:
+                return entry
+            found = (_entry_of(image, operation, folder, sandbox=sandbox) for operation in operations)
+            entry = next((candidate for candidate in found if candidate is not None), entry)
         raise AssertionError("unreachable")
 
-    return line_of
+    return find_entry
 
 
-def _line(image: Image, operation: Operation, folder: Path, *, sandbox: bool) -> Entry | None:
+def _entry_of(image: Image, operation: Operation, folder: Path, *, sandbox: bool) -> Entry | None:
+    """Return the entry of the image if the operation has saved a file, else None."""
+    if not operation.files:
+        return None
+    file = operation.files[0]
+    path = None
+    with suppress(ValueError):
+        path = Path(file.path).relative_to(folder).as_posix()
+    if path not in image.wanted.paths:
+        # The operation belongs to another image with the same request, from which this one was copied.
+        path = image.wanted.path(os.path.splitext(file.path)[1].removeprefix("."))
     item = PlanItem(image.name, image.number, State.NEW, Action.RECORD, image)
-    when = timestamp(operation.accepted or operation.created)
-    for file in operation.files:
-        path = None
-        with suppress(ValueError):
-            path = Path(file.path).relative_to(folder).as_posix()
-        if path not in image.wanted.paths:
-            # What the same request gave another image was copied to this one.
-            path = image.wanted.path(os.path.splitext(file.path)[1].removeprefix("."))
-        return item.locked(
-            path=path, sha256=file.sha256, task_id=operation.task_id, time=when, sandbox=sandbox
-        )
-    return None
+    return item.saved_entry(
+        path=path,
+        sha256=file.sha256,
+        task_id=operation.task_id,
+        time=timestamp(operation.accepted or operation.created),
+        sandbox=sandbox,
+    )
 
 
-def tidy(context: SyncContext, item: PlanItem) -> None:
-    """Remove what a run left beside an image that was in its place when it was killed."""
-    known = context.history.find(context.service, item.entry.task_id or "") if item.entry else None
-    if known is not None:
-        context.project.remove_part(item, known.id)
+def remove_leftover_part(context: SyncContext, item: PlanItem) -> None:
+    """Remove the partial file of a run that was killed after it had saved the item's image."""
+    operation = context.history.find(context.service, item.entry.task_id or "") if item.entry else None
+    if operation is not None:
+        context.project.remove_part(item, operation.id)
 
 
 def fetch_image(context: SyncContext, item: PlanItem) -> ImageResult:
-    """The image of the lock's task; one that the service has no longer is generated anew."""
+    """Download the image of the entry's task. If that task can no longer deliver it, generate the image."""
     assert item.entry is not None and item.entry.task_id is not None, "only for FETCH"  # noqa: S101, PT018
     task_id = item.entry.task_id
-    operation = context.history.find(context.service, task_id) or _external_task(context, item, task_id)
+    operation = context.history.find(context.service, task_id)
+    if operation is None:
+        # The task was created on another machine.
+        operation = Operation(
+            id=external_operation_id(task_id),
+            service=context.service,
+            created=context.now(),
+            output=_output_template(context, item.required_image()),
+            task_id=task_id,
+            status=TaskStatus.UNKNOWN,
+        )
     try:
-        return _collected(context, item, operation, just_submitted=False)
+        return _poll_and_save(context, item, operation, just_submitted=False)
     except SeedreamError as error:
         if not _is_dead(context, item, operation, error, accepted=operation.accepted):
             raise
-        _given_up(context, item, operation, error)
-        dead = error
-    return generate_image(context, item, {task_id: dead})
+        _abandon(context, item, operation, error)
+        reason = error
+    return generate_image(context, item, {task_id: reason})
 
 
 def generate_image(
     context: SyncContext, item: PlanItem, dead: Mapping[str, SeedreamError] | None = None
 ) -> ImageResult:
-    """The image of a task of its own. ``dead`` are tasks that are known to give none, and why."""
+    """Get the image from its own task, which is created unless an earlier run has paid for it.
+
+    ``dead`` maps the IDs of tasks that can no longer deliver an image to the reason. Raises the error of a
+    task that this run paid for: only the next run may pay again.
+    """
     dead = dead or {}
-    image = _image_of(item)
+    image = item.required_image()
     for attempt in itertools.count():
-        operation = _at(context, image, attempt)
+        operation = _operation_of(context, image, attempt)
         if operation is None or operation.is_final:
             continue
-        paid = before = False
-        if operation.task_id is None:
-            operation, paid = _submitted(context, image, operation)
-        else:
-            before = True
+        was_known = operation.task_id is not None
+        is_paid_now = False
+        if not was_known:
+            context.spending_cap.reserve()
+            submitted = submit(context.task_context(image.request.quality), operation)
+            operation = submitted.operation
+            is_paid_now = not submitted.replayed
+            if submitted.replayed:
+                context.spending_cap.release()
         if (reason := dead.get(operation.task_id or "")) is not None:
-            _left_behind(context, item, operation, reason)
+            _record_gone(context, item, operation, reason)
             continue
         try:
-            given = _collected(context, item, operation, just_submitted=paid)
+            result = _poll_and_save(context, item, operation, just_submitted=is_paid_now)
         except SeedreamError as error:
-            # A create that was replayed was accepted at another time than now.
-            accepted = operation.accepted if before else None
-            if paid or not _is_dead(context, item, operation, error, accepted=accepted):
+            # A replayed create request was accepted earlier than its operation says.
+            accepted = operation.accepted if was_known else None
+            if is_paid_now or not _is_dead(context, item, operation, error, accepted=accepted):
                 raise
-            _given_up(context, item, operation, error)
+            _abandon(context, item, operation, error)
         else:
-            return replace(given, how=GENERATED if paid else RESUMED)
+            return replace(result, how=GENERATED if is_paid_now else RESUMED)
     raise AssertionError("unreachable")
 
 
-def _at(context: SyncContext, image: Image, attempt: int) -> Operation | None:
-    """The operation with the key of this attempt; None where it is not to be sent again.
+def _operation_of(context: SyncContext, image: Image, attempt: int) -> Operation | None:
+    """Return the operation with the idempotency key of this attempt: the recorded one, or a new one.
 
-    Raises UsageProblem for an unanswered one that could be paid for a second time.
+    Returns None if it must not be submitted again and ``force`` allows the next attempt. Without ``force``,
+    raises UsageError for an unanswered create request that could be billed a second time.
     """
     key = image.idempotency_key(attempt)
-    output = image.wanted.template(str(context.project.folder))
-    found = [
-        one
-        for one in context.history.find_by_idempotency_key(context.service, key)
-        if one.status != TaskStatus.REFUSED
+    output = _output_template(context, image)
+    recorded = [
+        operation
+        for operation in context.history.find_by_idempotency_key(context.service, key)
+        if operation.status != TaskStatus.REFUSED
     ]
-    # An answer outweighs whatever else was tried with the key.
-    found.sort(key=lambda one: one.task_id is None)
-    if not found:
+    # An operation with a task takes precedence over an unanswered one with the same key.
+    recorded.sort(key=lambda operation: operation.task_id is None)
+    if not recorded:
         return Operation(
             id=new_operation_id(),
             service=context.service,
@@ -189,7 +223,7 @@ def _at(context: SyncContext, image: Image, attempt: int) -> Operation | None:
             idempotency_key=key,
             key_id=context.key_id,
         )
-    operation = replace(found[0], output=output)
+    operation = replace(recorded[0], output=output)
     if operation.task_id is None:
         try:
             check_can_resubmit(operation, now=context.now(), key_id=context.key_id)
@@ -200,51 +234,34 @@ def _at(context: SyncContext, image: Image, attempt: int) -> Operation | None:
     return operation
 
 
-def _external_task(context: SyncContext, item: PlanItem, task_id: str) -> Operation:
-    """The task of another machine."""
-    return Operation(
-        id=external_operation_id(task_id),
-        service=context.service,
-        created=context.now(),
-        output=_image_of(item).wanted.template(str(context.project.folder)),
-        task_id=task_id,
-        status=TaskStatus.UNKNOWN,
-    )
+def _output_template(context: SyncContext, image: Image) -> str:
+    return image.wanted.template(str(context.project.folder))
 
 
-def _submitted(context: SyncContext, image: Image, operation: Operation) -> tuple[Operation, bool]:
-    """The operation with its task, and whether that is one which had not been paid for before."""
-    context.spending_cap.reserve()
-    submitted = submit(context.work(image.request.quality), operation)
-    if submitted.replayed:
-        context.spending_cap.release()
-    return submitted.operation, not submitted.replayed
-
-
-def _collected(
+def _poll_and_save(
     context: SyncContext, item: PlanItem, operation: Operation, *, just_submitted: bool
 ) -> ImageResult:
-    """Wait for the task's end, and put its image into its place."""
-    work = context.work(_image_of(item).request.quality)
-    operation = poll(work, operation, just_submitted=just_submitted)
-    path, noted = "", None
+    """Wait until the task has finished, download its image and put it in its place."""
+    task_context = context.task_context(item.required_image().request.quality)
+    operation = poll(task_context, operation, just_submitted=just_submitted)
+    path, recorded = "", None
 
     def place(part: PartialFile, image: ImageInfo) -> Path:
-        nonlocal path, noted
+        nonlocal path, recorded
         path = context.project.path_of(item, image.extension)
-        context.project.refuse_unknown(item, path, part.sha256)
+        context.project.check_replaceable(item, path, part.sha256)
         target = context.project.absolute(path)
-        # Before the file is there: a run that is killed in between leaves bytes that the next one knows.
-        # The image matters more than its entry.
+        # Record before moving: if the run is killed in between, the next one recognises the file. A history
+        # that fails is no reason to lose the image.
         with suppress(HistoryUnusable):
-            noted = context.history.record(replace(operation, files=(saved_file(part, image, target, 1),)))
+            recorded = context.history.record(replace(operation, files=(saved_file(part, image, target, 1),)))
         context.project.put(item, part, image)
         return target
 
-    part = context.project.part(item, operation.id, work.shield)
+    part = context.project.part(item, operation.id, task_context.shield)
     context.parts.add(part)
     try:
-        operation, image, target = download_verified(work, operation, 1, part, place)
+        operation, image, target = download_verified(task_context, operation, 1, part, place)
     finally:
         context.parts.discard(part)
     if len(operation.results) > 1:
@@ -253,8 +270,8 @@ def _collected(
         )
     file = saved_file(part, image, target, 1)
     operation = replace(operation, files=(file,))
-    if operation != noted:
-        record_or_warn(work, operation)
+    if operation != recorded:
+        record_or_warn(task_context, operation)
     return ImageResult(path, file, operation, FETCHED)
 
 
@@ -266,42 +283,38 @@ def _is_dead(
     *,
     accepted: float | None,
 ) -> bool:
-    """Whether a task of an earlier run gives no image any more.
+    """Return True if a task of an earlier run can no longer deliver an image.
 
-    ``accepted`` is when it was, in Unix seconds, as far as this machine knows. Where a URL of today is
-    refused (403), something stands between this machine and the image: paying again would not help.
+    ``accepted`` is when the task was accepted (Unix seconds), if this machine knows. A 403 counts only after
+    the result URLs have expired. Before that, a proxy or firewall is the likely cause, and paying again
+    would not help.
     """
     if isinstance(error, TaskFailed | NotFound) or error.code == "no_result":
         return True
     if not isinstance(error, ImageRefused) or not error.stale:
         return False
-    if error.http_status in _NOTHING_THERE:
+    if error.http_status in _NOT_FOUND_STATUSES:
         return True
     since = accepted
     if since is None:
-        task = get_status(context.work(_image_of(item).request.quality), operation)
+        task = get_status(context.task_context(item.required_image().request.quality), operation)
         since = task.completed_at
     return since is None or context.now() - since >= RESULT_LIFETIME
 
 
-def _given_up(context: SyncContext, item: PlanItem, operation: Operation, error: SeedreamError) -> None:
-    """Leave a task behind that gives no image, and tell why."""
-    _left_behind(context, item, operation, error)
+def _abandon(context: SyncContext, item: PlanItem, operation: Operation, error: SeedreamError) -> None:
+    """Record that the task can no longer deliver an image, and notify the user."""
+    _record_gone(context, item, operation, error)
     context.on_event(
         Notice(operation, f"{error.message}: only a task with the next idempotency key can give the image")
     )
 
 
-def _left_behind(context: SyncContext, item: PlanItem, operation: Operation, error: SeedreamError) -> None:
-    """Note for good that the task gives no image, and why."""
+def _record_gone(context: SyncContext, item: PlanItem, operation: Operation, error: SeedreamError) -> None:
+    """Record the operation as gone, with the error as the reason, unless it is final already."""
     operation = context.history.find(context.service, operation.id) or operation
     if not operation.is_final:
         operation = replace(
             operation, status=TaskStatus.GONE, error_code=error.code, error_message=error.message
         )
-        record_or_warn(context.work(_image_of(item).request.quality), operation)
-
-
-def _image_of(item: PlanItem) -> Image:
-    assert item.image is not None, "an orphan is not made"  # noqa: S101
-    return item.image
+        record_or_warn(context.task_context(item.required_image().request.quality), operation)

@@ -1,8 +1,8 @@
-"""The lock, ``seedream.lock``: what each image was asked for with, and what came.
+"""The lockfile, ``seedream.lock``: the request of each image, and the file that resulted.
 
-One JSON object a line, one line an image, sorted by name and number: git merges it line by line
-(``merge=union``). Such a merge can leave two lines for one image; what is on disk decides between
-them. A later version's keys are kept.
+It has one JSON object on a line and one line for an image, sorted by name and number, so that git can merge
+it line by line (``merge=union``). Such a merge can leave two lines for one image; the file on disk decides
+between them. Keys of a later version are kept.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from msgspec import Struct, field
 
 from ..errors import UsageError
 from .diagnostics import Diagnostic, InvalidLockfile
-from .path_template import is_safe_name, path_of
+from .path_template import is_safe_name, resolve_path
 from .templates import WrongTemplate
 
-#: An asset's name and an image's number: what the lines are sorted by.
+#: The name of the asset and the number of the image. Lines are sorted by it.
 Key = tuple[str, int]
-#: The SHA-256 (hex) of the file at a path of the project, None where there is none.
+#: Returns the SHA-256 (hex) of the file at a path of the project, or None.
 DigestOf = Callable[[str], str | None]
 
-SETTINGS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
+ENTRY_KEYS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
 
-#: What marks the line of a picture that the sandbox made.
+#: The mark of an image that was made by the sandbox.
 OF_THE_SANDBOX: Mapping[str, Any] = {"sandbox": True}
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
@@ -41,11 +41,11 @@ _LARGEST_NUMBER = 2**53
 
 
 class Entry(Struct, frozen=True):
-    """One line: an image as it was generated.
+    """One line: an image that was generated.
 
-    ``digest`` is that of the request, ``sha256`` that of the file (both hex). ``path`` is relative to
-    the manifest's folder, with ``/``. ``task_id`` is None for a file that no task gave, but a person.
-    ``time`` is that of the entry, in UTC, as text that sorts. ``more`` are keys of a later version.
+    ``digest`` is the digest of the request, ``sha256`` that of the file (both hex). ``path`` is relative to
+    the manifest's folder, with ``/``. ``task_id`` is None for a file that a person provided. ``time`` is when
+    the entry was written, in UTC, as text that sorts. ``extra`` holds keys of a later version.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Entry(Struct, frozen=True):
     sha256: str
     task_id: str | None
     time: str
-    more: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -64,27 +64,27 @@ class Entry(Struct, frozen=True):
 
     @property
     def is_trial(self) -> bool:
-        """Whether the picture is only the sandbox's."""
-        return self.more.get("sandbox") is True
+        """Return True if the image was made by the sandbox."""
+        return self.extra.get("sandbox") is True
 
     @property
     def line(self) -> str:
-        return _ENCODER.encode({**{key: getattr(self, key) for key in SETTINGS}, **self.more})
+        return _ENCODER.encode({**{key: getattr(self, key) for key in ENTRY_KEYS}, **self.extra})
 
 
-#: Device, inode, size and time of change (nanoseconds) of a file: another one was written anew.
+#: Device, inode, size and modification time (ns) of a file. They change when it is written.
 StatSignature = tuple[int, int, int, int]
 
 
 class Lock(Struct, frozen=True):
-    """What a lock's file says, in its order. ``path`` is as it was named; ``signs`` are of what was read."""
+    """The lines of a lockfile in their order. ``path`` is as given, ``signature`` that of the file."""
 
     path: Path
     entries: tuple[Entry, ...] = ()
-    signs: StatSignature | None = None
+    signature: StatSignature | None = None
 
     def resolved(self, digest_of: DigestOf) -> dict[Key, Entry]:
-        """One entry an image, sorted by name and number."""
+        """Return one entry for each image, sorted by name and number."""
         candidates: dict[Key, list[Entry]] = defaultdict(list)
         for entry in self.entries:
             candidates[entry.key].append(entry)
@@ -92,9 +92,9 @@ class Lock(Struct, frozen=True):
 
 
 def resolve(candidates: Sequence[Entry], digest_of: DigestOf) -> Entry:
-    """The entry whose file is on disk; of several such, or of none, the newest.
+    """Return the entry whose file is on disk; the newest if there are several, or none.
 
-    The order of the candidates, which a merge does not keep, makes no difference.
+    The order of the candidates does not matter, because a merge does not keep it.
     """
     if len(candidates) == 1:
         return candidates[0]
@@ -102,52 +102,52 @@ def resolve(candidates: Sequence[Entry], digest_of: DigestOf) -> Entry:
 
 
 def timestamp(seconds: float) -> str:
-    """Unix seconds as an entry's ``time``."""
+    """Format Unix seconds as the ``time`` of an entry."""
     return clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(seconds))
 
 
 def read(path: Path) -> Lock:
-    """Read a lock; one that is not there is empty.
+    """Read a lockfile. One that does not exist is empty.
 
-    Raises InvalidLock with everything that is wrong with it, and UsageProblem where it cannot be read.
+    Raises InvalidLockfile with all mistakes, and UsageError if the file cannot be read at all.
     """
     try:
         with path.open("rb") as file:
-            signs = signs_in(os.fstat(file.fileno()))
+            signature = signature_from(os.fstat(file.fileno()))
             data = file.read()
     except FileNotFoundError:
         return Lock(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_lock") from None
     reader = _LockfileReader(str(path))
-    # Only this byte ends a line: JSON's strings may have other line ends as they are.
+    # Split at LF only: JSON strings may contain other line separators unescaped.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         reader.read(number, line)
     if reader.problems:
         raise InvalidLockfile(str(path), reader.problems)
-    return Lock(path, tuple(reader.entries), signs)
+    return Lock(path, tuple(reader.entries), signature)
 
 
 def line_of(entry: Entry) -> bytes:
-    """An entry as it stands in the file."""
+    """Format an entry as a line of the file."""
     return f"{entry.line}\n".encode()
 
 
 def text_of(entries: Iterable[Entry]) -> bytes:
-    """The whole lock's file, sorted."""
+    """Format a whole lockfile, sorted."""
     return b"".join(map(line_of, sorted(entries, key=lambda entry: entry.key)))
 
 
-def signs_of(path: Path) -> StatSignature | None:
-    """Signs of the file as it is now; None where there is none."""
+def signature_of(path: Path) -> StatSignature | None:
+    """Return the signature of the file, or None if it does not exist."""
     try:
-        return signs_in(os.stat(path))
+        return signature_from(os.stat(path))
     except OSError:
         return None
 
 
-def signs_in(status: os.stat_result) -> StatSignature:
-    """Signs of a file, from its status."""
+def signature_from(status: os.stat_result) -> StatSignature:
+    """Return the signature for the result of stat()."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -167,74 +167,74 @@ class _LockfileReader:
                 return
             values = json.loads(text)
             if "\\u" in text:
-                # A lone surrogate, which JSON's escapes can write, could not be written again.
+                # JSON escapes can contain lone surrogates, which could not be written again.
                 _ENCODER.encode(values).encode("utf-8")
         except UnicodeError:
-            self._wrong("", "is not valid Unicode text")
+            self._add("", "is not valid Unicode text")
         except (ValueError, RecursionError):
-            self._wrong("", "is not JSON")
+            self._add("", "is not JSON")
         else:
-            self._take(values)
+            self._add_entry(values)
 
     def _is_marker(self, text: str) -> bool:
         if not text.startswith(_MARKERS):
             return False
         if not self._in_conflict:
-            self._wrong("", "begins a conflict that git could not merge: keep the lines of both sides")
+            self._add("", "begins a conflict that git could not merge: keep the lines of both sides")
         self._in_conflict = not text.startswith(">>>>>>>")
         return True
 
-    def _take(self, values: object) -> None:
+    def _add_entry(self, values: object) -> None:
         if not isinstance(values, dict):
-            self._wrong("", "is not a JSON object")
+            self._add("", "is not a JSON object")
             return
         before = len(self.problems)
         known = {}
-        for key, problem_of in _PROBLEMS:
+        for key, check in _CHECKS:
             value = known[key] = values.pop(key, _MISSING)
             if value is _MISSING:
-                self._wrong(key, "is missing")
-            elif (problem := problem_of(value)) is not None:
-                self._wrong(key, problem)
+                self._add(key, "is missing")
+            elif (problem := check(value)) is not None:
+                self._add(key, problem)
         if len(self.problems) == before:
-            self.entries.append(Entry(**known, more=values))
+            self.entries.append(Entry(**known, extra=values))
 
-    def _wrong(self, key: str, what: str) -> None:
+    def _add(self, key: str, what: str) -> None:
         self.problems.append(Diagnostic(self._file, self._line, key, what))
 
 
 _MISSING = object()
 
 
-def _problem_of_name(value: object) -> str | None:
+def _check_name(value: object) -> str | None:
     return None if _is_text(value) and is_safe_name(value) else "is not the name of an asset"
 
 
-def _problem_of_number(value: object) -> str | None:
-    # To Python, a boolean is a number too.
+def _check_number(value: object) -> str | None:
+    # A Python bool is also an int.
     right = type(value) is int and 1 <= value <= _LARGEST_NUMBER
     return None if right else "is not a whole number above 0"
 
 
-def _problem_of_digest(value: object) -> str | None:
+def _check_digest(value: object) -> str | None:
     right = isinstance(value, str) and _SHA256.fullmatch(value) is not None
     return None if right else "is not a SHA-256 in hexadecimal"
 
 
-def _problem_of_path(value: object) -> str | None:
+def _check_path(value: object) -> str | None:
     if not _is_text(value):
         return "is not text"
     try:
-        return None if path_of(value) == value else "is not as this program writes it"
+        return None if resolve_path(value) == value else "is not as this program writes it"
     except WrongTemplate as error:
         return str(error.args[0])
 
 
-def _problem_of_task(value: object) -> str | None:
+def _check_task(value: object) -> str | None:
     return None if value is None or _is_text(value) else "is neither null nor text"
 
 
-def _problem_of_time(value: object) -> str | None:
+def _check_time(value: object) -> str | None:
     right = isinstance(value, str) and _TIME.fullmatch(value) is not None
     return None if right else "is not a time such as 2026-11-22T17:45:01Z"
 
@@ -243,14 +243,14 @@ def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value)
 
 
-#: What is wrong with a key's value, if anything.
-_PROBLEMS = (
-    ("name", _problem_of_name),
-    ("number", _problem_of_number),
-    ("digest", _problem_of_digest),
-    ("take", _problem_of_number),
-    ("path", _problem_of_path),
-    ("sha256", _problem_of_digest),
-    ("task_id", _problem_of_task),
-    ("time", _problem_of_time),
+#: The check of each key. It returns the mistake, or None.
+_CHECKS = (
+    ("name", _check_name),
+    ("number", _check_number),
+    ("digest", _check_digest),
+    ("take", _check_number),
+    ("path", _check_path),
+    ("sha256", _check_digest),
+    ("task_id", _check_task),
+    ("time", _check_time),
 )

@@ -1,4 +1,4 @@
-"""The lock while a run writes on it. Other runs of the same project may write on it too."""
+"""Update the lockfile during a run. Other runs of the same project may update it at the same time."""
 
 from __future__ import annotations
 
@@ -7,66 +7,66 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lock, line_of, read, signs_in, signs_of
+from .lockfile import Entry, Key, Lock, line_of, read, signature_from, signature_of
 
 
 class LockfileWriter:
-    """Writes on the lock that was read, of which ``entries`` are what the plan takes for true.
+    """Updates the lockfile that was read. ``entries`` are the lines that the plan accepts.
 
-    What another run wrote in the meantime stays, but for the images of this one.
+    Lines that another run writes meanwhile are kept, except those of images of this run.
     """
 
     def __init__(self, lock: Lock, entries: Mapping[Key, Entry]) -> None:
         self._path = lock.path
-        self._signs = lock.signs
-        #: The lines to begin with; they are made into text once there is something to write.
-        self._found: Iterable[Entry] | None = entries.values()
-        self._sheet = _SortedLines(())
-        # One line an image is what `entries` have chosen of them.
+        self._signature = lock.signature
+        #: The initial lines. They are formatted when there is something to write.
+        self._initial: Iterable[Entry] | None = entries.values()
+        self._sorted = _SortedLines(())
+        # `entries` is deduplicated; more lines in the file mean that a merge left duplicates.
         self._is_clean = len(lock.entries) == len(entries)
-        #: What this run has written, and None for what it took out.
+        #: The lines that this run wrote; None for a line that it removed.
         self._ours: dict[Key, Entry | None] = {}
 
     def tidy(self) -> None:
-        """Take out what a merge left twice."""
+        """Remove duplicate lines that a merge left."""
         if not self._is_clean:
-            self.change({})
+            self.update({})
 
-    def change(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
-        """Put these lines into the lock and take those out of it, at once. Raises NotSaved, InvalidLock."""
+    def update(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
+        """Write these lines and remove those, in one step. Raises NotSaved, InvalidLockfile."""
         change = {**dict.fromkeys(drop), **put}
         self._ours |= change
-        # Another program may have written on it since.
-        self._signs = signs_in(atomic_write(self._path, lambda: self._text(change)))
+        # Another run may have written the file since.
+        self._signature = signature_from(atomic_write(self._path, lambda: self._text(change)))
 
     def has(self, path: str) -> bool:
-        """Whether any image's file is at ``path``, by the lock's word."""
+        """Return True if the lockfile has an image at ``path``."""
         return self._present().paths[path] > 0
 
     def _present(self) -> _SortedLines:
-        if self._found is not None:
-            self._sheet, self._found = _SortedLines(self._found), None
-        return self._sheet
+        if self._initial is not None:
+            self._sorted, self._initial = _SortedLines(self._initial), None
+        return self._sorted
 
     def _text(self, change: Mapping[Key, Entry | None]) -> bytes:
-        if signs_of(self._path) != self._signs:
-            # Of an image that is none of this run's, a merge may have left two lines: both stay, for a plan.
-            self._found, change = read(self._path).entries, self._ours
-        sheet = self._present()
+        if signature_of(self._path) != self._signature:
+            # Duplicate lines of images that are not part of this run are kept for a later plan.
+            self._initial, change = read(self._path).entries, self._ours
+        lines = self._present()
         for key, entry in change.items():
-            sheet.set(key, entry)
-        return sheet.text
+            lines.set(key, entry)
+        return lines.text
 
 
 class _SortedLines:
-    """Lines in the order of their keys, as they are written: a run writes them all for each that is new."""
+    """Formatted lines in the order of their keys. All are written for each new one, so they are cached."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         in_order = sorted(entries, key=lambda entry: entry.key)
         self._keys = [entry.key for entry in in_order]
         self._lines = [line_of(entry) for entry in in_order]
         self._paths = [entry.path for entry in in_order]
-        #: How many lines have each path.
+        #: Number of lines with each path.
         self.paths = Counter(self._paths)
 
     @property
@@ -74,7 +74,7 @@ class _SortedLines:
         return b"".join(self._lines)
 
     def set(self, key: Key, entry: Entry | None) -> None:
-        """Have this line for the key and no other, or none at all."""
+        """Replace all lines of the key by this one, or remove them."""
         first = end = bisect_left(self._keys, key)
         while end < len(self._keys) and self._keys[end] == key:
             end += 1

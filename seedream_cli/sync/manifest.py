@@ -1,8 +1,8 @@
-"""The manifest, ``seedream.toml``: which images a project has, and what each is asked for with.
+"""The manifest, ``seedream.toml``: which images a project has, and the request for each.
 
 ::
 
-    [defaults]                 # of this project: `generate` reads them too
+    [defaults]                 # `generate` in this folder reads them too
     dir = "assets"
     aspect_ratio = "16:9"
     [vars]
@@ -20,11 +20,11 @@
     prompt_file = "prompts/badge.md"
     path = "icons/badge-{n}.{ext}"
     count = 2
-    take = 2                   # raised to roll again
+    take = 2                   # raise it to generate again
 
-Only the manifest and the program's own defaults decide on a picture, no flag, environment or
-profile: what was reviewed is what is generated, on every machine. A prompt is the same text wherever
-it stands: its variables are put in, and the blank space around it is dropped.
+An image depends on the manifest and the built-in defaults only, not on options, the environment or a profile:
+every machine generates what was reviewed. A prompt is the same text whether it is in the manifest or in a
+file: variables are replaced, and surrounding blank space is removed.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from msgspec import Struct
 from ..errors import UsageError
 from .assets import Asset, Image
 from .diagnostics import Diagnostic, InvalidManifest
-from .manifest_parser import assets_of
+from .manifest_parser import parse_assets
 from .toml_lines import TomlLineIndex
 
 DEFAULT_NAME = "seedream.toml"
 
-_PLACE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+_SYNTAX_ERROR_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
 class Manifest(Struct, frozen=True, dict=True):
-    """A manifest without faults. Assets are sorted by name; ``path`` is as named, ``folder`` absolute."""
+    """A valid manifest. Assets are sorted by name. ``path`` is as given, ``folder`` is absolute."""
 
     path: Path
     folder: Path
@@ -60,16 +60,16 @@ class Manifest(Struct, frozen=True, dict=True):
 
     @property
     def lock_path(self) -> Path:
-        """The lock beside it: ``seedream.toml`` has ``seedream.lock``."""
+        """Return the path of the lockfile: ``seedream.lock`` beside ``seedream.toml``."""
         return lock_path(self.path)
 
     def images(self) -> Iterator[Image]:
-        """Every image, sorted by name and number."""
+        """Yield every image, sorted by name and number."""
         for asset in self.assets:
             yield from asset.images()
 
     def line_of(self, *keys: str) -> int:
-        """The line of a key, such as ``("assets", "hero", "prompt")``, or of the table around it."""
+        """Return the line of a key, such as ``("assets", "hero", "prompt")``, or of its table."""
         return self._lines.line_of(*keys)
 
     @cached_property
@@ -82,17 +82,16 @@ def lock_path(manifest: Path) -> Path:
 
 
 def load(path: Path) -> Manifest:
-    """Read a manifest and the files of its prompts.
+    """Read a manifest and its prompt files.
 
-    Raises InvalidManifest with everything that is wrong with it, and UsageProblem where it cannot be
-    read at all.
+    Raises InvalidManifest with all mistakes, and UsageError if the file cannot be read at all.
     """
     if path.suffix.lower() == ".lock":
         raise UsageError(f"{path} is a lock, not a manifest", code="no_manifest")
     text = _text(path)
     folder = Path(os.path.abspath(path)).parent
     reserved = {path.name: "the manifest", lock_path(path).name: "its lock"}
-    assets = assets_of(_tables(path, text), text=text, file=str(path), folder=folder, reserved=reserved)
+    assets = parse_assets(_tables(path, text), text=text, file=str(path), folder=folder, reserved=reserved)
     return Manifest(path, folder, assets, text)
 
 
@@ -107,7 +106,7 @@ def _text(path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse(path, data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
-    # As the settings' reader has it, which takes this file too.
+    # Like the settings, which read this file too.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -116,7 +115,7 @@ def _tables(path: Path, text: str) -> Mapping[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
-        place = _PLACE_OF_SYNTAX_ERROR.search(reason)
+        place = _SYNTAX_ERROR_POSITION.search(reason)
         if place is None:
             _refuse(path, 1, f"not valid TOML: {reason}")
         reason = reason[: place.start()]
@@ -124,7 +123,7 @@ def _tables(path: Path, text: str) -> Mapping[str, Any]:
             _refuse(path, max(1, len(text.splitlines())), f"not valid TOML at the file's end: {reason}")
         _refuse(path, int(place[1]), f"not valid TOML in column {place[2]}: {reason}")
     except (ValueError, RecursionError) as error:
-        # Numbers of more digits than Python reads, and values nested too deep.
+        # Numbers with too many digits for Python, and values nested too deeply.
         _refuse(path, 1, f"not valid TOML: {error}")
 
 

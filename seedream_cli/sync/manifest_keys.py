@@ -1,7 +1,7 @@
 """The tables and keys that a manifest may have.
 
-The reader accepts these names, and `python -m scripts.generate` writes ``manifest.schema.json`` from these
-classes: their constraints and descriptions are what an editor shows. No instance is made of them.
+The parser accepts these names. `python -m scripts.generate` writes ``manifest.schema.json`` from these
+classes, and editors show their constraints and descriptions. The classes are never instantiated.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..catalog import DEFAULT_ASPECT_RATIO, DEFAULT_MODEL, DEFAULT_QUALITY, MODE
 from ..settings.schema import SETTINGS
 from .path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
-MOST_IMAGES = 1000
-MOST_TAKES = 1_000_000
+MAX_IMAGES = 1000
+MAX_TAKE = 1_000_000
 
 Text = Annotated[str, Meta(pattern=r"\S")]
 
@@ -71,8 +71,8 @@ class AssetTable(Struct, frozen=True, forbid_unknown_fields=True):
             pattern=r"^[^/\\][^\\]*$",
         ),
     ] = DEFAULT_PATH
-    count: Annotated[int, Meta(description="How many images.", ge=1, le=MOST_IMAGES)] = 1
-    take: Annotated[int, Meta(description="Raise it to generate again.", ge=1, le=MOST_TAKES)] = 1
+    count: Annotated[int, Meta(description="How many images.", ge=1, le=MAX_IMAGES)] = 1
+    take: Annotated[int, Meta(description="Raise it to generate again.", ge=1, le=MAX_TAKE)] = 1
 
 
 class ManifestTables(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,21 +1,20 @@
-"""Manifest + lock + files → what is to be done. Nothing is done, asked or paid for here.
+"""The plan: compare manifest, lockfile and files, and decide what to do. Changes nothing, costs nothing.
 
 ========  =====================================================  =====================================
-state     what it means                                          what is done
+state     meaning                                                action
 ========  =====================================================  =====================================
-new       the lock does not know the image                       it is generated
-changed   its request or its take is another                     it is generated
-missing   its file is not where it should be                     fetched by its task's id, or moved
-ok        request, take, path and bytes are what the lock says   nothing
-edited    there are bytes that the lock does not know            nothing; with `force` they are
-                                                                 overwritten, with `accept` adopted
-orphan    the manifest does not know the lock's image            nothing; with `prune` its line goes,
-                                                                 and its file if the bytes are its own
+new       the lockfile has no entry of the image                 generate
+changed   its request or its take has changed                    generate
+missing   its file is not at its path                            fetch from its task, or move
+ok        request, take, path and bytes match the lockfile       none
+edited    there is a file that the lockfile does not know        none; with `force` overwrite it, with
+                                                                 `accept` adopt it
+orphan    the manifest does not name the lockfile's image        none; with `prune` remove the entry,
+                                                                 and the file if its bytes match
 ========  =====================================================  =====================================
 
-An asset that was only renamed is new and costs nothing: the orphan that was asked for with the same
-request, take and number is the same image to the service, and it is taken over with its file. It is
-nobody's to prune then, in whatever part of the plan the image is.
+A renamed asset is new and costs nothing: if an orphan has the same request, take and number, the image
+takes over its entry and file. Such an orphan is never pruned, even if another shard has the image.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ __all__ = ["Action", "FileState", "HistoryLookup", "Plan", "PlanItem", "State", 
 
 
 class Plan(Struct, frozen=True):
-    """What is to be done. Items, images and orphans alike, are sorted by name and number.
+    """The items of a plan, orphans included, sorted by name and number.
 
-    ``entries`` is the lock as it is to be written on, of all images, whether they have an item or not.
+    ``entries`` is the lockfile without duplicates. It has all images, including those without an item.
     """
 
     items: tuple[PlanItem, ...]
@@ -49,33 +48,33 @@ class Plan(Struct, frozen=True):
 
     @property
     def to_pay(self) -> int:
-        """How many tasks would be paid for. Images that are asked for in the same way share one."""
+        """Return how many tasks the plan pays for. Images with the same request share one task."""
         return len({item.image.idempotency_key() for item in self.items if item.costs_money and item.image})
 
     @property
     def acts(self) -> bool:
-        """Whether there is anything to do."""
+        """Return True if there is anything to do."""
         return any(item.action != Action.NOTHING for item in self.items)
 
     @property
     def drift(self) -> bool:
-        """Whether anything is not as the manifest and the lock say."""
+        """Return True if any image differs from the manifest or the lockfile."""
         return any(item.state != State.OK for item in self.items)
 
     @property
     def counts(self) -> Mapping[State, int]:
-        """How many items are in each state that occurs."""
+        """Count the items by state. States without items are left out."""
         return Counter(item.state for item in self.items)
 
     def of(self, *actions: Action) -> tuple[PlanItem, ...]:
-        """The items of these actions."""
+        """Return the items with one of these actions."""
         return tuple(item for item in self.items if item.action in actions)
 
 
 def plan(
     manifest: Manifest,
     lock: Lock,
-    look: FileState,
+    files: FileState,
     *,
     remembered: HistoryLookup = lambda image: None,
     only: Sequence[str] = (),
@@ -85,33 +84,35 @@ def plan(
     prune: bool = False,
     sandbox: bool = False,
 ) -> Plan:
-    """What brings files and lock in step with the manifest.
+    """Return the plan that brings files and lockfile in line with the manifest.
 
-    ``remembered`` tells, for an image with unknown bytes in its place, the line that a run on this
-    machine was to write for it: one that was killed between the file and its line left bytes that are
-    its own. ``only`` are globs of names, of which one suffices. The orphans are the first shard's. Without
-    ``sandbox``, a picture that the sandbox made is no picture. Raises UsageProblem for a glob that fits no
-    name.
+    ``remembered`` finds in this machine's history the entry of an image that an interrupted run saved but
+    did not write to the lockfile. ``only`` are globs of asset names; one match suffices. Orphans belong to
+    the first shard. Without ``sandbox``, images made by the sandbox count as not generated.
+
+    Raises UsageError for a glob that matches no name.
     """
     images = list(manifest.images())
-    entries = lock.resolved(look.sha256)
-    is_chosen = _chooser(only, {image.name for image in images} | {name for name, _ in entries})
+    entries = lock.resolved(files.sha256)
+    is_chosen = _name_filter(only, {image.name for image in images} | {name for name, _ in entries})
     orphans = {key: entries[key] for key in entries.keys() - {image.key for image in images}}
-    judge = Classifier(entries, orphans, look, remembered, force=force, accept=accept, sandbox=sandbox)
-    renamed = judge.renamed([image for image in images if image.key not in entries], orphans.values())
+    classifier = Classifier(entries, orphans, files, remembered, force=force, accept=accept, sandbox=sandbox)
+    renamed = classifier.match_renamed([image for image in images if image.key not in entries])
     items = [
-        renamed.get(image.key) or judge.image(image)
+        renamed.get(image.key) or classifier.classify(image)
         for position, image in enumerate(images)
-        if shard.has(position) and is_chosen(image.name)
+        if shard.contains(position) and is_chosen(image.name)
     ]
     if shard.is_first:
-        taken = {key for item in renamed.values() for key in item.leaves}
-        left = [entry for key, entry in orphans.items() if key not in taken and is_chosen(entry.name)]
-        items += judge.orphaned(left, images, prune=prune)
+        taken_over = {key for item in renamed.values() for key in item.supersedes}
+        remaining = [
+            entry for key, entry in orphans.items() if key not in taken_over and is_chosen(entry.name)
+        ]
+        items += classifier.classify_orphans(remaining, images, prune=prune)
     return Plan(tuple(sorted(items, key=lambda item: item.key)), entries)
 
 
-def _chooser(globs: Sequence[str], names: Collection[str]) -> Callable[[str], bool]:
+def _name_filter(globs: Sequence[str], names: Collection[str]) -> Callable[[str], bool]:
     patterns = {glob: re.compile(translate(glob)) for glob in globs}
     unmatched = [glob for glob, pattern in patterns.items() if not any(map(pattern.match, names))]
     if unmatched:

@@ -1,4 +1,4 @@
-"""What a plan consists of: an image, its state, and what is to become of it."""
+"""The items of a plan: one image each, with its state and the action to take."""
 
 from __future__ import annotations
 
@@ -23,46 +23,47 @@ class State(StrEnum):
 class Action(StrEnum):
     #: Leave everything as it is.
     NOTHING = "nothing"
-    #: Create a task (which is paid for), and save its image.
+    #: Create a task, which costs money, and save its image.
     GENERATE = "generate"
-    #: Get the image of the entry's task again.
+    #: Download the image of the entry's task again.
     FETCH = "fetch"
-    #: Give the image its new place, or the entry its new name.
+    #: Move the file to its new path, or give the entry its new name.
     MOVE = "move"
-    #: Write the line that a run was stopped before writing.
+    #: Write the entry of a file that an interrupted run saved.
     RECORD = "record"
-    #: Take the bytes that are there for the image.
+    #: Accept the file that is at the image's path.
     ADOPT = "adopt"
-    #: Take the entry out of the lock.
+    #: Remove the entry from the lockfile.
     FORGET = "forget"
-    #: And remove its file.
+    #: Remove the entry and its file.
     REMOVE = "remove"
 
 
 class PlanItem(Struct, frozen=True):
-    """One image, and what is to become of it.
-
-    ``image`` is None for an orphan. ``entry`` is the lock's line, if there is one: of an asset that was
-    renamed, the orphan's; for RECORD, the line to write. ``path`` is where the image is or will be (for
-    FETCH, whatever ending suits the bytes), None as long as its ending is open; for EDITED, the file that
-    nobody knows. ``old`` is a file with the very bytes of the lock's line, which is not needed any more
-    once the image is at ``path`` (for MOVE, it is what is moved, or what a move before left behind); it
-    is to stay if it has other bytes by then, or if another line of the lock has come to have its path.
-    ``overwrites`` are paths whose unknown bytes may be lost. ``sha256`` is that of the file to adopt.
-    ``leaves`` are orphans' lines that go once the image has its own: what they had is its.
-    """
+    """One image of a plan. Paths are relative to the project, with ``/``."""
 
     name: str
     number: int
     state: State
     action: Action = Action.NOTHING
+    #: None for an orphan.
     image: Image | None = None
+    #: The lockfile's entry, if there is one. For a renamed asset it is the orphan's; for RECORD it is the
+    #: entry to write.
     entry: Entry | None = None
+    #: Where the image is or will be; for EDITED, the unknown file. None if its bytes decide the extension.
+    #: A FETCH keeps this path even if the bytes have another format.
     path: str | None = None
-    old: str | None = None
+    #: A file with exactly the entry's bytes that is not needed once the image is at ``path``. For MOVE it is
+    #: the file to move, or one that an interrupted move left. It stays if it has other bytes by then, or if
+    #: another entry has its path.
+    old_path: str | None = None
+    #: Paths whose unknown bytes may be overwritten.
     overwrites: tuple[str, ...] = ()
+    #: SHA-256 (hex) of the file to adopt.
     sha256: str | None = None
-    leaves: tuple[Key, ...] = ()
+    #: Keys of the orphans that this image takes over. Their entries are dropped once it has its own.
+    supersedes: tuple[Key, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -70,7 +71,7 @@ class PlanItem(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What the image is called where there is room for one word."""
+        """Return the image's unique name in one word, such as ``badge[2]``."""
         if self.image is not None:
             return self.image.label
         return label_of(self.name, self.number) if self.number > 1 else self.name
@@ -79,25 +80,25 @@ class PlanItem(Struct, frozen=True):
     def costs_money(self) -> bool:
         return self.action == Action.GENERATE
 
-    def locked(
+    def required_image(self) -> Image:
+        """Return the image. Only an orphan has none, and orphans are neither generated nor saved."""
+        assert self.image is not None, "an orphan has no image"  # noqa: S101
+        return self.image
+
+    def saved_entry(
         self, *, path: str, sha256: str, task_id: str | None, time: str, sandbox: bool = False
     ) -> Entry:
-        """The lock's line of the image once it is saved. ``time`` is as ``lock.timestamp`` makes it."""
-        image = self._image
-        more = OF_THE_SANDBOX if sandbox else {}
-        return Entry(image.name, image.number, image.digest, image.take, path, sha256, task_id, time, more)
+        """Return the entry of the saved image. ``time`` is formatted by ``lockfile.timestamp``."""
+        image = self.required_image()
+        extra = OF_THE_SANDBOX if sandbox else {}
+        return Entry(image.name, image.number, image.digest, image.take, path, sha256, task_id, time, extra)
 
-    def moved(self) -> Entry:
-        """The lock's line once the file is at ``path``: all else, its time too, stays as it was."""
+    def moved_entry(self) -> Entry:
+        """Return the entry after a MOVE: only name, number and path change, not the time."""
         assert self.entry is not None and self.path is not None, "only for MOVE"  # noqa: S101, PT018
         return replace(self.entry, name=self.name, number=self.number, path=self.path)
 
-    def adopted(self, time: str) -> Entry:
-        """The lock's line of adopted bytes: no task has them, so that none can give them again."""
+    def adopted_entry(self, time: str) -> Entry:
+        """Return the entry after an ADOPT. It has no task, because no task can deliver these bytes again."""
         assert self.path is not None and self.sha256 is not None, "only for ADOPT"  # noqa: S101, PT018
-        return self.locked(path=self.path, sha256=self.sha256, task_id=None, time=time)
-
-    @property
-    def _image(self) -> Image:
-        assert self.image is not None, "an orphan is not generated"  # noqa: S101
-        return self.image
+        return self.saved_entry(path=self.path, sha256=self.sha256, task_id=None, time=time)

@@ -1,4 +1,4 @@
-"""The project's folder: images are put where they are wanted, and over nothing that is unknown."""
+"""The project's files: save, copy, move and remove images without overwriting unknown files."""
 
 from __future__ import annotations
 
@@ -18,46 +18,47 @@ from ..models import SavedFile
 from .lockfile import Entry
 from .plan_items import PlanItem
 
+#: Bytes per read when a file is copied.
 _CHUNK = 128 * 1024
 
 
 class Project:
-    """``folder`` is the manifest's, absolute; paths are relative to it, with ``/``."""
+    """The project in ``folder``, the manifest's folder (absolute). Paths are relative to it, with ``/``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._real = os.path.realpath(folder)
-        self._prepare_folder = cache(self._check)
+        self._real_folder = os.path.realpath(folder)
+        #: Checks each folder only once.
+        self._prepare_folder = cache(self._check_folder)
 
     def absolute(self, path: str) -> Path:
         return self.folder.joinpath(*path.split("/"))
 
     def prepare(self, item: PlanItem) -> None:
-        """Make sure that there is a folder of the project's for the image. Raises InvalidOutput."""
-        self._prepare_folder(self._certain_target(item).parent)
+        """Create the image's folder. Raises InvalidOutput if it is not writable or outside the project."""
+        self._prepare_folder(self._any_target(item).parent)
 
     def prepare_lock(self, path: Path, shield: Shield) -> None:
-        """Make sure that the lock can be written. Raises InvalidOutput."""
+        """Check that the lockfile can be written. Raises InvalidOutput."""
         ensure_writable(part_path(Path(os.path.realpath(path)), "op_lock", 1), shield)
 
     def part(self, item: PlanItem, operation_id: str, shield: Shield) -> PartialFile:
-        """The temporary file in which the image grows."""
-        return PartialFile(part_path(self._certain_target(item), operation_id, 1), shield)
+        """Return the partial file for the image, not yet open."""
+        return PartialFile(part_path(self._any_target(item), operation_id, 1), shield)
 
     def remove_part(self, item: PlanItem, operation_id: str) -> None:
-        """Remove the temporary file that a killed run left, if it did and no other run has it."""
+        """Remove the partial file that a killed run left, unless another run is using it."""
         with suppress(OSError):
-            remove_stale(part_path(self._certain_target(item), operation_id, 1))
+            remove_stale(part_path(self._any_target(item), operation_id, 1))
 
     def path_of(self, item: PlanItem, extension: str) -> str:
-        """Where an image of this kind (``png``) goes."""
-        assert item.image is not None, "an orphan is not saved"  # noqa: S101
-        return item.path or item.image.wanted.path(extension)
+        """Return the path of the item's image, given the extension for its format (``png``)."""
+        return item.path or item.required_image().wanted.path(extension)
 
-    def refuse_unknown(self, item: PlanItem, path: str, sha256: str) -> bool:
-        """Whether there are bytes at ``path`` that may be replaced by those of ``sha256``.
+    def check_replaceable(self, item: PlanItem, path: str, sha256: str) -> bool:
+        """Return True if ``path`` has a file that the bytes of ``sha256`` may replace, False if it has none.
 
-        Raises NotSaved for bytes that neither the lock knows nor anyone gave up.
+        Raises NotSaved for a file with other bytes, unless the lockfile has it or ``--force`` gave it up.
         """
         target = self.absolute(path)
         if not os.path.lexists(target):
@@ -69,14 +70,14 @@ class Project:
         return True
 
     def put(self, item: PlanItem, part: PartialFile, image: ImageInfo) -> str:
-        """Move the verified image to its place, which is returned. Raises NotSaved."""
+        """Move the verified image to its path, and return that path. Raises NotSaved."""
         path = self.path_of(item, image.extension)
-        replaces = self.refuse_unknown(item, path, part.sha256)
+        replaces = self.check_replaceable(item, path, part.sha256)
         part.move_to(self.absolute(path), overwrite=replaces, beside=False)
         return path
 
     def copy(self, file: SavedFile, item: PlanItem, part: PartialFile) -> tuple[str, SavedFile]:
-        """Give the image the bytes of one that is saved already; its path and file. Raises NotSaved."""
+        """Copy a saved image to the item's path. Return path and file of the copy. Raises NotSaved."""
         with part:
             try:
                 with open(file.path, "rb") as source:
@@ -89,48 +90,55 @@ class Project:
             return path, replace(file, path=str(self.absolute(path)))
 
     def move(self, item: PlanItem) -> None:
-        """Give the file of the item's entry its new place. Raises NotSaved."""
+        """Move the file of the item's entry to its new path. Raises NotSaved."""
         assert item.entry is not None and item.path is not None, "only for MOVE"  # noqa: S101, PT018
-        if item.old is None or sha256_of(self.absolute(item.path)) == item.entry.sha256:
-            # It is there already: only the lock does not know.
+        if item.old_path is None or sha256_of(self.absolute(item.path)) == item.entry.sha256:
+            # Already moved; only the lockfile still has the old path.
             return
-        if not self.has(item.entry):
-            raise NotSaved(f"{item.old} is not as the lock says any more: it is left alone", code="taken")
+        if not self.is_intact(item.entry):
+            raise NotSaved(
+                f"{item.old_path} is not as the lock says any more: it is left alone", code="taken"
+            )
         self.prepare(item)
-        move_file(self.absolute(item.old), self.absolute(item.path))
+        move_file(self.absolute(item.old_path), self.absolute(item.path))
 
-    def remove(self, entry: Entry, *, but: str | None = None) -> None:
-        """Remove the entry's file, unless it is another file by now, or the one at ``but``."""
+    def remove(self, entry: Entry, *, unless_same_as: str | None = None) -> None:
+        """Remove the entry's file, unless its bytes have changed or it is the same file as the given path.
+
+        Two paths are one file on file systems that ignore case. Raises NotSaved.
+        """
         target = self.absolute(entry.path)
-        if not self.has(entry) or (but is not None and _is_same_file(target, self.absolute(but))):
+        if not self.is_intact(entry):
+            return
+        if unless_same_as is not None and _is_same_file(target, self.absolute(unless_same_as)):
             return
         try:
             target.unlink(missing_ok=True)
         except OSError as error:
             raise NotSaved(f"{entry.path} cannot be removed: {error.strerror}", code="cannot_write") from None
 
-    def has(self, entry: Entry) -> bool:
-        """Whether the entry's file is there, with its bytes."""
+    def is_intact(self, entry: Entry) -> bool:
+        """Return True if the entry's file exists and has the entry's bytes."""
         return sha256_of(self.absolute(entry.path)) == entry.sha256
 
-    def _certain_target(self, item: PlanItem) -> Path:
-        # The ending may be open: the folder never depends on it.
+    def _any_target(self, item: PlanItem) -> Path:
+        # The extension may be open. Any will do here: the folder does not depend on it.
         return self.absolute(self.path_of(item, "png"))
 
-    def _check(self, folder: Path) -> None:
+    def _check_folder(self, folder: Path) -> None:
         real = os.path.realpath(folder)
         try:
-            inside = os.path.commonpath([real, self._real]) == self._real
+            inside = os.path.commonpath([real, self._real_folder]) == self._real_folder
         except ValueError:
-            # On Windows, another drive.
+            # Another drive on Windows.
             inside = False
         if not inside:
             raise InvalidOutput(f"{folder} leaves the project: it is {real}")
         ensure_writable(part_path(folder / "image", "op_sync", 1))
 
 
-def _is_same_file(one: Path, other: Path) -> bool:
+def _is_same_file(first: Path, second: Path) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""One part of a manifest's images: what one of several machines takes care of."""
+"""Shards: split a manifest's images among several machines."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from msgspec import Struct
 
 from ..errors import UsageError
 
-MOST_SHARDS = 100_000
+MAX_SHARDS = 100_000
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
 class Shard(Struct, frozen=True):
-    """Part ``index`` (1…) of ``total``."""
+    """Shard ``index`` (from 1) of ``total``."""
 
     index: int = 1
     total: int = 1
 
-    def has(self, position: int) -> bool:
-        """Whether the image at this position (0…) of all, in the manifest's order, is in this part."""
+    def contains(self, position: int) -> bool:
+        """Return True if the shard has the image at this position (from 0) in the manifest's order."""
         return position % self.total == self.index - 1
 
     @property
     def is_first(self) -> bool:
-        """What belongs to no image in particular is done by one of them."""
+        """Return True for the shard that also handles what belongs to no image, such as orphans."""
         return self.index == 1
 
 
@@ -34,24 +34,24 @@ WHOLE = Shard()
 
 
 def shard_of(text: str, environment: Mapping[str, str]) -> Shard:
-    """Read ``--shard``: ``I/N``, or ``auto`` for what a scheduler says in the environment.
+    """Parse ``--shard``: ``I/N``, or ``auto`` for the numbers that GitLab or Kubernetes sets.
 
-    Raises UsageProblem.
+    Raises UsageError.
     """
     if text == "auto":
         return _from_scheduler(environment)
-    found = _SHARD.fullmatch(text)
-    if found is None:
+    match = _SHARD.fullmatch(text)
+    if match is None:
         raise UsageError(f"--shard {text!r} is neither I/N, such as 2/4, nor auto")
-    return _shard(int(found[1]), int(found[2]), f"--shard {text}")
+    return _checked_shard(int(match[1]), int(match[2]), f"--shard {text}")
 
 
 def _from_scheduler(environment: Mapping[str, str]) -> Shard:
-    total_of_gitlab = environment.get("CI_NODE_TOTAL")
+    gitlab_total = environment.get("CI_NODE_TOTAL")
     if environment.get("CI_NODE_INDEX"):
-        if not total_of_gitlab:
+        if not gitlab_total:
             raise UsageError("--shard auto: CI_NODE_INDEX is set, and CI_NODE_TOTAL is not")
-        return _shard(
+        return _checked_shard(
             _number(environment, "CI_NODE_INDEX"),
             _number(environment, "CI_NODE_TOTAL"),
             "--shard auto: CI_NODE_INDEX/CI_NODE_TOTAL",
@@ -59,8 +59,8 @@ def _from_scheduler(environment: Mapping[str, str]) -> Shard:
     if environment.get("JOB_COMPLETION_INDEX"):
         for name in ("SEEDREAM_SHARD_TOTAL", "JOB_COMPLETIONS"):
             if environment.get(name):
-                return _shard(
-                    # Kubernetes counts from 0.
+                return _checked_shard(
+                    # Kubernetes numbers completions from 0.
                     _number(environment, "JOB_COMPLETION_INDEX") + 1,
                     _number(environment, name),
                     f"--shard auto: JOB_COMPLETION_INDEX of {name}",
@@ -69,8 +69,8 @@ def _from_scheduler(environment: Mapping[str, str]) -> Shard:
             "--shard auto: Kubernetes sets JOB_COMPLETION_INDEX and no total: "
             "set SEEDREAM_SHARD_TOTAL (or JOB_COMPLETIONS) to the job's completions"
         )
-    if total_of_gitlab == "1":
-        # GitLab gives a job that is not parallel a total without an index.
+    if gitlab_total == "1":
+        # GitLab sets CI_NODE_TOTAL to 1 without CI_NODE_INDEX if a job is not parallel.
         return WHOLE
     raise UsageError(
         "--shard auto: neither CI_NODE_INDEX and CI_NODE_TOTAL (GitLab) nor JOB_COMPLETION_INDEX "
@@ -85,7 +85,7 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _shard(index: int, total: int, what: str) -> Shard:
-    if not 1 <= index <= total <= MOST_SHARDS:
-        raise UsageError(f"{what}: there is no shard {index} of {total}")
+def _checked_shard(index: int, total: int, source: str) -> Shard:
+    if not 1 <= index <= total <= MAX_SHARDS:
+        raise UsageError(f"{source}: there is no shard {index} of {total}")
     return Shard(index, total)

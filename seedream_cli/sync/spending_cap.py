@@ -1,4 +1,4 @@
-"""How many tasks a run may pay for: no more than was allowed, whatever turns out on the way."""
+"""The spending cap: limits how many tasks a run may pay for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ..errors import SeedreamError
 
 
 class SpendingCap:
-    """Hands out ``most`` tasks (None: any number); ``refusal`` makes the error for one more.
+    """Allows at most ``limit`` paid tasks (None: any number). Thread-safe.
 
-    Shared between threads.
+    ``refusal`` creates the error for one task more.
     """
 
-    def __init__(self, most: int | None, refusal: Callable[[], SeedreamError]) -> None:
-        self._left = most
+    def __init__(self, limit: int | None, refusal: Callable[[], SeedreamError]) -> None:
+        self._left = limit
         self._refusal = refusal
         self._lock = threading.Lock()
 
     def reserve(self) -> None:
-        """One task is about to be paid for. Raises the refusal where none is left."""
+        """Reserve one task before it is paid for. Raises the refusal if none is left."""
         with self._lock:
             if self._left == 0:
                 raise self._refusal()
@@ -28,7 +28,7 @@ class SpendingCap:
                 self._left -= 1
 
     def release(self) -> None:
-        """The task was one that had been paid for before."""
+        """Return a reservation: the task turned out to be paid for already."""
         with self._lock:
             if self._left is not None:
                 self._left += 1

@@ -1,4 +1,4 @@
-"""Texts with ``{name}`` in them: prompts, which take variables, and paths, which take fields too."""
+"""Templates: text with ``{name}`` in it. Prompts take variables, paths take fields as well."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 
 from .diagnostics import suggestion
 
-#: A literal text and None, or "" and the name between braces.
+#: A literal and None, or "" and the name between braces.
 Piece = tuple[str, str | None]
 
 _TOKEN = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
+#: Bytes. No model accepts a prompt of nearly this size.
+_MAX_PROMPT_FILE = 1024 * 1024
 
 
 class WrongTemplate(ValueError):
-    """``args`` are the reasons, each a text that goes on behind "it"."""
+    """``args`` are the reasons, each to be appended to "it"."""
 
 
-def pieces(text: str) -> list[Piece]:
-    """The text as pieces; ``{{`` and ``}}`` are braces. Raises WrongTemplate for one that stands alone."""
+def parse_template(text: str) -> list[Piece]:
+    """Split a text into pieces. ``{{`` and ``}}`` are braces. Raises WrongTemplate for a single brace."""
     found: list[Piece] = []
     literals = _TOKEN.split(text)
     for literal, token in zip(literals[::2], [*literals[1::2], ""], strict=True):
@@ -34,35 +36,31 @@ def pieces(text: str) -> list[Piece]:
     return found
 
 
-def shown(name: str) -> str:
-    """A name between its braces, as a message has it."""
+def braced(name: str) -> str:
+    """Return a name in braces, shortened for a message."""
     return f"{{{name[:40]}}}"
 
 
-#: No model takes a prompt that comes near.
-_LARGEST_FILE = 1024 * 1024
-
-
-def prompt_of(text: str, variables: Mapping[str, str]) -> str:
-    """The text with its variables put in, whose own braces are text. Raises WrongTemplate."""
+def expand_variables(text: str, variables: Mapping[str, str]) -> str:
+    """Replace the variables of a prompt. Braces in their values are text. Raises WrongTemplate."""
     if "{" not in text and "}" not in text:
         return text
-    found = pieces(text)
+    found = parse_template(text)
     try:
         return "".join([literal if name is None else variables[name] for literal, name in found])
     except KeyError:
         unknown = dict.fromkeys(name for _, name in found if name is not None and name not in variables)
-        raise WrongTemplate(*(_unknown(name, variables) for name in unknown)) from None
+        raise WrongTemplate(*(_unknown_variable(name, variables) for name in unknown)) from None
 
 
-def _unknown(name: str, variables: Mapping[str, str]) -> str:
+def _unknown_variable(name: str, variables: Mapping[str, str]) -> str:
     if not name.replace("-", "_").isidentifier():
-        return f"has {shown(name)}, which is no variable: write {{{{ and }}}} for braces"
-    return f"has {shown(name)}, and no variable is called so{suggestion(name, tuple(variables))}"
+        return f"has {braced(name)}, which is no variable: write {{{{ and }}}} for braces"
+    return f"has {braced(name)}, and no variable is called so{suggestion(name, tuple(variables))}"
 
 
-def read_prompt(folder: Path, name: str) -> str:
-    """The text of a prompt's file. Raises WrongTemplate with the reason."""
+def read_prompt_file(folder: Path, name: str) -> str:
+    """Return the text of a prompt file. Raises WrongTemplate with the reason."""
     path = folder / name
     try:
         if not path.is_file():
@@ -70,13 +68,13 @@ def read_prompt(folder: Path, name: str) -> str:
                 f"names {name}, which is no file" if path.exists() else f"names {name}, which is not there"
             )
         with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
+            data = file.read(_MAX_PROMPT_FILE + 1)
+        if len(data) > _MAX_PROMPT_FILE:
             raise WrongTemplate(f"names {name}, which is too large for a prompt")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise WrongTemplate(f"names {name}, which is not UTF-8 text") from None
     except OSError as error:
         raise WrongTemplate(f"names {name}, which cannot be read: {error.strerror}") from None
-    # A checkout with other line ends is the same prompt.
+    # A checkout with other line ends has the same prompt.
     return text.replace("\r\n", "\n").replace("\r", "\n")

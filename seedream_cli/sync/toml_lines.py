@@ -1,4 +1,4 @@
-"""Where in a TOML text a key stands: tomllib tells values without their lines."""
+"""Line numbers of the keys of a TOML file. tomllib returns values without them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
 _BLANK = re.compile(r"(?:[ \t\r\n]++|\#[^\n]*+)*+")
 _HEADER = re.compile(rf"\[\[?[ \t]*+(?P<key>{_KEY})[ \t]*+\]")
 _ASSIGNMENT = re.compile(rf"(?P<key>{_KEY})[ \t]*+=")
-#: What a value consists of, as far as its end is concerned. Up to two quotes of a multi-line string's
-#: content can stand right before the three that close it.
+#: The tokens that matter to find the end of a value. A multi-line string may end with up to two quotes of its
+#: content before the three closing quotes.
 _TOKEN = re.compile(
     r'''"""(?:[^"\\]++|\\.|"(?!""))*+"{3,5}'''
     r"""|'''(?:[^']++|'(?!''))*+'{3,5}"""
@@ -19,12 +19,12 @@ _TOKEN = re.compile(
     r"""|\#[^\n]*+|[^"'\#\[\]{}\n]++|.""",
     re.DOTALL,
 )
-#: Nobody asks for keys below; tables around a key of endless dots are not all written down.
-_DEEPEST = 8
+#: Deeper keys are never looked up. The limit bounds the memory for a key with many dots.
+_MAX_DEPTH = 8
 
 
 class TomlLineIndex:
-    """The lines (1…) of a text's keys. The text is one that tomllib reads; any other only gives less."""
+    """The line, from 1, of each key of a TOML text. For an invalid text the index is incomplete."""
 
     def __init__(self, text: str) -> None:
         self._found: dict[tuple[str, ...], int] = {}
@@ -32,9 +32,9 @@ class TomlLineIndex:
         self._scan(text)
 
     def line_of(self, *keys: str) -> int:
-        """The line on which a key begins, or else the innermost table around it, or else 1.
+        """Return the line on which a key begins, or its innermost table, or 1.
 
-        What stands in an inline table or an array is on the line of the key that it belongs to.
+        Keys in an inline table or an array have the line of the key that it belongs to.
         """
         for length in range(len(keys), 0, -1):
             if (line := self._found.get(keys[:length])) is not None:
@@ -48,26 +48,26 @@ class TomlLineIndex:
             line += text.count("\n", counted, position)
             counted = position
             if header := _HEADER.match(text, position):
-                table = _parts(header["key"])
-                self._note(table, line)
+                table = _split_key(header["key"])
+                self._record(table, line)
                 position = _end_of_line(text, header.end())
             elif assignment := _ASSIGNMENT.match(text, position):
-                self._note((*table, *_parts(assignment["key"])), line)
+                self._record((*table, *_split_key(assignment["key"])), line)
                 position = _end_of_value(text, assignment.end())
             else:
                 position = _end_of_line(text, position)
 
-    def _note(self, keys: tuple[str, ...], line: int) -> None:
-        for length in range(1, min(len(keys), _DEEPEST)):
+    def _record(self, keys: tuple[str, ...], line: int) -> None:
+        for length in range(1, min(len(keys), _MAX_DEPTH)):
             self._found.setdefault(keys[:length], line)
-        # A table's own header tells more than that of a table within it, which may come first.
+        # The header of a table wins over the header of a table inside it, which may come first.
         if keys not in self._certain:
             self._certain.add(keys)
             self._found[keys] = line
 
 
-def _parts(key: str) -> tuple[str, ...]:
-    """A dotted key's parts, unquoted."""
+def _split_key(key: str) -> tuple[str, ...]:
+    """Split a dotted key into its parts, without quotes."""
     if '"' not in key and "'" not in key:
         return tuple(part.strip(" \t") for part in key.split("."))
     try:

@@ -1,4 +1,4 @@
-"""What the workers of a run do, side by side: each image that the service is needed for."""
+"""The worker threads of a run: they generate, fetch and copy images in parallel."""
 
 from __future__ import annotations
 
@@ -20,99 +20,101 @@ from ..tasks.worker_pool import CancelToken, WorkerPool
 from .image_task import COPIED, ImageResult, SyncContext, fetch_image, generate_image
 from .plan_items import Action, PlanItem
 
-#: After so many images in a row that the service was out of reach for, the others are not begun.
-_MOST_OUT_OF_REACH = 3
+#: After this many consecutive images for which the service was unreachable, no more are started. With more
+#: workers the limit is their number, because all of them fail at the same time.
+_MAX_UNREACHABLE = 3
 
 
 class WorkerSucceeded(Struct, frozen=True):
-    """An image that is in its place, and not in the lock yet."""
+    """An image that is saved, but not yet in the lockfile."""
 
     item: PlanItem
-    given: ImageResult
+    result: ImageResult
 
 
 class WorkerFailed(Struct, frozen=True):
-    """An image that is not to be had."""
+    """An image that could not be generated, fetched or copied."""
 
     item: PlanItem
     error: SeedreamError
 
 
-Word = ImageEvent | WorkerSucceeded | WorkerFailed
-#: Images that one request asks for.
+WorkerMessage = ImageEvent | WorkerSucceeded | WorkerFailed
+#: Images with the same request. They share one task.
 Group = Sequence[PlanItem]
 
 
-class Workers(WorkerPool[Group, Word]):
-    """At most ``jobs`` threads for these items."""
+class ImageWorkers(WorkerPool[Group, WorkerMessage]):
+    """A pool of at most ``jobs`` threads that work off the items."""
 
     def __init__(
         self, context: SyncContext, items: Iterable[PlanItem], *, cancel_token: CancelToken, jobs: int
     ) -> None:
-        self._means = context
-        self._out_of_reach = 0
-        self._most_out_of_reach = max(_MOST_OUT_OF_REACH, jobs)
+        self._context = context
+        self._cancel_token = cancel_token
+        self._unreachable = 0
+        self._max_unreachable = max(_MAX_UNREACHABLE, jobs)
         super().__init__(
-            _grouped(items),
-            self._make,
+            _group_by_task(items),
+            self._process,
             costs_money=lambda group: group[0].costs_money,
             cancel_token=cancel_token,
             parts=context.parts,
         )
 
-    def _make(self, group: Group) -> None:
+    def _process(self, group: Group) -> None:
+        """Get the image of the first item, and copy it for the others. Posts a message for each item."""
         first, *others = group
+        context = replace(self._context, on_event=lambda event: self.post(ImageEvent(first.label, event)))
         try:
-            self._means.project.prepare(first)
-            given = self._given(first)
+            context.project.prepare(first)
+            get_image = fetch_image if first.action == Action.FETCH else generate_image
+            result = get_image(context, first)
         except Stopped:
             raise
         except SeedreamError as error:
-            self._judge(error)
+            self._stop_if_hopeless(error)
             for item in group:
                 self.post(WorkerFailed(item, error))
             return
-        self._out_of_reach = 0
-        self.post(WorkerSucceeded(first, given))
+        self._unreachable = 0
+        self.post(WorkerSucceeded(first, result))
         for item in others:
-            # The same request is the same task: its image is here.
             try:
-                self._brake.pause(0.0)
-                self._means.project.prepare(item)
-                self.post(WorkerSucceeded(item, self._copied(given, item)))
+                # Raises Stopped if the run was interrupted.
+                self._cancel_token.pause(0.0)
+                context.project.prepare(item)
+                self.post(WorkerSucceeded(item, self._copy(result, item)))
             except Stopped:
                 raise
             except SeedreamError as error:
                 self.post(WorkerFailed(item, error))
 
-    def _copied(self, given: ImageResult, item: PlanItem) -> ImageResult:
-        project, parts = self._means.project, self._means.parts
-        part = project.part(item, given.operation.id, self._brake.shield)
-        parts.add(part)
+    def _copy(self, result: ImageResult, item: PlanItem) -> ImageResult:
+        project = self._context.project
+        part = project.part(item, result.operation.id, self._cancel_token.shield)
+        self._context.parts.add(part)
         try:
-            path, file = project.copy(given.file, item, part)
+            path, file = project.copy(result.file, item, part)
         finally:
-            parts.discard(part)
-        return ImageResult(path, file, given.operation, COPIED)
+            self._context.parts.discard(part)
+        return ImageResult(path, file, result.operation, COPIED)
 
-    def _given(self, item: PlanItem) -> ImageResult:
-        context = replace(self._means, on_event=lambda event: self.post(ImageEvent(item.label, event)))
-        return fetch_image(context, item) if item.action == Action.FETCH else generate_image(context, item)
-
-    def _judge(self, error: SeedreamError) -> None:
-        """Whether what one image met with is what all others would meet with."""
+    def _stop_if_hopeless(self, error: SeedreamError) -> None:
+        """Stop starting images if this error would hit every other image too."""
         if isinstance(error, AuthenticationError | QuotaExceeded | HistoryUnusable):
             self.stop_starting(error)
         elif isinstance(error, Unavailable):
-            self._out_of_reach += 1
-            if self._out_of_reach >= self._most_out_of_reach:
+            self._unreachable += 1
+            if self._unreachable >= self._max_unreachable:
                 self.stop_starting(error)
 
 
-def _grouped(items: Iterable[PlanItem]) -> Iterable[Group]:
-    """Images that the same request asks for go together: to the service they are one.
+def _group_by_task(items: Iterable[PlanItem]) -> Iterable[Group]:
+    """Group the items that one task can serve, those that cost nothing first.
 
-    So do those that one task is to give again, and whoever is new and asks for the same.
+    Items with the same request share a task. A fetched item is grouped by the task of its entry, and new
+    items with the same request join the first such group.
     """
     groups: dict[tuple[str, str | None], list[PlanItem]] = {}
     for item in sorted(items, key=lambda item: item.costs_money):

@@ -1,4 +1,4 @@
-"""Several operations in parallel: one that fails does not stop the others."""
+"""Several operations in parallel. One that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ from .worker_pool import CancelToken, WorkerPool
 
 
 class TaskBatch:
-    """Runs ``act`` for each of ``operations`` in a thread of its own.
+    """Calls ``run_task`` for each operation, each in a thread of its own.
 
-    The first goes ahead. The others start, all at once, when it has its task: they ask for the same, so if it
-    gets no task, they would get none. They share one rate limiter. ``on_event`` is called in the thread that
-    calls :meth:`run`.
+    The first operation starts alone. The others, which ask for the same, start all at once when it has its
+    task: if it gets none, they would get none either. They share one rate limiter. ``on_event`` is called in
+    the thread that calls :meth:`run`.
     """
 
     def __init__(
         self,
         context: TaskContext,
         operations: Sequence[Operation],
-        act: Callable[[TaskContext, Operation], TaskFinished],
+        run_task: Callable[[TaskContext, Operation], TaskFinished],
         *,
         on_event: Callable[[Event], None],
         shield: Shield,
     ) -> None:
-        self._brake = cancel_token = CancelToken()
-        self._act = act
+        self._cancel_token = CancelToken()
+        self._run_task = run_task
         self._on_event = on_event
         self._shield = shield
-        self._unreported: deque[Event] = deque()
-        self._crew: WorkerPool[Operation, Event] = WorkerPool(
+        self._pending_events: deque[Event] = deque()
+        self._workers: WorkerPool[Operation, Event] = WorkerPool(
             operations,
-            self._serve,
+            self._process,
             costs_money=lambda _: True,
-            cancel_token=cancel_token,
+            cancel_token=self._cancel_token,
             parts=context.parts,
         )
-        # Signals are handled in the main thread.
-        self._work = replace(
+        # Signals are handled in the main thread: workers wait, and create files, by the cancel token.
+        self._context = replace(
             context,
-            pause=cancel_token.pause,
-            shield=cancel_token.shield,
+            pause=self._cancel_token.pause,
+            shield=self._cancel_token.shield,
             rate_limiter=RateLimiter(),
-            on_event=self._crew.post,
+            on_event=self._workers.post,
         )
 
     @property
     def not_begun(self) -> list[Operation]:
-        """Operations that were never sent, because of the others' errors or of a signal."""
-        return self._crew.not_begun
+        """Return the operations that were never sent, because of another one's error or a signal."""
+        return self._workers.not_begun
 
     def run(self) -> None:
-        """Run all operations to their end, and report their events as they happen."""
+        """Run all operations and report their events as they happen."""
         try:
-            self._crew.start(1)
-            while self._crew.is_busy:
-                self._crew.wait()
+            self._workers.start(1)
+            while self._workers.is_busy:
+                self._workers.wait()
                 self._report()
         except BaseException:
             # A signal, or a bug.
             with self._shield():
-                self._crew.end()
+                self._workers.end()
             self._report()
             raise
 
     def _report(self) -> None:
         with self._shield():
-            self._unreported.extend(self._crew.drain())
-        while self._unreported:
-            event = self._unreported.popleft()
+            self._pending_events.extend(self._workers.drain())
+        while self._pending_events:
+            event = self._pending_events.popleft()
             self._on_event(event)
-            # Not in the last report, behind a signal.
-            if isinstance(event, Submitted) and not self._brake.is_cancelled:
-                self._crew.start(len(self.not_begun))
+            # After a signal the rest is only reported: nothing more is submitted.
+            if isinstance(event, Submitted) and not self._cancel_token.is_cancelled:
+                self._workers.start(len(self.not_begun))
 
-    def _serve(self, operation: Operation) -> None:
-        ended = self._act(self._work, operation)
-        if ended.error is not None and ended.operation.task_id is None:
-            self._crew.stop_starting(ended.error)
+    def _process(self, operation: Operation) -> None:
+        finished = self._run_task(self._context, operation)
+        if finished.error is not None and finished.operation.task_id is None:
+            self._workers.stop_starting(finished.error)

@@ -1,4 +1,4 @@
-"""A completed task's results → files on disk, or bytes on stdout."""
+"""Downloading: the results of a completed task become verified files on disk, or bytes on stdout."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from .context import TaskContext, record_or_warn
 from .poll import get_status
 from .sidecar import write_sidecar
 
-#: Attempts that one image gets; its seconds are the client's IMAGE_TIMEOUT.
+#: Attempts to fetch one image, within the client's IMAGE_TIMEOUT.
 ATTEMPTS = 5
 
+#: Puts a verified partial file where it belongs, and returns its path.
 Consume = Callable[[PartialFile, ImageInfo], Path]
 
 
 def save_results(context: TaskContext, operation: Operation) -> Operation:
-    """Save every result of a completed task, each as soon as it is here."""
+    """Save every result of a completed task. Each one is recorded as soon as it is saved."""
     output = context.output or OutputTemplate(template=operation.output)
     if output.stdout:
         return _write_to_stdout(context, operation)
     for number in range(1, len(operation.results) + 1):
         known = next((file for file in operation.files if file.number == number), None)
-        if known is not None and context.output is None and _unchanged(known):
+        if known is not None and context.output is None and _is_unchanged(known):
             context.on_event(FileKept(operation, known, known.path))
             write_sidecar(context, operation, known)
             continue
@@ -39,46 +40,47 @@ def save_results(context: TaskContext, operation: Operation) -> Operation:
         files = (*(file for file in operation.files if file.number != number), saved)
         operation = replace(operation, files=tuple(sorted(files, key=lambda file: file.number)))
         record_or_warn(context, operation)
-        context.on_event(Saved(operation, saved, output.shown(saved.path)))
-        # The image comes first: whatever is wrong with its description, a download writes it later.
+        context.on_event(Saved(operation, saved, output.display_path(saved.path)))
+        # The image comes first. If its sidecar cannot be written now, a later download writes it.
         write_sidecar(context, operation, saved)
     return operation
 
 
-def on_disk(operation: Operation) -> bool:
-    """Whether every image of the operation is where it was saved, with the same bytes."""
-    return bool(operation.files) and operation.is_done and all(map(_unchanged, operation.files))
+def is_on_disk(operation: Operation) -> bool:
+    """Return True if every image of the operation is where it was saved, with the same bytes."""
+    return bool(operation.files) and operation.is_done and all(map(_is_unchanged, operation.files))
 
 
-def _unchanged(file: SavedFile) -> bool:
+def _is_unchanged(file: SavedFile) -> bool:
     return sha256_of(Path(file.path)) == file.sha256
 
 
 def _save(
     context: TaskContext, operation: Operation, number: int, output: OutputTemplate
 ) -> tuple[Operation, SavedFile]:
-    """Fetch one image and put it where it belongs, with a notice where that is not quite its name."""
-    fields, several = fields_of(operation), len(operation.results) > 1
-    wanted = output.target(fields, number=number, several=several, extension="png")
+    """Fetch one image and move it to its target. Reports a notice if it gets another name or ending."""
+    fields = fields_of(operation)
+    several = len(operation.results) > 1
+    target = output.target(fields, number=number, several=several, extension="png")
 
     def place(part: PartialFile, image: ImageInfo) -> Path:
-        nonlocal wanted
-        wanted = output.target(fields, number=number, several=several, extension=image.extension)
-        moved = part.move_to(wanted, overwrite=context.overwrite and wanted not in context.placed)
-        context.placed.add(moved)
-        return moved
+        nonlocal target
+        target = output.target(fields, number=number, several=several, extension=image.extension)
+        path = part.move_to(target, overwrite=context.overwrite and target not in context.placed)
+        context.placed.add(path)
+        return path
 
-    part = PartialFile(part_path(wanted, operation.id, number), context.shield)
-    operation, image, placed = download_verified(context, operation, number, part, place)
-    if placed != wanted:
-        context.on_event(Notice(operation, f"{wanted.name} is taken: the image is saved as {placed.name}"))
-    if output.explicit_ending and not image.matches_extension(placed.suffix):
-        context.on_event(Notice(operation, f"{placed.name} holds a {image.kind.upper()} image"))
-    return operation, saved_file(part, image, placed, number)
+    part = PartialFile(part_path(target, operation.id, number), context.shield)
+    operation, image, path = download_verified(context, operation, number, part, place)
+    if path != target:
+        context.on_event(Notice(operation, f"{target.name} is taken: the image is saved as {path.name}"))
+    if output.explicit_ending and not image.matches_extension(path.suffix):
+        context.on_event(Notice(operation, f"{path.name} holds a {image.kind.upper()} image"))
+    return operation, saved_file(part, image, path, number)
 
 
 def saved_file(part: PartialFile, image: ImageInfo, path: Path, number: int) -> SavedFile:
-    """The image that was verified in ``part``, as a file at ``path``."""
+    """Return the record of the image that was verified in ``part`` and moved to ``path``."""
     return SavedFile(
         number=number,
         path=str(path),
@@ -91,25 +93,25 @@ def saved_file(part: PartialFile, image: ImageInfo, path: Path, number: int) -> 
 
 
 def _write_to_stdout(context: TaskContext, operation: Operation) -> Operation:
-    """Write the one image to stdout, once it is whole."""
-    assert context.deliver is not None, "stdout was asked for without a way to it"  # noqa: S101
+    """Write the only image of a task to stdout, after it was received and verified."""
+    deliver = context.deliver
+    assert deliver is not None, "writing to stdout was not set up"  # noqa: S101 - a programming error
     if len(operation.results) != 1:
         raise NotSaved(
             f"{operation.task_id} has {len(operation.results)} images and stdout takes one",
             code="several_images",
         )
-    taken = False
+    delivered = False
 
-    def hand_over(part: PartialFile, image: ImageInfo) -> Path:
-        nonlocal taken
-        assert context.deliver is not None  # noqa: S101 - checked above
-        taken = context.deliver(part.path)
+    def write(part: PartialFile, image: ImageInfo) -> Path:
+        nonlocal delivered
+        delivered = deliver(part.path)
         return part.path
 
     part = PartialFile(part_path(context.scratch / "stdout", operation.id, 1), context.shield)
-    operation, _, _ = download_verified(context, operation, 1, part, hand_over)
-    if taken:
-        # A reader that left early did not take it: the task stays one whose image is to be saved.
+    operation, _, _ = download_verified(context, operation, 1, part, write)
+    if delivered:
+        # If the reader closed stdout too early, the image is still to be saved.
         operation = replace(operation, delivered="-")
         record_or_warn(context, operation)
     return operation
@@ -118,9 +120,10 @@ def _write_to_stdout(context: TaskContext, operation: Operation) -> Operation:
 def download_verified(
     context: TaskContext, operation: Operation, number: int, part: PartialFile, consume: Consume
 ) -> tuple[Operation, ImageInfo, Path]:
-    """Fetch one image into ``part``, verify it and hand it to ``consume``; repeated within the budget.
+    """Fetch image ``number`` (from 1) into ``part``, verify it and pass it to ``consume``.
 
-    A dead signed URL is asked for anew once. Raises NotSaved.
+    Repeated within the budget of an image. If its signed URL has expired, a new one is requested once.
+    Returns the operation, which may have new URLs, with the image's format, size and path. Raises NotSaved.
     """
     retries = context.retries(ATTEMPTS, IMAGE_TIMEOUT)
     renewed = False
@@ -132,22 +135,22 @@ def download_verified(
                     image = _receive(context, operation, number, part, seconds=max(retries.remaining, 1.0))
                     return operation, image, consume(part, image)
             except SeedreamError as error:
-                stale = isinstance(error, ImageRefused) and error.stale and not renewed
-                if not stale:
+                expired = isinstance(error, ImageRefused) and error.stale and not renewed
+                if not expired:
                     pause = retries.pause_after(error)
                     context.on_event(Retrying(operation, error, pause, "fetching the image"))
                     context.pause(pause)
-            if stale:
+            if expired:
                 renewed = True
-                operation = _renewed(context, operation, number)
+                operation = _renew_urls(context, operation, number)
     finally:
-        # A signal, which is raised once, may have come on the way out of the block above.
+        # A signal is raised only once. If that happened while the block above was left, it is still open.
         part.close()
         context.parts.discard(part)
 
 
-def _renewed(context: TaskContext, operation: Operation, number: int) -> Operation:
-    """The operation with fresh result URLs."""
+def _renew_urls(context: TaskContext, operation: Operation, number: int) -> Operation:
+    """Return the operation with newly signed result URLs."""
     task = get_status(context, operation)
     if len(task.results) < number:
         raise NotSaved(f"{operation.task_id} has no result any more: {task.status}", code="no_result")
@@ -159,6 +162,7 @@ def _renewed(context: TaskContext, operation: Operation, number: int) -> Operati
 def _receive(
     context: TaskContext, operation: Operation, number: int, part: PartialFile, *, seconds: float
 ) -> ImageInfo:
+    """Stream one image into ``part`` and verify it."""
     count = len(operation.results)
     try:
         with context.client.stream_image(operation.results[number - 1], seconds=seconds) as stream:

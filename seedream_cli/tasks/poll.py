@@ -1,4 +1,4 @@
-"""Waiting for a task's end."""
+"""Polling: asking for the state of a task, once or until it ends."""
 
 from __future__ import annotations
 
@@ -12,46 +12,49 @@ from ..events import Asking, Polled, Retrying, Waited
 from ..models import Operation, Task, TaskStatus
 from .context import TaskContext, record_or_warn
 from .poll_schedule import NEWEST, PollSchedule, estimate_duration
-from .retry import Retries, backoff, come_back_later
+from .retry import Retries, backoff, requested_wait
 
-#: The budget of one status call outside a wait: attempts and seconds.
-ATTEMPTS, SECONDS = 5, 60.0
+#: Attempts of one status call outside a wait.
+ATTEMPTS = 5
+#: Seconds in which these attempts are made.
+SECONDS = 60.0
 #: Results can be fetched for about a day (API reference); seconds.
 RESULT_LIFETIME = 86400.0
-#: A wait as long as this is worth a word.
+#: Seconds of waiting after which the user is told, once, that nothing is lost by stopping.
 LONG_WAIT = 120.0
 
 
 def poll(context: TaskContext, operation: Operation, *, just_submitted: bool) -> Operation:
-    """Poll until the task ends. ``fresh``: it was created just now, so the first poll waits a little.
+    """Poll until the task ends. At least one poll is made, however short the timeout.
 
-    Raises TaskFailed; StillPending when ``timeout`` seconds have gone by and the last poll was
-    answered; what made polling fail when it was not.
+    A task that was ``just_submitted`` is not polled at once. Raises TaskFailed; StillPending if ``timeout``
+    seconds have passed and the last poll was answered; the error of the last poll if it was not.
     """
     if not just_submitted:
         context.on_event(Asking(operation))
     began = context.clock()
     age = 0.0 if just_submitted else _age(context, operation)
-    known = _known_durations(context, operation) if age is not None else ()
-    schedule = PollSchedule(known, context.poll_interval, context.spread, age=age or 0.0)
-    #: When the last poll was due that found the task unfinished, in seconds since its acceptance.
+    durations = _known_durations(context, operation) if age is not None else ()
+    schedule = PollSchedule(durations, context.poll_interval, context.jitter, age=age or 0.0)
+    #: When the last poll that found the task unfinished was due, in seconds since the acceptance.
     unfinished_at = 0.0 if just_submitted else None
     failures = 0
-    noticed = False
-    # One try is always made, however short the wait.
+    long_wait_reported = False
     pause = min(schedule.first_pause(), context.timeout) if just_submitted else 0.0
     while True:
         if pause > 0:
             context.pause(pause)
         polled = context.clock() - began
         try:
-            # An answer that takes longer than the wait may last is of no use.
-            task = _task_of(operation, context, max(context.timeout - polled, context.poll_interval))
+            # A response that arrives after the timeout would be of no use.
+            max_wait = max(context.timeout - polled, context.poll_interval)
+            task = _call_status(context, operation, max_wait=max_wait)
         except SeedreamError as error:
             if not error.transient:
                 _mark_expired(context, operation, error)
                 raise
-            pause = max(error.retry_after or backoff(failures, context.spread), context.poll_interval)
+            requested = requested_wait(error, context.timeout - (context.clock() - began))
+            pause = max(requested or backoff(failures, context.jitter), context.poll_interval)
             failures += 1
             context.on_event(Retrying(operation, error, pause, "polling"))
             pause = _clip_to_timeout(context, operation, pause, began, error)
@@ -61,7 +64,7 @@ def poll(context: TaskContext, operation: Operation, *, just_submitted: bool) ->
         seconds = None
         if age is not None and task.finished:
             seconds = estimate_duration(
-                _reported(operation, task),
+                _reported_duration(operation, task),
                 unfinished_at=unfinished_at,
                 polled_at=age + polled,
                 answered_at=age + answered,
@@ -72,43 +75,20 @@ def poll(context: TaskContext, operation: Operation, *, just_submitted: bool) ->
             return operation
         if age is not None:
             unfinished_at = age + polled
-        if answered >= LONG_WAIT and not noticed:
-            noticed = True
+        if answered >= LONG_WAIT and not long_wait_reported:
+            long_wait_reported = True
             context.on_event(Waited(operation, answered))
-        pause = _clip_to_timeout(
-            context, operation, schedule.next_pause(context.clock() - began), began, None
-        )
-
-
-def _age(context: TaskContext, operation: Operation) -> float | None:
-    """Return the seconds since the task was accepted, as far as this machine knows."""
-    return None if operation.accepted is None else max(context.now() - operation.accepted, 0.0)
-
-
-def _known_durations(context: TaskContext, operation: Operation) -> Sequence[float]:
-    if operation.request is None:
-        return ()
-    try:
-        return context.history.durations(operation.service, operation.request.kind, limit=NEWEST)
-    except HistoryUnusable:
-        # The next write to it reports that.
-        return ()
-
-
-def _reported(operation: Operation, task: Task) -> float | None:
-    """Return the seconds from the acceptance to the completion that the service reports."""
-    if task.completed_at is None or operation.accepted is None:
-        return None
-    return task.completed_at - operation.accepted
+        pause = schedule.next_pause(context.clock() - began)
+        pause = _clip_to_timeout(context, operation, pause, began, None)
 
 
 def poll_once(context: TaskContext, operation: Operation) -> Operation:
-    """Ask once where the task stands. Raises TaskFailed or StillPending where it is not completed."""
+    """Ask once for the state of the task. Raises TaskFailed, or StillPending if it is not finished."""
     context.on_event(Asking(operation))
     task = get_status(context, operation)
     seconds = None
     if task.finished and (age := _age(context, operation)) is not None:
-        reported = _reported(operation, task)
+        reported = _reported_duration(operation, task)
         seconds = estimate_duration(
             reported, unfinished_at=None, polled_at=age, answered_at=age, interval=context.poll_interval
         )
@@ -119,11 +99,11 @@ def poll_once(context: TaskContext, operation: Operation) -> Operation:
 
 
 def get_status(context: TaskContext, operation: Operation) -> Task:
-    """One status answer, with retries."""
+    """Return the state of the task. Repeats the call within its budget."""
     retries = context.retries(ATTEMPTS, SECONDS)
     while True:
         try:
-            return _task_of(operation, context, max(retries.remaining, 1.0), retries)
+            return _call_status(context, operation, max_wait=max(retries.remaining, 1.0), retries=retries)
         except SeedreamError as error:
             _mark_expired(context, operation, error)
             pause = retries.pause_after(error)
@@ -131,59 +111,82 @@ def get_status(context: TaskContext, operation: Operation) -> Task:
             context.pause(pause)
 
 
-def _mark_expired(context: TaskContext, operation: Operation, error: SeedreamError) -> None:
-    """Note that the service has this task no longer, so that no list of open tasks has it for ever.
+def _call_status(
+    context: TaskContext, operation: Operation, *, max_wait: float, retries: Retries | None = None
+) -> Task:
+    task_id = operation.task_id
+    assert task_id is not None, "an operation without a task has no status"  # noqa: S101
+    return context.call(
+        lambda: context.client.get_task(task_id, seconds=min(API_TIMEOUT, max_wait)),
+        max_wait=max_wait,
+        retries=retries,
+    )
 
-    A young task may only not be known everywhere yet, and with another key than its own, a 404 may
-    mean that it is another account's: neither is given up.
+
+def _age(context: TaskContext, operation: Operation) -> float | None:
+    """Return the seconds since the task was accepted, or None if this machine does not know."""
+    return None if operation.accepted is None else max(context.now() - operation.accepted, 0.0)
+
+
+def _known_durations(context: TaskContext, operation: Operation) -> Sequence[float]:
+    if operation.request is None:
+        return ()
+    try:
+        return context.history.durations(operation.service, operation.request.kind, limit=NEWEST)
+    except HistoryUnusable:
+        # The next write to the history reports the problem.
+        return ()
+
+
+def _reported_duration(operation: Operation, task: Task) -> float | None:
+    """Return the seconds from the acceptance to the completion, as the service reports it."""
+    if task.completed_at is None or operation.accepted is None:
+        return None
+    return task.completed_at - operation.accepted
+
+
+def _mark_expired(context: TaskContext, operation: Operation, error: SeedreamError) -> None:
+    """Record that the service no longer has this task, so that it is not listed as unfinished for ever.
+
+    A 404 proves that only for an old task that was created with this API key: a young task may not be
+    known to every server yet, and with another key the task may belong to another account.
     """
-    old = operation.accepted is not None and context.now() - operation.accepted > RESULT_LIFETIME
-    own = operation.request is not None and operation.key_id == context.key_id
-    if isinstance(error, NotFound) and old and own:
+    is_old = operation.accepted is not None and context.now() - operation.accepted > RESULT_LIFETIME
+    is_own = operation.request is not None and operation.key_id == context.key_id
+    if isinstance(error, NotFound) and is_old and is_own:
         gone = replace(operation, status=TaskStatus.GONE)
         record_or_warn(context, gone)
         context.on_event(Polled(gone))
 
 
 def _clip_to_timeout(
-    context: TaskContext, operation: Operation, pause: float, started: float, failure: SeedreamError | None
+    context: TaskContext, operation: Operation, pause: float, began: float, error: SeedreamError | None
 ) -> float:
-    """The pause, cut so that the last poll falls into the wait; raises when no further poll does."""
-    elapsed = context.clock() - started
+    """Return the pause, shortened so that a last poll is made just before the timeout.
+
+    If no time is left for another poll, raises ``error``, or StillPending if the last poll was answered.
+    """
+    elapsed = context.clock() - began
     left = context.timeout - elapsed
     if pause <= left:
         return pause
-    if failure is not None and (failure.retry_after or 0.0) > left:
-        raise come_back_later(failure)
     if left >= context.poll_interval:
         return left
-    if failure is not None:
-        raise failure
-    far = f" {operation.progress}%" if operation.progress is not None else ""
+    if error is not None:
+        raise error
+    progress = f" {operation.progress}%" if operation.progress is not None else ""
     raise StillPending(
-        f"{operation.task_id} is not finished after {elapsed:.1f} s: {operation.status}{far}",
+        f"{operation.task_id} is not finished after {elapsed:.1f} s: {operation.status}{progress}",
         request_id=operation.request_id,
     )
 
 
-def _task_of(
-    operation: Operation, context: TaskContext, patience: float, retries: Retries | None = None
-) -> Task:
-    task_id = operation.task_id
-    assert task_id is not None, "an operation without a task cannot be asked for"  # noqa: S101
-    return context.call(
-        lambda: context.client.get_task(task_id, seconds=min(API_TIMEOUT, patience)),
-        patience=patience,
-        retries=retries,
-    )
-
-
 def _apply_status(context: TaskContext, operation: Operation, task: Task, seconds: float | None) -> Operation:
-    """The operation with the task's state; raises TaskFailed where the task ended without an image.
+    """Return the operation with the state of its task, recorded. Raises TaskFailed if the task has failed.
 
-    ``seconds`` is how long it took, if it has ended and that is known.
+    ``seconds`` is how long the task took; None if it is unfinished or that is not known.
     """
-    seen = replace(
+    updated = replace(
         operation,
         status=task.status,
         progress=task.progress,
@@ -192,10 +195,10 @@ def _apply_status(context: TaskContext, operation: Operation, task: Task, second
         error_code=task.error_code,
         error_message=task.error_message,
     )
-    # A task of another machine is recorded when an image of it is saved, not when it is looked at.
-    if seen != operation and seen.request is not None:
-        record_or_warn(context, seen)
-    context.on_event(Polled(seen))
+    # A task of another machine is recorded when an image of it is saved, not when its state is read.
+    if updated != operation and updated.request is not None:
+        record_or_warn(context, updated)
+    context.on_event(Polled(updated))
     if task.has_failed:
         raise TaskFailed(
             f"{operation.task_id} {task.status}",
@@ -203,4 +206,4 @@ def _apply_status(context: TaskContext, operation: Operation, task: Task, second
             detail=task.error_message,
             request_id=task.request_id or operation.request_id,
         )
-    return seen
+    return updated

@@ -1,30 +1,35 @@
-"""When to ask for a task, from how long earlier tasks of its kind took."""
+"""Poll schedule: when to ask for a task, learned from the durations of earlier tasks of the same kind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .retry import Spread
+from .retry import Jitter
 
-#: Every 1 to 1.02 intervals in the first 30 seconds, and so on: seconds, shortest and longest pause. API
+#: The documented schedule: until how many seconds, shortest and longest pause in poll intervals. API
 #: reference: every 2-3 s until 30 s, every 5-10 s until 2 minutes, every 15-30 s after that.
 DOCUMENTED = ((30.0, 1.0, 1.02), (120.0, 2.5, 5.0), (float("inf"), 7.5, 15.0))
-#: How many durations are used, the newest first, and how many are too few to rely on.
+#: Number of durations that are used, newest first.
 NEWEST = 40
+#: With fewer durations than this, the documented schedule is used.
 FEWEST = 3
-#: One in this many tasks may end before its first poll. More would make images late for fewer requests.
+#: One task in this many may end before its first poll. Allowing more would save requests, but delay images.
 EARLY_SHARE = 20
 
 
 class PollSchedule:
-    """The polls of one task. Times are in seconds since the wait began, when the task was ``age`` old."""
+    """The polls of one task.
+
+    Times are in seconds since the wait began, when the task was ``age`` seconds old. ``durations`` are those
+    of earlier tasks, newest first. ``interval`` is the shortest time between two polls.
+    """
 
     def __init__(
-        self, durations: Sequence[float], interval: float, spread: Spread, *, age: float = 0.0
+        self, durations: Sequence[float], interval: float, jitter: Jitter, *, age: float = 0.0
     ) -> None:
         self._interval = interval
-        self._spread = spread
-        #: When the task may be finished; 0 if that is not known.
+        self._spread = jitter
+        #: When the task is expected to finish; 0 if that is not known.
         self._first = 0.0
         if len(durations) >= FEWEST:
             newest = sorted(durations[:NEWEST])
@@ -35,9 +40,9 @@ class PollSchedule:
         return self._first or self._documented(0.0)
 
     def next_pause(self, waited: float) -> float:
-        """Return the seconds between a poll that was answered after ``waited`` seconds and the next.
+        """Return the seconds between a poll that was answered after ``waited`` seconds and the next one.
 
-        The documented schedule begins at the learned moment, so that it still slows down.
+        The documented schedule begins when the task is expected to finish, so that polls still become rarer.
         """
         return max(self._first - waited, self._documented(waited - self._first))
 
@@ -56,17 +61,17 @@ def estimate_duration(
 ) -> float | None:
     """Return how long a task took, or None if that is not known. All in seconds since its acceptance.
 
-    ``reported`` comes from ``completed_at``, which is rounded down to whole seconds. It is used if the polls
-    agree with it, as the service's clock may differ from ours, and rounded up: a poll that comes a moment too
-    early makes an image late by an interval. ``polled_at`` is when the poll that found the
-    task finished was due; ``unfinished_at`` is when the poll before was (0: there was none since the
-    acceptance; None: there was none, and the task may have ended long ago).
+    ``reported`` is derived from ``completed_at``, which the service rounds down to whole seconds. It is used
+    if the polls agree with it, as the service's clock may differ from ours. It is then rounded up: a poll
+    that comes a moment too early delays an image by an interval. ``polled_at`` is when the poll that found
+    the task finished was due. ``unfinished_at`` is when the poll before that was due: 0 if there was none
+    since the acceptance, None if the task may have ended long ago.
     """
     earliest = unfinished_at or 0.0
     if reported is not None and earliest - 1.0 < reported <= answered_at:
         return min(reported + 1.0, answered_at)
     if unfinished_at is None:
         return None
-    # Half an interval is how late a poll is on average. Without it, a task that was found late would make the
-    # schedule ask for the next one even later.
+    # On average a poll is half an interval late. Without this correction, a late poll would make the schedule
+    # poll the next task even later.
     return max(polled_at - interval / 2, earliest)

@@ -1,7 +1,7 @@
-"""How often, how long and after what pause one call is repeated.
+"""Retries: how often a failed call is repeated, after what pause, and when to give up.
 
-No library that was looked at honours ``Retry-After``, jitter, a total budget and a sleep that
-Ctrl-C ends, with a clock that can be handed in: hence this small file. It never sleeps itself.
+No library that was looked at supports ``Retry-After``, jitter, a total budget, a clock that is passed in and
+a sleep that Ctrl-C can end. Hence this small module. It never sleeps itself.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Callable
 
 from ..errors import SeedreamError
 
-#: Backoff grows from FIRST to LONGEST seconds, doubling; each pause is drawn evenly from 0 to that.
+#: Upper bound of the first backoff, in seconds. It doubles with every failure.
 FIRST_BACKOFF = 0.5
+#: Upper bound of every backoff, in seconds.
 LONGEST_BACKOFF = 16.0
 
-Spread = Callable[[float, float], float]
+#: Returns a number between two bounds. Drawing evenly is "full jitter"; tests return one of the bounds.
+Jitter = Callable[[float, float], float]
 
 
 class Retries:
-    """The budget of one call: at most ``attempts`` tries within ``seconds``."""
+    """The budget of one call: at most ``attempts`` attempts within ``seconds``."""
 
     def __init__(
         self,
@@ -28,50 +30,57 @@ class Retries:
         attempts: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
-        spread: Spread = random.uniform,
+        jitter: Jitter = random.uniform,
     ) -> None:
-        self._left = attempts
+        self._attempts_left = attempts
         self._failures = 0
         self._clock = clock
-        self._spread = spread
+        self._jitter = jitter
         self._deadline = clock() + seconds
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left of the budget."""
+        """Return the seconds left of the budget."""
         return self._deadline - self._clock()
 
     def extend(self, seconds: float) -> None:
-        """Add to the budget what was no try of this call, such as a wait behind others."""
+        """Add to the budget time that was not spent on this call, such as a wait for the rate limiter."""
         self._deadline += seconds
 
     def pause_after(self, error: SeedreamError) -> float:
-        """Seconds to wait before the next try; raises ``error`` when there is to be none.
+        """Return the seconds to wait before the next attempt.
 
-        A ``Retry-After`` beyond the budget ends the tries at once, and the message then says
-        when to come back.
+        Raises ``error`` if there is no next attempt: the same call would fail again, or the budget is spent.
         """
-        self._left -= 1
-        if not error.transient or self._left <= 0:
+        self._attempts_left -= 1
+        if not error.transient or self._attempts_left <= 0:
             raise error
-        pause = error.retry_after or 0.0
+        pause = requested_wait(error, self.remaining)
         if pause < FIRST_BACKOFF:
-            # A Retry-After of (nearly) nothing must not use up all attempts at once.
-            pause = max(pause, backoff(self._failures, self._spread))
+            # "Retry-After: 0" must not use up all attempts at once.
+            pause = max(pause, backoff(self._failures, self._jitter))
         self._failures += 1
         if pause >= self.remaining:
-            raise come_back_later(error)
+            raise error
         return pause
 
 
-def backoff(failures: int, spread: Spread) -> float:
-    """Exponential with full jitter: seconds to wait after ``failures`` earlier failures."""
-    return spread(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)))
+def backoff(failures: int, jitter: Jitter) -> float:
+    """Return the seconds to wait after ``failures`` earlier failures: exponential backoff, full jitter."""
+    return jitter(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)))
 
 
-def come_back_later(error: SeedreamError) -> SeedreamError:
-    """The same error, naming the time from which the server wants to be asked again."""
-    if error.retry_after is not None:
-        clock_time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + error.retry_after))
-        error.message += f"; it asks to come back in {error.retry_after:.0f} s, at {clock_time}"
-    return error
+def requested_wait(error: SeedreamError, budget: float) -> float:
+    """Return the seconds that the server asked us to wait (its ``Retry-After``); 0 if it did not ask.
+
+    Every "rate limited for too long" is decided here, and nowhere else. If the wait would use up the budget
+    (in seconds), raises ``error``: its message then says when to try again, and it is not transient any more,
+    so that no caller repeats the call.
+    """
+    wait = error.retry_after or 0.0
+    if wait > 0.0 and wait >= budget:
+        retry_at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + wait))
+        error.message += f"; it asks to come back in {wait:.0f} s, at {retry_at}"
+        error.transient = False
+        raise error
+    return wait

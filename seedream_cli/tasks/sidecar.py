@@ -1,8 +1,8 @@
-"""FILE.json beside an image: what it is, and what it takes to make it again.
+"""Sidecar: ``FILE.json`` beside an image, with everything needed to make it again.
 
 `python -m scripts.generate` writes ``sidecar.schema.json`` from :class:`SidecarDocument`. Nothing in it is a
-secret: of a source image's URL it has no query, which may be a signature, and the callback's URL, which may
-hold a token, is left out.
+secret: the query of a source image's URL, which may be a signature, and the callback URL, which may contain a
+token, are left out.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from ..models import Operation, SavedFile
 from ..urls import without_query
 from .context import TaskContext
 
-#: Raised when a field changes its meaning.
+#: Version of the format. Incremented when a field changes its meaning.
 FORMAT: Final = 1
-_LARGEST = 1024 * 1024
+#: A larger file, in bytes, is not a sidecar.
+_MAX_BYTES = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=0)]
 Time = Annotated[
@@ -87,15 +88,15 @@ class SidecarDocument(Struct, frozen=True):
 
 
 def is_own_sidecar(path: Path, operation: Operation) -> bool:
-    """Whether the file is a sidecar of this operation's."""
+    """Return True if the file is a sidecar that was written for this operation."""
     return _digest_in(path, operation) is not None
 
 
 def write_sidecar(context: TaskContext, operation: Operation, file: SavedFile) -> None:
     """Write the sidecar of a saved image, if it is wanted and not there yet.
 
-    It goes over no file but the operation's own, unless that was asked for: then it goes beside that
-    file, under a free name. Raises NotSaved.
+    Another file of that name is overwritten only if that was asked for. Otherwise the sidecar gets a free
+    name, and a notice says so. Raises NotSaved.
     """
     if not operation.sidecar:
         return
@@ -104,9 +105,11 @@ def write_sidecar(context: TaskContext, operation: Operation, file: SavedFile) -
     before = _digest_in(path, operation)
     if before == file.sha256:
         return
-    # The image's temporary file has gone by now, and who resumes the operation knows this name.
+    text = json.dumps(to_builtins(_document(operation, file, context.now())), ensure_ascii=False, indent=2)
+    # The image's partial file no longer exists. A run that resumes the operation removes one with this name.
     with PartialFile(part_path(path, operation.id, file.number), context.shield) as part:
-        part.write(_dumped(_document(operation, file, context.now())))
+        # A file name in it may not be valid UTF-8.
+        part.write(text.encode("utf-8", "replace") + b"\n")
         replaces = before is not None or (context.overwrite and path not in context.placed)
         placed = part.move_to(path, overwrite=replaces)
     context.placed.add(placed)
@@ -158,15 +161,10 @@ def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _dumped(document: SidecarDocument) -> bytes:
-    # A file's name may be no text.
-    return json.dumps(to_builtins(document), ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
-
-
 def _digest_in(path: Path, operation: Operation) -> str | None:
-    """The digest that the operation's own sidecar at ``path`` has; None where there is none."""
+    """Return the image digest in the sidecar at ``path``; None if it is not a sidecar of this operation."""
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return None
         document = json.loads(path.read_bytes())
         own = document["sidecar"] == FORMAT and document["operation"] == operation.id

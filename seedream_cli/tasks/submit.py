@@ -1,4 +1,4 @@
-"""Creating a task, exactly once."""
+"""Submitting: create a task exactly once, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from ..events import Retrying, Sending, SubmitRejected, Submitted
 from ..models import Accepted, Operation, TaskStatus
 from .context import TaskContext, record_or_warn
 
-#: The budget of one create: attempts and seconds.
-ATTEMPTS, SECONDS = 5, 60.0
-#: Bytes of a request that are surely uploaded in a second (two megabits): what source images need is
-#: added to both the budget and the time of a call.
+#: Attempts of one create request.
+ATTEMPTS = 5
+#: Seconds in which these attempts are made, plus the time to upload the source images.
+SECONDS = 60.0
+#: Bytes per second that even a slow connection uploads (two megabits per second). The time that source images
+#: need at this speed is added to the budget and to the timeout of a call.
 UPLOAD_SPEED = 250_000
-#: The service keeps idempotency keys for 7 days (API reference): later, a repetition would pay again. An
-#: hour is left for clocks that differ and for the retries.
+#: Seconds during which a request may be repeated. The service keeps idempotency keys for 7 days (API
+#: reference); after that a repetition would be billed again. One hour is left for retries and wrong clocks.
 KEY_LIFETIME = 7 * 86400.0 - 3600.0
-#: A clock may have been set back by so much that an operation seems to come from the future.
+#: Seconds by which an operation may lie in the future, because the clock has been set back since.
 CLOCK_SLACK = 300.0
 
 
 def submit(context: TaskContext, operation: Operation) -> Submitted:
-    """Create the task. The same key and body are sent until an answer is read or the budget ends."""
+    """Create the task. The same key and body are sent until a response is read or the budget is spent.
+
+    Raises the error of the last attempt, and UsageError for an operation that cannot be sent.
+    """
     request, key = operation.request, operation.idempotency_key
     if request is None or key is None:
         raise UsageError(f"{operation.id} holds no request that could be sent")
-    # Whether a create with this key may have arrived although its answer was never read.
-    before = context.history.find(operation.service, operation.id)
-    ambiguous = before is not None and before.idempotency_key == key
-    operation, content = _on_disk(context, operation, is_new=before is None)
+    recorded = context.history.find(operation.service, operation.id)
+    # True if a create with this key may have arrived although its response was never read.
+    ambiguous = recorded is not None and recorded.idempotency_key == key
+    operation, content = _record_intent(context, operation, is_new=recorded is None)
     if operation.task_id is not None:
-        # Another run of this operation was answered meanwhile.
-        return _report(context, Submitted(operation, replayed=True))
+        # Another run has submitted this operation meanwhile.
+        submitted = Submitted(operation, replayed=True)
+        context.on_event(submitted)
+        return submitted
     upload = len(content) / UPLOAD_SPEED if content is not None else 0.0
     context.on_event(Sending(operation))
     retries = context.retries(ATTEMPTS, SECONDS + upload)
@@ -43,11 +50,11 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
         try:
             seconds = min(API_TIMEOUT + upload, max(retries.remaining, 1.0))
             create = partial(context.client.submit, request.body(), key, content=content, seconds=seconds)
-            accepted = context.call(create, patience=retries.remaining, retries=retries)
+            accepted = context.call(create, max_wait=retries.remaining, retries=retries)
             break
         except SeedreamError as error:
-            if _is_refusal(error, ambiguous=ambiguous):
-                operation = _refused(operation, error)
+            if _is_rejection(error, ambiguous=ambiguous):
+                operation = _mark_refused(operation, error)
                 record_or_warn(context, operation)
                 context.bodies.delete(operation)
                 context.on_event(SubmitRejected(operation))
@@ -59,38 +66,37 @@ def submit(context: TaskContext, operation: Operation) -> Submitted:
     operation = _mark_accepted(operation, accepted, context.now())
     if record_or_warn(context, operation):
         context.bodies.delete(operation)
-    return _report(context, Submitted(operation, accepted.replayed))
-
-
-def _report(context: TaskContext, submitted: Submitted) -> Submitted:
+    submitted = Submitted(operation, accepted.replayed)
     context.on_event(submitted)
     return submitted
 
 
-def _on_disk(context: TaskContext, operation: Operation, *, is_new: bool) -> tuple[Operation, bytes | None]:
-    """The operation, recorded, and the bytes to send where its request does not say it all.
+def _record_intent(
+    context: TaskContext, operation: Operation, *, is_new: bool
+) -> tuple[Operation, bytes | None]:
+    """Record the operation and keep its body. Return both; the body is None if the request describes it.
 
-    Intent first: a crash after the POST must leave something to resume.
+    Must be called before the request is sent: a crash after that must leave something to resume.
     """
     try:
         content = context.bodies.load_or_store(operation)
     except UsageError:
-        known = context.history.find(operation.service, operation.id)
-        if known is None or known.task_id is None:
+        recorded = context.history.find(operation.service, operation.id)
+        if recorded is None or recorded.task_id is None:
             raise
-        # Once its task is known, it needs its body no more.
-        return known, None
+        # The task exists, so its body is no longer needed.
+        return recorded, None
     try:
         return context.history.record(operation), content
     except HistoryUnusable:
         if is_new:
-            # It was never sent, and nobody will come back for it.
+            # The request was never sent and cannot be resumed.
             context.bodies.delete(operation)
         raise
 
 
 def check_can_resubmit(operation: Operation, *, now: float, key_id: str) -> None:
-    """Refuse to send an unanswered create again where that could pay again. Raises UsageProblem."""
+    """Raise UsageError if sending an unanswered create request again could be billed again."""
     if not -CLOCK_SLACK <= now - operation.created <= KEY_LIFETIME:
         raise UsageError(
             f"{operation.id} is not from the last 7 days, for which the service keeps idempotency keys: "
@@ -117,7 +123,7 @@ def _mark_accepted(operation: Operation, accepted: Accepted, now: float) -> Oper
     )
 
 
-def _refused(operation: Operation, error: SeedreamError) -> Operation:
+def _mark_refused(operation: Operation, error: SeedreamError) -> Operation:
     return replace(
         operation,
         status=TaskStatus.REFUSED,
@@ -128,16 +134,19 @@ def _refused(operation: Operation, error: SeedreamError) -> Operation:
 
 
 def _may_have_arrived(error: SeedreamError) -> bool:
-    """Only what was never sent, or was turned away at the rate limit, has surely created nothing."""
+    """Return True if the request may have created a task although it failed.
+
+    It has surely not if it was never sent, or was turned away by the rate limit.
+    """
     return not (isinstance(error, RateLimited) or (isinstance(error, Unreachable) and error.unsent))
 
 
-def _is_refusal(error: SeedreamError, *, ambiguous: bool) -> bool:
-    """The API answered that this create makes no task, and that settles it.
+def _is_rejection(error: SeedreamError, *, ambiguous: bool) -> bool:
+    """Return True if the API has rejected this create request for good, so that it has no task.
 
-    Behind an earlier one that may have arrived, a refusal of the key, of the account or of the
-    idempotency key settles nothing: the first may have taken the last of a balance. A request that is
-    invalid, or a model that is not there, was so the first time too.
+    ``ambiguous``: an earlier attempt may have arrived. A rejection of the API key, the balance or the
+    idempotency key then proves nothing: the earlier attempt may have spent the last of the balance. An
+    invalid request or an unknown model was rejected the first time too.
     """
     if error.http_status is None:
         return False
@@ -145,5 +154,5 @@ def _is_refusal(error: SeedreamError, *, ambiguous: bool) -> bool:
         error.exit_code == ExitCode.USAGE and error.http_status != 409
     ):
         return True
-    refusals = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA)
-    return error.exit_code in refusals and not ambiguous
+    rejections = (ExitCode.USAGE, ExitCode.AUTHENTICATION, ExitCode.QUOTA)
+    return error.exit_code in rejections and not ambiguous

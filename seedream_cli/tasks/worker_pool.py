@@ -1,7 +1,7 @@
-"""Threads that work off a list side by side, over one client.
+"""Worker pool: threads that process a list of items and post messages to the main thread.
 
-They get no signals. Whatever they have to say goes to the one thread that listens. They are daemon threads,
-so that a signal ends the program whatever they wait for.
+Workers get no signals. Everything they have to report goes through a queue to the one thread that drains it.
+They are daemon threads, so that a signal ends the program whatever they are waiting for.
 """
 
 from __future__ import annotations
@@ -19,182 +19,183 @@ from msgspec import Struct
 from ..errors import NotSaved, QuotaExceeded, SeedreamError, Stopped
 from ..files.partial_file import PartialFile
 
-#: What is to be done.
+#: An item to process.
 T = TypeVar("T")
-#: What is said about it.
-W = TypeVar("W")
+#: A message about an item.
+M = TypeVar("M")
 
-#: Seconds in which workers can finish what they do on this machine before the program ends. Those that wait
-#: for the network are not waited for.
-_PATIENCE = 0.3
-#: Seconds after which the thread that waits for workers looks up: on Windows no signal wakes it.
-_LOOK_UP = 0.5
-#: With more threads than so many at work, each word that is heard by itself would cost more than what it
-#: tells: what is said within so many seconds is heard at once.
+#: Seconds that workers get to finish local work before the program ends. Network calls are not waited for.
+_GRACE = 0.3
+#: Seconds after which ``wait`` returns without a message: on Windows no signal interrupts a blocked queue.
+_WAIT_TIMEOUT = 0.5
+#: With more workers than this, messages are drained in batches. Handling them one by one would cost more CPU
+#: than the work itself.
 _FEW = 8
-_REST = 0.02
+#: Seconds in which such a batch is collected.
+_BATCH_INTERVAL = 0.02
 
 
 class CancelToken:
-    """Ends the waits of all workers at once, and keeps them from making files from then on."""
+    """Ends the waits of all workers at once, and then keeps them from creating files."""
 
     def __init__(self) -> None:
-        self._pulled = threading.Event()
+        self._cancelled = threading.Event()
         self._files = threading.RLock()
 
     @property
     def is_cancelled(self) -> bool:
-        return self._pulled.is_set()
+        return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        self._pulled.set()
+        self._cancelled.set()
 
     def pause(self, seconds: float) -> None:
-        """Wait some seconds; raises Stopped where that is over."""
-        if self._pulled.wait(seconds):
+        """Wait for ``seconds``. Raises Stopped as soon as the token is cancelled."""
+        if self._cancelled.wait(seconds):
             raise Stopped
 
     def shield(self) -> AbstractContextManager[Any]:
-        """Return the lock under which workers make and remove temporary files."""
+        """Return the lock that workers hold while they create or remove partial files."""
         return self._files
 
-    def freeze(self, seconds: float) -> bool:
-        """Stop every worker at the next temporary file that it would make or remove.
+    def freeze(self, timeout: float) -> bool:
+        """Take that lock for good, so that every worker blocks at its next partial file.
 
-        The lock is never released. It is not waited for longer than ``seconds``, should a file system hang:
-        returns False.
+        Returns False if a worker still held it after ``timeout`` seconds, as when a file system hangs.
         """
-        return self._files.acquire(timeout=seconds)
+        return self._files.acquire(timeout=timeout)
 
 
-class _Over(Struct, frozen=True):
-    """A worker has ended, in most cases without a bug."""
+class _WorkerExited(Struct, frozen=True):
+    """The last message of a worker. ``bug`` is an exception that it should not have raised."""
 
     bug: BaseException | None = None
 
 
-class WorkerPool(Generic[T, W]):
-    """Threads that ``serve`` what is ``todo``, one after the other.
+class WorkerPool(Generic[T, M]):
+    """Threads that call ``process`` with each item, one item after the other.
 
-    ``pays`` tells of one whether a task is paid for, which a quota is in the way of. ``parts`` are the
-    temporary files that are open, made under the brake's shield.
+    ``costs_money`` returns True for an item that has to be paid for, and so fails if the quota is used up.
+    ``parts`` are the partial files that are open. They are created under the shield of ``cancel_token``.
     """
 
     def __init__(
         self,
-        todo: Iterable[T],
-        serve: Callable[[T], None],
+        items: Iterable[T],
+        process: Callable[[T], None],
         *,
         costs_money: Callable[[T], bool],
         cancel_token: CancelToken,
         parts: Collection[PartialFile],
     ) -> None:
-        #: What nobody has begun; what is paid for already comes first.
-        self._todo = deque(sorted(todo, key=costs_money))
-        self._serve = serve
-        self._pays = costs_money
-        self._brake = cancel_token
+        #: Items not started yet. Those that are paid for already come first.
+        self._items = deque(sorted(items, key=costs_money))
+        self._process = process
+        self._costs_money = costs_money
+        self._cancel_token = cancel_token
         self._parts = parts
-        #: What was said and not heard, and a bell that rings for each word.
-        self._words: deque[W | _Over] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._verdict: SeedreamError | None = None
+        #: Messages posted and not drained yet.
+        self._messages: deque[M | _WorkerExited] = deque()
+        #: One entry per posted message, to wake the thread in ``wait``.
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
+        self._stop_reason: SeedreamError | None = None
         self._threads: list[threading.Thread] = []
-        self._at_work = 0
+        self._running = 0
         self._bug: BaseException | None = None
 
     @property
     def not_begun(self) -> list[T]:
-        """What was left alone, because of what others met with or of a signal."""
-        return list(self._todo)
+        """Return the items that were not started, because of an error of another item or a signal."""
+        return list(self._items)
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is more to hear. Raises what a worker's bug raised, once that was heard."""
+        """Return True if more messages can come. Raises the exception that ended a worker by a bug."""
         if self._bug is not None:
             raise self._bug
-        return self._at_work > 0
+        return self._running > 0
 
     def start(self, threads: int) -> None:
-        """Start so many threads more, or as many as there is something to do for."""
-        for _ in range(min(threads, len(self._todo))):
+        """Start ``threads`` more workers, but no more than there are items left."""
+        for _ in range(min(threads, len(self._items))):
             thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
             self._threads.append(thread)
             try:
                 thread.start()
             except RuntimeError as error:
-                # The system has no more threads: those that run do all the work.
+                # The system allows no more threads. Those that run do all the work.
                 self._threads.pop()
-                if self._at_work:
+                if self._running:
                     return
                 raise NotSaved(f"system error: {error}", code="system") from None
-            self._at_work += 1
+            self._running += 1
 
-    def post(self, word: W | _Over) -> None:
-        self._words.append(word)
-        self._bell.put(None)
+    def post(self, message: M | _WorkerExited) -> None:
+        """Send a message to the thread that drains them."""
+        self._messages.append(message)
+        self._wakeups.put(None)
 
-    def stop_starting(self, verdict: SeedreamError) -> None:
-        """Begin no other: it would meet with the same."""
-        self._verdict = self._verdict or verdict
+    def stop_starting(self, error: SeedreamError) -> None:
+        """Start no more items, because they would fail with the same error."""
+        self._stop_reason = self._stop_reason or error
 
     def wait(self, rest: float = 0.0) -> None:
-        """Until something is said, and at least ``rest`` seconds longer.
+        """Wait until a message is posted, and ``rest`` seconds longer to collect more messages.
 
-        Nothing is taken yet: a signal would take it away.
+        Messages are not removed here: a signal that interrupts this method must not lose any.
         """
         with suppress(Empty):
-            self._bell.get(timeout=_LOOK_UP)
-            if self._at_work > _FEW:
-                rest = max(rest, _REST)
+            self._wakeups.get(timeout=_WAIT_TIMEOUT)
+            if self._running > _FEW:
+                rest = max(rest, _BATCH_INTERVAL)
             if rest > 0:
                 time.sleep(rest)
             while True:
-                self._bell.get_nowait()
+                self._wakeups.get_nowait()
 
-    def drain(self) -> list[W]:
-        """What was said since the last time; to be called where no signal interrupts."""
-        drain: list[W] = []
-        for _ in range(len(self._words)):
-            word = self._words.popleft()
-            if isinstance(word, _Over):
-                self._at_work -= 1
-                self._bug = self._bug or word.bug
+    def drain(self) -> list[M]:
+        """Return the messages posted since the last call. Must not be interrupted by a signal."""
+        drained: list[M] = []
+        for _ in range(len(self._messages)):
+            message = self._messages.popleft()
+            if isinstance(message, _WorkerExited):
+                self._running -= 1
+                self._bug = self._bug or message.bug
             else:
-                drain.append(word)
-        return drain
+                drained.append(message)
+        return drained
 
     def end(self) -> None:
-        """Stop the threads that do not wait for the network; no temporary file is left."""
-        self._brake.cancel()
-        deadline = time.monotonic() + _PATIENCE
+        """Cancel all workers and remove their partial files. Does not wait for network calls."""
+        self._cancel_token.cancel()
+        deadline = time.monotonic() + _GRACE
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        # A thread that wakes up between here and the end of the process leaves nothing behind.
-        if self._brake.freeze(_PATIENCE):
+        # Frozen for good: a worker that wakes up before the process ends can leave no file.
+        if self._cancel_token.freeze(_GRACE):
             for part in list(self._parts):
                 part.close()
 
     def _work(self) -> None:
         try:
-            while not self._brake.is_cancelled:
+            while not self._cancel_token.is_cancelled:
                 try:
-                    one = self._todo.popleft()
+                    item = self._items.popleft()
                 except IndexError:
                     break
-                if self._is_hopeless(one):
-                    self._todo.appendleft(one)
+                if self._would_fail(item):
+                    self._items.appendleft(item)
                     break
-                self._serve(one)
+                self._process(item)
         except Stopped:
             pass
         except BaseException as bug:
-            self.post(_Over(bug))
+            self.post(_WorkerExited(bug))
             return
-        self.post(_Over())
+        self.post(_WorkerExited())
 
-    def _is_hopeless(self, one: T) -> bool:
-        """Whether it could not succeed, after what others met with."""
-        verdict = self._verdict
-        return verdict is not None and (not isinstance(verdict, QuotaExceeded) or self._pays(one))
+    def _would_fail(self, item: T) -> bool:
+        """Return True if the item is bound to fail with the error that an earlier item met."""
+        error = self._stop_reason
+        return error is not None and (not isinstance(error, QuotaExceeded) or self._costs_money(item))

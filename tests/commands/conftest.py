@@ -1,4 +1,4 @@
-"""Fixtures of the tests of `seedream sync`."""
+"""Fixtures of the tests of `seedream sync`: a project, and a sandbox that returns distinct images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def project(seedream: Program) -> Project:
 
 @pytest.fixture
 def start(seedream: Program, start_sandbox: StartSandbox) -> StartSandbox:
-    """Makes a sandbox the service, each of whose pictures is another one."""
+    """Return a function that starts a sandbox and makes the program use it. Its images are all distinct."""
     shades = itertools.count(100)
 
     def use(**options: object) -> Sandbox:

@@ -1,4 +1,4 @@
-"""`seedream config`: what it shows, stores, refuses and never tells."""
+"""`seedream config`: the commands that show, change and check settings, and never print a key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "sk-hunter22-0123456789"
 
 @pytest.fixture
 def config(seedream: Program) -> Callable[..., Result]:
-    """`seedream config …` in an environment that sets nothing."""
+    """Return a function that runs `seedream config` without variables for settings."""
     seedream.environment = {
         name: value for name, value in seedream.environment.items() if not name.startswith("SEEDREAM_")
     }
@@ -35,27 +35,16 @@ def config(seedream: Program) -> Callable[..., Result]:
 Config = Callable[..., Result]
 
 
-def write(seedream: Program, text: str) -> None:
-    """Make this the config."""
-    seedream.config.parent.mkdir(parents=True, exist_ok=True)
-    seedream.config.write_text(text)
-
-
 @contextmanager
 def unchanged(seedream: Program) -> Iterator[None]:
-    """The config is the same afterwards, to the byte."""
-    write(seedream, '[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
+    """Write a config file, and assert that the block does not change it."""
+    seedream.write_config('[profiles.default]\nmodel = "seedream-v4.5" # mine\n')
     before = seedream.config.read_bytes()
     yield
     assert seedream.config.read_bytes() == before
 
 
-def store(seedream: Program, profile: str) -> None:
-    """Put the key into the config."""
-    write(seedream, f'[profiles.{profile}]\napi_key = "{KEY}"\n')
-
-
-def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedream: Program) -> None:
+def test_config_list_prints_value_and_origin_of_every_setting(config: Config, seedream: Program) -> None:
     config("set", "quality", "4K")
     (seedream.cwd / "seedream.toml").write_text('[defaults]\naspect_ratio = "16:9"\n')
     done = config("list", SEEDREAM_MODEL="seedream-5.0-lite", SEEDREAM_TIMEOUT="")
@@ -69,7 +58,7 @@ def test_list_shows_every_setting_its_value_and_its_origin(config: Config, seedr
     assert (done.exit_code, done.stderr) == (0, "")
 
 
-def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Program) -> None:
+def test_config_list_prints_styles_with_origin(config: Config, seedream: Program) -> None:
     config("set", "quality", "4K")
     with seedream.config.open("a") as file:
         file.write('[styles]\nink = "in ink"\nnoir = "film noir"\n')
@@ -87,12 +76,12 @@ def test_list_shows_styles_and_where_they_are_from(config: Config, seedream: Pro
 
 
 @pytest.mark.parametrize("text", ["[styles]\nink = ' '", '[defaults]\nprofile = "work"\n'])
-def test_list_refuses_what_a_checkout_may_not_have(config: Config, seedream: Program, text: str) -> None:
+def test_config_list_rejects_invalid_project_settings(config: Config, seedream: Program, text: str) -> None:
     (seedream.cwd / "seedream.toml").write_text(text)
     assert config("list").exit_code == 2
 
 
-def test_get_prints_what_counts_now(config: Config) -> None:
+def test_config_get_prints_the_value_in_effect(config: Config) -> None:
     config("set", "timeout", "300")
     assert config("get", "timeout").stdout == "300\n"
     assert config("get", "timeout", SEEDREAM_TIMEOUT="7.5").stdout == "7.5\n"
@@ -105,15 +94,18 @@ def test_get_prints_what_counts_now(config: Config) -> None:
     }
 
 
-def test_get_of_what_is_not_set_prints_nothing_and_path_the_path(config: Config, seedream: Program) -> None:
+def test_config_get_of_an_unset_setting_prints_nothing(config: Config) -> None:
     done = config("get", "callback_url")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "callback_url" in done.stderr
+
+
+def test_config_path_prints_the_path(config: Config, seedream: Program) -> None:
     assert config("path").stdout == f"{seedream.config}\n"
     assert config("path", "--json").document == {"path": str(seedream.config), "error": None}
 
 
-def test_set_stores_for_its_owner_alone_and_tells_where(config: Config, seedream: Program) -> None:
+def test_config_set_creates_a_private_file(config: Config, seedream: Program) -> None:
     done = config("set", "quality", "4K")
     assert (done.exit_code, done.stdout) == (0, "")
     assert str(seedream.config) in done.stderr
@@ -138,7 +130,7 @@ def test_set_stores_for_its_owner_alone_and_tells_where(config: Config, seedream
         ("model", "红狐", '"红狐"'),
     ],
 )
-def test_what_is_set_is_found_again(
+def test_config_set_value_is_returned_by_get(
     config: Config, seedream: Program, name: str, value: str, stored: str
 ) -> None:
     assert config("set", name, value).exit_code == 0
@@ -154,13 +146,13 @@ def test_what_is_set_is_found_again(
         *("aspect_ratio 5:4", "quality 8K", "timeout 2m", "poll_interval 0", "max_bytes 1.5"),
         "output {slgu}.png",
         *("model a\udcffb", "base_url http://api.apipod.ai", "base_url https://u:p@api.apipod.ai"),
-        # A style, and no value at all.
+        # A style, a missing value, and an unknown setting.
         *("styles.film grainy", "model", "modle x", f"api_key_file {KEY}"),
         # A key on the command line.
         *(f"api_key {KEY}", f"api-key {KEY}", f"api_key={KEY}", f"--api-key {KEY}"),
     ],
 )
-def test_set_refuses_what_is_wrong_and_repeats_no_key(
+def test_config_set_rejects_invalid_values_and_prints_no_key(
     config: Config, seedream: Program, arguments: str
 ) -> None:
     with unchanged(seedream):
@@ -175,30 +167,32 @@ def test_set_refuses_what_is_wrong_and_repeats_no_key(
         assert "seedream config set api_key\n" in done.stderr
 
 
-def test_a_keys_file_is_found_again_from_every_folder(config: Config, seedream: Program) -> None:
+def test_config_set_stores_an_absolute_path_of_the_key_file(config: Config, seedream: Program) -> None:
     (seedream.cwd / "key.txt").touch()
     assert config("set", "api_key_file", "key.txt").exit_code == 0
     assert config("get", "api_key_file").stdout == f"{seedream.cwd / 'key.txt'}\n"
 
 
-def test_a_key_comes_from_stdin(config: Config, seedream: Program) -> None:
+def test_config_set_reads_the_key_from_stdin(config: Config, seedream: Program) -> None:
     assert config("set", "api_key", "-", stdin=f"  {KEY}\n").exit_code == 0
     assert f'api_key = "{KEY}"' in seedream.config.read_text()
     assert config("get", "api_key").stdout == "…6789\n"
 
 
 @pytest.mark.parametrize("stdin", ["", "sk two", "sk-hunter22\nsk-second\n", "sk-ключ"])
-def test_a_malformed_key_is_not_stored_nor_repeated(config: Config, seedream: Program, stdin: str) -> None:
+def test_config_set_rejects_a_malformed_key_and_does_not_print_it(
+    config: Config, seedream: Program, stdin: str
+) -> None:
     with unchanged(seedream):
         done = config("set", "api_key", "-", stdin=stdin)
-        # Without a terminal, a key is not asked for.
-        unasked = config("set", "api_key", stdin=f"{KEY}\n")
-    assert (done.exit_code, unasked.exit_code) == (2, 2)
+        # Without a terminal, there is no prompt for a key.
+        without_terminal = config("set", "api_key", stdin=f"{KEY}\n")
+    assert (done.exit_code, without_terminal.exit_code) == (2, 2)
     assert not [word for word in ("two", "hunter", "ключ") if word in done.stderr]
-    assert "seedream config set api_key -" in unasked.stderr
+    assert "seedream config set api_key -" in without_terminal.stderr
 
 
-def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream: Program) -> None:
+def test_config_set_reads_the_key_from_a_terminal_without_echo(config: Config, seedream: Program) -> None:
     with Terminal(seedream, "config", "set", "api_key", columns=200) as terminal:
         terminal.screen_until(lambda screen: "API key" in screen)
         terminal.send(f"{KEY}\n".encode())
@@ -210,7 +204,7 @@ def test_on_a_terminal_a_key_is_asked_for_without_echo(config: Config, seedream:
 
 
 @pytest.mark.parametrize(("typed", "exit_code"), [(b"\n", 2), (b"\x03", 130)])
-def test_a_question_for_a_key_can_be_left_unanswered(seedream: Program, typed: bytes, exit_code: int) -> None:
+def test_config_set_key_prompt_can_be_cancelled(seedream: Program, typed: bytes, exit_code: int) -> None:
     with unchanged(seedream), Terminal(seedream, "config", "set", "api_key") as terminal:
         terminal.screen_until(lambda screen: "API key" in screen)
         terminal.send(typed)
@@ -218,13 +212,13 @@ def test_a_question_for_a_key_can_be_left_unanswered(seedream: Program, typed: b
     assert done.exit_code == exit_code
 
 
-def test_unset_takes_a_setting_out_and_says_so(config: Config, seedream: Program) -> None:
+def test_config_unset_removes_a_setting(config: Config, seedream: Program) -> None:
     config("set", "quality", "4K")
     done = config("unset", "quality")
     assert done.exit_code == 0
     assert str(seedream.config) in done.stderr
     assert config("get", "quality").stdout == "2K\n"
-    # What is not set is no failure.
+    # Removing a setting that is not set is not an error.
     assert config("unset", "quality", "--json").document == {
         "key": "quality",
         "removed": False,
@@ -233,8 +227,8 @@ def test_unset_takes_a_setting_out_and_says_so(config: Config, seedream: Program
     assert not (seedream.config.exists() and "quality" in seedream.config.read_text())
 
 
-def test_what_is_wrong_in_the_config_can_be_put_right(config: Config, seedream: Program) -> None:
-    write(seedream, 'profile = "gone"\n[profiles.work]\ntimeout = "2m"\n')
+def test_config_commands_can_repair_an_invalid_config(config: Config, seedream: Program) -> None:
+    seedream.write_config('profile = "gone"\n[profiles.work]\ntimeout = "2m"\n')
     assert "'gone'" in config("list").stderr
     assert config("set", "profile", "work").exit_code == 0
     assert config("list").exit_code == 2
@@ -242,7 +236,7 @@ def test_what_is_wrong_in_the_config_can_be_put_right(config: Config, seedream: 
     assert config("list").exit_code == 0
 
 
-def test_profiles_are_kept_apart_and_one_is_in_use(config: Config, seedream: Program) -> None:
+def test_profiles_are_separate_and_can_be_selected(config: Config, seedream: Program) -> None:
     assert config("get", "profile", "--json").document == {
         "key": "profile",
         "value": "default",
@@ -266,7 +260,7 @@ def test_profiles_are_kept_apart_and_one_is_in_use(config: Config, seedream: Pro
     assert config("get", "model").stdout == "mine\n"
 
 
-def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
+def test_config_set_reports_a_variable_that_takes_precedence(config: Config) -> None:
     done = config("set", "model", "x", SEEDREAM_MODEL="y")
     assert "SEEDREAM_MODEL" in done.stderr.splitlines()[-1]
     assert config("set", "profile", "default", SEEDREAM_PROFILE="default").exit_code == 0
@@ -280,9 +274,7 @@ def test_set_tells_of_a_variable_that_comes_before_it(config: Config) -> None:
         (("nope",), "usage"),
     ],
 )
-def test_a_failure_is_one_document_without_tasks(
-    config: Config, arguments: tuple[str, ...], code: str
-) -> None:
+def test_config_error_document_has_no_tasks(config: Config, arguments: tuple[str, ...], code: str) -> None:
     config("set", "model", "x", "--profile", "work")
     done = config(*arguments, "--json")
     assert (done.exit_code, list(done.document)) == (2, ["error"])
@@ -291,7 +283,7 @@ def test_a_failure_is_one_document_without_tasks(
 
 
 @pytest.mark.parametrize("name", ["api_key", "api_key_file", "base_url"])
-def test_no_checkout_sends_the_key_elsewhere(
+def test_project_settings_cannot_change_key_or_base_url(
     seedream: Program, sandbox: Sandbox, start_raw: StartRaw, name: str
 ) -> None:
     elsewhere = start_raw(answer(500))
@@ -313,12 +305,12 @@ def test_no_checkout_sends_the_key_elsewhere(
         (("--profile", "work"), {}),
     ],
 )
-def test_a_key_from_any_place_reaches_the_service_and_no_output(
+def test_key_of_any_origin_is_sent_and_never_printed(
     seedream: Program, start_sandbox: StartSandbox, arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     sandbox = start_sandbox()
     (seedream.cwd / "key.txt").write_text(f"{KEY}\n")
-    store(seedream, "work")
+    seedream.write_config(f'[profiles.work]\napi_key = "{KEY}"\n')
     env = {"SEEDREAM_BASE_URL": sandbox.base_url, **environment}
     stdin = f"{KEY}\n" if "/dev/stdin" in arguments else ""
     done = seedream("config", "check", "--verbose", *arguments, stdin=stdin, env=env)
@@ -328,7 +320,7 @@ def test_a_key_from_any_place_reaches_the_service_and_no_output(
     assert "hunter22" not in done.stdout + done.stderr
 
 
-def test_check_tells_that_the_key_is_taken_and_of_the_account(seedream: Program, sandbox: Sandbox) -> None:
+def test_config_check_prints_key_origin_and_account(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("config", "check")
     assert done.exit_code == 0
     service, key, *account = done.stdout.splitlines()
@@ -343,17 +335,19 @@ def test_check_tells_that_the_key_is_taken_and_of_the_account(seedream: Program,
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b'{"code": 200, "data": null}'])
-def test_check_judges_by_the_status_alone(seedream: Program, start_raw: StartRaw, body: bytes) -> None:
-    """The answer's body is not documented."""
+def test_config_check_depends_on_the_http_status_only(
+    seedream: Program, start_raw: StartRaw, body: bytes
+) -> None:
+    """The body of the response is not documented."""
     seedream.use(start_raw(answer(200, body)).base_url)
     assert seedream("config", "check").exit_code == 0
 
 
-def test_the_remedy_for_a_key_is_where_the_key_comes_from(seedream: Program, start_raw: StartRaw) -> None:
+def test_hint_for_a_rejected_key_depends_on_its_origin(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(401))
     seedream.use(server.base_url)
     assert "unset SEEDREAM_API_KEY && seedream config set api_key" in seedream("config", "check").stderr
     del seedream.environment["SEEDREAM_API_KEY"]
     seedream("config", "set", "api_key", "-", "--profile", "work", stdin="sk-0123456789")
-    told = seedream("config", "check", "--profile", "work").stderr
-    assert told.splitlines()[-1] == "  seedream config set api_key --profile work"
+    stderr = seedream("config", "check", "--profile", "work").stderr
+    assert stderr.splitlines()[-1] == "  seedream config set api_key --profile work"

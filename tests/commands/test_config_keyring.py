@@ -1,4 +1,4 @@
-"""`seedream config set api_key --keyring`, with a real keyring and without any."""
+"""`seedream config set api_key --keyring`, with a real keyring and without one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from support.program import Program, Result, hint
 
 from seedream_cli.sandbox.server import Sandbox
 
-#: The library looks for a keyring once in a process.
+# The library looks for a keyring once per process.
 pytestmark = pytest.mark.started
 
 KEY = f"sk-hunter22-{secrets.token_hex(8)}"
-MARKED = '[profiles.default]\napi_key = {in = "keyring"}\n'
+CONFIG_WITH_KEYRING = '[profiles.default]\napi_key = {in = "keyring"}\n'
 
 Forked = Callable[..., Result]
 
@@ -29,29 +29,27 @@ def running() -> Iterator[SecretService]:
 
 @pytest.fixture
 def desktop(running: SecretService, seedream: Program, sandbox: Sandbox) -> SecretService:
-    """An empty keyring; the program knows a service, and no key but what is in its config."""
+    """Return an empty keyring that the program can use. The environment has no key."""
     running.clear()
     del seedream.environment["SEEDREAM_API_KEY"]
     seedream.environment |= running.environment
     return running
 
 
-def keep(seedream: Program, desktop: SecretService, **keys: str) -> None:
-    """As `config set api_key --keyring` does for each profile, which the first test holds."""
-    seedream.config.parent.mkdir(parents=True)
-    seedream.config.write_text("".join(MARKED.replace("default", profile) for profile in keys))
-    seedream.config.chmod(0o600)
+def store_keys(seedream: Program, desktop: SecretService, **keys: str) -> None:
+    """Store a key for each profile, as `config set api_key --keyring` does (see the first test)."""
+    seedream.write_config("".join(CONFIG_WITH_KEYRING.replace("default", profile) for profile in keys))
     for profile, key in keys.items():
         desktop.put(profile, key)
 
 
-def test_a_key_is_kept_in_the_desktops_keyring_and_used(
+def test_key_is_stored_in_the_keyring_and_used(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
     done = seedream("config", "set", "api_key", "-", "--keyring", stdin=f"{KEY}\n")
     assert (done.exit_code, done.stdout) == (0, "")
     assert str(seedream.config) in done.stderr
-    assert seedream.config.read_text() == MARKED
+    assert seedream.config.read_text() == CONFIG_WITH_KEYRING
     assert desktop.kept == {("apipod-seedream", "default"): KEY}
     checked = forked("config", "check", "--verbose")
     assert "keyring" in checked.stdout
@@ -61,10 +59,10 @@ def test_a_key_is_kept_in_the_desktops_keyring_and_used(
     assert "hunter22" not in done.stderr + checked.stdout + checked.stderr + listed
 
 
-def test_each_profile_has_its_own_and_gives_it_up(
+def test_profiles_have_separate_keys_in_the_keyring(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
-    keep(seedream, desktop, work=KEY, default=f"{KEY}-invalid")
+    store_keys(seedream, desktop, work=KEY, default=f"{KEY}-invalid")
     refused = forked("config", "check")
     assert refused.exit_code == 4
     assert hint(refused) == ["config", "set", "api_key", "--keyring"]
@@ -76,10 +74,10 @@ def test_each_profile_has_its_own_and_gives_it_up(
     assert f'api_key = "{KEY}"' in seedream.config.read_text()
 
 
-def test_a_keyring_that_nobody_unlocks_is_told_and_sends_nothing(
+def test_locked_keyring_is_reported_and_nothing_is_sent(
     seedream: Program, forked: Forked, sandbox: Sandbox, desktop: SecretService
 ) -> None:
-    keep(seedream, desktop, work=KEY)
+    store_keys(seedream, desktop, work=KEY)
     with desktop.locked():
         done = forked("generate", "fox", "--profile", "work", "--verbose")
         assert done.exit_code == 4
@@ -93,15 +91,15 @@ def test_a_keyring_that_nobody_unlocks_is_told_and_sends_nothing(
 
 @pytest.fixture
 def headless(seedream: Program, sandbox: Sandbox) -> Program:
-    """A machine without a desktop."""
+    """Return the program on a machine without a desktop."""
     if sys.platform != "linux":
-        pytest.skip("this system always has a keyring: it would be the person's own")
+        pytest.skip("this system always has a keyring, which would be the user's own")
     del seedream.environment["SEEDREAM_API_KEY"]
     return seedream
 
 
-def test_a_headless_machine_refuses_before_a_key_is_asked_for(headless: Program, forked: Forked) -> None:
-    # Of which the library itself complains on stderr.
+def test_headless_machine_rejects_keyring_before_the_prompt(headless: Program, forked: Forked) -> None:
+    # The library prints a warning about this file on stderr.
     own_config = headless.config.parent.parent / "python_keyring" / "keyringrc.cfg"
     own_config.parent.mkdir(parents=True)
     own_config.write_text("[backend]\n")
@@ -110,24 +108,22 @@ def test_a_headless_machine_refuses_before_a_key_is_asked_for(headless: Program,
     assert len(done.stderr.splitlines()) == 3
     assert "SEEDREAM_API_KEY" in done.stderr
     assert hint(done) == ["config", "set", "api_key", "--profile", "work"]
-    # Only a key is kept in a keyring.
+    # Only a key can be stored in the keyring.
     assert forked("config", "set", "model", "x", "--keyring").exit_code == 2
     assert not headless.config.exists()
 
 
-def test_a_config_that_came_to_a_headless_machine(
+def test_headless_machine_reports_a_key_in_the_keyring(
     headless: Program, forked: Forked, sandbox: Sandbox
 ) -> None:
-    headless.config.parent.mkdir(parents=True)
-    headless.config.write_text(MARKED)
-    headless.config.chmod(0o600)
+    headless.write_config(CONFIG_WITH_KEYRING)
     done = forked("generate", "fox")
     assert done.exit_code == 4
     assert hint(done) == ["config", "set", "api_key"]
     assert sandbox.requests == []
-    # What needs no key asks no keyring.
+    # Commands that need no key do not use the keyring.
     assert forked("generate", "fox", "--dry-run").exit_code == 0
     assert forked("config", "list").exit_code == 0
     assert forked("generate", "fox", env={"SEEDREAM_API_KEY": KEY}).exit_code == 0
     assert forked("config", "unset", "api_key").exit_code == 2
-    assert headless.config.read_text() == MARKED
+    assert headless.config.read_text() == CONFIG_WITH_KEYRING

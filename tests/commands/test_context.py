@@ -14,7 +14,7 @@ from seedream_cli.output.presenters import SavedImages
 @pytest.mark.parametrize(
     ("flags", "waits"), [({}, [120.0, 300.0, 120.0]), ({"timeout": "7"}, [7.0, 7.0, 7.0])]
 )
-def test_a_4k_task_is_waited_for_longer_unless_told_otherwise(
+def test_timeout_of_4k_task_is_longer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: dict[str, str], waits: list[float]
 ) -> None:
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME"):

@@ -21,8 +21,8 @@ def keys(service: Sandbox | RawServer) -> list[str]:
     return [one.headers["idempotency-key"] for one in service.requests if one.method == "POST"]
 
 
-class TestTheNames:
-    def test_are_numbered_where_they_would_be_the_same(self, seedream: Program, sandbox: Sandbox) -> None:
+class TestNames:
+    def test_are_numbered_if_equal(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "fox", "-n", "3", "-o", "art/fox.png")
         assert done.exit_code == 0, done.stderr
         assert sorted(done.paths) == ["art/fox-1.png", "art/fox-2.png", "art/fox-3.png"]
@@ -35,16 +35,14 @@ class TestTheNames:
         assert sorted(done.paths) == [str(seedream.cwd / f"fox-{number}.png") for number in (1, 2)]
         assert sandbox.task_count() == 2
 
-    def test_that_are_taken_refuse_the_whole_call(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_taken_refuse_all(self, seedream: Program, sandbox: Sandbox) -> None:
         (seedream.cwd / "fox-2.png").write_text("mine")
         done = seedream("generate", "fox", "-n", "3", "-o", "fox.png")
         assert done.exit_code == 2
         assert "fox-2.png" in done.stderr
         assert sandbox.requests == []
 
-    def test_that_are_there_are_skipped_if_that_is_asked_for(
-        self, seedream: Program, sandbox: Sandbox
-    ) -> None:
+    def test_existing_are_skipped(self, seedream: Program, sandbox: Sandbox) -> None:
         (seedream.cwd / "fox-2.png").write_bytes(png(7, 7))
         done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--skip-existing")
         assert sorted(done.paths) == ["fox-1.png", "fox-2.png", "fox-3.png"]
@@ -59,19 +57,19 @@ class TestTheNames:
         ["--resume", "last", "-n", "2"],
     ],
 )
-def test_what_is_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]) -> None:
+def test_count_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]) -> None:
     assert seedream("generate", *arguments).exit_code == 2
     assert sandbox.requests == []
 
 
-def test_the_worst_that_occurred_is_the_exit_code(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_count_exit_code_is_worst(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(rate=0, faults=["task-failed=1", "never-completes=1"]).base_url)
     done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "0.2", "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 
 
-class TestTheFirstGoesAhead:
+class TestCountFirstTaskAlone:
     """All ask for the same: where one gets no task, the others would get none."""
 
     @pytest.mark.parametrize(
@@ -81,7 +79,7 @@ class TestTheFirstGoesAhead:
             *((402, "insufficient_quota", ExitCode.QUOTA), (404, "model_not_found", ExitCode.NOT_FOUND)),
         ],
     )
-    def test_and_where_it_is_refused_no_other_is_sent(
+    def test_refused_stops_the_others(
         self,
         seedream: Program,
         start_raw: StartRaw,
@@ -99,16 +97,14 @@ class TestTheFirstGoesAhead:
         assert (task["status"], task["error"]["exit_code"]) == ("refused", exit_code)
         assert len(seedream("status").stdout.splitlines()) == 1
 
-    def test_and_without_an_answer_is_all_there_is_to_resume(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
+    def test_unanswered_is_all_there_is_to_resume(self, seedream: Program, start_raw: StartRaw) -> None:
         server = start_raw(answer(503, {}, headers={"Retry-After": "600"}))
         seedream.use(server.base_url)
         done = seedream("generate", "fox", "-n", "2")
         assert done.exit_code == ExitCode.UNAVAILABLE
         assert done.stderr.count("--resume op_") == len(server.requests) == 1
 
-    def test_and_a_balance_that_ends_later_leaves_it_its_task(
+    def test_insufficient_balance_later_keeps_first_task(
         self, seedream: Program, start_raw: StartRaw
     ) -> None:
         server = start_raw(accepted("task_1"), answer(402, {"error": {"code": "insufficient_quota"}}))
@@ -117,7 +113,7 @@ class TestTheFirstGoesAhead:
         assert (done.exit_code, done.stdout) == (ExitCode.QUOTA, "task_1\n")
 
 
-def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: StartRaw) -> None:
+def test_count_records_each_before_sending(seedream: Program, start_raw: StartRaw) -> None:
     recorded: list[int] = []
 
     def count(exchange: HttpCall) -> None:
@@ -133,7 +129,7 @@ def test_each_is_on_disk_before_it_is_sent(seedream: Program, start_raw: StartRa
 
 
 class TestCtrlC:
-    def test_ends_all_at_once_and_names_them(self, seedream: Program, start_sandbox: StartSandbox) -> None:
+    def test_stops_all_and_names_them(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["never-completes"])
         seedream.use(sandbox.base_url)
         running = seedream.start("generate", "fox", "-n", "50", "-o", "fox.png", "--poll-interval", "30")
@@ -147,7 +143,7 @@ class TestCtrlC:
         assert len({*tasks}) == sandbox.task_count() == 50
         assert "Traceback" not in stopped.stderr
 
-    def test_leaves_nothing_of_those_that_were_not_sent(self, seedream: Program, start_raw: StartRaw) -> None:
+    def test_leaves_no_trace_of_unsent(self, seedream: Program, start_raw: StartRaw) -> None:
         server = start_raw(lambda exchange: exchange.closed.wait(30))
         seedream.use(server.base_url)
         running = seedream.start("generate", "fox", "-n", "50")
@@ -157,7 +153,7 @@ class TestCtrlC:
         assert stopped.stderr.count("generate --resume op_") == 1
         assert len(seedream("status").stdout.splitlines()) == 1
 
-    def test_names_those_without_an_answer_too(self, seedream: Program, start_raw: StartRaw) -> None:
+    def test_names_unanswered(self, seedream: Program, start_raw: StartRaw) -> None:
         asked = threading.Event()
 
         def never(exchange: HttpCall) -> None:

@@ -18,8 +18,8 @@ def task(seedream: Program, sandbox: Sandbox) -> str:
     return seedream("generate", "fox", "--no-wait", "-o", "art/fox.png").stdout.strip()
 
 
-class TestATask:
-    def test_is_saved_where_its_generate_wanted_it(self, seedream: Program, task: str) -> None:
+class TestDownloadTask:
+    def test_saves_to_output_of_generate(self, seedream: Program, task: str) -> None:
         elsewhere = seedream.cwd / "elsewhere"
         elsewhere.mkdir()
         done = seedream("download", task, cwd=elsewhere)
@@ -27,9 +27,7 @@ class TestATask:
         assert done.paths == [str(seedream.cwd / "art" / "fox.png")]
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_that_is_on_disk_is_not_fetched_again(
-        self, seedream: Program, sandbox: Sandbox, task: str
-    ) -> None:
+    def test_on_disk_is_not_fetched_again(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         first = seedream("download", task)
         before = len(sandbox.requests)
         again = seedream("download", task)
@@ -40,7 +38,7 @@ class TestATask:
         assert seedream("download", task).paths == first.paths
         assert (seedream.cwd / "art" / "fox.png").exists()
 
-    def test_goes_beside_a_file_that_took_its_name(self, seedream: Program, task: str) -> None:
+    def test_with_taken_name_is_saved_beside(self, seedream: Program, task: str) -> None:
         (seedream.cwd / "art" / "fox.png").write_text("mine")
         done = seedream("download", task)
         assert done.paths == [str(seedream.cwd / "art" / "fox-2.png")]
@@ -49,34 +47,34 @@ class TestATask:
         assert seedream("download", task, "--overwrite", "-o", "art/fox.png").exit_code == 0
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_does_not_go_over_a_named_file(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
+    def test_does_not_overwrite_named_file(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         (seedream.cwd / "mine.png").write_text("mine")
         before = len(sandbox.requests)
         done = seedream("download", task, "-o", "mine.png")
         assert done.exit_code == 2
         assert len(sandbox.requests) == before
 
-    def test_of_another_machine_is_saved_here(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
+    def test_external_task(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         for file in seedream.state.iterdir():
             file.unlink()
         [path] = seedream("download", task).paths
         assert path == f"image-{task}.png"
         assert seedream("download", task).paths == [str(seedream.cwd / path)]
 
-    def test_is_written_to_stdout_with_a_dash(self, seedream: Program, task: str) -> None:
+    def test_to_stdout(self, seedream: Program, task: str) -> None:
         assert seedream("download", task, "-o", "-").raw == png()
 
-    def test_that_is_not_finished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
+    def test_unfinished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
         done = seedream("download", task, "--no-wait")
         assert done.exit_code == 8
         assert hint(done) == ["download", task]
 
-    def test_that_does_not_exist_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_unknown_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
         assert seedream("download", "task_nope").exit_code == 6
 
-    def test_with_an_id_like_a_path_stays_in_its_folder(self, seedream: Program, start_raw: StartRaw) -> None:
+    def test_id_like_a_path_stays_in_folder(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, png()))
         api = start_raw(success({"status": "completed", "result": [f"{image.origin}/x"]}))
         seedream.use(api.base_url)
@@ -87,7 +85,7 @@ class TestATask:
 
 
 class TestPending:
-    def test_saves_every_task_that_is_not_saved_yet(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_saves_every_unsaved_task(self, seedream: Program, sandbox: Sandbox) -> None:
         for name in ("one", "two"):
             seedream("generate", name, "--no-wait", "-o", f"{name}.png")
         seedream("generate", "three", "-o", "three.png")
@@ -98,20 +96,16 @@ class TestPending:
         assert sandbox.task_count() == 3
 
     @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
-    def test_and_names_exclude_each_other(self, seedream: Program, arguments: list[str]) -> None:
+    def test_with_names_is_refused(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
 
-    def test_keeps_a_task_too_young_to_be_known_everywhere(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
+    def test_keeps_recent_task_with_404(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404), success({"status": "queued"})).base_url)
         done = seedream("generate", "fox")
         assert (done.exit_code, hint(done)) == (6, ["download", "task_1"])
         assert seedream("download", "--pending", "--no-wait").exit_code == 8
 
-    def test_leaves_a_task_that_the_service_has_no_longer(
-        self, seedream: Program, start_raw: StartRaw
-    ) -> None:
+    def test_leaves_task_that_is_gone(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
         seedream("generate", "fox", "--no-wait")
         with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
@@ -122,7 +116,7 @@ class TestPending:
         assert seedream("download", "task_1").exit_code == 6
 
 
-class TestOneNameForTwo:
+class TestEqualNames:
     def test_keeps_both_images_even_with_overwrite(self, seedream: Program, sandbox: Sandbox) -> None:
         """--overwrite is for files that were there before the call."""
         (seedream.cwd / "fox.png").write_text("old")
@@ -131,13 +125,13 @@ class TestOneNameForTwo:
         assert done.paths == ["fox.png", "fox.png"] or done.paths == ["fox.png", "fox-2.png"]
         assert (seedream.cwd / "fox.png").read_bytes() == png()
 
-    def test_is_not_taken_for_stdout(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_refused_for_stdout(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("download", "t1", "t2", env={"SEEDREAM_OUTPUT": "-"})
         assert (done.exit_code, done.raw) == (2, b"")
 
 
 class TestPartialSuccess:
-    def test_saves_what_it_can_and_tells_the_rest(
+    def test_saves_the_others_and_reports_failures(
         self, seedream: Program, sandbox: Sandbox, task: str
     ) -> None:
         done = seedream("download", "task_nope", task, "--json")

@@ -48,7 +48,7 @@ def serve(seedream: Program, start_raw: StartRaw) -> Callable[..., None]:
 Serve = Callable[..., None]
 
 
-class TestTheAnswer:
+class TestStdout:
     def test_is_the_saved_path_and_nothing_else(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "A red fox")
         assert done.exit_code == 0
@@ -80,8 +80,8 @@ class TestTheAnswer:
         assert (seedream("generate", "fox", "-o", "-", "--json").exit_code, sandbox.task_count()) == (2, 1)
 
 
-class TestTheRequest:
-    def test_has_what_options_around_the_prompt_say(self, seedream: Program, sandbox: Sandbox) -> None:
+class TestRequest:
+    def test_has_values_of_options_before_and_after_prompt(self, seedream: Program, sandbox: Sandbox) -> None:
         callback = "https://example.com/hook"
         options = ("-m", "seedream-v4.5", "--quality=4K", "--callback-url", callback)
         assert seedream("generate", "-a", "21:9", "fox", *options).exit_code == 0
@@ -94,7 +94,7 @@ class TestTheRequest:
         }
 
     @pytest.mark.parametrize("prompt", ["[bold]fox[/bold]", "--", "-", "$HOME *", "🦊", "雪中的红狐", "a\nb"])
-    def test_carries_any_prompt_as_it_is(self, seedream: Program, sandbox: Sandbox, prompt: str) -> None:
+    def test_has_any_prompt_unchanged(self, seedream: Program, sandbox: Sandbox, prompt: str) -> None:
         assert seedream("generate", "--", prompt).exit_code == 0
         assert body_of(sandbox)["prompt"] == prompt
 
@@ -110,19 +110,19 @@ class TestTheRequest:
             (["-", "-m", "seedream-5.0-lite"], "狐" * 2000, "狐" * 2000),
         ],
     )
-    def test_has_the_prompt_of_stdin_or_of_a_file(
+    def test_has_prompt_from_stdin_or_file(
         self, seedream: Program, sandbox: Sandbox, arguments: list[str], stdin: str, prompt: str
     ) -> None:
         (seedream.cwd / "prompt.txt").write_text("\ufeff 红狐 \n", encoding="utf-8")
         assert seedream("generate", *arguments, stdin=stdin).exit_code == 0
         assert body_of(sandbox)["prompt"] == prompt
 
-    def test_for_an_unknown_model_is_left_to_the_server(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_with_unknown_model_is_sent(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "fox", "-m", "seedream-9", "-a", "5:4", "--quality", "8K")
         assert done.exit_code == 6
         assert body_of(sandbox)["model"] == "seedream-9"
 
-    def test_is_shown_and_not_sent_by_a_dry_run(self, seedream: Program) -> None:
+    def test_is_printed_by_dry_run_and_not_sent(self, seedream: Program) -> None:
         done = seedream("generate", "狐", "--dry-run")
         assert done.exit_code == 0
         body = {"model": "seedream-v4.5", "prompt": "狐", "aspect_ratio": "1:1", "quality": "2K"}
@@ -141,7 +141,7 @@ class TestTheRequest:
         assert not seedream.state.exists()
 
 
-class TestRefusedBeforeAnythingIsSent:
+class TestRefusedBeforeSending:
     @pytest.fixture(autouse=True)
     def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox) -> object:
         yield
@@ -172,7 +172,7 @@ class TestRefusedBeforeAnythingIsSent:
             *(["fox", "--skip-existing"], ["fox", "-o", "x.png", "--skip-existing", "--overwrite"]),
         ],
     )
-    def test_as_a_usage_error(self, seedream: Program, arguments: list[str]) -> None:
+    def test_usage_error(self, seedream: Program, arguments: list[str]) -> None:
         done = seedream("generate", *arguments, stdin="fox")
         assert (done.exit_code, done.stdout) == (2, ""), done.stderr
         assert 1 <= len(done.stderr.splitlines()) <= 3
@@ -181,14 +181,14 @@ class TestRefusedBeforeAnythingIsSent:
         assert document["tasks"] == []
         assert document["error"]["exit_code"] == 2
 
-    def test_a_prompt_of_bytes_that_are_no_text(self, seedream: Program) -> None:
+    def test_undecodable_prompt(self, seedream: Program) -> None:
         assert seedream("generate", os.fsdecode(b"fox \xff")).exit_code == 2
         assert seedream("generate", "-", stdin=b"\xff\xfe\x00").exit_code == 2
 
     @pytest.mark.parametrize(
         ("there", "output"), [("fox.png", "fox.png"), ("fox.webp", "fox.{ext}"), ("art", "art/fox.png")]
     )
-    def test_an_output_that_exists(self, seedream: Program, there: str, output: str) -> None:
+    def test_existing_output(self, seedream: Program, there: str, output: str) -> None:
         (seedream.cwd / there).write_text("mine")
         done = seedream("generate", "fox", "-o", output)
         assert done.exit_code == 2
@@ -199,7 +199,7 @@ class TestRefusedBeforeAnythingIsSent:
         "output", ["/proc/x.png", "n" * 300 + ".png", "n" * 300 + "/x.png", "fifo", "folder", "fifo/x.png"]
     )
     @pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--skip-existing"]])
-    def test_an_output_that_cannot_be_written(self, seedream: Program, output: str, flags: list[str]) -> None:
+    def test_unwritable_output(self, seedream: Program, output: str, flags: list[str]) -> None:
         os.mkfifo(seedream.cwd / "fifo")
         (seedream.cwd / "folder").mkdir()
         if output == "folder":
@@ -208,7 +208,7 @@ class TestRefusedBeforeAnythingIsSent:
         done = seedream("generate", "fox", "-o", output, *flags)
         assert (done.exit_code, done.stdout) == (2, "")
 
-    def test_no_key(self, seedream: Program) -> None:
+    def test_missing_api_key(self, seedream: Program) -> None:
         del seedream.environment["SEEDREAM_API_KEY"]
         done = seedream("generate", "fox")
         assert done.exit_code == 4
@@ -217,13 +217,13 @@ class TestRefusedBeforeAnythingIsSent:
         assert hint(done) == ["config", "set", "api_key"]
 
 
-def test_the_next_command_allows_the_size_that_was_announced(seedream: Program, sandbox: Sandbox) -> None:
+def test_hint_for_too_large_image_has_announced_size(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "fox", env={"SEEDREAM_MAX_BYTES": "10"})
     assert done.exit_code == 9
     assert seedream(*hint(done), env={"SEEDREAM_MAX_BYTES": "10"}).exit_code == 0
 
 
-def test_an_image_is_at_most_200_mb_if_nothing_else_is_said(seedream: Program, start_raw: StartRaw) -> None:
+def test_max_bytes_default(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(200, b"", length=200 * 1024 * 1024 + 1))
     done = success({"task_id": "task_1", "status": "completed", "result": [f"{image.origin}/1.png"]})
     seedream.use(start_raw(accepted(), done).base_url)
@@ -239,7 +239,7 @@ class TestFiles:
         assert seedream("generate", "fox", "-o", "fox.png", "--overwrite").exit_code == 0
         assert (seedream.cwd / "fox.png").read_bytes() == png()
 
-    def test_skip_existing_pays_nothing_and_tells_the_path(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_skip_existing_sends_nothing_and_prints_path(self, seedream: Program, sandbox: Sandbox) -> None:
         (seedream.cwd / "fox.png").write_bytes(png(7, 5))
         done = seedream("generate", "fox", "-o", "fox.png", "--skip-existing")
         assert (done.exit_code, done.paths) == (0, ["fox.png"])
@@ -248,13 +248,13 @@ class TestFiles:
         assert (task["files"][0]["width"], task["files"][0]["height"]) == (7, 5)
         assert sandbox.requests == []
 
-    def test_the_ending_follows_the_bytes(self, seedream: Program, serve: Serve) -> None:
+    def test_extension_follows_bytes(self, seedream: Program, serve: Serve) -> None:
         serve(JPEG)
         done = seedream("generate", "fox")
         assert done.paths == ["fox-task_1.jpg"]
         assert "secret" not in done.stderr
 
-    def test_stdout_takes_one_image_of_one_task(self, seedream: Program, serve: Serve) -> None:
+    def test_stdout_refuses_several_images(self, seedream: Program, serve: Serve) -> None:
         serve(png(), png())
         done = seedream("generate", "fox", "-o", "-")
         assert (done.exit_code, done.raw) == (9, b"")
@@ -262,8 +262,8 @@ class TestFiles:
         assert len(list(seedream.cwd.glob("fox-task_1-*.png"))) == 2
 
 
-class TestTheHistory:
-    def test_is_private_and_has_everything_but_the_key(self, seedream: Program, sandbox: Sandbox) -> None:
+class TestHistory:
+    def test_is_private_and_contains_no_api_key(self, seedream: Program, sandbox: Sandbox) -> None:
         [path] = seedream("generate", "A red fox").paths
         [row] = operations(seedream)
         [create] = [request for request in sandbox.requests if request.method == "POST"]

@@ -22,7 +22,7 @@ def texts(command: Command) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_it_prints_what_the_command_itself_does(seedream: Program, command: tuple[str, ...]) -> None:
+def test_help_prints_help_of_command(seedream: Program, command: tuple[str, ...]) -> None:
     told = seedream("help", *command)
     assert (told.exit_code, told.stderr) == (0, "")
     assert told.stdout == seedream(*command, "--help").stdout
@@ -38,7 +38,7 @@ def test_it_prints_what_the_command_itself_does(seedream: Program, command: tupl
         (["--", "--version"], "'--version'", ["--help"]),
     ],
 )
-def test_no_command_gets_a_suggestion(
+def test_help_suggests_similar_command(
     seedream: Program, words: list[str], meant: str, next_command: list[str]
 ) -> None:
     done = seedream("help", *words)
@@ -48,7 +48,7 @@ def test_no_command_gets_a_suggestion(
 
 
 @pytest.mark.parametrize("words", [["--", "status", "--"], ["--", "config", "path", "--json"]])
-def test_it_runs_nothing_but_help(seedream: Program, words: list[str]) -> None:
+def test_help_runs_no_command(seedream: Program, words: list[str]) -> None:
     """Behind a second `--` the words would be a command's arguments."""
     done = seedream("help", *words)
     assert (done.exit_code, done.stdout) == (2, "")
@@ -56,7 +56,7 @@ def test_it_runs_nothing_but_help(seedream: Program, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", TREE, ids=lambda command: " ".join(command.path))
-class TestEveryCommandsHelp:
+class TestHelpOfEveryCommand:
     PLAIN: ClassVar[dict[tuple[str, ...], str]] = {}
 
     def shown(self, seedream: Program, command: Command) -> str:
@@ -67,7 +67,7 @@ class TestEveryCommandsHelp:
     def before_options(self, seedream: Program, command: Command) -> str:
         return re.split(r"^\w+:$", self.shown(seedream, command), flags=re.MULTILINE)[0]
 
-    def test_is_plain_text_of_80_columns_in_a_pipe(self, seedream: Program, command: Command) -> None:
+    def test_is_plain_text_with_80_columns_in_pipe(self, seedream: Program, command: Command) -> None:
         plain = self.shown(seedream, command)
         assert all(len(line) <= 80 for line in plain.splitlines())
         in_a_log = seedream(*command.path, "-h", env={"GITHUB_ACTIONS": "true", "CI": "true"})
@@ -80,14 +80,14 @@ class TestEveryCommandsHelp:
         assert not re.search(r"\[/?(?:bold|dim|italic|red|green|cyan|yellow|link)\b", plain)
 
     @pytest.mark.parametrize("columns", ["40", "80"])
-    def test_cuts_no_name_off_if_narrow(self, seedream: Program, command: Command, columns: str) -> None:
+    def test_keeps_names_whole_if_narrow(self, seedream: Program, command: Command, columns: str) -> None:
         shown = seedream(*command.path, "-h", env={"COLUMNS": columns}).stdout
         assert all(flag in shown for option in command.options for flag in option.flags)
         letters = re.sub(r"\s+", "", shown)
         for said in texts(command):
             assert "".join(said.split()) in letters
 
-    def test_begins_with_examples_that_are_its_own(self, seedream: Program, command: Command) -> None:
+    def test_begins_with_examples(self, seedream: Program, command: Command) -> None:
         assert command.examples
         own = " ".join(("seedream", *command.path))
         assert all(own in example for example in command.examples)
@@ -95,7 +95,7 @@ class TestEveryCommandsHelp:
         for example in command.examples:
             assert f"\n  {example.strip()}\n" in before_options
 
-    def test_has_its_options_in_named_groups(self, seedream: Program, command: Command) -> None:
+    def test_has_named_groups(self, seedream: Program, command: Command) -> None:
         unnamed = {option.flags[-1] for option in command.options if option.group == "Options"}
         assert unnamed <= {"--help", "--version"}
         shown = self.shown(seedream, command)
@@ -117,7 +117,7 @@ class TestEveryCommandsHelp:
                 assert re.search(rf"default: {re.escape(option.default)}[];]", shown), option
 
 
-def test_generate_has_every_setting_but_the_key() -> None:
+def test_help_of_generate_has_every_setting() -> None:
     """No option takes the key: what is above is about all the others."""
     [generate] = [command for command in TREE if command.path == ("generate",)]
     flags = {option.flags[-1].removeprefix("--").replace("-", "_") for option in generate.options}

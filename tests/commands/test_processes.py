@@ -13,7 +13,7 @@ from seedream_cli.sandbox.server import Sandbox
 pytestmark = [pytest.mark.started, pytest.mark.slow]
 
 
-def test_commands_that_ask_the_service(seedream: Program, sandbox: Sandbox) -> None:
+def test_commands_with_service(seedream: Program, sandbox: Sandbox) -> None:
     (seedream.cwd / "seedream.toml").write_text('[assets.hen]\nprompt = "a hen"\n')
     task = seedream("generate", "-", "--no-wait", stdin="a fox").stdout.strip()
     assert seedream("status", task).stdout == f"{task}\tcompleted\n"
@@ -35,14 +35,14 @@ def test_commands_that_ask_the_service(seedream: Program, sandbox: Sandbox) -> N
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_commands_that_ask_nobody(seedream: Program, arguments: list[str], exit_code: int, said: str) -> None:
+def test_commands_without_service(seedream: Program, arguments: list[str], exit_code: int, said: str) -> None:
     done = seedream(*arguments)
     assert done.exit_code == exit_code
     assert said in done.stdout
     assert bool(done.stderr) is (exit_code != 0)
 
 
-def test_the_sandbox(seedream: Program) -> None:
+def test_sandbox_server(seedream: Program) -> None:
     running = seedream.start("sandbox")
     running.wait_for(lambda: running.stdout.endswith("\n") and running.stderr.endswith("\n"))
     assert running.stop(signal.SIGTERM).exit_code == 143

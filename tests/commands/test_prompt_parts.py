@@ -19,20 +19,20 @@ def prompt_of(seedream: Program, *arguments: str, stdin: str = "") -> str:
     return prompt
 
 
-def test_the_joined_prompt_is_sent(seedream: Program, sandbox: Sandbox) -> None:
+def test_prompt_parts_are_joined_and_sent(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "a fox", "--style", "35mm film", "--details", "soft light", "--json")
     [create] = [json.loads(one.body) for one in sandbox.requests if one.method == "POST"]
     assert create["prompt"] == "a fox, soft light, 35mm film"
     assert done.document["tasks"][0]["prompt"] == create["prompt"]
 
 
-def test_parts_go_with_a_prompt_from_stdin_and_from_a_file(seedream: Program) -> None:
+def test_prompt_parts_with_stdin_and_file(seedream: Program) -> None:
     (seedream.cwd / "prompt.md").write_text("a fox.\n")
     assert prompt_of(seedream, "-", "--details", "soft light", stdin="a fox\n") == "a fox, soft light"
     assert prompt_of(seedream, "--prompt-file", "prompt.md", "--style", "ink 雪") == "a fox. ink 雪"
 
 
-def test_a_style_by_name_is_the_projects_before_the_users(seedream: Program) -> None:
+def test_style_of_project_wins_over_config(seedream: Program) -> None:
     seedream.config.parent.mkdir(parents=True)
     seedream.config.write_text(STYLES)
     assert prompt_of(seedream, "a fox", "--style", "ink") == "a fox, brush and ink"
@@ -41,7 +41,7 @@ def test_a_style_by_name_is_the_projects_before_the_users(seedream: Program) -> 
     assert prompt_of(seedream, "a fox", "--style", "noir") == "a fox, film noir"
 
 
-def test_a_dry_run_shows_the_prompt_and_its_length(seedream: Program) -> None:
+def test_dry_run_prints_prompt_and_length(seedream: Program) -> None:
     done = seedream("generate", "a fox", "--details", "soft light", "--dry-run")
     assert "a fox, soft light" in done.stderr
     [request] = done.document["requests"]
@@ -60,9 +60,7 @@ def test_a_dry_run_shows_the_prompt_and_its_length(seedream: Program) -> None:
         (["--style", "noir"], ""),
     ],
 )
-def test_what_is_refused_and_not_sent(
-    seedream: Program, sandbox: Sandbox, arguments: list[str], told: str
-) -> None:
+def test_prompt_parts_refused(seedream: Program, sandbox: Sandbox, arguments: list[str], told: str) -> None:
     (seedream.cwd / "seedream.toml").write_text(STYLES)
     done = seedream("generate", *arguments)
     assert done.exit_code == 2

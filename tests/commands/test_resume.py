@@ -42,7 +42,7 @@ def keys(sandbox: Sandbox) -> list[str]:
 
 
 @pytest.mark.parametrize("by", ["its id", "last"])
-def test_sends_the_same_key_and_body(seedream: Program, unanswered: Lost, by: str) -> None:
+def test_resume_sends_same_key_and_body(seedream: Program, unanswered: Lost, by: str) -> None:
     operation, sandbox = unanswered
     # A setting moves nothing.
     env = {"SEEDREAM_OUTPUT": "elsewhere/"}
@@ -55,7 +55,7 @@ def test_sends_the_same_key_and_body(seedream: Program, unanswered: Lost, by: st
     assert sandbox.task_count() == 1
 
 
-def test_of_a_create_that_arrived_gets_the_same_task(
+def test_resume_of_accepted_create_gets_same_task(
     seedream: Program, forked: Callable[..., Result], start_sandbox: StartSandbox
 ) -> None:
     """Every answer is lost, so that the budget ends; the task has been there since the first attempt."""
@@ -68,14 +68,14 @@ def test_of_a_create_that_arrived_gets_the_same_task(
     assert sandbox.task_count() == 1
 
 
-def test_of_a_task_that_goes_on_waits_for_it_and_sends_nothing(seedream: Program, sandbox: Sandbox) -> None:
+def test_resume_of_running_task_waits_and_sends_nothing(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "-o", "fox.png", "--no-wait").stdout.strip()
     assert seedream("generate", "--resume", task).paths == [str(seedream.cwd / "fox.png")]
     assert len(keys(sandbox)) == 1
 
 
-class TestWhatCouldPayAgainIsRefused:
-    def test_a_request_older_than_the_service_keeps_keys(self, seedream: Program, unanswered: Lost) -> None:
+class TestResumeRefusesWhatCouldPayAgain:
+    def test_expired_idempotency_key(self, seedream: Program, unanswered: Lost) -> None:
         operation, sandbox = unanswered
         make_older(seedream, EIGHT_DAYS)
         done = seedream("generate", "--resume", operation)
@@ -88,7 +88,7 @@ class TestWhatCouldPayAgainIsRefused:
         assert seedream(*hint(done)).exit_code == 0
         assert len(set(keys(sandbox))) == 2
 
-    def test_a_request_of_another_key(self, seedream: Program, unanswered: Lost) -> None:
+    def test_other_api_key(self, seedream: Program, unanswered: Lost) -> None:
         operation, sandbox = unanswered
         other = {"SEEDREAM_API_KEY": "sk-another-0123456789"}
         done = seedream("generate", "--resume", operation, env=other)
@@ -96,7 +96,7 @@ class TestWhatCouldPayAgainIsRefused:
         assert len(keys(sandbox)) == 1
         assert seedream(*hint(done), env=other).exit_code == 0
 
-    def test_a_request_that_the_api_refused(self, seedream: Program, start_sandbox: StartSandbox) -> None:
+    def test_refused_request(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         sandbox = start_sandbox(faults=["submit-400=1"])
         seedream.use(sandbox.base_url)
         assert seedream("generate", "fox").exit_code == 2
@@ -113,7 +113,7 @@ class TestWhatCouldPayAgainIsRefused:
             *(["--details", "x"], ["--style", "x"], ["-i", "a.png"], ["--dry-run"], ["--skip-existing"]),
         ],
     )
-    def test_another_picture_by_the_same_key(
+    def test_options_that_change_the_request(
         self, seedream: Program, unanswered: Lost, arguments: list[str]
     ) -> None:
         operation, sandbox = unanswered
@@ -121,7 +121,7 @@ class TestWhatCouldPayAgainIsRefused:
         assert len(keys(sandbox)) == 1
 
 
-def test_of_another_services_is_unknown_here(
+def test_resume_of_operation_of_other_service(
     seedream: Program, unanswered: Lost, start_raw: StartRaw
 ) -> None:
     operation, _ = unanswered
@@ -131,7 +131,7 @@ def test_of_another_services_is_unknown_here(
     assert other.requests == []
 
 
-def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
+def test_resume_with_new_key_can_be_resumed_again(
     seedream: Program, forked: Callable[..., Result], start_sandbox: StartSandbox
 ) -> None:
     """Refused, sent again under a new key, and that answer lost: the new key is what is resumed."""
@@ -146,7 +146,7 @@ def test_of_a_refused_create_under_a_new_key_can_be_resumed_in_its_turn(
     assert sandbox.task_count() == 1
 
 
-def test_of_a_known_task_names_it_without_waiting(seedream: Program, sandbox: Sandbox) -> None:
+def test_resume_with_no_wait_prints_task_id(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "--no-wait").stdout
     done = seedream("generate", "--resume", "last", "--no-wait")
     assert (done.exit_code, done.stdout, list(seedream.cwd.iterdir())) == (0, task, [])
@@ -157,7 +157,7 @@ def test_of_a_known_task_names_it_without_waiting(seedream: Program, sandbox: Sa
     assert sandbox.task_count() == 1
 
 
-def test_checks_its_output_before_it_sends(seedream: Program, unanswered: Lost) -> None:
+def test_resume_checks_output_before_sending(seedream: Program, unanswered: Lost) -> None:
     operation, sandbox = unanswered
     (seedream.cwd / "mine.png").write_text("mine")
     assert seedream("generate", "--resume", operation, "-o", "mine.png").exit_code == 2
@@ -165,7 +165,7 @@ def test_checks_its_output_before_it_sends(seedream: Program, unanswered: Lost) 
     assert len(keys(sandbox)) == 1
 
 
-def test_moved_by_an_output_stays_moved(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_resume_with_output_is_recorded(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(faults=["no-result-yet=3"]).base_url)
     task = seedream("generate", "fox", "-o", "old.png", "--no-wait").stdout.strip()
     waiting = seedream(

@@ -1,3 +1,5 @@
+"""`seedream sandbox`: the fake API as a server, and the one embedded by --sandbox."""
+
 from __future__ import annotations
 
 import signal
@@ -8,7 +10,7 @@ from support.program import Program
 from seedream_cli.sandbox.faults import FAULTS
 
 
-def test_prints_its_base_url_alone_on_stdout_and_logs_requests_on_stderr(seedream: Program) -> None:
+def test_sandbox_prints_its_base_url_on_stdout_and_requests_on_stderr(seedream: Program) -> None:
     running = seedream.start("sandbox", "--port", "0", "--seconds", "0.1")
     running.wait_for(lambda: running.stdout.endswith("\n"))
     seedream.use(running.stdout.strip())
@@ -22,7 +24,7 @@ def test_prints_its_base_url_alone_on_stdout_and_logs_requests_on_stderr(seedrea
     assert "sk-test" not in stopped.stderr
 
 
-def test_prints_one_document_with_json_and_stops_without_an_error(seedream: Program) -> None:
+def test_sandbox_prints_one_document_and_stops_without_an_error(seedream: Program) -> None:
     running = seedream.start("sandbox", "--json")
     running.wait_for(lambda: running.stdout.endswith("}\n") and running.stderr.endswith("\n"))
     stopped = running.stop(signal.SIGINT)
@@ -32,14 +34,14 @@ def test_prints_one_document_with_json_and_stops_without_an_error(seedream: Prog
 
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_speaks_both_dialects_inside_the_process(seedream: Program, dialect: str) -> None:
+def test_embedded_sandbox_has_both_dialects(seedream: Program, dialect: str) -> None:
     env = {"SEEDREAM_SANDBOX_DIALECT": dialect}
     [task] = seedream("generate", "fox", "--sandbox", "--json", env=env).document["tasks"]
     assert task["status"] == "completed"
     assert task["cost"] == (None if dialect == "seed" else "0.035")
 
 
-def test_lists_its_faults_in_its_help(seedream: Program) -> None:
+def test_sandbox_help_lists_all_faults(seedream: Program) -> None:
     shown = seedream("sandbox", "--help").stdout
     for name in FAULTS:
         assert f"{name}:" in shown
@@ -52,12 +54,12 @@ def test_lists_its_faults_in_its_help(seedream: Program) -> None:
         *(["--port", "70000"], ["--seconds", "-1"]),
     ],
 )
-def test_refuses_what_it_does_not_know(seedream: Program, arguments: list[str]) -> None:
+def test_sandbox_rejects_invalid_options(seedream: Program, arguments: list[str]) -> None:
     done = seedream("sandbox", *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
 
 
-def test_refuses_a_port_that_is_taken(seedream: Program) -> None:
+def test_sandbox_rejects_a_port_in_use(seedream: Program) -> None:
     running = seedream.start("sandbox")
     running.wait_for(lambda: running.stdout.endswith("\n"))
     assert running.stdout.startswith("http://127.0.0.1:")

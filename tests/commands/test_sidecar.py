@@ -28,7 +28,7 @@ def read(seedream: Program, name: str) -> dict[str, Any]:
     return document
 
 
-def test_it_has_all_that_is_needed_to_make_the_image_again(seedream: Program, sandbox: Sandbox) -> None:
+def test_sidecar_content(seedream: Program, sandbox: Sandbox) -> None:
     (seedream.cwd / "a.png").write_bytes(png(9, 9))
     (seedream.cwd / "seedream.toml").write_text('[styles]\nink = "brush and ink"\n')
     done = seedream(
@@ -64,7 +64,7 @@ def test_it_has_all_that_is_needed_to_make_the_image_again(seedream: Program, sa
     assert not re.search("secret|signature|token|sk-test|base64", text)
 
 
-def test_each_image_of_several_has_its_own(seedream: Program, sandbox: Sandbox) -> None:
+def test_sidecar_for_each_image(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--sidecar")
     assert done.exit_code == 0
     tasks = {read(seedream, f"fox-{number}.png.json")["task_id"] for number in (1, 2)}
@@ -72,13 +72,13 @@ def test_each_image_of_several_has_its_own(seedream: Program, sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("command", [("download", "--pending"), ("generate", "--resume", "last")])
-def test_a_later_call_writes_it_too(seedream: Program, sandbox: Sandbox, command: tuple[str, ...]) -> None:
+def test_sidecar_written_by_later_call(seedream: Program, sandbox: Sandbox, command: tuple[str, ...]) -> None:
     seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
     assert seedream(*command).exit_code == 0
     assert read(seedream, "fox.png.json")["file"] == "fox.png"
 
 
-def test_a_download_writes_one_that_is_missing_and_leaves_one(seedream: Program, sandbox: Sandbox) -> None:
+def test_sidecar_missing_is_written_by_download(seedream: Program, sandbox: Sandbox) -> None:
     task = seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--json").document["tasks"][0]["task_id"]
     sidecar = seedream.cwd / "fox.png.json"
     before = (len(sandbox.requests), sidecar.stat().st_mtime_ns)
@@ -93,8 +93,8 @@ def test_a_download_writes_one_that_is_missing_and_leaves_one(seedream: Program,
 @pytest.mark.parametrize(
     "content", ["{}", "mine", '{"sidecar": 1, "operation": "op_other000", "sha256": ""}']
 )
-class TestAFileThatIsNotOurs:
-    def test_refuses_before_anything_is_sent(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+class TestSidecarNameTaken:
+    def test_is_refused_before_sending(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
         (seedream.cwd / "fox.png.json").write_text(content)
         done = seedream("generate", "fox", "-o", "fox.png", "--sidecar")
         assert done.exit_code == 2
@@ -102,7 +102,7 @@ class TestAFileThatIsNotOurs:
         assert sandbox.requests == []
         assert (seedream.cwd / "fox.png.json").read_text() == content
 
-    def test_that_came_meanwhile_stays(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+    def test_meanwhile_is_kept(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
         seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
         (seedream.cwd / "fox.png.json").write_text(content)
         done = seedream("download", "--pending")
@@ -117,7 +117,7 @@ class TestAFileThatIsNotOurs:
         assert read(seedream, "fox.png.json")["file"] == "fox.png"
 
 
-def test_one_that_cannot_be_written_leaves_the_image(seedream: Program, start_raw: StartRaw) -> None:
+def test_sidecar_unwritable_keeps_image(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1"]})
     seedream.use(start_raw(accepted(), done).base_url)
@@ -129,6 +129,6 @@ def test_one_that_cannot_be_written_leaves_the_image(seedream: Program, start_ra
     assert read(seedream, "fox.png.json")["task_id"] == "task_1"
 
 
-def test_does_not_go_with_stdout(seedream: Program, sandbox: Sandbox) -> None:
+def test_sidecar_with_stdout_is_refused(seedream: Program, sandbox: Sandbox) -> None:
     assert seedream("generate", "fox", "-o", "-", "--sidecar").exit_code == 2
     assert sandbox.requests == []

@@ -33,7 +33,7 @@ def waiting(seedream: Program, start_sandbox: StartSandbox) -> tuple[Running, Sa
 
 
 @pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
-def test_in_the_wait_the_printed_command_finishes_the_job(
+def test_signal_while_polling_prints_resume_command(
     seedream: Program, waiting: tuple[Running, Sandbox], number: signal.Signals, exit_code: int
 ) -> None:
     running, sandbox = waiting
@@ -49,7 +49,7 @@ def test_in_the_wait_the_printed_command_finishes_the_job(
 
 
 @pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
-def test_before_the_answer_the_printed_command_sends_the_same_request(
+def test_signal_while_submitting_prints_resume_command(
     seedream: Program, start_raw: StartRaw, number: signal.Signals, exit_code: int
 ) -> None:
     asked = threading.Event()
@@ -71,7 +71,7 @@ def test_before_the_answer_the_printed_command_sends_the_same_request(
     assert first.body == second.body
 
 
-def test_in_the_download_leaves_no_temporary_file(seedream: Program, start_raw: StartRaw) -> None:
+def test_signal_while_downloading_leaves_no_partial_file(seedream: Program, start_raw: StartRaw) -> None:
     half = threading.Event()
 
     def slowly(exchange: HttpCall) -> None:
@@ -90,7 +90,7 @@ def test_in_the_download_leaves_no_temporary_file(seedream: Program, start_raw: 
     assert list(seedream.cwd.iterdir()) == []
 
 
-def test_that_the_caller_ignores_stays_ignored(seedream: Program, start_sandbox: StartSandbox) -> None:
+def test_signal_ignored_by_caller_stays_ignored(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -102,9 +102,7 @@ def test_that_the_caller_ignores_stays_ignored(seedream: Program, start_sandbox:
     assert running.stop(signal.SIGINT).exit_code == 0
 
 
-def test_while_another_program_holds_the_history_ends_all_workers(
-    seedream: Program, start_sandbox: StartSandbox
-) -> None:
+def test_signal_while_history_is_locked(seedream: Program, start_sandbox: StartSandbox) -> None:
     """One of them waits for the history, which the report must not wait for."""
     sandbox = start_sandbox(seconds=8)
     seedream.use(sandbox.base_url)
@@ -124,7 +122,7 @@ def test_while_another_program_holds_the_history_ends_all_workers(
     assert hint(stopped)[0] == "download"
 
 
-def test_while_the_sandbox_draws_ends_the_program_at_once(seedream: Program) -> None:
+def test_signal_while_sandbox_draws(seedream: Program) -> None:
     seedream.environment["SEEDREAM_SANDBOX_SECONDS"] = "0.2"
     running = seedream.start(
         "generate", "fox", "-n", "12", "-q", "--quality", "4K", "--sandbox", "--poll-interval", "0.1"

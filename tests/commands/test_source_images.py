@@ -35,10 +35,8 @@ def kept(seedream: Program) -> list[Path]:
     return sorted((seedream.state / "bodies").glob("*"))
 
 
-class TestAreSent:
-    def test_as_data_and_urls_to_the_edit_form(
-        self, seedream: Program, sandbox: Sandbox, image: Path
-    ) -> None:
+class TestSourceImagesSent:
+    def test_as_data_and_urls_to_edit_model(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
         (seedream.cwd / "b.jpg").write_bytes(JPEG)
         arguments = ("-i", "a.png", "--image", "https://x.test/c.webp?s=1", "-i", "b.jpg")
         done = seedream("generate", "as ink", *arguments, "-o", "fox.png")
@@ -53,8 +51,8 @@ class TestAreSent:
         assert creates(sandbox)[0]["image_urls"] == [uri(png())]
 
 
-class TestAreShownByTheirDigest:
-    def test_by_a_dry_run(self, seedream: Program, image: Path) -> None:
+class TestSourceImagesShown:
+    def test_by_dry_run(self, seedream: Program, image: Path) -> None:
         done = seedream("generate", "x", "-i", "a.png", "--dry-run")
         [name] = done.document["requests"][0]["json"]["image_urls"]
         assert name.startswith(f"data:image/png;bytes={len(png(9, 9))};sha256=")
@@ -71,7 +69,7 @@ class TestAreShownByTheirDigest:
             assert b"base64" not in file.read_bytes()
 
 
-class TestAreRefusedBeforeAnythingIsSent:
+class TestSourceImagesRefused:
     @pytest.fixture(autouse=True)
     def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox, image: Path) -> object:
         yield
@@ -89,17 +87,17 @@ class TestAreRefusedBeforeAnythingIsSent:
             *(["--resume", "last", "-i", "a.png"], ["", "-i", "a.png"]),
         ],
     )
-    def test_what_cannot_be_sent(self, seedream: Program, arguments: list[str]) -> None:
+    def test_unusable_image(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("generate", *arguments, stdin="text").exit_code == 2
 
-    def test_a_file_that_is_too_large(self, seedream: Program) -> None:
+    def test_too_large_file(self, seedream: Program) -> None:
         (seedream.cwd / "large.png").write_bytes(png() + bytes(10_000_000))
         done = seedream("generate", "x", "-i", "large.png")
         assert done.exit_code == 2
         assert "large.png" in done.stderr
 
 
-class TestASubmissionWithoutAnAnswer:
+class TestSourceImagesResume:
     @pytest.fixture
     def lost(self, seedream: Program, start_raw: StartRaw, image: Path) -> RawServer:
         """A service that reads a create and never answers it in time, and later does."""
@@ -108,7 +106,7 @@ class TestASubmissionWithoutAnAnswer:
         seedream.use(server.base_url)
         return server
 
-    def test_is_sent_again_as_it_was(self, seedream: Program, lost: RawServer, image: Path) -> None:
+    def test_sends_same_body(self, seedream: Program, lost: RawServer, image: Path) -> None:
         first = seedream("generate", "x", "-i", "a.png", "--no-wait")
         assert first.exit_code == 7
         assert len(kept(seedream)) == 1
@@ -120,7 +118,7 @@ class TestASubmissionWithoutAnAnswer:
         assert one.headers["idempotency-key"] == two.headers["idempotency-key"]
         assert kept(seedream) == []
 
-    def test_cannot_be_sent_again_when_its_body_is_gone(self, seedream: Program, lost: RawServer) -> None:
+    def test_without_kept_body_is_refused(self, seedream: Program, lost: RawServer) -> None:
         first = seedream("generate", "x", "-i", "a.png", "--no-wait")
         [body] = kept(seedream)
         body.unlink()
@@ -129,10 +127,10 @@ class TestASubmissionWithoutAnAnswer:
         assert len(lost.requests) == 1
 
 
-class TestOfAManifest:
+class TestSourceImagesOfManifest:
     MANIFEST = '[assets.hero]\nprompt = "as ink"\nimages = ["a.png"]\n'
 
-    def test_are_sent_and_a_changed_is_drift(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
+    def test_are_sent_and_change_is_drift(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
         (seedream.cwd / "seedream.toml").write_text(self.MANIFEST)
         done = seedream("sync")
         assert (done.exit_code, done.paths) == (0, ["hero.png"]), done.stderr

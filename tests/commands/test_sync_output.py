@@ -1,16 +1,13 @@
-"""What `seedream sync` says: its answer, its conversation, its document, and what GitHub Actions shows."""
+"""The output of `seedream sync`: stdout, stderr, the JSON document, GitHub Actions, and a terminal."""
 
 from __future__ import annotations
 
-import json
 import re
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from support.clock import Clock
+from support.documents import validated
 from support.program import Program, Result
 from support.project import Project, states
 from support.raw import HttpCall
@@ -20,7 +17,7 @@ from support.terminal import Terminal
 
 from seedream_cli.sandbox.server import Sandbox
 
-THREE = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in ("fox", "owl", "hen"))
+MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in ("fox", "owl", "hen"))
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def clock() -> Clock:
     return Clock()
 
 
-class TestTheAnswer:
+class TestSyncStdout:
     @pytest.mark.parametrize(
         ("file", "folder"),
         [
@@ -41,13 +38,13 @@ class TestTheAnswer:
             *(("sub/../other.toml", "sub/../"), ("{cwd}/sub/seedream.toml", "{cwd}/sub/")),
         ],
     )
-    def test_is_relative_as_the_manifest_was(
+    def test_paths_are_relative_if_the_manifests_path_is(
         self, project: Project, sandbox: Sandbox, file: str, folder: str
     ) -> None:
         file, folder = (text.replace("{cwd}", str(project.folder)) for text in (file, folder))
         (project.folder / "sub").mkdir()
         manifest = project.folder / (file or "seedream.toml")
-        manifest.write_text('[defaults]\ndir = "art"\n' + THREE)
+        manifest.write_text('[defaults]\ndir = "art"\n' + MANIFEST)
         done = project(*([file] if file else []))
         assert done.exit_code == 0
         assert sorted(done.paths) == [f"{folder}art/{name}.png" for name in ("fox", "hen", "owl")]
@@ -56,17 +53,19 @@ class TestTheAnswer:
         assert len(manifest.with_suffix(".lock").read_text().splitlines()) == 3
 
 
-class TestTheConversation:
-    def test_has_a_line_for_each_image_and_a_summary(self, project: Project, sandbox: Sandbox) -> None:
-        project.write(THREE)
+class TestSyncStderr:
+    def test_each_generated_image_has_a_line_before_the_summary(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
+        project.write(MANIFEST)
         first, *lines, last = project().stderr.splitlines()
         assert " 3 images" in first
         for line, name in zip(sorted(lines), ("fox", "hen", "owl"), strict=True):
             assert re.fullmatch(rf"{name}: generated \(new, \d+ B, \d+\.\d s, cost 0\.035\)", line)
         assert re.fullmatch(r"3 generated; cost 0\.105; \d+\.\d s", last)
 
-    def test_tells_what_else_was_done(self, project: Project, sandbox: Sandbox) -> None:
-        project.write(THREE)
+    def test_moved_and_fetched_images_have_lines(self, project: Project, sandbox: Sandbox) -> None:
+        project.write(MANIFEST)
         project()
         project.replace('"a hen"', '"a hen"\npath = "art/hen.png"')
         project.replace("assets.fox", "assets.vixen")
@@ -78,17 +77,25 @@ class TestTheConversation:
         assert sorted(lines)[2:] == ["vixen: moved (new)"]
         assert re.fullmatch(r"2 moved, 1 fetched; \d+\.\d s", last)
 
-    def test_of_a_run_with_nothing_to_do_is_one_line(self, project: Project) -> None:
-        project.write(THREE)
+    def test_run_with_nothing_to_do_prints_one_line(self, project: Project) -> None:
+        project.write(MANIFEST)
         project.settle()
         assert project().stderr == "3 ok\n"
 
-    def test_begins_before_the_first_request(self, project: Project, seedream: Program) -> None:
-        said: list[str] = []
+    def test_manifest_without_assets_prints_one_line(self, project: Project) -> None:
+        project.write("")
+        done = project()
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert len(done.stderr.splitlines()) == 1
+
+    def test_first_line_is_printed_before_the_first_request(
+        self, project: Project, seedream: Program
+    ) -> None:
+        stderr_at_submit: list[str] = []
 
         def listen(service: Service, exchange: HttpCall, honest: Honest) -> None:
             running.wait_for(lambda: running.stderr)
-            said.append(running.stderr)
+            stderr_at_submit.append(running.stderr)
             exchange.connection.sendall(honest())
 
         project.write('[assets.fox]\nprompt = "a fox"\n')
@@ -97,26 +104,13 @@ class TestTheConversation:
             seedream.use(service.base_url)
             running = seedream.start("sync")
             assert running.result().exit_code == 0
-        assert f"127.0.0.1:{service.server.port}" in said[0]
+        assert f"127.0.0.1:{service.server.port}" in stderr_at_submit[0]
 
 
-SCHEMA = json.loads(files("seedream_cli").joinpath("output.schema.json").read_text(encoding="utf-8"))
-
-
-def checked(result: Result) -> dict[str, Any]:
-    """The document, which is what the schema says, with a description of every field."""
-    document = result.document
-    Draft202012Validator(SCHEMA).validate(document)
-    assert document.keys() <= SCHEMA["properties"].keys()
-    for image in document["images"]:
-        assert image.keys() == SCHEMA["$defs"]["image"]["properties"].keys()
-    return document
-
-
-class TestTheDocument:
-    def test_has_every_image(self, project: Project, sandbox: Sandbox) -> None:
+class TestSyncDocument:
+    def test_document_describes_every_generated_image(self, project: Project, sandbox: Sandbox) -> None:
         project.write('[assets.fox]\nprompt = "a fox"\ncount = 2\n')
-        document = checked(project("--json"))
+        document = validated(project("--json"))
         first, second = document["images"]
         assert document == {
             "manifest": str(project.manifest),
@@ -142,7 +136,9 @@ class TestTheDocument:
             "error": None,
         }
 
-    def test_has_every_state_and_what_was_done_about_it(self, project: Project, sandbox: Sandbox) -> None:
+    def test_document_has_state_action_and_result_of_every_image(
+        self, project: Project, sandbox: Sandbox
+    ) -> None:
         names = ("changed", "edited", "missing", "ok", "orphan")
         project.write("".join(f'[assets.{name}]\nprompt = "{name}"\n' for name in names))
         assert project("--quiet").exit_code == 0
@@ -152,12 +148,13 @@ class TestTheDocument:
         project.replace("assets.orphan", "assets.new")
         project.replace('"orphan"', '"brand new"')
         plan, run = project("--dry-run", "--json"), project("--json")
-        assert plan.exit_code == 0
-        for result in (plan, run):
+        # The edited image is left alone, which makes the run fail. The others are synced.
+        for result, exit_code in ((plan, 0), (run, 10)):
+            document = validated(result, exit_code)
             assert states(result) == {name: name for name in (*names, "new")}
-            assert checked(result)["to_pay"] == 2
-            assert set(checked(result)["counts"].values()) == {1}
-        assert {image["name"]: (image["action"], image["done"]) for image in checked(run)["images"]} == {
+            assert document["to_pay"] == 2
+            assert set(document["counts"].values()) == {1}
+        assert {image["name"]: (image["action"], image["done"]) for image in run.document["images"]} == {
             "changed": ("generate", "generated"),
             "edited": ("nothing", None),
             "missing": ("fetch", "fetched"),
@@ -166,12 +163,11 @@ class TestTheDocument:
             "orphan": ("nothing", None),
         }
         assert {image["done"] for image in plan.document["images"]} == {None}
-        # The rest is done; what is edited is why it is no success.
-        assert (run.exit_code, run.document["error"]["code"]) == (10, "edited")
+        assert run.document["error"]["code"] == "edited"
         assert run.document["error"]["hint"] == "seedream sync --accept"
 
 
-class TestGitHubActions:
+class TestSyncGitHubActions:
     @pytest.fixture
     def summary(self, project: Project, seedream: Program, tmp_path: Path) -> Path:
         file = tmp_path / "summary.md"
@@ -187,7 +183,7 @@ class TestGitHubActions:
     def annotations(self, result: Result) -> list[str]:
         return [line for line in result.stderr.splitlines() if line.startswith("::error ")]
 
-    def test_marks_what_is_wrong_with_a_manifest(self, project: Project, summary: Path) -> None:
+    def test_problems_of_a_manifest_are_annotated(self, project: Project, summary: Path) -> None:
         key = r'"100%,\n::error::x"'
         project.write(f'[assets.fox]\nprompt = "{{a%\\n::error::x}}"\n{key} = 1\ntake = 0\n')
         first, second, third = self.annotations(project())
@@ -197,15 +193,15 @@ class TestGitHubActions:
         assert second.startswith(f"::error file=seedream.toml,line=3,title={title}::")
         assert third.startswith("::error file=seedream.toml,line=4,title=assets.fox.take::")
 
-    def test_names_files_from_the_repositorys_root(self, project: Project, summary: Path) -> None:
+    def test_annotated_paths_are_relative_to_the_workspace(self, project: Project, summary: Path) -> None:
         folder = project.folder / "a, b: 100%"
         folder.mkdir()
         (folder / "seedream.toml").write_text("[assets.fox]\n")
         [line] = self.annotations(project("seedream.toml", cwd=folder))
         assert line.startswith("::error file=a%2C b%3A 100%25/seedream.toml,line=1,")
 
-    def test_marks_every_image_that_drifts(self, project: Project, summary: Path) -> None:
-        project.write(THREE)
+    def test_check_annotates_every_image_that_drifted(self, project: Project, summary: Path) -> None:
+        project.write(MANIFEST)
         project.settle()
         (project.folder / "owl.png").unlink()
         project.replace('[assets.hen]\nprompt = "a hen"', '[assets.elk]\nprompt = "100%, elk"')
@@ -217,14 +213,14 @@ class TestGitHubActions:
         ]
         assert whole.startswith("::error title=seedream%3A drift::")
         assert whole.endswith("%0Aseedream sync")
-        # A plan that was asked for is no error.
+        # The plan of --dry-run is not an error.
         assert self.annotations(project("--dry-run")) == []
 
-    def test_marks_what_fell_short_or_is_edited(
+    def test_failed_and_modified_images_are_annotated(
         self, project: Project, summary: Path, start: StartSandbox
     ) -> None:
         start(faults=["task-failed"])
-        project.write(THREE.replace('"a owl"', '"a owl"\npath = "100%,.png"'))
+        project.write(MANIFEST.replace('"a owl"', '"a owl"\npath = "100%,.png"'))
         (project.folder / "100%,.png").write_text("mine")
         first, second, third, whole = sorted(self.annotations(project()))
         mark = r"::error file=seedream\.toml,line={},title={name}::{name}: img_\w+ .*%0A.*%0A{next}"
@@ -233,9 +229,9 @@ class TestGitHubActions:
         assert re.fullmatch(mark.format(6, name="hen", next="seedream sync --only hen"), third)
         assert whole.startswith("::error title=seedream%3A drift::100%25,.png ")
 
-    def test_has_a_table_in_its_summary(self, project: Project, summary: Path, start: StartSandbox) -> None:
+    def test_step_summary_has_a_table(self, project: Project, summary: Path, start: StartSandbox) -> None:
         start(faults=["task-failed=1"])
-        project.write(THREE)
+        project.write(MANIFEST)
         assert project("--jobs", "1").exit_code == 3
         text = re.sub(r"img\\_\w+", "img_…", summary.read_text())
         lines = re.sub(r"\d+\.\d s|\d+ B", "…", text).splitlines()
@@ -255,10 +251,10 @@ class TestGitHubActions:
         assert "signature" not in text
         assert "http" not in text
 
-    def test_that_cannot_take_a_summary_is_no_failure(self, project: Project, summary: Path) -> None:
+    def test_unwritable_step_summary_is_ignored(self, project: Project, summary: Path) -> None:
         summary.unlink()
         summary.mkdir()
-        project.write(THREE)
+        project.write(MANIFEST)
         project.settle()
         assert project().exit_code == 0
 
@@ -266,27 +262,20 @@ class TestGitHubActions:
 SPINNER = set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 
 
-def rows(screen: str) -> list[str]:
-    """Lines of the block: one for each task, perhaps a word about the others, and the bar."""
-    begins = {*SPINNER, "━", "─"}
-    return [line for line in screen.split("\n") if line[:1] in begins or line.endswith(" more")]
+def progress_lines(screen: str) -> list[str]:
+    """Return the lines of running tasks, the count of tasks that have no line, and the bar."""
+    first_characters = {*SPINNER, "━", "─"}
+    return [line for line in screen.split("\n") if line[:1] in first_characters or line.endswith(" more")]
 
 
-def test_a_manifest_without_assets_is_told_to_have_no_images(project: Project) -> None:
-    project.write("")
-    done = project()
-    assert (done.exit_code, done.stdout) == (0, "")
-    assert len(done.stderr.splitlines()) == 1
+class TestSyncOnATerminal:
+    """Tasks take ten seconds of a clock that the tests advance."""
 
-
-class TestOnATerminal:
-    """Tasks take ten seconds of a clock that goes on only when a test has seen enough."""
-
-    def test_there_is_a_bar_for_all_and_a_line_for_each_task(
+    def test_progress_has_a_bar_and_a_line_for_each_running_task(
         self, project: Project, seedream: Program, start: StartSandbox, clock: Clock
     ) -> None:
         start(seconds=10, clock=clock)
-        project.write(THREE)
+        project.write(MANIFEST)
         with Terminal(seedream, "sync", "--jobs", "2", columns=40) as terminal:
             screen = terminal.screen_until(
                 lambda screen: all(f"{name} · pending · " in screen for name in ("fox", "hen"))
@@ -295,20 +284,23 @@ class TestOnATerminal:
             later = terminal.screen_until(lambda screen: " 2 of 3 · " in screen and "owl · pending" in screen)
             clock.pause(10)
             done = terminal.result()
-        *tasks, bar = rows(screen)
+        *tasks, bar = progress_lines(screen)
         assert len(tasks) == 2, "there is one line for each"
         assert all(re.fullmatch(r". (fox|hen) · pending · \d+\.\d s · 0%", task) for task in tasks)
         assert bar.startswith("─" * 20 + " 0 of 3 · 2 under")
-        assert rows(later)[-1].startswith("━" * 13 + "─" * 7 + " 2 of 3 · 1 under")
-        assert {len([row for row in rows(one) if " of 3 " in row]) for one in terminal.screens} == {0, 1}
-        assert max(len(row) for one in terminal.screens for row in rows(one)) < 40
+        assert progress_lines(later)[-1].startswith("━" * 13 + "─" * 7 + " 2 of 3 · 1 under")
+        assert {len([row for row in progress_lines(one) if " of 3 " in row]) for one in terminal.screens} == {
+            0,
+            1,
+        }
+        assert max(len(row) for one in terminal.screens for row in progress_lines(one)) < 40
         # Nothing but paths and the summary is left.
         assert sorted(done.lines[:-1]) == ["fox.png", "hen.png", "owl.png"]
         assert re.fullmatch(r"3 generated; cost 0\.105; \d+\.\d s", done.lines[-1])
         assert done.raw.count(b"\x1b[?25h") == done.raw.count(b"\x1b[?25l"), "the cursor is shown again"
 
-    def test_a_plan_is_a_table_that_fits(self, project: Project, seedream: Program) -> None:
-        project.write(THREE + f'[assets.elk]\nprompt = "an elk"\npath = "{"x" * 60}.png"\n')
+    def test_plan_is_a_table_that_fits_the_terminal(self, project: Project, seedream: Program) -> None:
+        project.write(MANIFEST + f'[assets.elk]\nprompt = "an elk"\npath = "{"x" * 60}.png"\n')
         with Terminal(seedream, "sync", "--dry-run", columns=40) as terminal:
             done = terminal.result()
         assert done.lines == [

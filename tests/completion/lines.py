@@ -1,4 +1,4 @@
-"""Lines that are completed to the same words, by the program and by every shell."""
+"""Command lines and the words that they are completed to, by the program and by every shell."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from seedream_cli.commands.completion import SCRIPTS
 from seedream_cli.sandbox.faults import FAULTS
 from seedream_cli.settings.schema import ALL_SETTINGS
 
-TREE = {command.path: command for command in program().walk()}
-COMMANDS = [command.name for command in TREE[()].commands]
-CONFIG = [command.name for command in TREE["config",].commands]
+COMMAND_TREE = {command.path: command for command in program().walk()}
+COMMANDS = [command.name for command in COMMAND_TREE[()].commands]
+CONFIG = [command.name for command in COMMAND_TREE["config",].commands]
 IMAGE_FAULTS = [name for name in FAULTS if name.startswith("image-")]
 
-#: Line → the words that can replace its last one. These come from the program's table.
+#: Line → the words that can replace its last one. They come from the generated table.
 STATIC: dict[str, list[str]] = {
     "seedream ": COMMANDS,
     "apipod-seedream ": COMMANDS,
@@ -67,7 +67,7 @@ STATIC: dict[str, list[str]] = {
     "seedream config get api": ["api_key", "api_key_file"],
     "seedream config set aspect_ratio 16:": ["16:9"],
     "seedream config set --json quality ": list(QUALITIES),
-    # An option's value is no argument, wherever it stands.
+    # The value of an option is not an argument, wherever it is.
     "seedream config set --profile work qual": ["quality"],
     "seedream config set quality --profile=work ": list(QUALITIES),
     "seedream config set --profile work quality ": list(QUALITIES),
@@ -75,7 +75,7 @@ STATIC: dict[str, list[str]] = {
     "seedream config get quality ": [],
 }
 
-#: The lines that every shell is tried with: each hands its words over in its own way.
+#: The lines that are tested in every shell, because each shell splits words in its own way.
 IN_SHELLS = (
     "seedream ",
     "apipod-seedream ",
@@ -97,7 +97,7 @@ IN_SHELLS = (
     "seedream config get quality ",
 )
 
-#: Line → the words from this machine's files, and the only call of the program.
+#: Line → the words from local files, and the arguments of the only call of the program.
 LOCAL: dict[str, tuple[list[str], str]] = {
     "seedream status ": (["op_00000003", "img_new", "img_old"], "--list= -- status"),
     "seedream status img_n": (["img_new"], "--list=img_n -- status"),
@@ -107,5 +107,5 @@ LOCAL: dict[str, tuple[list[str], str]] = {
     "seedream config set profile d": (["default"], "--list=d -- config set profile"),
 }
 
-#: What a terminal shows for `seedream generate -a ` and Tab: each ratio with its description.
+#: The list for `seedream generate -a ` and Tab: each ratio with its description.
 RATIOS = list(ASPECT_RATIOS.items())

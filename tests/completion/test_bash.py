@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene, readme_line
+from completion.logged_program import COMPLETIONS, LoggedProgram, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.once, pytest.mark.slow]
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 START = r"""
-tell() { printf '%s\0' "$READLINE_LINE" >"$TOLD"; printf '\0'; }
-bind -x '"\C-g": tell'
+report_line() { printf '%s\0' "$READLINE_LINE" >"$TOLD"; printf '\0'; }
+bind -x '"\C-g": report_line'
 bind '"\e*": insert-completions'
 bind 'set bell-style none'
 bind 'set completion-query-items 0'
@@ -29,38 +29,38 @@ PS1='$ '
 """
 
 
-def start(scene: Scene, *lines: str) -> Shell:
-    file = scene.cwd.parent / "bashrc"
+def start(program: LoggedProgram, *lines: str) -> Shell:
+    file = program.cwd.parent / "bashrc"
     file.write_text("\n".join([START, *lines, ""]))
-    return Shell(scene, [needs.program("bash"), "--noprofile", "--rcfile", str(file), "-i"])
+    return Shell(program, [needs.program("bash"), "--noprofile", "--rcfile", str(file), "-i"])
 
 
 @pytest.fixture(scope="module", params=["by itself", "with bash-completion"])
-def bash(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Shell]:
+def bash(program: LoggedProgram, request: pytest.FixtureRequest) -> Iterator[Shell]:
     lines = [f". '{COMPLETIONS / 'seedream.bash'}'"]
     if request.param == "with bash-completion":
         if not BASH_COMPLETION.exists():
             needs.missing("bash-completion")
         lines.insert(0, f". {BASH_COMPLETION}")
-    with start(scene, *lines) as shell:
+    with start(program, *lines) as shell:
         yield shell
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_it_asks_the_program_once(scene: Scene, bash: Shell, typed: str) -> None:
-    assert bash.all(typed) == whole(typed, STATIC[typed])
-    assert len(scene.calls()) == 1
+def test_bash_calls_the_program_once(program: LoggedProgram, bash: Shell, typed: str) -> None:
+    assert bash.all(typed) == bash_words(typed, STATIC[typed])
+    assert len(program.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_it_hands_over_the_words(scene: Scene, bash: Shell, typed: str) -> None:
+def test_bash_passes_the_words_to_the_program(program: LoggedProgram, bash: Shell, typed: str) -> None:
     words, call = LOCAL[typed]
-    assert bash.all(typed) == whole(typed, words)
-    assert scene.calls() == [f"completion {call}"]
+    assert bash.all(typed) == bash_words(typed, words)
+    assert program.calls() == [f"completion {call}"]
 
 
-def whole(typed: str, words: list[str]) -> list[str]:
-    """The words as bash has them: of several it puts what is left of an `=` down once."""
+def bash_words(typed: str, words: list[str]) -> list[str]:
+    """Return the words as bash inserts them: of several, only the first has the part before `=` or `:`."""
     last = typed.rpartition(" ")[2]
     if not words:
         return [last] if last else []
@@ -77,39 +77,39 @@ def whole(typed: str, words: list[str]) -> list[str]:
         # In quotes, readline splits nowhere.
         ("seedream generate -a '16:", "seedream generate -a '16:9' "),
         ('seedream generate --aspect-ratio="16:', 'seedream generate --aspect-ratio="16:9" '),
-        # What several have in common.
+        # The common beginning of several words.
         ("seedream generate -m seedream-v", "seedream generate -m seedream-v4.5"),
-        # Where something else stands on the line.
+        # Other commands and assignments on the line.
         ("SEEDREAM_MODEL=x seedream gen", "SEEDREAM_MODEL=x seedream generate "),
         ("seedream status; seedream gen", "seedream status; seedream generate "),
         ("seedream   generate    'a  b'   --asp", "seedream   generate    'a  b'   --aspect-ratio "),
         ("seedream generate a=b:c --asp", "seedream generate a=b:c --aspect-ratio "),
-        # Files: by readline itself, folders open.
+        # Paths, completed by readline itself.
         ("seedream generate -o fol", "seedream generate -o folder/"),
         ("seedream generate --output=fol", "seedream generate --output=folder/"),
         ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
         ("seedream generate --prompt-file=a\\ p", "seedream generate --prompt-file=a\\ prompt.md "),
         ("seedream config set output fol", "seedream config set output folder/"),
-        # Redirections: their files, and nothing of them elsewhere.
+        # Redirections: their files are completed, and they are not arguments.
         ("seedream generate fox > fol", "seedream generate fox > folder/"),
         ("seedream generate fox 2>>fol", "seedream generate fox 2>>folder/"),
         ("seedream config set > a:b quali", "seedream config set > a:b quality "),
         ("seedream config 2> x set quality 4", "seedream config 2> x set quality 4K "),
-        # No file where none is wanted.
+        # No path is offered for a value that is not one.
         ("seedream generate fol", "seedream generate fol"),
         ("seedream generate --timeout fol", "seedream generate --timeout fol"),
-        # Profiles have any name.
+        # Names of profiles can need quotes.
         ("seedream status --profile my", "seedream status --profile my\\ work "),
         ("seedream status --profile 'my", "seedream status --profile 'my work' "),
         ("seedream status --profile=my", "seedream status --profile=my\\ work "),
         ("seedream status --profile it", "seedream status --profile it\\'s:so "),
     ],
 )
-def test_tab_puts_on_the_line(bash: Shell, typed: str, line: str) -> None:
+def test_bash_tab_completes_the_line(bash: Shell, typed: str, line: str) -> None:
     assert bash.tab(typed) == line
 
 
-def test_a_list_says_what_each_is(bash: Shell) -> None:
+def test_bash_lists_descriptions(bash: Shell) -> None:
     lines = [" ".join(line.split()) for line in bash.shown("seedream generate -a ").splitlines()]
     assert [line for line in lines if "(" in line] == [f"{ratio} ({use})" for ratio, use in RATIOS]
     shown = " ".join(bash.shown("seedream generate -m seedream-v4.5").split())
@@ -118,49 +118,49 @@ def test_a_list_says_what_each_is(bash: Shell) -> None:
     assert "(pending: a fox: 16:9 [b] 100% $(touch done)" in bash.shown("seedream download img_")
 
 
-def test_what_stands_behind_the_cursor_is_left_alone(bash: Shell) -> None:
+def test_bash_keeps_the_text_after_the_cursor(bash: Shell) -> None:
     back = "\x1b[D" * len(" --json")
     assert bash.tab(f"seedream generate -a 16: --json{back}") == "seedream generate -a 16:9 --json"
 
 
-def test_settings_of_the_person_do_no_harm(scene: Scene) -> None:
+def test_bash_completes_under_unusual_shell_options(program: LoggedProgram) -> None:
     settings = "set -u; shopt -s extglob nullglob; IFS=-:; touch -- '-m' 'status'; COLUMNS=40"
-    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", settings) as shell:
+    with start(program, f". '{COMPLETIONS / 'seedream.bash'}'", settings) as shell:
         assert shell.all("seedream generate -a 1") == ["1:1", "16:9"]
         assert shell.tab("seedream generate --asp") == "seedream generate --aspect-ratio "
         assert shell.all("seedream status img_") == ["img_new", "img_old"]
         assert shell.tab("seedream generate fo") == "seedream generate fo"
 
 
-def test_the_program_that_is_asked_is_the_one_that_is_typed(scene: Scene) -> None:
-    (scene.cwd / "bin").mkdir()
-    other = scene.cwd / "bin" / "seedream"
+def test_bash_calls_the_program_that_was_typed(program: LoggedProgram) -> None:
+    (program.cwd / "bin").mkdir()
+    other = program.cwd / "bin" / "seedream"
     other.write_text('#!/bin/sh\nprintf "img_other\\tx\\n"\n')
     other.chmod(0o755)
     lines = [f". '{COMPLETIONS / 'seedream.bash'}'", "alias sd=seedream; complete -F _seedream sd"]
-    with start(scene, *lines) as shell:
+    with start(program, *lines) as shell:
         assert shell.tab("bin/seedream status ") == "bin/seedream status img_other "
         assert shell.tab("sd status img_n") == "sd status img_new "
 
 
-def test_bash_completion_finds_it_by_either_name(scene: Scene) -> None:
+def test_bash_completion_loads_the_script_for_both_commands(program: LoggedProgram) -> None:
     if not BASH_COMPLETION.exists():
         needs.missing("bash-completion")
-    folder = scene.cwd.parent / "data" / "bash-completion" / "completions"
+    folder = program.cwd.parent / "data" / "bash-completion" / "completions"
     folder.mkdir(parents=True)
     for name in ("seedream", "apipod-seedream"):
         shutil.copy(COMPLETIONS / f"{name}.bash", folder / name)
     for name in ("seedream", "apipod-seedream"):
-        with start(scene, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
+        with start(program, f"XDG_DATA_HOME='{folder.parents[1]}'", f". {BASH_COMPLETION}") as shell:
             assert shell.tab(f"{name} generate -a 16:") == f"{name} generate -a 16:9 "
 
 
-def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
-    with start(scene, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
+def test_bash_ignores_a_missing_program(program: LoggedProgram) -> None:
+    with start(program, f". '{COMPLETIONS / 'seedream.bash'}'", "PATH=/usr/bin:/bin") as shell:
         assert "found" not in shell.shown("seedream status ")
         assert shell.tab("seedream status ") == "seedream status "
 
 
-def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
-    with start(scene, readme_line("bash")) as shell:
+def test_bash_completes_with_the_line_of_the_readme(program: LoggedProgram) -> None:
+    with start(program, readme_line("bash")) as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene, readme_line
+from completion.logged_program import COMPLETIONS, LoggedProgram, readme_line
 from support import needs
 from support.shells import Shell
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 PROMPT = r"""
-function tell; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
+function report_line; printf '%s\0' (commandline) >$TOLD; printf '\0'; end
 function fish_prompt; printf '\0' >$TOLD; printf '> '; end
 function fish_greeting; end
-bind \cg tell
+bind \cg report_line
 bind \t complete
 set -g fish_autosuggestion_enabled 0
 """
@@ -29,12 +29,14 @@ Complete = Callable[[str], list[list[str]]]
 SOURCED = f"source '{COMPLETIONS / 'seedream.fish'}'"
 
 
-def completed(scene: Scene, typed: str, script: str, *options: str, **variables: str) -> list[list[str]]:
-    """The rows of a fish of its own: word, and what it is."""
+def completed(
+    program: LoggedProgram, typed: str, script: str, *options: str, **variables: str
+) -> list[list[str]]:
+    """Return the rows of `complete -C` in a new fish: word and description."""
     done = subprocess.run(
         [needs.program("fish"), *options, "-c", f"{script}; complete -C $TYPED"],
-        env=scene.environment | {"TYPED": typed} | variables,
-        cwd=scene.cwd,
+        env=program.environment | {"TYPED": typed} | variables,
+        cwd=program.cwd,
         capture_output=True,
         text=True,
         check=True,
@@ -44,24 +46,24 @@ def completed(scene: Scene, typed: str, script: str, *options: str, **variables:
 
 
 @pytest.fixture
-def fish(scene: Scene) -> Complete:
-    return lambda typed: completed(scene, typed, SOURCED, "--no-config")
+def fish(program: LoggedProgram) -> Complete:
+    return lambda typed: completed(program, typed, SOURCED, "--no-config")
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_it_asks_the_program_once(scene: Scene, fish: Complete, typed: str) -> None:
+def test_fish_calls_the_program_once(program: LoggedProgram, fish: Complete, typed: str) -> None:
     assert [word for word, *_ in fish(typed)] == STATIC[typed]
-    assert len(scene.calls()) == 1
+    assert len(program.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_it_hands_over_the_words(scene: Scene, fish: Complete, typed: str) -> None:
+def test_fish_passes_the_words_to_the_program(program: LoggedProgram, fish: Complete, typed: str) -> None:
     words, call = LOCAL[typed]
     assert [word for word, *_ in fish(typed)] == words
-    assert scene.calls() == [f"completion {call}"]
+    assert program.calls() == [f"completion {call}"]
 
 
-def test_a_list_says_what_each_is(fish: Complete) -> None:
+def test_fish_lists_descriptions(fish: Complete) -> None:
     assert fish("seedream generate -a ") == [list(row) for row in RATIOS]
     assert fish("seedream generate --asp") == [["--aspect-ratio", "The aspect ratio (default 1:1)"]]
     assert fish("seedream gen")[0][1].startswith("Generate an image")
@@ -87,36 +89,36 @@ def test_a_list_says_what_each_is(fish: Complete) -> None:
         ("seedream status --profile ", ["default", "my work", "it's:so"]),
     ],
 )
-def test_files_and_profiles(fish: Complete, typed: str, words: list[str]) -> None:
+def test_fish_completes_paths_and_profiles(fish: Complete, typed: str, words: list[str]) -> None:
     assert [word for word, *_ in fish(typed)] == words
 
 
-def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
-    assert completed(scene, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
+def test_fish_ignores_a_missing_program(program: LoggedProgram) -> None:
+    assert completed(program, "seedream status ", SOURCED, "--no-config", PATH="/usr/bin:/bin") == []
 
 
 @pytest.mark.parametrize("name", ["seedream", "apipod-seedream"])
-def test_it_is_found_by_either_name(scene: Scene, name: str) -> None:
-    folder = scene.cwd.parent / "data" / "fish" / "vendor_completions.d"
+def test_fish_finds_the_scripts_of_both_commands(program: LoggedProgram, name: str) -> None:
+    folder = program.cwd.parent / "data" / "fish" / "vendor_completions.d"
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("seedream.fish", "apipod-seedream.fish"):
         shutil.copy(COMPLETIONS / file, folder)
-    found = completed(scene, f"{name} generate -a 16:", "true", XDG_DATA_DIRS=str(folder.parents[1]))
+    found = completed(program, f"{name} generate -a 16:", "true", XDG_DATA_DIRS=str(folder.parents[1]))
     assert found == [["16:9", "thumbnails, banners"]]
 
 
-def test_the_line_in_readme_switches_it_on(scene: Scene, tmp_path: Path) -> None:
+def test_fish_completes_with_the_line_of_the_readme(program: LoggedProgram, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
-    # Its first start makes its folders.
-    with Shell(scene, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
+    # The first start of fish creates its folders.
+    with Shell(program, [needs.program("fish"), "-i", "-C", PROMPT], env=home) as shell:
         shell.run(readme_line("fish"))
-    found = completed(scene, "seedream generate -a 16:", "true", **home)
+    found = completed(program, "seedream generate -a 16:", "true", **home)
     assert found == [["16:9", "thumbnails, banners"]]
 
 
 @pytest.fixture(scope="module")
-def terminal(scene: Scene) -> Iterator[Shell]:
-    with Shell(scene, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
+def terminal(program: LoggedProgram) -> Iterator[Shell]:
+    with Shell(program, [needs.program("fish"), "--no-config", "-i", "-C", f"{SOURCED}; {PROMPT}"]) as shell:
         yield shell
 
 
@@ -131,5 +133,5 @@ def terminal(scene: Scene) -> Iterator[Shell]:
         ("seedream generate --prompt-file a", "seedream generate --prompt-file a\\ prompt.md "),
     ],
 )
-def test_tab_puts_on_the_line(terminal: Shell, typed: str, line: str) -> None:
+def test_fish_tab_completes_the_line(terminal: Shell, typed: str, line: str) -> None:
     assert terminal.tab(typed) == line

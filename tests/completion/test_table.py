@@ -1,4 +1,4 @@
-"""The generated files are up to date, and the table covers the whole program."""
+"""The generated files are up to date, and the completion table covers the whole program."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ TREE = {command.path: command for command in program().walk()}
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_the_file_is_fresh(name: str) -> None:
+def test_generated_file_is_fresh(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name], "run: python -m scripts.generate"
 
 
-def test_every_shell_has_its_script() -> None:
+def test_every_shell_has_a_script() -> None:
     names = {path.name for path in (ROOT / "completions").iterdir()}
     assert names == {*SCRIPTS.values(), "apipod-seedream.bash", "apipod-seedream.fish"}
 
 
-def test_every_option_is_in_the_table() -> None:
+def test_table_has_every_option() -> None:
     for path, command in TREE.items():
         flags = [row[0] for row in OPTIONS[" ".join(path)]]
         assert flags == [option.flags for option in command.options]
 
 
-def test_every_kind_of_value_has_an_answer() -> None:
+def test_every_kind_of_value_is_known() -> None:
     used = {kind for rows in OPTIONS.values() for _, kind, _, _ in rows if kind}
     used |= {kind.rstrip("+") for kinds in ARGUMENTS.values() for kind in kinds if kind}
     assert used == {*VALUES, *local_values.KINDS, FILES, "commands", "value_of_setting"}
 
 
-def test_the_default_of_a_setting_is_one_of_its_values() -> None:
+def test_default_of_a_setting_is_one_of_its_values() -> None:
     for name in ("model", "aspect_ratio", "quality"):
         [kind] = [row[1] for row in OPTIONS["generate"] if f"--{name.replace('_', '-')}" in row[0]]
         assert kind == name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from completion.lines import IN_SHELLS, LOCAL, RATIOS, STATIC
-from completion.scene import COMPLETIONS, Scene, readme_line
+from completion.logged_program import COMPLETIONS, LoggedProgram, readme_line
 from support import needs
 from support.shells import Shell
 
@@ -16,10 +16,10 @@ START = r"""
 autoload -U compinit
 compinit -D -u
 bindkey -e
-tell() { print -rn -- "$BUFFER"$'\0' >"$TOLD"; print -n '\0' }
-zle -N tell
-bindkey '^G' tell
-# All matches, put on the line.
+report_line() { print -rn -- "$BUFFER"$'\0' >"$TOLD"; print -n '\0' }
+zle -N report_line
+bindkey '^G' report_line
+# Insert all matches into the line.
 zle -C all-matches complete-word _generic
 bindkey '\e*' all-matches
 zstyle ':completion:all-matches:*' completer _all_matches _complete
@@ -32,31 +32,31 @@ THROUGH_FPATH = f"fpath=('{COMPLETIONS}' $fpath)"
 SOURCED = f"source '{COMPLETIONS / '_seedream'}'"
 
 
-def start(scene: Scene, *, first: str = "", last: str = "") -> Shell:
-    file = scene.cwd.parent / ".zshrc"
+def start(program: LoggedProgram, *, first: str = "", last: str = "") -> Shell:
+    file = program.cwd.parent / ".zshrc"
     file.write_text("\n".join([first, START, last, ""]))
-    scene.environment["ZDOTDIR"] = str(file.parent)
-    return Shell(scene, [needs.program("zsh"), "-d", "-i"])
+    program.environment["ZDOTDIR"] = str(file.parent)
+    return Shell(program, [needs.program("zsh"), "-d", "-i"])
 
 
 @pytest.fixture(scope="module")
-def zsh(scene: Scene) -> Iterator[Shell]:
-    with start(scene, first=THROUGH_FPATH) as shell:
+def zsh(program: LoggedProgram) -> Iterator[Shell]:
+    with start(program, first=THROUGH_FPATH) as shell:
         yield shell
 
 
 @pytest.mark.parametrize("typed", IN_SHELLS)
-def test_it_asks_the_program_once(scene: Scene, zsh: Shell, typed: str) -> None:
+def test_zsh_calls_the_program_once(program: LoggedProgram, zsh: Shell, typed: str) -> None:
     words, last = STATIC[typed], typed.rpartition(" ")[2]
     assert zsh.all(typed) == (words or [last] * bool(last))
-    assert len(scene.calls()) == 1
+    assert len(program.calls()) == 1
 
 
 @pytest.mark.parametrize("typed", LOCAL)
-def test_it_hands_over_the_words(scene: Scene, zsh: Shell, typed: str) -> None:
+def test_zsh_passes_the_words_to_the_program(program: LoggedProgram, zsh: Shell, typed: str) -> None:
     words, call = LOCAL[typed]
     assert zsh.all(typed) == words
-    assert scene.calls() == [f"completion {call}"]
+    assert program.calls() == [f"completion {call}"]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_it_hands_over_the_words(scene: Scene, zsh: Shell, typed: str) -> None:
         ("seedream status --profile it", "seedream status --profile it\\'s:so "),
     ],
 )
-def test_tab_puts_on_the_line(zsh: Shell, typed: str, line: str) -> None:
+def test_zsh_tab_completes_the_line(zsh: Shell, typed: str, line: str) -> None:
     assert zsh.tab(typed) == line
 
 
-def test_a_list_says_what_each_is(zsh: Shell) -> None:
+def test_zsh_lists_descriptions(zsh: Shell) -> None:
     shown = " ".join(zsh.shown("seedream generate -a ").split())
     for ratio, use in RATIOS:
         assert f"{ratio} -- {use}" in shown
@@ -95,19 +95,19 @@ def test_a_list_says_what_each_is(zsh: Shell) -> None:
     assert "pending: a fox: 16:9 [b] 100% $(touch done)" in zsh.shown("seedream download img_")
 
 
-def test_it_can_be_sourced_as_well(scene: Scene) -> None:
-    with start(scene, last=SOURCED) as shell:
+def test_zsh_script_can_be_sourced(program: LoggedProgram) -> None:
+    with start(program, last=SOURCED) as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "
         assert shell.all("seedream status img_") == ["img_new", "img_old"]
 
 
-def test_a_program_that_is_not_there_is_no_error(scene: Scene) -> None:
-    with start(scene, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
+def test_zsh_ignores_a_missing_program(program: LoggedProgram) -> None:
+    with start(program, first=THROUGH_FPATH, last="PATH=/usr/bin:/bin") as shell:
         assert "found" not in shell.shown("seedream status ")
         assert shell.tab("seedream status ") == "seedream status "
 
 
-def test_the_line_in_readme_switches_it_on(scene: Scene) -> None:
-    (scene.cwd / "functions").mkdir()
-    with start(scene, first=f"fpath=('{scene.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
+def test_zsh_completes_with_the_line_of_the_readme(program: LoggedProgram) -> None:
+    (program.cwd / "functions").mkdir()
+    with start(program, first=f"fpath=('{program.cwd}/functions' $fpath); {readme_line('zsh')}") as shell:
         assert shell.tab("apipod-seedream generate -a 16:") == "apipod-seedream generate -a 16:9 "

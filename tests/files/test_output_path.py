@@ -1,4 +1,4 @@
-"""Where images go, and that no prompt, task or model name can send them elsewhere."""
+"""OutputTemplate: where images go, and that no prompt, task id or model name leads elsewhere."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FOX = TemplateFields("a-red-fox", "task_1", "seedream-v4.5", "16:9", "2K", CREAT
 CWD = "/home/me/work" if os.sep == "/" else "C:\\me\\work"
 
 
-def _named(template: str, fields: TemplateFields = FOX, *, number: int = 1, several: bool = False) -> str:
+def expand(template: str, fields: TemplateFields = FOX, *, number: int = 1, several: bool = False) -> str:
     output = parse_output(template, cwd=CWD)
-    return output.shown(str(output.target(fields, number=number, several=several, extension="png")))
+    return output.display_path(str(output.target(fields, number=number, several=several, extension="png")))
 
 
-# The slug
+# Slugs
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_slug(prompt: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        # Between words, or within one that is most of it; 120 bytes are the limit as well.
+        # Between words, or within a very long one. At most 48 characters and 120 bytes.
         ("watercolour " * 10, "watercolour-watercolour-watercolour-watercolour"),
         ("a" * 48 + " tail", "a" * 48),
         ("a " + "b" * 100, "a-" + "b" * 46),
@@ -85,7 +85,7 @@ def test_slug(prompt: str, expected: str) -> None:
         ("x" + "कि" * 30, "x" + "कि" * 19),
     ],
 )
-def test_a_slug_is_cut(prompt: str, expected: str) -> None:
+def test_slug_is_truncated(prompt: str, expected: str) -> None:
     assert slug(prompt) == expected
     assert len(slug("x" + "\u0301" * 500)) == 48
 
@@ -95,29 +95,29 @@ def test_a_slug_is_cut(prompt: str, expected: str) -> None:
 @example("\u0958" * 100)
 @example("ΑΣ" * 40)
 @example("ﬃ" * 100)
-def test_a_slug_keeps_its_limits(prompt: str) -> None:
-    made = slug(prompt)
-    assert 0 < len(made) <= 48
-    assert len(made.encode()) <= 120
-    assert not set(made[:1] + made[-1:]) & {"-"}
-    assert "--" not in made
-    assert all(unicodedata.category(c)[0] in "LNM" or c == "-" for c in made)
-    assert unicodedata.is_normalized("NFC", made)
-    assert slug(made) == made
-    assert _named("{slug}-x", replace(FOX, slug=made)) == f"{made}-x"
+def test_slug_of_any_text_keeps_its_limits(prompt: str) -> None:
+    text = slug(prompt)
+    assert 0 < len(text) <= 48
+    assert len(text.encode()) <= 120
+    assert not set(text[:1] + text[-1:]) & {"-"}
+    assert "--" not in text
+    assert all(unicodedata.category(c)[0] in "LNM" or c == "-" for c in text)
+    assert unicodedata.is_normalized("NFC", text)
+    assert slug(text) == text
+    assert expand("{slug}-x", replace(FOX, slug=text)) == f"{text}-x"
 
 
 # Templates
 
 
-def test_every_field_has_a_value_and_doubled_braces_are_braces() -> None:
-    values = {field: _named(f"{{{field}}}-x")[:-2] for field in FIELDS}
+def test_template_fields_and_doubled_braces() -> None:
+    values = {field: expand(f"{{{field}}}-x")[:-2] for field in FIELDS}
     assert values == {
         **{"slug": "a-red-fox", "task": "task_1", "n": "1", "ext": "png", "date": "2026-11-22"},
         **{"time": "174501", "model": "seedream-v4.5", "ratio": "16x9", "quality": "2K", "name": "hero"},
     }
-    assert _named("{{slug}}-{slug}.png") == "{slug}-a-red-fox.png"
-    assert _named("{{{slug}}}.png") == "{a-red-fox}.png"
+    assert expand("{{slug}}-{slug}.png") == "{slug}-a-red-fox.png"
+    assert expand("{{{slug}}}.png") == "{a-red-fox}.png"
 
 
 @pytest.mark.parametrize(
@@ -133,22 +133,22 @@ def test_every_field_has_a_value_and_doubled_braces_are_braces() -> None:
     ],
     ids=["a lone brace", "an unknown field", "a typo", "no file"],
 )
-def test_an_output_is_refused(texts: tuple[str, ...], why: str | None) -> None:
+def test_parse_output_rejects(texts: tuple[str, ...], why: str | None) -> None:
     for text in texts:
         with pytest.raises(InvalidOutput, match=why):
             parse_output(text, cwd=CWD)
 
 
-# What -o can be
+# Values of -o
 
 
-def test_without_output_the_default_goes_to_the_working_folder() -> None:
+def test_parse_output_without_output_is_the_default_in_the_working_folder() -> None:
     output = parse_output(None, cwd=CWD)
     assert output.template == os.path.join(CWD, DEFAULT_TEMPLATE)
     target = output.target(FOX, number=1, several=False, extension="png")
     assert target == Path(CWD, "a-red-fox-task_1.png")
-    assert output.shown(str(target)) == "a-red-fox-task_1.png"
-    # Leading dots are folded into the template.
+    assert output.display_path(str(target)) == "a-red-fox-task_1.png"
+    # Leading `.` and `..` are resolved.
     assert parse_output("../a.png", cwd=CWD).template == str(Path(CWD).parent / "a.png")
     assert parse_output("./a.png", cwd=CWD).template == str(Path(CWD, "a.png"))
 
@@ -163,51 +163,51 @@ def test_without_output_the_default_goes_to_the_working_folder() -> None:
         ("../../a.png", "../../a.png"),
         ("../work/a.png", "a.png"),
         (os.path.abspath("/x/a.png"), os.path.abspath("/x/a.png")),
-        # Left to the shell.
+        # `~` is expanded by the shell, not here.
         ("~/a.png", "~/a.png"),
-        # A slash at the end makes it a folder.
+        # A trailing slash means a folder.
         ("out/", "out/a-red-fox-task_1.png"),
         ("{date}/{model}/", "2026-11-22/seedream-v4.5/a-red-fox-task_1.png"),
     ],
 )
-def test_printed_paths_are_as_the_output_was_given(text: str, shown: str) -> None:
-    assert _named(text) == shown.replace("/", os.sep)
+def test_display_path_is_relative_if_the_output_is(text: str, shown: str) -> None:
+    assert expand(text) == shown.replace("/", os.sep)
 
 
-def test_a_dash_is_stdout() -> None:
+def test_parse_output_dash_is_stdout() -> None:
     output = parse_output("-", cwd=CWD)
     assert output == OutputTemplate("", stdout=True)
     assert (output.possible_targets(FOX), output.explicit_ending) == ([], False)
     with pytest.raises(ValueError, match="standard output"):
         output.target(FOX, number=1, several=False, extension="png")
-    assert _named("./-") == "-"
+    assert expand("./-") == "-"
 
 
-def test_a_folder_that_exists_is_meant_as_it_is(tmp_path: Path) -> None:
+def test_parse_output_takes_an_existing_folder_literally(tmp_path: Path) -> None:
     for name in ("out", "{date}", "{x}", "{", "{slug} } {"):
         (tmp_path / name).mkdir()
     for text in ("out", "out/", "./out", "{date}", "{{x}}", "{x}", "{", "."):
         target = parse_output(text, cwd=str(tmp_path)).target(FOX, number=1, several=False, extension="png")
         assert target.name == "a-red-fox-task_1.png"
         assert target.parent.is_dir()
-    # Braces of the working folder are no fields.
+    # Braces in the name of the working folder are not fields.
     folder = tmp_path / "{slug} } {"
     output = parse_output("a.png", cwd=str(folder))
     assert output.target(FOX, number=1, several=False, extension="png") == folder / "a.png"
 
 
-def test_a_folder_behind_a_symlink_is_printed_as_given(tmp_path: Path) -> None:
+def test_display_path_keeps_a_symlink_in_the_folder(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "deep"
     elsewhere.mkdir(parents=True)
     (tmp_path / "link").symlink_to(elsewhere)
     output = parse_output("link/../a.png", cwd=str(tmp_path))
     target = output.target(FOX, number=1, several=False, extension="png")
     target.write_text("here")
-    assert (tmp_path / output.shown(str(target))).read_text() == "here"
+    assert (tmp_path / output.display_path(str(target))).read_text() == "here"
     assert (tmp_path / "elsewhere" / "a.png").exists()
 
 
-# Several images, endings, what is known before there is a task
+# Several images, endings, targets known before there is a task
 
 
 @pytest.mark.parametrize(
@@ -225,20 +225,20 @@ def test_a_folder_behind_a_symlink_is_printed_as_given(tmp_path: Path) -> None:
         ("{{ext}}.{{ext}}", "{ext}.{ext}-2"),
     ],
 )
-def test_a_number_is_added_where_a_task_has_several(template: str, expected: str) -> None:
-    assert _named(template, number=2, several=True) == expected
+def test_target_has_a_number_if_a_task_has_several_images(template: str, expected: str) -> None:
+    assert expand(template, number=2, several=True) == expected
 
 
-def test_an_explicit_name_keeps_its_ending() -> None:
+def test_target_keeps_an_explicit_ending() -> None:
     output = parse_output("a.png", cwd=CWD)
     assert output.explicit_ending
     assert output.target(FOX, number=1, several=False, extension="webp").name == "a.png"
     assert not parse_output("{slug}.{ext}", cwd=CWD).explicit_ending
     assert parse_output("{ext}/a.png", cwd=CWD).explicit_ending
-    # The history keeps the template.
+    # The template in the history has no working folder.
     kept = OutputTemplate(parse_output("out/{slug}.{ext}", cwd=CWD).template)
     target = kept.target(FOX, number=1, several=False, extension="jpg")
-    assert kept.shown(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
+    assert kept.display_path(str(target)) == str(Path(CWD, "out", "a-red-fox.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -254,13 +254,13 @@ def test_an_explicit_name_keeps_its_ending() -> None:
         (os.path.join(os.path.abspath(os.sep), "{task}.png"), [], os.path.abspath(os.sep)),
     ],
 )
-def test_what_is_known_before_there_is_a_task(text: str, names: list[str], folder: str) -> None:
+def test_possible_targets_and_folder_before_there_is_a_task(text: str, names: list[str], folder: str) -> None:
     output = parse_output(text, cwd=CWD)
     assert [path.name for path in output.possible_targets(replace(FOX, task=""))] == names
     assert output.folder(FOX) == Path(CWD, folder)
 
 
-# The values of fields
+# Values of fields
 
 
 @pytest.mark.parametrize(
@@ -284,8 +284,8 @@ def test_what_is_known_before_there_is_a_task(text: str, names: list[str], folde
         ("conference", "conference"),
     ],
 )
-def test_a_value_stays_in_its_folder(value: str, expected: str) -> None:
-    assert _named("{name}", replace(FOX, name=value)) == expected
+def test_safe_value_stays_in_its_folder(value: str, expected: str) -> None:
+    assert expand("{name}", replace(FOX, name=value)) == expected
 
 
 @pytest.mark.parametrize(
@@ -295,35 +295,35 @@ def test_a_value_stays_in_its_folder(value: str, expected: str) -> None:
             ("{name}.{ext}", name, f"_{name}.png")
             for name in ("con", "Prn.txt", "aux", "COM1", "com³.x", "lpt¹")
         ],
-        # What the user wrote is the user's.
+        # The user's own text stays as it is.
         ("con", "", "con"),
-        # Literal text and value make none together.
+        # Literal text and value must not form a device name together.
         ("CO{name}", "N", "_CON"),
         ("CONIN${name}", "x", "CONIN$x"),
         ("{name}OUT$", "con", "_conOUT$"),
-        # No name ends in a dot or blank, or is only a suffix.
+        # No name ends in a dot or space, or is only a suffix.
         ("{name}. .", "hero", "hero___"),
         ("{quality} /a.png", "", os.path.join("2K_", "a.png")),
         ("{name}.{ext}", "", "_.png"),
     ],
 )
-def test_a_device_of_windows_is_no_name(template: str, name: str, expected: str) -> None:
-    assert _named(template, replace(FOX, name=name)) == expected
+def test_target_is_never_a_device_of_windows(template: str, name: str, expected: str) -> None:
+    assert expand(template, replace(FOX, name=name)) == expected
 
 
-def test_a_long_value_is_cut_and_stays_distinct() -> None:
-    names = [_named("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
+def test_long_value_is_truncated_and_stays_distinct() -> None:
+    names = [expand("{task}", replace(FOX, task="t" * 500 + end)) for end in "ab"]
     assert names[0] != names[1]
     assert all(re.fullmatch(r"t{111}-[0-9a-f]{8}", name) for name in names)
-    # A sidecar fits behind the longest name.
-    name = _named("{slug}{task}{name}.{ext}", replace(FOX, slug="s" * 120, task="t" * 120, name="n" * 120))
+    # The name of a sidecar, which is longer, fits too.
+    name = expand("{slug}{task}{name}.{ext}", replace(FOX, slug="s" * 120, task="t" * 120, name="n" * 120))
     assert len(f"{name}.json") <= 255
 
 
-def test_a_long_name_is_cut_before_its_ending_and_stays_distinct() -> None:
+def test_long_name_is_truncated_before_its_ending_and_stays_distinct() -> None:
     long = replace(FOX, slug="雪" * 40, model="m" * 120, task="t" * 120)
-    names = [_named("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
-    names += [_named("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
+    names = [expand("{slug}{model}{task}", long, number=n, several=True) for n in (1, 2)]
+    names += [expand("{slug}{model}{task}.{ext}", replace(long, task="t" * 119 + end)) for end in "ab"]
     assert len(set(names)) == 4
     assert all(len(name.encode()) <= 250 for name in names)
     assert names[2].endswith(".png")
@@ -331,7 +331,7 @@ def test_a_long_name_is_cut_before_its_ending_and_stays_distinct() -> None:
 
 # Properties
 
-#: What tends to break out of folders, among any text at all.
+#: Any text, and text that is likely to lead out of a folder.
 values = st.one_of(
     st.text(st.characters(), max_size=60),
     st.text(st.characters(categories=["Cs", "Cc", "Cf", "Mn", "Lo", "Po"]), max_size=300),
@@ -351,7 +351,7 @@ with_field = st.builds(
 
 
 @given(st.lists(with_field, min_size=1, max_size=4), fields, st.integers(1, 10), st.booleans())
-def test_no_value_leaves_its_folder(
+def test_target_of_any_values_stays_in_its_folder(
     parts: list[str], fields: TemplateFields, number: int, several: bool
 ) -> None:
     output = parse_output("/".join(parts), cwd=CWD)
@@ -360,10 +360,10 @@ def test_no_value_leaves_its_folder(
     assert len(inside) == len(parts)
     assert os.path.normpath(target) == str(target)
     for name in inside:
-        _storable(name)
-    os.fsencode(output.shown(str(target)))
+        assert_storable(name)
+    os.fsencode(output.display_path(str(target)))
     assert target.is_relative_to(output.folder(fields))
-    _storable(free_name(target, 2).name)
+    assert_storable(free_name(target, 2).name)
 
 
 @settings(max_examples=50)
@@ -375,15 +375,15 @@ def test_no_value_leaves_its_folder(
 @example("model", "x. . .")
 @example("name", "CONIN$")
 @example("name", "COM\u00b2.png")
-def test_a_value_alone_is_letters_digits_and_three_signs(field: str, value: str) -> None:
+def test_any_value_becomes_letters_digits_and_three_signs(field: str, value: str) -> None:
     changed: dict[str, Any] = {field: value}
     for template in (f"{{{field}}}", f"in/{{{field}}}/x", f"x-{{{field}}}.{{ext}}"):
-        parts = Path(_named(template, replace(FOX, **changed))).parts
+        parts = Path(expand(template, replace(FOX, **changed))).parts
         assert len(parts) == template.count("/") + 1
         assert parts[0] == "in" or not template.startswith("in")
         for name in parts:
-            _storable(name)
-            # Look-alikes of separators are signs, wherever Unicode has put them.
+            assert_storable(name)
+            # Look-alikes of separators are replaced too, wherever they are in Unicode.
             assert all(unicodedata.category(char)[0] in "LNM" or char in "._-" for char in name)
             assert not name.startswith((".", "-", "~"))
 
@@ -392,7 +392,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
 DEVICES |= {f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"}
 
 
-def _storable(name: str) -> None:
+def assert_storable(name: str) -> None:
     assert name not in ("", ".", "..")
     assert not set(name) & set("/\\\0:\n\u202e\u2215\uff0f\u29f5\u2044\uff3c")
     assert len(os.fsencode(name)) <= 255
@@ -401,8 +401,8 @@ def _storable(name: str) -> None:
 
 
 @given(values, values)
-def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
-    """Whatever is cut."""
+def test_long_task_ids_have_distinct_names(first: str, second: str) -> None:
+    """Keep them distinct, whichever part is truncated."""
     assume(first != second)
     for template, long in (
         ("{slug}-{model}-{task}.{ext}", replace(FOX, slug="s" * 130, model="m" * 130)),
@@ -414,12 +414,12 @@ def test_two_long_tasks_have_two_names(first: str, second: str) -> None:
             f"{first}{'x' * 200}1",
             f"{first}{'x' * 200}2",
         ]
-        named = [_named(template, replace(long, task=task)) for task in tasks]
+        named = [expand(template, replace(long, task=task)) for task in tasks]
         assert named[0] != named[1]
         assert named[2] != named[3]
 
 
-def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
+def test_slug_is_replaced_if_the_file_system_has_only_ascii() -> None:
     script = (
         "import sys; from seedream_cli.files.output_path import *\n"
         "fields = TemplateFields('\\u96ea-fox', 't', 'm', '1:1', '2K', 0.0)\n"
@@ -436,7 +436,7 @@ def test_a_value_stays_nameable_where_the_system_knows_only_ascii() -> None:
 # Names beside a target
 
 
-def test_a_free_name_is_beside_the_taken_one_and_not_too_long() -> None:
+def test_free_name_and_part_path_are_in_the_same_folder() -> None:
     taken = Path(CWD, "fox.png")
     assert free_name(taken, 2) == Path(CWD, "fox-2.png")
     assert free_name(Path(".hidden"), 3) == Path(".hidden-3")
@@ -445,7 +445,7 @@ def test_a_free_name_is_beside_the_taken_one_and_not_too_long() -> None:
         free = free_name(Path(name), 10)
         assert len(free.name.encode()) <= 255
         assert "-10" in free.name
-    # A part is a hidden file of the same folder.
+    # A partial file is a hidden file in the same folder.
     assert part_path(taken, "op_ab12cd34", 2) == Path(CWD, ".seedream-op_ab12cd34-2.part")
     assert part_path(taken, "../x", 1).parent == Path(CWD)
 
@@ -453,21 +453,21 @@ def test_a_free_name_is_beside_the_taken_one_and_not_too_long() -> None:
 # Operations
 
 
-def test_fields_of_an_operation_and_of_a_task_of_another_machine() -> None:
+def test_fields_of_own_and_external_operation() -> None:
     request = GenerationRequest("A red fox", aspect_ratio="16:9")
     operation = Operation("op_1", "https://x", CREATED, "/x/{slug}", request, task_id="task_1")
     assert fields_of(operation) == replace(FOX, name="")
-    foreign = fields_of(replace(operation, request=None))
-    assert foreign == TemplateFields("image", "task_1", "", "", "", CREATED)
-    assert _named(DEFAULT_TEMPLATE, foreign) == "image-task_1.png"
+    external = fields_of(replace(operation, request=None))
+    assert external == TemplateFields("image", "task_1", "", "", "", CREATED)
+    assert expand(DEFAULT_TEMPLATE, external) == "image-task_1.png"
 
 
-def test_operation_ids() -> None:
-    made = {new_operation_id() for _ in range(1000)}
-    assert len(made) == 1000
-    # A foreign task has always the same.
+def test_operation_ids_are_random_or_derived_from_the_task() -> None:
+    random_ids = {new_operation_id() for _ in range(1000)}
+    assert len(random_ids) == 1000
+    # An external task always has the same id.
     tasks = ["", "x", "task_1", "雪\ud800"]
-    foreign = [external_operation_id(task) for task in tasks]
-    assert foreign == [external_operation_id(task) for task in tasks]
-    assert len(set(foreign)) == len(tasks)
-    assert all(re.fullmatch("op_[0-9a-z]{8}", each) for each in (*made, *foreign))
+    external = [external_operation_id(task) for task in tasks]
+    assert external == [external_operation_id(task) for task in tasks]
+    assert len(set(external)) == len(tasks)
+    assert all(re.fullmatch("op_[0-9a-z]{8}", found) for found in (*random_ids, *external))

@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and never over another one."""
+"""PartialFile: a file appears whole or not at all, and never replaces another one unasked."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def save(part: PartialFile, target: Path, image: bytes, *, overwrite: bool = Fal
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir())
 
 
-# A whole image
+# A complete image
 
 
-def test_an_image_is_saved_whole_and_is_not_there_before(
+def test_move_to_shows_only_a_complete_file(
     folder: Path, part: PartialFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = png()
@@ -66,7 +66,7 @@ def test_an_image_is_saved_whole_and_is_not_there_before(
 
     monkeypatch.setattr(os, "fsync", note)
     with part:
-        # Each attempt begins anew.
+        # Each attempt starts from the beginning.
         part.write(b"half an ima")
     with part:
         for start in range(0, len(image), 10):
@@ -76,7 +76,7 @@ def test_an_image_is_saved_whole_and_is_not_there_before(
         status = part.status
         assert part.move_to(folder / "fox.png", overwrite=False) == folder / "fox.png"
     assert (folder / "fox.png").read_bytes() == image
-    # It is on the disk before it has its name.
+    # It was flushed before it got its name.
     assert flushed == [(len(image), False)]
     assert (part.size, part.sha256) == (len(image), hashlib.sha256(image).hexdigest())
     assert names(folder) == ["fox.png"]
@@ -86,7 +86,7 @@ def test_an_image_is_saved_whole_and_is_not_there_before(
 
 
 @pytest.mark.parametrize(("image", "kind", "size"), [(png(), "png", (4, 3)), (JPEG, "jpeg", (1, 1))])
-def test_an_image_is_verified_by_its_own_end(
+def test_verify_returns_format_and_size(
     part: PartialFile, image: bytes, kind: str, size: tuple[int, int]
 ) -> None:
     with part:
@@ -107,7 +107,7 @@ def test_an_image_is_verified_by_its_own_end(
         (b"", 0, "empty"),
     ],
 )
-def test_what_is_not_a_whole_image_is_damaged(
+def test_verify_rejects_an_incomplete_image(
     folder: Path, part: PartialFile, content: bytes, announced: int | None, why: str
 ) -> None:
     with part:
@@ -119,7 +119,7 @@ def test_what_is_not_a_whole_image_is_damaged(
 
 
 @posix
-def test_a_file_has_the_permissions_of_any_new_file_and_missing_folders_are_made(tmp_path: Path) -> None:
+def test_move_to_follows_the_umask_and_creates_missing_folders(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         saved = save(PartialFile(tmp_path / "a" / "b" / ".part"), tmp_path / "c" / "d" / "fox.png", png())
@@ -131,7 +131,7 @@ def test_a_file_has_the_permissions_of_any_new_file_and_missing_folders_are_made
 # Names that are taken
 
 
-def test_a_name_that_is_taken_is_left_alone(folder: Path, part: PartialFile) -> None:
+def test_move_to_does_not_overwrite(folder: Path, part: PartialFile) -> None:
     folder.mkdir()
     (folder / "fox.png").write_bytes(b"mine")
     (folder / "fox-2.png").write_bytes(b"mine too")
@@ -141,7 +141,9 @@ def test_a_name_that_is_taken_is_left_alone(folder: Path, part: PartialFile) -> 
 
 
 @pytest.mark.parametrize("name", ["fox.png", "fox-2.png"])
-def test_the_same_bytes_under_the_name_are_adopted(folder: Path, part: PartialFile, name: str) -> None:
+def test_move_to_adopts_an_existing_file_with_the_same_bytes(
+    folder: Path, part: PartialFile, name: str
+) -> None:
     folder.mkdir()
     (folder / "fox.png").write_bytes(b"mine")
     (folder / name).write_bytes(png())
@@ -150,9 +152,7 @@ def test_the_same_bytes_under_the_name_are_adopted(folder: Path, part: PartialFi
     assert names(folder) == before
 
 
-def test_overwriting_is_done_where_it_was_asked_for_and_puts_nothing_half_in_place(
-    folder: Path, part: PartialFile
-) -> None:
+def test_move_to_overwrites_only_with_a_verified_image(folder: Path, part: PartialFile) -> None:
     folder.mkdir()
     (folder / "fox.png").write_bytes(b"old")
     with pytest.raises(ImageDamaged):
@@ -164,7 +164,7 @@ def test_overwriting_is_done_where_it_was_asked_for_and_puts_nothing_half_in_pla
 
 
 @posix
-def test_a_link_or_a_folder_at_the_targets_name_is_left_alone(folder: Path, part: PartialFile) -> None:
+def test_move_to_leaves_a_symlink_or_a_folder_alone(folder: Path, part: PartialFile) -> None:
     (folder / "dir.png").mkdir(parents=True)
     (folder / "fox.png").symlink_to(folder / "elsewhere.png")
     for name in ("fox", "dir"):
@@ -186,7 +186,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
 
 @posix
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_hard_links_will_do(
+def test_move_to_works_without_hard_links(
     folder: Path, part: PartialFile, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     refuse(monkeypatch, "link", number)
@@ -194,14 +194,14 @@ def test_a_file_system_without_hard_links_will_do(
     (folder / "fox.png").write_bytes(b"mine")
     assert save(part, folder / "fox.png", png()) == folder / "fox-2.png"
     assert (folder / "fox-2.png").read_bytes() == png()
-    # A file is moved there too.
+    # move_file works without hard links too.
     move_file(folder / "fox.png", folder / "cat.png")
     assert names(folder) == ["cat.png", "fox-2.png"]
     with pytest.raises(NotSaved, match="is taken"):
         move_file(folder / "fox-2.png", folder / "cat.png")
     assert (folder / "cat.png").read_bytes() == b"mine"
     assert (folder / "fox-2.png").read_bytes() == png()
-    # A name that was claimed in vain is given back.
+    # A name that was reserved is released if the move fails.
     refuse(monkeypatch, "replace", errno.EIO)
     with pytest.raises(NotSaved):
         save(part, folder / "owl.png", png())
@@ -209,14 +209,14 @@ def test_a_file_system_without_hard_links_will_do(
 
 
 @posix
-def test_an_image_that_goes_nowhere_else_is_saved_under_this_name_or_not_at_all(folder: Path) -> None:
+def test_move_to_without_beside_raises_if_the_name_is_taken(folder: Path) -> None:
     def put(name: str) -> Path:
         with PartialFile(folder / ".part") as part:
             part.write(png())
             part.verify(None)
             return part.move_to(folder / name, overwrite=False, beside=False)
 
-    # The second time it is there already.
+    # The second time, the file exists already, with the same bytes.
     assert put("fox.png") == put("fox.png") == folder / "fox.png"
     (folder / "taken.png").write_bytes(b"mine")
     (folder / "link.png").symlink_to(folder / "elsewhere.png")
@@ -230,26 +230,26 @@ def test_an_image_that_goes_nowhere_else_is_saved_under_this_name_or_not_at_all(
 
 @posix
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_whoever_sees_the_name_sees_every_byte(folder: Path, part: PartialFile, overwrite: bool) -> None:
-    """Also of what was written last, and is still in a buffer, where the run is killed right behind."""
+def test_move_to_flushes_before_the_name_is_visible(folder: Path, part: PartialFile, overwrite: bool) -> None:
+    """Flush the last bytes too, in case the run is killed right after the move."""
     with part:
         part.write(b"a small file")
         part.move_to(folder / "lock", overwrite=overwrite)
         assert (folder / "lock").read_bytes() == b"a small file"
 
 
-# Another name for a file that is there
+# Moving an existing file
 
 
 @posix
-def test_a_file_is_moved_and_never_over_another_one(folder: Path) -> None:
+def test_move_file_does_not_overwrite(folder: Path) -> None:
     folder.mkdir()
     (folder / "fox.png").write_bytes(b"mine")
     moved = folder / "a" / "b" / "fox.png"
     move_file(folder / "fox.png", moved)
     assert names(folder) == ["a"]
     assert moved.read_bytes() == b"mine"
-    # The same bytes are no reason: one of the files would be gone.
+    # Even with the same bytes: one of the two files would be lost.
     (folder / "cat.png").write_bytes(b"mine")
     with pytest.raises(NotSaved, match="is taken") as caught:
         move_file(moved, folder / "cat.png")
@@ -265,8 +265,8 @@ def test_a_file_is_moved_and_never_over_another_one(folder: Path) -> None:
 
 
 @posix
-def test_a_file_that_cannot_be_moved_stays_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As between two file systems, which a folder of a project can be on."""
+def test_move_file_that_fails_leaves_the_file_in_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep it if the target is on another file system, as a folder of a project can be."""
     refuse(monkeypatch, "link", errno.EXDEV)
     refuse(monkeypatch, "replace", errno.EXDEV)
     folder.mkdir()
@@ -277,10 +277,10 @@ def test_a_file_that_cannot_be_moved_stays_where_it_is(folder: Path, monkeypatch
     assert names(folder) == ["fox.png"]
 
 
-# Many at once
+# Many programs and threads at once
 
 
-def test_threads_that_want_one_name_all_keep_their_image(folder: Path) -> None:
+def test_move_to_one_name_from_many_threads_keeps_every_image(folder: Path) -> None:
     ready = threading.Barrier(8)
 
     def one(number: int) -> Path:
@@ -310,7 +310,7 @@ with PartialFile(Path(sys.argv[1])) as part:
 
 @contextmanager
 def python(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that has told that it is ready, and waits for a line."""
+    """Start a process, and yield it when it has printed "ready". It ends when it reads a line."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     process = subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -328,7 +328,7 @@ def python(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @posix
-def test_an_image_that_another_program_is_saving_is_left_to_it(folder: Path, part: PartialFile) -> None:
+def test_partial_file_is_busy_while_another_program_writes_it(folder: Path, part: PartialFile) -> None:
     with python(HOLDER, part.path):
         with pytest.raises(NotSaved, match="another program") as caught:
             save(part, folder / "fox.png", png())
@@ -338,7 +338,7 @@ def test_an_image_that_another_program_is_saving_is_left_to_it(folder: Path, par
 
 
 @posix
-def test_what_a_killed_run_left_is_removed(folder: Path, part: PartialFile) -> None:
+def test_remove_stale_part_of_a_killed_run(folder: Path, part: PartialFile) -> None:
     with python(HOLDER, part.path) as holder:
         holder.send_signal(signal.SIGKILL)
         holder.wait(timeout=30)
@@ -348,8 +348,8 @@ def test_what_a_killed_run_left_is_removed(folder: Path, part: PartialFile) -> N
 
 
 @posix
-def test_a_run_that_ends_does_not_take_anothers_file_along(folder: Path, part: PartialFile) -> None:
-    """Another run may have begun under this name once the file was moved."""
+def test_close_does_not_remove_the_part_of_another_run(folder: Path, part: PartialFile) -> None:
+    """Leave it: after the move, another run may have created its own under this name."""
     other = PartialFile(part.path)
     with part:
         part.write(png())
@@ -376,7 +376,7 @@ def test_many_runs_of_one_operation_save_one_image(folder: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_link_at_the_parts_name_is_not_followed(
+def test_partial_file_does_not_follow_a_symlink(
     folder: Path, part: PartialFile, tmp_path: Path, is_there: bool
 ) -> None:
     precious = tmp_path / "precious.txt"
@@ -391,7 +391,7 @@ def test_a_link_at_the_parts_name_is_not_followed(
     assert not is_there or precious.read_text() == "do not touch"
 
 
-# What the file system refuses
+# Errors of the file system
 
 FULL = """
 import resource, signal, sys
@@ -420,7 +420,7 @@ except NotSaved as error:
 @posix
 @pytest.mark.parametrize("size", [1000, 1_000_000], ids=["in small pieces", "at once"])
 @pytest.mark.parametrize("limit", [0, 5000, 200_000])
-def test_a_full_disk_is_told_and_leaves_nothing(folder: Path, limit: int, size: int) -> None:
+def test_full_disk_raises_and_leaves_nothing(folder: Path, limit: int, size: int) -> None:
     with python(FULL, folder, limit, size) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"cannot_write cannot write in {folder}: ")
@@ -429,7 +429,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(folder: Path, limit: int, size: 
 
 
 @posix
-def test_a_target_that_cannot_be_written_leaves_nothing(folder: Path, part: PartialFile) -> None:
+def test_move_to_a_target_that_cannot_be_written_leaves_nothing(folder: Path, part: PartialFile) -> None:
     folder.mkdir()
     (folder / "file").write_text("here")
     with pytest.raises(NotSaved, match="cannot write") as caught, PartialFile(folder / "file" / ".part"):
@@ -443,14 +443,14 @@ def test_a_target_that_cannot_be_written_leaves_nothing(folder: Path, part: Part
 
 @posix
 @pytest.mark.skipif(os.name != "nt" and os.geteuid() == 0, reason="root can write anywhere")
-def test_a_folder_that_is_read_only_cannot_be_written_in(folder: Path, part: PartialFile) -> None:
+def test_move_to_a_read_only_folder_raises(folder: Path, part: PartialFile) -> None:
     folder.mkdir(mode=0o500)
     with pytest.raises(NotSaved, match="cannot write"):
         save(part, folder / "fox.png", png())
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, RuntimeError, SystemExit])
-def test_nothing_is_left_whatever_ends_the_block(
+def test_partial_file_is_removed_after_any_exception(
     folder: Path, part: PartialFile, problem: type[BaseException]
 ) -> None:
     with pytest.raises(problem), part:
@@ -458,7 +458,7 @@ def test_nothing_is_left_whatever_ends_the_block(
     assert names(folder) == []
 
 
-def test_a_part_that_vanished_is_no_crash(folder: Path, part: PartialFile) -> None:
+def test_move_to_raises_if_the_part_has_vanished(folder: Path, part: PartialFile) -> None:
     with part:
         part.write(png())
         part.path.unlink()
@@ -467,18 +467,18 @@ def test_a_part_that_vanished_is_no_crash(folder: Path, part: PartialFile) -> No
     assert names(folder) == []
 
 
-# Looking at files
+# Trying a folder, describing a file
 
 
 @pytest.fixture(params=["unnamed", "named"])
 def trial(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the files that Linux removes by itself, and as on other systems."""
+    """Run the test with unnamed files, which Linux removes by itself, and with named ones."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
 
 
 @pytest.mark.usefixtures("trial")
-def test_a_folder_is_made_before_anything_is_paid(tmp_path: Path) -> None:
+def test_ensure_writable_creates_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     for _ in range(2):
         ensure_writable(folder / ".trial")
@@ -495,12 +495,12 @@ def test_a_folder_is_made_before_anything_is_paid(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("trial")
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
-def test_a_folder_that_only_trying_shows_to_be_closed_is_refused() -> None:
+def test_ensure_writable_tries_instead_of_reading_permissions() -> None:
     with pytest.raises(InvalidOutput, match="cannot write in /proc"):
         ensure_writable(Path("/proc/.trial"))
 
 
-def test_a_file_that_was_there_is_described_image_or_not(tmp_path: Path) -> None:
+def test_saved_file_from_disk_image_or_not(tmp_path: Path) -> None:
     for content, known in ((png(), ("image/png", 4, 3)), (b"words", (None, None, None))):
         (tmp_path / "fox").write_bytes(content)
         found = saved_file_from_disk(tmp_path / "fox")

@@ -25,13 +25,13 @@ def task_id(service: FakeApi, **body: Any) -> str:
 @pytest.mark.parametrize(
     ("dialect", "code", "form"), [("seed", 0, r"task_[0-9a-f]{16}"), ("live", 200, r"img_[0-9a-f]{24}")]
 )
-def test_a_create_is_accepted(make: Make, dialect: str, code: int, form: str) -> None:
+def test_create_accepted(make: Make, dialect: str, code: int, form: str) -> None:
     answer = create(make(dialect))
     assert (answer.status, answer.body["code"], answer.body["message"]) == (200, code, "success")
     assert re.fullmatch(form, answer.body["data"]["task_id"])
 
 
-def test_live_names_request_and_cost(make: Make) -> None:
+def test_create_live_headers(make: Make) -> None:
     service = make("live")
     for quality, cost in COSTS.items():
         model = "seedream-5.0-lite" if quality == "3K" else "seedream-v4.5"
@@ -47,7 +47,7 @@ def test_live_names_request_and_cost(make: Make) -> None:
     "sent", [None, "", "Bearer", "Bearer ", "sk-test", "Basic sk-test", "Bearer sk-invalid"]
 )
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_without_a_good_key_everything_is_refused(make: Make, dialect: str, sent: str | None) -> None:
+def test_api_key_required(make: Make, dialect: str, sent: str | None) -> None:
     service = make(dialect)
     headers = {} if sent is None else {"authorization": sent}
     for answer in (create(service, headers), service.status(headers, "none"), service.account(headers)):
@@ -66,7 +66,7 @@ def test_without_a_good_key_everything_is_refused(make: Make, dialect: str, sent
         ("seed", "sk-forbidden", 403, "permission_denied", "may not"),
     ],
 )
-def test_some_keys_may_ask_but_not_create(
+def test_api_key_without_balance_or_permission(
     make: Make, dialect: str, key: str, status: int, code: str, message: str
 ) -> None:
     service = make(dialect)
@@ -79,7 +79,7 @@ def test_some_keys_may_ask_but_not_create(
 
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_a_task_is_pending_then_processing_then_completed(make: Make, clock: Any, dialect: str) -> None:
+def test_status_pending_processing_completed(make: Make, clock: Any, dialect: str) -> None:
     service = make(dialect)
     name, began = task_id(service), clock.now
     seen = []
@@ -100,7 +100,7 @@ def test_a_task_is_pending_then_processing_then_completed(make: Make, clock: Any
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
 @pytest.mark.parametrize("outcome", ["failed", "cancelled", "rejected"])
-def test_a_task_can_end_without_an_image(make: Make, clock: Any, dialect: str, outcome: str) -> None:
+def test_status_failed_cancelled_rejected(make: Make, clock: Any, dialect: str, outcome: str) -> None:
     service = make(dialect, (f"task-{outcome}=1",))
     unlucky, lucky = task_id(service), task_id(service)
     assert service.status(KEY, unlucky).body["data"]["status"] == "pending"
@@ -113,7 +113,7 @@ def test_a_task_can_end_without_an_image(make: Make, clock: Any, dialect: str, o
 
 
 @pytest.mark.parametrize("seconds", [10.0, 0.0])
-def test_a_task_may_never_complete(make: Make, clock: Any, seconds: float) -> None:
+def test_status_never_completes(make: Make, clock: Any, seconds: float) -> None:
     service = make(faults=("never-completes",), seconds=seconds)
     name = task_id(service)
     clock.now += 1e6
@@ -121,7 +121,7 @@ def test_a_task_may_never_complete(make: Make, clock: Any, seconds: float) -> No
     assert (data["status"], data["progress"]) == ("processing", 99)
 
 
-def test_a_task_of_another_key_is_not_there(make: Make) -> None:
+def test_status_of_other_key_is_404(make: Make) -> None:
     service = make()
     name = task_id(service)
     other = service.status({"authorization": "Bearer sk-other"}, name)
@@ -129,21 +129,21 @@ def test_a_task_of_another_key_is_not_there(make: Make) -> None:
     assert other.body == service.status(KEY, "none").body
 
 
-def test_the_key_is_not_kept(make: Make, tmp_path: Path) -> None:
+def test_store_does_not_contain_api_key(make: Make, tmp_path: Path) -> None:
     create(make(), {"authorization": "Bearer sk-very-secret", "idempotency-key": "idem-1"})
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("tasks.db*"))
     assert b"idem-1" in kept
     assert b"sk-very-secret" not in kept
 
 
-def test_source_images_that_came_as_data_are_not_kept(make: Make, tmp_path: Path) -> None:
+def test_store_does_not_contain_image_data(make: Make, tmp_path: Path) -> None:
     create(make(), model="seedream-v4.5-edit", image_urls=["data:image/png;base64," + "Zm94" * 10_000, IMAGE])
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("tasks.db*"))
     assert IMAGE.encode() in kept
     assert b"Zm94Zm94" not in kept
 
 
-def test_too_many_requests_have_to_wait(make: Make, clock: Any) -> None:
+def test_rate_limit(make: Make, clock: Any) -> None:
     service = make("live", rate=2.0)
     statuses = [service.account(KEY).status for _ in range(5)]
     assert statuses == [200, 200, 200, 200, 429]
@@ -164,9 +164,7 @@ REFUSALS = [row for row in ROWS.values() if row.refusal is not None and row.stag
 
 @pytest.mark.parametrize("row", REFUSALS, ids=lambda row: row.name)
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_every_refusal_comes_in_the_dialects_envelope_and_then_no_more(
-    make: Make, dialect: str, row: Any
-) -> None:
+def test_fault_refusal_has_envelope_of_dialect(make: Make, dialect: str, row: Any) -> None:
     name = task_id(make(dialect))
     service = make(dialect, (f"{row.name}=1",))
 
@@ -187,7 +185,7 @@ def test_every_refusal_comes_in_the_dialects_envelope_and_then_no_more(
         assert answer.body["data"]["error_code"] == row.refusal.code
 
 
-def test_a_completed_task_may_have_no_result_yet(make: Make, clock: Any) -> None:
+def test_fault_completed_without_result(make: Make, clock: Any) -> None:
     service = make(faults=("no-result-yet=1",))
     name = task_id(service)
     assert service.status(KEY, name).body["data"]["status"] == "pending"
@@ -197,7 +195,7 @@ def test_a_completed_task_may_have_no_result_yet(make: Make, clock: Any) -> None
     assert len(second["result"]) == 1
 
 
-def test_a_status_may_be_a_word_that_nobody_knows(make: Make) -> None:
+def test_fault_unknown_status(make: Make) -> None:
     service = make(faults=("strange-status=1",), seconds=0)
     name = task_id(service)
     assert service.status(KEY, name).body["data"] == {"task_id": name, "status": "warming_up"}
@@ -211,7 +209,7 @@ def idempotent(key: str) -> dict[str, str]:
     return {**KEY, "idempotency-key": key}
 
 
-def test_the_same_operation_is_replayed(make: Make) -> None:
+def test_idempotency_replay(make: Make) -> None:
     service = make("live", ("task-failed=1",))
     first = service.create(idempotent("a"), b'{"prompt": "fox", "quality": "4K"}')
     again = service.create(idempotent("a"), b' {"quality":"4K",\n "prompt":"f\\u006fx"}')
@@ -221,7 +219,7 @@ def test_the_same_operation_is_replayed(make: Make) -> None:
     assert "X-Idempotent-Replay" not in first.headers
 
 
-def test_a_replay_spends_no_fault_of_a_task(make: Make, clock: Any) -> None:
+def test_idempotency_replay_uses_up_no_task_fault(make: Make, clock: Any) -> None:
     service = make("live", ("task-failed=1",), seconds=0)
     settled = make("live", seconds=0)
     settled.create(idempotent("a"), b'{"prompt": "fox"}')
@@ -229,7 +227,7 @@ def test_a_replay_spends_no_fault_of_a_task(make: Make, clock: Any) -> None:
     assert service.status(KEY, create(service).body["data"]["task_id"]).body["data"]["status"] == "failed"
 
 
-def test_another_body_under_the_same_key_conflicts(make: Make) -> None:
+def test_idempotency_conflict(make: Make) -> None:
     service = make("live")
     create(service, idempotent("a"))
     answer = create(service, idempotent("a"), quality="4K")
@@ -241,7 +239,7 @@ def test_another_body_under_the_same_key_conflicts(make: Make) -> None:
     assert create(service, idempotent("b"), quality="4K").status == 200
 
 
-def test_an_idempotency_key_is_forgotten_after_seven_days(make: Make, clock: Any) -> None:
+def test_idempotency_key_expires(make: Make, clock: Any) -> None:
     service = make("live")
     first = create(service, idempotent("a")).body
     clock.now += 7 * 24 * 3600 - 1
@@ -251,14 +249,14 @@ def test_an_idempotency_key_is_forgotten_after_seven_days(make: Make, clock: Any
 
 
 @pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 200)])
-def test_an_idempotency_key_has_a_length(make: Make, key: str, status: int) -> None:
+def test_idempotency_key_length(make: Make, key: str, status: int) -> None:
     answer = create(make("live"), idempotent(key))
     assert answer.status == status
     if status == 400:
         assert answer.body["data"]["error_code"] == "invalid_idempotency_key"
 
 
-def test_seed_knows_no_idempotency(make: Make) -> None:
+def test_idempotency_absent_in_seed(make: Make) -> None:
     service = make("seed")
     assert create(service, idempotent("a")).body != create(service, idempotent("a")).body
     assert create(service, idempotent("k" * 256)).status == 200
@@ -305,7 +303,7 @@ BAD_BODIES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("body", "message"), BAD_BODIES)
-def test_a_body_that_breaks_a_rule_is_refused(make: Make, body: dict[str, Any], message: str) -> None:
+def test_body_refused(make: Make, body: dict[str, Any], message: str) -> None:
     answer = create(make("live"), **body)
     assert (answer.status, answer.body["code"], answer.body["data"]) == (400, 400, None)
     assert re.search(message, answer.body["message"])
@@ -315,7 +313,7 @@ def test_a_body_that_breaks_a_rule_is_refused(make: Make, body: dict[str, Any], 
     "raw", [b"", b"{", b"[]", b'"a"', b"null", b"\xff", b'{"prompt": NaN}', b"[" * 100_000]
 )
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_what_is_no_json_object_is_refused(make: Make, dialect: str, raw: bytes) -> None:
+def test_body_without_json_object(make: Make, dialect: str, raw: bytes) -> None:
     answer = make(dialect).create(KEY, raw)
     assert answer.status == 400
     if dialect == "seed":
@@ -326,7 +324,7 @@ def test_what_is_no_json_object_is_refused(make: Make, dialect: str, raw: bytes)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
-def test_everything_in_the_tables_is_accepted(make: Make, model: Any) -> None:
+def test_body_with_every_catalog_value(make: Make, model: Any) -> None:
     service = make("live")
     for quality, ratio in itertools.product(model.qualities, ASPECT_RATIOS):
         body: dict[str, Any] = {"model": model.name, "aspect_ratio": ratio, "quality": quality}
@@ -340,7 +338,7 @@ def test_everything_in_the_tables_is_accepted(make: Make, model: Any) -> None:
 @pytest.mark.parametrize(
     ("dialect", "model"), [("live", "dall-e"), ("seed", "dall-e"), ("seed", "seedream-5.0-lite")]
 )
-def test_a_model_that_is_not_there(make: Make, dialect: str, model: str) -> None:
+def test_model_unknown(make: Make, dialect: str, model: str) -> None:
     answer = create(make(dialect), model=model)
     assert answer.status == 404
     found = answer.body["error"]["code"] if dialect == "seed" else answer.body["data"]["error_code"]

@@ -7,19 +7,19 @@ import pytest
 from seedream_cli.sandbox.faults import SUBMIT, Faults
 
 
-def test_a_count_is_used_up() -> None:
+def test_fault_count_is_used_up() -> None:
     faults = Faults(["submit-429=2"])
     assert [faults.strikes("submit-429") for _ in range(4)] == [True, True, False, False]
 
 
-def test_faults_of_one_stage_are_served_in_the_order_given() -> None:
+def test_faults_of_one_stage_in_order() -> None:
     faults = Faults(["submit-500=2", "image-404", "submit-429=1", "submit-500=1"])
     taken = [faults.take(SUBMIT) for _ in range(5)]
     names = ["submit-500", "submit-500", "submit-429", "submit-500", None]
     assert [fault and fault.name for fault in taken] == names
 
 
-def test_a_fault_that_is_not_ready_keeps_its_place() -> None:
+def test_fault_not_ready_keeps_its_place() -> None:
     faults = Faults(["submit-500=1", "submit-429=1"])
     assert faults.take(SUBMIT, lambda fault: fault.name != "submit-500") is None
     taken = faults.take(SUBMIT)
@@ -43,12 +43,12 @@ def test_a_fault_that_is_not_ready_keeps_its_place() -> None:
         ("submit-429=²", "submit-429=1"),
     ],
 )
-def test_what_cannot_be_read_names_what_was_meant(spec: str, meant: str) -> None:
+def test_fault_spec_refused_with_suggestion(spec: str, meant: str) -> None:
     with pytest.raises(ValueError, match=meant):
         Faults([spec])
 
 
-def test_threads_share_one_count() -> None:
+def test_fault_count_is_shared_by_threads() -> None:
     faults = Faults(["submit-429=50"])
     struck: list[bool] = []
     threads = [

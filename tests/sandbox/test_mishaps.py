@@ -22,7 +22,7 @@ from seedream_cli.sandbox.faults import IMAGE, ROWS
         ("submit-hang", 1),
     ],
 )
-def test_mishaps_of_a_create(start: Start, name: str, created: int) -> None:
+def test_mishap_of_create(start: Start, name: str, created: int) -> None:
     sandbox = start(faults=[f"{name}=1"])
     caller = Caller(sandbox)
     if "drop" in name:
@@ -40,7 +40,7 @@ def test_mishaps_of_a_create(start: Start, name: str, created: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["status-drop", "status-html", "status-hang"])
-def test_mishaps_of_a_status(start: Start, name: str) -> None:
+def test_mishap_of_status(start: Start, name: str) -> None:
     caller = Caller(start(faults=[f"{name}=1"]))
     task = caller.task_id()
     if name == "status-drop":
@@ -59,7 +59,7 @@ IMAGE_REFUSALS = [row for row in ROWS.values() if row.stage == IMAGE and row.ref
 
 
 @pytest.mark.parametrize("row", IMAGE_REFUSALS, ids=lambda row: row.name)
-def test_refusals_of_an_image(start: Start, row: Any) -> None:
+def test_image_refused(start: Start, row: Any) -> None:
     url = Caller(start(faults=[f"{row.name}=1"])).image_url()
     refused = fetch(url)
     assert (refused.status, row.name) == (row.refusal.status, f"image-{refused.status}")
@@ -67,7 +67,7 @@ def test_refusals_of_an_image(start: Start, row: Any) -> None:
     assert fetch(url).status == 200
 
 
-def test_a_truncated_image_is_half_of_what_was_promised(start: Start) -> None:
+def test_mishap_truncated_image(start: Start) -> None:
     url = Caller(start(faults=["image-truncated=1"])).image_url()
     with pytest.raises(http.client.IncompleteRead) as caught:
         fetch(url)
@@ -76,7 +76,7 @@ def test_a_truncated_image_is_half_of_what_was_promised(start: Start) -> None:
     assert fetch(url).raw == TINY_IMAGE
 
 
-def test_a_cut_image_does_not_tell(start: Start) -> None:
+def test_mishap_cut_image(start: Start) -> None:
     url = Caller(start(faults=["image-cut=1"])).image_url()
     cut = fetch(url)
     assert (cut.status, cut.raw) == (200, TINY_IMAGE[: len(TINY_IMAGE) // 2])
@@ -86,7 +86,7 @@ def test_a_cut_image_does_not_tell(start: Start) -> None:
     assert fetch(url).raw == TINY_IMAGE
 
 
-def test_an_image_may_be_elsewhere(start: Start) -> None:
+def test_image_redirect(start: Start) -> None:
     sandbox = start(faults=["image-redirect"])
     url = Caller(sandbox).image_url()
     moved = fetch(url)
@@ -96,7 +96,7 @@ def test_an_image_may_be_elsewhere(start: Start) -> None:
     assert fetch(f"{sandbox.image_origin}{location}").raw == TINY_IMAGE
 
 
-def test_every_fault_has_been_seen_to() -> None:
+def test_every_fault_has_a_test() -> None:
     """A new row in the table of faults needs a test of what it does."""
     texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     named = {row.name for row in ROWS.values() if row.refusal is None}
@@ -104,7 +104,7 @@ def test_every_fault_has_been_seen_to() -> None:
     assert [name for name in sorted(named - outcomes) if name not in texts] == []
 
 
-def test_an_image_may_be_a_page_or_never_come(start: Start) -> None:
+def test_mishap_html_or_hanging_image(start: Start) -> None:
     url = Caller(start(faults=["image-hang=1", "image-html=1"])).image_url()
     with pytest.raises(TimeoutError):
         fetch(url, timeout=0.2)

@@ -23,14 +23,14 @@ EXACT = {"21:9": 3024 / 1296}
 
 
 @pytest.mark.parametrize("ratio", ASPECT_RATIOS)
-def test_every_ratio_of_the_table_has_its_shape(ratio: str) -> None:
+def test_picture_size_of_every_ratio(ratio: str) -> None:
     width, height = picture.size(ratio, "2K")
     across, down = (int(part) for part in ratio.split(":"))
     assert width / height == pytest.approx(EXACT.get(ratio, across / down), rel=0.001)
 
 
 @pytest.mark.parametrize("ratio", ["1:1", "21:9", "9:16"])
-def test_a_picture_is_a_whole_png_of_the_right_size(ratio: str) -> None:
+def test_picture_is_complete_png(ratio: str) -> None:
     png = picture.draw({**BODY, "aspect_ratio": ratio})
     with Image.open(io.BytesIO(png)) as image:
         image.load()
@@ -38,16 +38,21 @@ def test_a_picture_is_a_whole_png_of_the_right_size(ratio: str) -> None:
     assert 0.3e6 < len(png) < 8e6
 
 
-def test_a_4k_picture_is_soon_there_and_not_too_large() -> None:
-    picture.draw(BODY)
-    began = time.process_time()
-    png = picture.draw({**BODY, "aspect_ratio": "1:1", "quality": "4K"})
-    # Three times what it takes on a slow core: a guard against a scene drawn at full size.
-    assert time.process_time() - began < 4.5
+def test_picture_4k_time_and_size() -> None:
+    def seconds(quality: str) -> tuple[float, bytes]:
+        began = time.process_time()
+        png = picture.draw({**BODY, "aspect_ratio": "1:1", "quality": quality})
+        return time.process_time() - began, png
+
+    seconds("2K")
+    small, _ = seconds("2K")
+    large, png = seconds("4K")
+    # It has four times the pixels. A scene drawn at full size would take much longer.
+    assert large < 10 * small
     assert 0.3e6 < len(png) < 8e6
 
 
-def test_the_same_body_gives_the_same_picture() -> None:
+def test_picture_is_deterministic() -> None:
     digests = {hashlib.sha256(picture.draw(dict(reversed(BODY.items())))).digest() for _ in range(2)}
     assert digests == {hashlib.sha256(picture.draw(BODY)).digest()}
     assert picture.draw({**BODY, "prompt": "a red fox in sno"}) != picture.draw(BODY)
@@ -56,14 +61,12 @@ def test_the_same_body_gives_the_same_picture() -> None:
 @pytest.mark.parametrize(
     "prompt", ["🐈‍⬛🌙", "\ud800", "\x1b[31m", " \n ", "\u200b", "x" * 4000, "狐" * 4000]
 )
-def test_no_prompt_is_too_strange(prompt: str) -> None:
+def test_picture_of_any_prompt(prompt: str) -> None:
     with Image.open(io.BytesIO(picture.draw({"prompt": prompt}))) as image:
         assert image.size == (2048, 2048)
 
 
-def test_a_server_starts_without_pillow_and_says_so_at_the_first_image(
-    start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_server_without_pillow(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     sandbox: Sandbox = start(draw=None)
     answer = fetch(Caller(sandbox).image_url())

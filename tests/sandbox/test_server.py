@@ -12,7 +12,7 @@ import pytest
 from sandbox.caller import TINY_IMAGE, Caller, Start, fetch
 
 
-def test_from_create_to_image(start: Start, clock: Any) -> None:
+def test_server_from_create_to_image(start: Start, clock: Any) -> None:
     sandbox = start(seconds=3.0)
     api, images = urlsplit(sandbox.base_url), urlsplit(sandbox.image_origin)
     assert (api.hostname, images.hostname, api.path) == ("127.0.0.1", "127.0.0.1", "/sandbox/v1")
@@ -28,7 +28,7 @@ def test_from_create_to_image(start: Start, clock: Any) -> None:
     assert image.headers["content-length"] == str(len(TINY_IMAGE))
 
 
-def test_a_link_expires(start: Start, clock: Any) -> None:
+def test_image_url_expires(start: Start, clock: Any) -> None:
     url = Caller(start(url_seconds=60.0)).image_url()
     clock.now += 59.9
     assert fetch(url).status == 200
@@ -50,21 +50,21 @@ def test_a_link_expires(start: Start, clock: Any) -> None:
         lambda url: url[: url.index("?")] + "?expires=soon&signature=0",
     ],
 )
-def test_a_link_that_was_tampered_with_is_refused(start: Start, change: Callable[[str], str]) -> None:
+def test_image_url_tampered_is_refused(start: Start, change: Callable[[str], str]) -> None:
     url = Caller(start()).image_url()
     refused = fetch(change(url))
     assert refused.status == 403
     assert b"SignatureDoesNotMatch" in refused.raw
 
 
-def test_a_key_on_the_image_origin_is_refused(start: Start) -> None:
+def test_image_request_with_api_key_is_refused(start: Start) -> None:
     caller = Caller(start())
     refused = fetch(caller.image_url(), headers=caller.headers)
     assert refused.status == 400
     assert b"Only one auth mechanism allowed" in refused.raw
 
 
-def test_two_sandboxes_share_a_store(start: Start) -> None:
+def test_store_shared_by_sandboxes(start: Start) -> None:
     first, second = start(), start(dialect="seed")
     name = Caller(first).task_id()
     data = Caller(second).status(name).json["data"]
@@ -74,7 +74,7 @@ def test_two_sandboxes_share_a_store(start: Start) -> None:
     assert first.task_count() == second.task_count() == 1
 
 
-def test_eight_threads_with_one_idempotency_key_create_one_task(start: Start) -> None:
+def test_idempotency_with_eight_threads(start: Start) -> None:
     sandboxes = [start(), start()]
     barrier = threading.Barrier(8)
     answers: list[Any] = []
@@ -94,7 +94,7 @@ def test_eight_threads_with_one_idempotency_key_create_one_task(start: Start) ->
     assert sandboxes[0].task_count() == 1
 
 
-def test_the_log_has_neither_query_nor_key(start: Start) -> None:
+def test_log_has_neither_query_nor_key(start: Start) -> None:
     lines: list[str] = []
     sandbox = start(log=lines.append, faults=["submit-drop=1"])
     caller = Caller(sandbox, key="sk-very-secret")

@@ -23,7 +23,7 @@ def maker(task_id: str) -> Callable[[], tuple[StoredTask, dict[str, Any]]]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_store_is_private(tmp_path: Path) -> None:
     previous = os.umask(0)
     try:
         store = Store(tmp_path / "new" / "tasks.db")
@@ -37,13 +37,13 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_store_refuses_other_file(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
     with pytest.raises(OSError, match="is unusable: file is not a database"):
         Store(tmp_path / "notes.txt")
 
 
-def test_a_create_that_fails_leaves_nothing_and_blocks_nobody(tmp_path: Path) -> None:
+def test_store_rolls_back_failed_create(tmp_path: Path) -> None:
     store = Store(tmp_path / "tasks.db")
     store.create(maker("a"), now=100.0)
     with pytest.raises(sqlite3.IntegrityError):
@@ -63,7 +63,7 @@ print(store.secret.hex())
 """
 
 
-def test_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
+def test_store_opened_by_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "new" / "tasks.db"
     root = Path(__file__).resolve().parents[2]
     children = [

@@ -12,12 +12,21 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keyring
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.keyrings import Backend
 
-from seedream_cli.errors import UsageError
-from seedream_cli.settings.config_edit import set_value, unset_value
+from seedream_cli.errors import KeyringError, KeyringUnusable, MalformedKey, UsageError
+from seedream_cli.settings.config_edit import (
+    remove_key,
+    set_value,
+    store_key_in_config,
+    store_key_in_keyring,
+    unset_value,
+)
+from seedream_cli.settings.resolve import Settings
 
 WRITTEN_BY_HAND = """\
 # my profiles
@@ -53,7 +62,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
-def test_a_new_config_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+def test_config_edit_creates_private_file(tmp_path: Path, umask: int) -> None:
     config = tmp_path / "above" / "folder" / "config.toml"
     before = os.umask(umask)
     try:
@@ -65,7 +74,7 @@ def test_a_new_config_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
-def test_nobody_else_can_read_a_config_while_it_is_written(
+def test_config_edit_keeps_file_private_while_writing(
     config: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
     seen: list[int] = []
@@ -97,7 +106,7 @@ def test_nobody_else_can_read_a_config_while_it_is_written(
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_link_at_the_temporary_name_is_not_followed(
+def test_config_edit_does_not_follow_symlink_at_temporary_name(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
 ) -> None:
     precious = tmp_path / "precious.txt"
@@ -114,7 +123,7 @@ def test_a_link_at_the_temporary_name_is_not_followed(
     assert not is_there or precious.read_text() == "do not touch"
 
 
-def test_comments_and_order_are_kept_and_others_cannot_read_it_any_more(by_hand: Path) -> None:
+def test_config_edit_keeps_comments_and_order_and_makes_file_private(by_hand: Path) -> None:
     by_hand.chmod(0o644)
     set_value(by_hand, "work", "quality", "4K")
     changed = WRITTEN_BY_HAND.replace('"2K"', '"4K"')
@@ -123,7 +132,7 @@ def test_comments_and_order_are_kept_and_others_cannot_read_it_any_more(by_hand:
     assert by_hand.read_text() == changed.replace('model = "seedream-v4.5"\n', "")
 
 
-def test_a_config_that_is_read_only_stays_as_it_is(by_hand: Path) -> None:
+def test_config_edit_refuses_read_only_file(by_hand: Path) -> None:
     with pytest.raises(UsageError, match=r"no profile 'hom' in .*did you mean 'home'"):
         set_value(by_hand, "default", "profile", "hom")
     by_hand.chmod(0o400)
@@ -159,7 +168,7 @@ max_bytes = 0x10"""
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "with a byte order mark"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["as here", "as on Windows"])
-def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str, mark: str) -> None:
+def test_config_edit_keeps_other_bytes(config: Path, ending: str, mark: str) -> None:
     def holds(text: str) -> bool:
         return config.read_bytes() == (mark + text.replace("\n", ending)).encode()
 
@@ -183,7 +192,7 @@ def test_all_else_in_a_file_stays_the_same_to_the_byte(config: Path, ending: str
 
 
 @pytest.mark.parametrize("text", ["# mine\n", None])
-def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path, text: str | None) -> None:
+def test_config_edit_keeps_symlink(config: Path, tmp_path: Path, text: str | None) -> None:
     real = tmp_path / "dotfiles" / "seedream.toml"
     if text is not None:
         real.parent.mkdir()
@@ -196,7 +205,7 @@ def test_a_config_that_is_a_link_stays_one(config: Path, tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize("text", ["", WRITTEN_BY_HAND])
-def test_of_changes_at_the_same_time_none_is_lost(config: Path, text: str) -> None:
+def test_config_edit_concurrent_changes_are_all_kept(config: Path, text: str) -> None:
     if text:
         config.parent.mkdir()
         config.write_text(text)
@@ -215,7 +224,7 @@ def test_of_changes_at_the_same_time_none_is_lost(config: Path, text: str) -> No
     assert os.listdir(config.parent) == ["config.toml"]
 
 
-def test_what_is_written_meanwhile_is_not_lost(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_edit_keeps_change_written_meanwhile(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = os.fsync
 
     def meanwhile(descriptor: int) -> None:
@@ -229,7 +238,7 @@ def test_what_is_written_meanwhile_is_not_lost(by_hand: Path, monkeypatch: pytes
     assert os.listdir(by_hand.parent) == ["config.toml"]
 
 
-def test_a_profile_is_chosen_at_the_top(config: Path) -> None:
+def test_config_edit_sets_profile_at_top(config: Path) -> None:
     config.parent.mkdir()
     for before, after in {
         "": 'profile = "default"\n',
@@ -244,7 +253,7 @@ def test_a_profile_is_chosen_at_the_top(config: Path) -> None:
         assert not unset_value(config, "default", "profile")
 
 
-def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
+def test_config_edit_unset_of_missing_setting_changes_nothing(config: Path) -> None:
     assert not unset_value(config, "default", "model")
     assert not config.parent.exists()
     config.parent.mkdir()
@@ -266,9 +275,7 @@ def test_unsetting_what_is_not_there_touches_nothing(config: Path) -> None:
         b"styles" + b".a" * 150 + b" = 1\n",
     ],
 )
-def test_a_config_that_cannot_be_understood_or_changed_without_loss_is_left_alone(
-    config: Path, content: bytes
-) -> None:
+def test_config_edit_refuses_file_it_cannot_change_without_loss(config: Path, content: bytes) -> None:
     config.parent.mkdir()
     config.write_bytes(content)
     with pytest.raises(UsageError, match=r"config\.toml"):
@@ -280,7 +287,7 @@ def test_a_config_that_cannot_be_understood_or_changed_without_loss_is_left_alon
     assert os.listdir(config.parent) == ["config.toml"]
 
 
-def test_what_cannot_be_written_is_refused_and_leaves_nothing_behind(config: Path, tmp_path: Path) -> None:
+def test_config_edit_refuses_unwritable_value(config: Path, tmp_path: Path) -> None:
     for profile, value in (("default", "caf\udce9"), ("caf\udce9", "x")):
         with pytest.raises(UsageError, match="not valid Unicode"):
             set_value(config, profile, "model", value)
@@ -290,7 +297,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing_behind(config: Pat
         set_value(tmp_path / "file" / "config.toml", "default", "model", "x")
 
 
-def test_a_write_that_fails_leaves_the_old_config_and_no_rest(by_hand: Path) -> None:
+def test_config_edit_failed_write_keeps_old_file(by_hand: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
@@ -322,7 +329,7 @@ SHAPES = [
     profile=st.sampled_from(["default", "work", "a.b", "two words", "ünï", '"', "#"]) | st.text(min_size=1),
     value=st.text() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False),
 )
-def test_what_is_set_is_read_back_and_all_else_stays(
+def test_config_edit_round_trip(
     tmp_path_factory: pytest.TempPathFactory, shape: str, profile: str, value: str | int | float
 ) -> None:
     config = tmp_path_factory.getbasetemp() / "hypothesis.toml"
@@ -338,3 +345,124 @@ def test_what_is_set_is_read_back_and_all_else_stays(
     assert unset_value(config, profile, "api_key")
     left = {**profiles, profile: profiles.get(profile, {})}
     assert tomllib.loads(config.read_text("utf-8-sig")) == {**before, "profiles": left}
+
+
+# The API key, in the config file or in the keyring
+
+MARKED = '[profiles.default]\napi_key = {in = "keyring"}\n'
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    backend = Backend()
+    monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
+    return backend
+
+
+def key(config_file: Path, profile: str | None = None, **environment: str) -> str:
+    return Settings(environment, config_file.parent, config_file, profile).api_key(str)
+
+
+def test_store_key_in_keyring_leaves_marker_in_config(config_file: Path, backend: Backend) -> None:
+    store_key_in_keyring(config_file, "default", "sk-one")
+    store_key_in_keyring(config_file, "work", "sk-work")
+    assert config_file.read_text() == MARKED + '\n[profiles.work]\napi_key = {in = "keyring"}\n'
+    assert (key(config_file), key(config_file, "work")) == ("sk-one", "sk-work")
+    store_key_in_keyring(config_file, "default", "sk-two")
+    assert key(config_file) == "sk-two"
+
+
+def test_store_key_moves_it_between_config_and_keyring(config_file: Path, backend: Backend) -> None:
+    set_value(config_file, "default", "api_key", "sk-one")
+    store_key_in_keyring(config_file, "default", "sk-two")
+    assert config_file.read_text() == MARKED
+    assert store_key_in_config(config_file, "default", "sk-three") is None
+    assert config_file.read_text() == '[profiles.default]\napi_key = "sk-three"\n'
+    assert backend.kept == {}
+    assert key(config_file) == "sk-three"
+
+
+def test_remove_key_from_config_and_keyring(config_file: Path, backend: Backend) -> None:
+    store_key_in_keyring(config_file, "default", "sk-one")
+    store_key_in_keyring(config_file, "work", "sk-work")
+    assert remove_key(config_file, "default")
+    assert backend.kept == {("apipod-seedream", "work"): "sk-work"}
+    assert not remove_key(config_file, "default")
+    # Somebody was faster, in the keyring's own window.
+    backend.kept.clear()
+    assert remove_key(config_file, "work")
+    assert "keyring" not in config_file.read_text()
+
+
+def test_store_key_with_failing_keyring_changes_nothing(config_file: Path, backend: Backend) -> None:
+    set_value(config_file, "default", "api_key", "sk-one")
+    backend.error = OSError("gone")
+    with pytest.raises(KeyringError, match="gone"):
+        store_key_in_keyring(config_file, "default", "sk-two")
+    assert key(config_file) == "sk-one"
+    backend.error = None
+    store_key_in_keyring(config_file, "default", "sk-one")
+    backend.error = OSError("gone")
+    # A key that cannot be forgotten stays marked.
+    with pytest.raises(KeyringError, match=r"the API key is not removed: .*gone") as refused:
+        remove_key(config_file, "default")
+    assert refused.value.hint is None
+    assert config_file.read_text() == MARKED
+    assert "gone" in str(store_key_in_config(config_file, "default", "sk-two"))
+    assert key(config_file) == "sk-two"
+
+
+def test_store_key_with_unwritable_config_leaves_keyring_empty(config_file: Path, backend: Backend) -> None:
+    set_value(config_file, "default", "api_key", "sk-one")
+    config_file.chmod(0o400)
+    with pytest.raises(UsageError, match="read-only"):
+        store_key_in_keyring(config_file, "default", "sk-two")
+    assert backend.kept == {}
+    assert key(config_file) == "sk-one"
+
+
+def test_keyring_is_not_used_without_marker(config_file: Path, backend: Backend) -> None:
+    backend.error = AssertionError("the keyring was asked")
+    set_value(config_file, "default", "api_key", "sk-one")
+    assert key(config_file) == "sk-one"
+    assert store_key_in_config(config_file, "default", "sk-two") is None
+    assert remove_key(config_file, "default")
+
+
+def test_keyring_is_used_only_for_marked_key(config_file: Path, backend: Backend) -> None:
+    store_key_in_keyring(config_file, "default", "sk-one")
+    backend.error = AssertionError("the keyring was asked")
+    assert key(config_file, SEEDREAM_API_KEY="sk-environment") == "sk-environment"
+    settings = Settings({}, config_file.parent, config_file)
+    shown = settings.get("api_key")
+    assert (shown.shown, shown.origin) == ("…", "keyring")
+    assert settings.key_place == ("api_key", "keyring")
+    assert len(list(settings.list())) > 10
+
+
+def test_api_key_missing_from_keyring(config_file: Path, backend: Backend) -> None:
+    config_file.write_text(MARKED)
+    with pytest.raises(KeyringUnusable, match="'default' is not in the desktop's keyring") as missing:
+        key(config_file)
+    assert (missing.value.exit_code, missing.value.code) == (4, "missing_api_key")
+    assert missing.value.hint == "seedream config set api_key --keyring"
+    backend.kept["apipod-seedream", "default"] = "sk hunter22"
+    with pytest.raises(MalformedKey, match="in the desktop's keyring is malformed") as malformed:
+        key(config_file)
+    assert "hunter22" not in f"{malformed.value!r}{malformed.value.__cause__}"
+    backend.error = OSError("gone")
+    with pytest.raises(KeyringUnusable, match="gone") as unusable:
+        key(config_file)
+    assert (unusable.value.exit_code, unusable.value.code) == (4, "keyring_unusable")
+
+
+@pytest.mark.parametrize("value", ["{}", '{in = "file"}', '{in = "keyring", of = "work"}', "[]"])
+def test_config_refuses_unknown_marker(config_file: Path, value: str) -> None:
+    config_file.write_text(f"[profiles.default]\napi_key = {value}\n")
+    with pytest.raises(UsageError, match="api_key is neither text nor"):
+        key(config_file)

@@ -39,7 +39,7 @@ def made(name: str) -> Any:
     return import_module(f"keyring.backends.{name}").Keyring()
 
 
-def test_a_key_is_kept_for_each_profile(use: Use) -> None:
+def test_keyring_stores_key_of_each_profile(use: Use) -> None:
     backend = Backend()
     use(backend)
     desktop_keyring.require()
@@ -63,7 +63,7 @@ def test_a_key_is_kept_for_each_profile(use: Use) -> None:
         pytest.param(Chain(Backend(priority=0.5), Backend(priority=0)), id="a chain without a good one"),
     ],
 )
-def test_a_keyring_that_does_not_keep_a_key_safe_is_refused(use: Use, backend: Any) -> None:
+def test_keyring_refuses_insecure_backend(use: Use, backend: Any) -> None:
     use(backend)
     calls: tuple[Callable[[], object], ...] = (
         desktop_keyring.require,
@@ -79,7 +79,7 @@ def test_a_keyring_that_does_not_keep_a_key_safe_is_refused(use: Use, backend: A
         assert "SEEDREAM_API_KEY" in str(refused.value.detail)
 
 
-def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
+def test_keyring_uses_secure_backend_of_chain(use: Use) -> None:
     assert isinstance(import_module("keyring.backends.chainer").ChainerBackend.backends, list)
     plain, good = Backend(priority=0.5), Backend()
     use(Chain(plain, good))
@@ -87,7 +87,7 @@ def test_of_a_chain_only_a_good_one_is_used(use: Use) -> None:
     assert (plain.kept, good.kept) == ({}, {("apipod-seedream", "default"): KEY})
 
 
-def test_a_keyring_that_is_not_unlocked_is_told_and_a_signal_is_no_failure_of_its(use: Use) -> None:
+def test_keyring_locked_error_and_signal_while_waiting(use: Use) -> None:
     use(Backend(error=KeyringLocked("Failed to unlock the collection!")))
     with pytest.raises(KeyringError, match="is locked, and was not unlocked") as refused:
         desktop_keyring.read("default")
@@ -98,7 +98,7 @@ def test_a_keyring_that_is_not_unlocked_is_told_and_a_signal_is_no_failure_of_it
 
 
 @pytest.mark.parametrize("error", [PasswordSetError, OSError, ValueError])
-def test_what_a_keyring_fails_with_is_told_without_the_key(use: Use, error: type[Exception]) -> None:
+def test_keyring_error_does_not_contain_key(use: Use, error: type[Exception]) -> None:
     use(Backend(error=error(f"-25244\nfor {KEY}")))
     with pytest.raises(KeyringError, match=f"{error.__name__}: -25244") as refused:
         desktop_keyring.store("default", KEY)
@@ -107,7 +107,7 @@ def test_what_a_keyring_fails_with_is_told_without_the_key(use: Use, error: type
     assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
 
 
-def test_a_keyring_that_cannot_be_found_is_told(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyring_without_backend(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise ModuleNotFoundError("No module named 'keyrings'")
 
@@ -116,7 +116,7 @@ def test_a_keyring_that_cannot_be_found_is_told(use: Use, monkeypatch: pytest.Mo
         desktop_keyring.require()
 
 
-def test_without_the_library_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyring_without_library_shows_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(KeyringError, match="a library that is not installed") as refused:
         desktop_keyring.require()

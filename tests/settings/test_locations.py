@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="home folders ha
     "value", [None, "", "/x/y", "/x/y/", "/x y/%?#", "relative", "~/z", "//x", "/x/../y"]
 )
 @pytest.mark.parametrize("home", ["/home/me", "/home/me/", "/"])
-def test_they_are_the_platforms(monkeypatch: pytest.MonkeyPatch, home: str, value: str | None) -> None:
+def test_locations_match_platformdirs(monkeypatch: pytest.MonkeyPatch, home: str, value: str | None) -> None:
     monkeypatch.setenv("HOME", home)
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(variable, raising=False)
@@ -27,7 +27,7 @@ def test_they_are_the_platforms(monkeypatch: pytest.MonkeyPatch, home: str, valu
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
-def test_a_home_that_is_no_path_is_left_to_the_platform(
+def test_locations_with_relative_home_match_platformdirs(
     monkeypatch: pytest.MonkeyPatch, home: str | None
 ) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

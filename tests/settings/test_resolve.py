@@ -63,9 +63,7 @@ def toml(value: Any) -> str:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_flag_beats_environment_beats_project_beats_profile_beats_default(
-    resolve: Make, tmp_path: Path, name: str
-) -> None:
+def test_setting_precedence(resolve: Make, tmp_path: Path, name: str) -> None:
     flag, environment, project, profile = VALUES[name]
     variable = f"SEEDREAM_{name.upper()}"
     everything: dict[str, Any] = {
@@ -107,7 +105,7 @@ def test_flag_beats_environment_beats_project_beats_profile_beats_default(
         ({"SEEDREAM_API_KEY_FILE": "{file}", "SEEDREAM_API_KEY": "sk-env"}, False, "sk-env"),
     ],
 )
-def test_which_key_counts(
+def test_api_key_precedence(
     resolve: Make, tmp_path: Path, environment: dict[str, str], flagged: bool, key: str
 ) -> None:
     file = tmp_path / "key.txt"
@@ -118,7 +116,7 @@ def test_which_key_counts(
     assert resolve(config, environment=given, flags=flags).api_key(no_stdin) == key
 
 
-def test_blank_space_around_a_files_key_is_dropped(resolve: Make, tmp_path: Path) -> None:
+def test_api_key_file_is_stripped(resolve: Make, tmp_path: Path) -> None:
     file = tmp_path / "key.txt"
     for content in (b"sk-file", b"\r\n sk-file \r\n", b"\xef\xbb\xbfsk-file\r\n"):
         file.write_bytes(content)
@@ -130,9 +128,7 @@ def test_blank_space_around_a_files_key_is_dropped(resolve: Make, tmp_path: Path
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"sk two", b"sk-\xc3\xa9\n", b"sk-one\nsk-two\n", b"sk-\xff"]
 )
-def test_a_malformed_key_in_a_file_is_refused_without_being_shown(
-    resolve: Make, tmp_path: Path, content: bytes
-) -> None:
+def test_api_key_file_malformed_key_is_not_shown(resolve: Make, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "key.txt"
     file.write_bytes(content)
     why = "is no text" if b"\xff" in content else r"in the file \(--api-key-file\) is malformed"
@@ -141,7 +137,7 @@ def test_a_malformed_key_in_a_file_is_refused_without_being_shown(
     assert "sk-" not in refused.value.message
 
 
-def test_a_key_in_the_place_of_its_files_name_is_not_shown(resolve: Make, tmp_path: Path) -> None:
+def test_api_key_given_as_file_name_is_not_shown(resolve: Make, tmp_path: Path) -> None:
     named = resolve(environment={"SEEDREAM_API_KEY_FILE": "sk-hunter22-0123456789"})
     with pytest.raises(MissingKey, match="cannot be read: No such file") as missing:
         named.api_key(no_stdin)
@@ -153,14 +149,14 @@ def test_a_key_in_the_place_of_its_files_name_is_not_shown(resolve: Make, tmp_pa
         assert resolve(environment={"SEEDREAM_API_KEY_FILE": path}).get("api_key_file").shown == path
 
 
-def test_a_missing_key_names_the_ways_to_give_one(resolve: Make) -> None:
+def test_api_key_missing_names_ways_to_set_it(resolve: Make) -> None:
     ways = r"SEEDREAM_API_KEY.*--api-key-file.*store one.*--sandbox"
     with pytest.raises(MissingKey, match=ways) as missing:
         resolve().api_key(no_stdin)
     assert missing.value.hint == "seedream config set api_key"
 
 
-def test_a_malformed_key_is_refused_in_use_without_being_shown(resolve: Make) -> None:
+def test_api_key_malformed_is_not_shown(resolve: Make) -> None:
     variable = {"SEEDREAM_API_KEY": "sk-hunter22\n"}
     for settings in (resolve(environment=variable), resolve('[profiles.default]\napi_key = "sk hunter22"\n')):
         with pytest.raises(MalformedKey) as refused:
@@ -168,7 +164,7 @@ def test_a_malformed_key_is_refused_in_use_without_being_shown(resolve: Make) ->
         assert "hunter22" not in f"{refused.value}{refused.value.detail}{refused.value.hint}"
 
 
-def test_of_a_key_no_more_is_shown_than_it_can_spare(resolve: Make) -> None:
+def test_api_key_is_masked(resolve: Make) -> None:
     keys = {"sk-0123456789abcdef": "…cdef", "0123456789abcdef": "…cdef", "0123456789abcde": "…", "x": "…"}
     for key, shown in keys.items():
         assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").shown == shown
@@ -197,20 +193,18 @@ model = "of-home"
         ("home", "default", "of-default"),
     ],
 )
-def test_flag_beats_environment_beats_the_configs_own_choice_of_profile(
-    resolve: Make, variable: str | None, flag: str | None, model: str
-) -> None:
+def test_profile_precedence(resolve: Make, variable: str | None, flag: str | None, model: str) -> None:
     environment = {} if variable is None else {"SEEDREAM_PROFILE": variable}
     assert resolve(PROFILES, environment=environment, profile=flag).value("model") == model
 
 
-def test_a_profile_that_does_not_exist(resolve: Make) -> None:
+def test_profile_unknown(resolve: Make) -> None:
     assert resolve(profile="default").value("model") == SETTINGS["model"].default
     with pytest.raises(UsageError, match=r"no profile 'wrok' in .*config\.toml; did you mean 'work'"):
         resolve(PROFILES, profile="wrok").value("model")
 
 
-def test_the_projects_folder_is_where_images_go(resolve: Make) -> None:
+def test_project_dir_sets_output(resolve: Make) -> None:
     setting = resolve(project='[defaults]\ndir = "art/"\n').get("output")
     assert (setting.value, setting.origin) == ("art/", "seedream.toml [defaults]")
     both = resolve(project='[defaults]\ndir = "art"\noutput = "x.png"\n[images.fox]\nprompt = "a fox"\n')
@@ -236,7 +230,7 @@ def test_the_projects_folder_is_where_images_go(resolve: Make) -> None:
         ],
     ],
 )
-def test_a_projects_file_is_refused(resolve: Make, project: str, words: str) -> None:
+def test_project_file_refused(resolve: Make, project: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         resolve(project=project).value("output")
 
@@ -266,7 +260,7 @@ def test_a_projects_file_is_refused(resolve: Make, project: str, words: str) -> 
         (f"x = {'{a=' * 50_000}", r"config\.toml is not valid TOML"),
     ],
 )
-def test_a_config_that_cannot_be_understood_is_refused(resolve: Make, config: str, words: str) -> None:
+def test_config_file_refused(resolve: Make, config: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         resolve(config).value("model")
 
@@ -291,7 +285,7 @@ PIECES = st.lists(
 @example(b"[profiles.default]\nmax_bytes = 0x" + b"f" * 5000)
 @example(b"[defaults]\nmax_bytes = 0x" + b"f" * 5000)
 @example(b"x = " + b"[" * 5000)
-def test_any_file_has_settings_or_is_refused(content: bytes) -> None:
+def test_config_file_with_any_content(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         for name in ("config.toml", "seedream.toml"):
             (Path(folder) / name).write_bytes(content)
@@ -302,7 +296,7 @@ def test_any_file_has_settings_or_is_refused(content: bytes) -> None:
             (Path(folder) / name).unlink()
 
 
-def test_a_config_is_read_as_windows_editors_write_it_or_refused(resolve: Make, tmp_path: Path) -> None:
+def test_config_file_encodings_of_windows_editors(resolve: Make, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_bytes(b'\xef\xbb\xbf[profiles.default]\r\nmodel = "x"\r\n')
     assert resolve().value("model") == "x"
@@ -315,7 +309,7 @@ def test_a_config_is_read_as_windows_editors_write_it_or_refused(resolve: Make, 
         resolve().value("model")
 
 
-def test_numbers_may_be_written_as_numbers_or_as_text(resolve: Make) -> None:
+def test_config_file_numbers_as_numbers_or_text(resolve: Make) -> None:
     for value in ('"300"', "300", "300.0"):
         assert resolve(f"[profiles.default]\ntimeout = {value}\n").value("timeout") == 300.0
 
@@ -333,12 +327,12 @@ def test_numbers_may_be_written_as_numbers_or_as_text(resolve: Make) -> None:
         ({"environment": {"SEEDREAM_OUTPUT": "{slgu}.png"}}, "output", "SEEDREAM_OUTPUT: .*unknown field"),
     ],
 )
-def test_a_bad_value_names_where_it_comes_from(resolve: Make, given: Any, name: str, words: str) -> None:
+def test_setting_error_names_origin(resolve: Make, given: Any, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         resolve(**given).value(name)
 
 
-def test_a_config_that_others_can_read_is_noticed_with_a_command_that_can_be_copied(tmp_path: Path) -> None:
+def test_config_file_readable_by_others_gives_notice(tmp_path: Path) -> None:
     folder = tmp_path / "Application Support"
     folder.mkdir()
     config = folder / "config.toml"
@@ -364,10 +358,10 @@ API = "https://api.apipod.ai/v1"
         ("https://api.apipod.ai/sandbox/v1", "http://127.0.0.1/sandbox/v1", False),
     ],
 )
-def test_one_service_may_be_written_in_several_ways(one: str, other: str, is_same: bool) -> None:
+def test_service_of_equal_base_urls(one: str, other: str, is_same: bool) -> None:
     assert (service_of(one) == service_of(other)) is is_same
 
 
-def test_a_fingerprint_tells_keys_apart_and_is_none() -> None:
+def test_fingerprint_of_api_keys() -> None:
     assert fingerprint("sk-one") == fingerprint("sk-one") != fingerprint("sk-two")
     assert "sk-one" not in fingerprint("sk-one")

@@ -17,7 +17,7 @@ from seedream_cli.settings.schema import SETTINGS, known, parse_api_key, parse_b
         *("http://127.9.9.9/v1", "http://localhost/v1", "http://LOCALHOST:1/v1", "http://[::1]:8080/v1"),
     ],
 )
-def test_a_base_url_is_https_or_on_this_machine(url: str) -> None:
+def test_base_url_accepted(url: str) -> None:
     for end in ("", "/", "//"):
         assert parse_base_url(url + end) == url
 
@@ -57,14 +57,14 @@ def test_a_base_url_is_https_or_on_this_machine(url: str) -> None:
         ],
     ],
 )
-def test_what_is_no_safe_url_is_refused_and_not_repeated(url: str, why: str) -> None:
+def test_base_url_refused_without_repeating_it(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:
         parse_base_url(url)
     assert "hunter22" not in str(refused.value)
 
 
 @given(st.text())
-def test_a_base_url_is_read_or_refused_but_never_breaks_the_program(text: str) -> None:
+def test_base_url_with_any_text(text: str) -> None:
     for url in (text, f"https://{text}", f"http://{text}", f"http://localhost{text}"):
         try:
             assert parse_base_url(url).startswith(("http://", "https://", "HTTP", "Http"))
@@ -73,17 +73,17 @@ def test_a_base_url_is_read_or_refused_but_never_breaks_the_program(text: str) -
 
 
 @pytest.mark.parametrize("key", ["sk-0123456789abcdef", "x", "!~"])
-def test_a_key_is_printable_ascii(key: str) -> None:
+def test_api_key_accepted(key: str) -> None:
     assert parse_api_key(key) == key
 
 
 @given(st.text().filter(lambda text: not text or any(not "!" <= char <= "~" for char in text)))
-def test_any_other_key_is_malformed_and_not_repeated(key: str) -> None:
+def test_api_key_refused_without_repeating_it(key: str) -> None:
     with pytest.raises(ValueError, match=r"^a key is printable ASCII without blanks$"):
         parse_api_key(key)
 
 
-def test_numbers_are_read() -> None:
+def test_numbers_accepted() -> None:
     assert [SETTINGS["timeout"].parse(text) for text in ("0", "0.00", "2.5")] == [0.0, 0.0, 2.5]
     assert (SETTINGS["poll_interval"].parse("0.05"), SETTINGS["max_bytes"].parse("1")) == (0.05, 1)
 
@@ -97,12 +97,12 @@ def test_numbers_are_read() -> None:
         *[(name, " ") for name in ("model", "aspect_ratio", "quality", "callback_url", "api_key_file")],
     ],
 )
-def test_other_values_are_refused(name: str, text: str) -> None:
+def test_values_refused(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"is not|is empty"):
         SETTINGS[name].parse(text)
 
 
-def test_a_setting_is_known_by_its_name_and_as_its_flag_is_spelled() -> None:
+def test_setting_named_by_underscore_or_dash() -> None:
     for name in SETTINGS:
         assert known(name).name == known(name.replace("_", "-")).name == name
     with pytest.raises(UsageError, match="'aspct_ratio'; did you mean 'aspect_ratio'"):

@@ -129,6 +129,12 @@ class Program:
         """Make this the service of all further runs."""
         self.environment |= {"SEEDREAM_BASE_URL": base_url, "SEEDREAM_API_KEY": key}
 
+    def write_config(self, text: str) -> None:
+        """Write the config file, with the permissions that `config set` gives it."""
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text, encoding="utf-8")
+        self.config.chmod(0o600)
+
 
 def _is_for_python(variable: str) -> bool:
     """Whether Python reads it when it starts."""

@@ -1,4 +1,4 @@
-"""A folder with a manifest on which `seedream sync` is run, and what it asked the service for."""
+"""A project folder on which `seedream sync` is run, and counts of the requests that it made."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .program import Result
 
 
 @dataclass(frozen=True)
-class RequestArgs:
-    """How many requests of each kind a service had."""
+class RequestCounts:
+    """Number of requests of each kind that a service received."""
 
     creates: int = 0
     statuses: int = 0
     images: int = 0
 
 
-NOTHING = RequestArgs()
+NOTHING = RequestCounts()
 
 
-def asked(sandbox: Sandbox) -> RequestArgs:
-    """What the service was asked for since the last time."""
+def asked(sandbox: Sandbox) -> RequestCounts:
+    """Return the number of requests since the last call, and clear the record."""
     requests = sandbox.requests[:]
     sandbox.requests.clear()
-    creates = sum(one.method == "POST" for one in requests)
-    images = sum(one.origin == "image" for one in requests)
-    return RequestArgs(creates, len(requests) - creates - images, images)
+    creates = sum(request.method == "POST" for request in requests)
+    images = sum(request.origin == "image" for request in requests)
+    return RequestCounts(creates, len(requests) - creates - images, images)
 
 
 class Project:
-    """Called with options, it runs `seedream sync` in its folder."""
+    """A project folder. Calling it with options runs `seedream sync` there."""
 
     def __init__(self, run: Callable[..., Result], folder: Path) -> None:
         self.folder = folder
@@ -53,18 +53,19 @@ class Project:
         return self._run("sync", *arguments, env=env, cwd=cwd or self.folder)
 
     def write(self, manifest: str) -> None:
+        """Write the manifest."""
         self.manifest.write_text(manifest, encoding="utf-8")
 
     def replace(self, old: str, new: str) -> None:
-        """Edit the manifest."""
+        """Replace a text in the manifest."""
         text = self.manifest.read_text(encoding="utf-8")
         assert old in text
         self.write(text.replace(old, new))
 
     def settle(self, **values: Any) -> None:
-        """Leave the files and the lock that a run on another machine would have left.
+        """Write the files and the lockfile of a finished run on another machine.
 
-        ``values`` are those of the lock's lines.
+        ``values`` replace fields of each lockfile entry.
         """
         entries = []
         for shade, image in enumerate(load(self.manifest).images(), 1):
@@ -86,7 +87,7 @@ class Project:
 
     @property
     def lock(self) -> dict[str, dict[str, Any]]:
-        """The lock's lines in their order, by name and, from the second image of an asset on, number."""
+        """Return the lockfile's entries in their order, by name, and number if it is above 1."""
         if not self.lock_file.exists():
             return {}
         lines = map(json.loads, self.lock_file.read_text(encoding="utf-8").splitlines())
@@ -97,14 +98,14 @@ class Project:
 
     @property
     def files(self) -> list[str]:
-        """Everything in the folder but manifest and lock."""
+        """Return all files in the folder but the manifest and the lockfile."""
         own = (self.manifest, self.lock_file)
         found = (path for path in self.folder.rglob("*") if path.is_file() and path not in own)
         return sorted(path.relative_to(self.folder).as_posix() for path in found)
 
 
 def states(result: Result) -> dict[str, str]:
-    """The state of each image in a document of `sync --json`; keys are as those of `Project.lock`."""
+    """Return the state of each image in a document of `sync --json`, with the keys of `Project.lock`."""
     return {
         f"{image['name']}{image['number']}" if image["number"] > 1 else image["name"]: image["state"]
         for image in result.document["images"]

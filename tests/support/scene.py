@@ -1,4 +1,4 @@
-"""Jobs at a service, with a real client, a real history, and a clock that goes on only in pauses."""
+"""A service, a history and a clock for tests of `tasks`, with a real client behind them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seedream_cli.tasks.run import generate_task
 
 from .clock import Clock
 from .raw import RawServer, Reply
-from .tasks import SERVICE, operation, played
+from .tasks import SERVICE, operation, run_task
 
 
 @dataclass
@@ -24,40 +24,44 @@ class Scene:
     folder: Path
     history: History
     clock: Clock
-    work_on: Callable[..., TaskContext]
+    make_context: Callable[..., TaskContext]
     start_raw: Callable[..., RawServer]
     start_sandbox: Callable[..., Sandbox]
-    base_url: str = ""
+    base_url: str = "http://127.0.0.1:9/v1"
 
     def serve(self, *replies: Reply) -> RawServer:
+        """Start a server that sends these replies, the last one again and again."""
         server = self.start_raw(*replies)
         self.base_url = server.base_url
         return server
 
     def sandbox(self, *faults: str, **options: Any) -> Sandbox:
+        """Start a sandbox whose tasks complete at once."""
         sandbox = self.start_sandbox(seconds=0, faults=faults, **options)
         self.base_url = sandbox.base_url
         return sandbox
 
-    def work(self, **options: Any) -> TaskContext:
-        return self.work_on(self.base_url, **options)
+    def context(self, **options: Any) -> TaskContext:
+        """Return a context for the server that was started last; ``options`` are fields of TaskContext."""
+        return self.make_context(self.base_url, **options)
 
     def generate(
         self,
-        asked: Operation | None = None,
+        requested: Operation | None = None,
         *,
         wait: bool = False,
         on_event: Callable[[Event], None] = lambda event: None,
-        work: TaskContext | None = None,
+        context: TaskContext | None = None,
         **options: Any,
     ) -> tuple[list[Event], TaskFinished]:
-        """Send it to the service that was started last; ``options`` are those of Work."""
-        asked = asked or operation(self.folder)
-        return played(generate_task, work or self.work(**options), asked, wait=wait, on_event=on_event)
+        """Submit the operation, or resume it; ``options`` are fields of TaskContext."""
+        requested = requested or operation(self.folder)
+        context = context or self.context(**options)
+        return run_task(generate_task, context, requested, wait=wait, on_event=on_event)
 
     @property
-    def unsettled(self) -> Operation:
-        """What `--resume last` would take up."""
-        left = self.history.last_unfinished(SERVICE)
-        assert left is not None
-        return left
+    def unfinished(self) -> Operation:
+        """Return the operation that `--resume last` would resume."""
+        found = self.history.last_unfinished(SERVICE)
+        assert found is not None
+        return found

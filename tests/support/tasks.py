@@ -1,4 +1,4 @@
-"""Operations as they are before anything was sent, and the events of their life."""
+"""Operations that were not submitted yet, and running them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from seedream_cli.errors import SeedreamError
 from seedream_cli.events import Event, TaskFinished
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.tasks.context import TaskContext
@@ -18,8 +19,8 @@ E = TypeVar("E", bound=Event)
 
 
 def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
-    """An operation whose image goes to ``name`` in ``folder``."""
-    given: dict[str, Any] = {
+    """Return an operation whose image goes to ``name`` in ``folder``."""
+    fields: dict[str, Any] = {
         "id": "op_abcd1234",
         "service": SERVICE,
         "created": 1_800_000_000.0,
@@ -29,29 +30,34 @@ def operation(folder: Path, name: str = "fox.png", **values: Any) -> Operation:
         "key_id": "fingerprint",
         **values,
     }
-    return Operation(**given)
+    return Operation(**fields)
 
 
-def played(
-    act: Callable[..., TaskFinished],
-    work: TaskContext,
+def run_task(
+    function: Callable[..., TaskFinished],
+    context: TaskContext,
     operation: Operation,
     *,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
 ) -> tuple[list[Event], TaskFinished]:
-    """Run a job; return its events and the last one. ``on_event`` is called with each as it happens."""
-    seen: list[Event] = []
+    """Call a function of `tasks.run`. Return its events and its result; ``on_event`` gets each event too."""
+    events: list[Event] = []
 
     def note(event: Event) -> None:
-        seen.append(event)
+        events.append(event)
         on_event(event)
 
-    ended = act(replace(work, on_event=note), operation, **options)
-    assert seen[-1] == ended
-    assert not any(isinstance(event, TaskFinished) for event in seen[:-1])
-    return seen, ended
+    finished = function(replace(context, on_event=note), operation, **options)
+    assert events[-1] == finished
+    assert not any(isinstance(event, TaskFinished) for event in events[:-1])
+    return events, finished
 
 
 def of_kind(events: Iterable[Event], kind: type[E]) -> list[E]:
     return [event for event in events if isinstance(event, kind)]
+
+
+def error_of(finished: TaskFinished) -> SeedreamError:
+    assert finished.error is not None
+    return finished.error

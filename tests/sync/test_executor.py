@@ -1,22 +1,20 @@
-"""A plan carried out by several workers: each image lands by itself, and what one of them meets is all's."""
+"""Carrying out a plan with several workers: lockfile entries, errors that stop the run, interruptions."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from support import network_faults as line
-from support.raw import HttpCall as AtServer
-from support.raw import RawServer
+from support.machine import NewMachine, execute
+from support.raw import HttpCall, RawServer
 from support.service import IMAGE, SUBMIT, Honest, Service, Strike
 from support.starting import StartSandbox
-from sync.workshop import Workshop, executed
 
 from seedream_cli.errors import (
     ExitCode,
@@ -32,7 +30,7 @@ from seedream_cli.events import ImageDone, ImageFailed
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.models import SavedFile
 from seedream_cli.sync import lockfile as lock
-from seedream_cli.sync.executor import Told
+from seedream_cli.sync.executor import SyncEvent
 from seedream_cli.sync.lockfile import Entry, Key
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan_items import PlanItem
@@ -40,117 +38,91 @@ from seedream_cli.sync.project_files import Project
 from seedream_cli.tasks.rate_limiter import RateLimiter
 
 
-@pytest.fixture
-def shop_at(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
-    """A project at a service, with this manifest."""
-    with ExitStack() as opened:
-
-        def shop_at(base_url: str, text: str) -> Workshop:
-            shop = opened.enter_context(Workshop(tmp_path / "machine", base_url))
-            shop.write(text)
-            return shop
-
-        yield shop_at
-
-
-ShopAt = Callable[..., Workshop]
-
-
 def assets(*names: str, more: str = "") -> str:
-    """A manifest in which each asset asks for something else."""
+    """Return a manifest in which every asset has a different request."""
     return "".join(f'[assets.{name}]\nprompt = "a {name}"\n{more}\n' for name in names)
 
 
-#: Three that ask for the same.
-EQUAL = "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc")
+#: Three assets with the same request.
+SAME_REQUEST = "".join(f'[assets.{name}]\nprompt = "fox"\n' for name in "abc")
 
 
-def landed(told: list[Told]) -> dict[str, str]:
-    """What was done about each image that came."""
-    return {one.label: one.done for one in told if isinstance(one, ImageDone)}
+def done(events: list[SyncEvent]) -> dict[str, str]:
+    """Return what was done with each saved image."""
+    return {event.label: event.done for event in events if isinstance(event, ImageDone)}
 
 
-def fallen(told: list[Told]) -> dict[str, SeedreamError]:
-    return {one.label: one.error for one in told if isinstance(one, ImageFailed)}
+def failed(events: list[SyncEvent]) -> dict[str, SeedreamError]:
+    return {event.label: event.error for event in events if isinstance(event, ImageFailed)}
 
 
-def agrees(shop: Workshop) -> bool:
-    """Whether every line of the lock has its file, with its bytes."""
-    return all(
-        hashlib.sha256((shop.folder / entry.path).read_bytes()).hexdigest() == entry.sha256
-        for entry in shop.entries()
-    )
-
-
-def hidden(shop: Workshop) -> list[Path]:
-    return list(shop.folder.rglob(".*"))
-
-
-Alive = Callable[[], list[threading.Thread]]
+LiveWorkers = Callable[[], list[threading.Thread]]
 
 
 @pytest.fixture
-def alive() -> Alive:
-    """Return what tells the workers that are at work, without those that an earlier test left behind."""
+def live_workers() -> LiveWorkers:
+    """Return a function that lists the live worker threads that this test has started."""
     before = set(threading.enumerate())
 
-    def at_work() -> list[threading.Thread]:
+    def list_workers() -> list[threading.Thread]:
         started = set(threading.enumerate()) - before
         return [thread for thread in started if thread.name.startswith("worker-")]
 
-    return at_work
+    return list_workers
 
 
-def test_every_image_has_its_line_before_it_is_told(shop_at: ShopAt, start_sandbox: StartSandbox) -> None:
+def test_execute_writes_lockfile_entry_before_reporting_image(
+    new_machine: NewMachine, start_sandbox: StartSandbox
+) -> None:
     sandbox = start_sandbox(seconds=0, rate=0)
     names = [f"n{number}" for number in range(8)]
-    shop = shop_at(sandbox.base_url, assets(*names))
-    told: list[Told] = []
+    machine = new_machine(sandbox, assets(*names))
+    events: list[SyncEvent] = []
 
-    def check(one: Told) -> None:
-        told.append(one)
-        if isinstance(one, ImageDone):
-            assert one.label in {entry.name for entry in shop.entries()}
-            assert agrees(shop)
+    def check(event: SyncEvent) -> None:
+        events.append(event)
+        if isinstance(event, ImageDone):
+            assert event.label in {entry.name for entry in machine.entries()}
+            assert machine.is_consistent()
 
-    shop.run(jobs=3, on_event=check).execute()
-    assert landed(told) == dict.fromkeys(names, "generated")
-    assert [entry.name for entry in shop.entries()] == names
-    assert hidden(shop) == []
+    machine.executor(jobs=3, on_event=check).execute()
+    assert done(events) == dict.fromkeys(names, "generated")
+    assert [entry.name for entry in machine.entries()] == names
+    assert machine.hidden_files() == []
     assert sandbox.task_count() == 8
-    assert not shop.plan().drift
+    assert not machine.plan().drift
 
 
-def test_an_image_is_in_the_lock_at_once_and_a_stop_keeps_it(shop_at: ShopAt, service: Service) -> None:
+def test_execute_keeps_entry_of_saved_image_when_stopped(new_machine: NewMachine, service: Service) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
-    shop = shop_at(service.base_url, assets("a", "b", "c", "d"))
+    machine = new_machine(service, assets("a", "b", "c", "d"))
 
-    def stop(one: Told) -> None:
-        if isinstance(one, ImageDone):
-            assert [entry.name for entry in shop.entries()] == [one.label]
+    def stop(event: SyncEvent) -> None:
+        if isinstance(event, ImageDone):
+            assert [entry.name for entry in machine.entries()] == [event.label]
             raise Stopped
 
     with pytest.raises(Stopped):
-        shop.run(jobs=2, on_event=stop).execute()
-    assert hidden(shop) == []
-    assert len(shop.entries()) == 1
-    assert agrees(shop)
+        machine.executor(jobs=2, on_event=stop).execute()
+    assert machine.hidden_files() == []
+    assert len(machine.entries()) == 1
+    assert machine.is_consistent()
 
 
-def test_equal_requests_fall_short_together_and_pay_once(shop_at: ShopAt, service: Service) -> None:
+def test_same_requests_fail_together_and_pay_once(new_machine: NewMachine, service: Service) -> None:
     service.ends_as = {"status": "failed", "result": [], "error_message": "no capacity"}
-    shop = shop_at(service.base_url, EQUAL)
-    told = shop.told()
-    assert {label: type(error) for label, error in fallen(told).items()} == dict.fromkeys("abc", TaskFailed)
+    machine = new_machine(service, SAME_REQUEST)
+    events = machine.sync()
+    assert {label: type(error) for label, error in failed(events).items()} == dict.fromkeys("abc", TaskFailed)
     assert len(service.tasks) == 1
-    # What was paid for is known.
-    fell = next(one for one in told if isinstance(one, ImageFailed))
-    assert fell.operation is not None
-    assert fell.operation.task_id == "task_1"
+    # The error names the task that was paid for.
+    failure = next(event for event in events if isinstance(event, ImageFailed))
+    assert failure.operation is not None
+    assert failure.operation.task_id == "task_1"
 
 
 class SlowProject(Project):
-    """Reads a file that is copied from a slow disk: it has half of it when the run is stopped."""
+    """Copies slowly: half of the file is written when the run is stopped."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -169,217 +141,222 @@ class SlowProject(Project):
         return super().copy(file, item, part)
 
 
-def test_a_copy_that_a_signal_ends_leaves_no_file_behind_and_begins_no_other(
-    shop_at: ShopAt, service: Service, alive: Alive
+def test_stop_during_copy_leaves_no_partial_file(
+    new_machine: NewMachine, service: Service, live_workers: LiveWorkers
 ) -> None:
-    shop = shop_at(service.base_url, EQUAL)
-    project = SlowProject(shop.folder)
+    machine = new_machine(service, SAME_REQUEST)
+    project = SlowProject(machine.folder)
 
-    def on_event(told: Told) -> None:
-        if isinstance(told, ImageDone):
+    def on_event(event: SyncEvent) -> None:
+        if isinstance(event, ImageDone):
             assert project.reading.wait(20)
             raise Stopped
 
     with pytest.raises(Stopped):
-        shop.run(on_event=on_event, context={"project": project}).execute()
-    there = [*hidden(shop), *shop.folder.glob("*.png")]
+        machine.executor(on_event=on_event, context={"project": project}).execute()
+    there = [*machine.hidden_files(), *machine.folder.glob("*.png")]
     project.go_on.set()
-    for thread in alive():
+    for thread in live_workers():
         thread.join(1)
-    assert there == [*hidden(shop), *shop.folder.glob("*.png")] == [shop.folder / "a.png"]
+    assert there == [*machine.hidden_files(), *machine.folder.glob("*.png")] == [machine.folder / "a.png"]
 
 
-def test_what_cannot_be_copied_or_moved_does_not_take_others_along(shop_at: ShopAt, service: Service) -> None:
+def test_failed_copy_or_move_does_not_stop_other_images(new_machine: NewMachine, service: Service) -> None:
     text = '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\npath = "art/b.png"\n'
-    shop = shop_at(service.base_url, text)
-    (shop.folder / "art").write_bytes(b"no folder")
-    told = shop.told()
-    assert landed(told) == {"a": "generated"}
-    assert list(fallen(told)) == ["b"]
-    shop.write('[assets.a]\nprompt = "fox"\npath = "art/a.png"\n' + assets("c"))
-    told = shop.told()
-    assert landed(told) == {"c": "generated"}
-    assert list(fallen(told)) == ["a"]
-    assert agrees(shop)
+    machine = new_machine(service, text)
+    (machine.folder / "art").write_bytes(b"no folder")
+    events = machine.sync()
+    assert done(events) == {"a": "generated"}
+    assert list(failed(events)) == ["b"]
+    machine.write('[assets.a]\nprompt = "fox"\npath = "art/a.png"\n' + assets("c"))
+    events = machine.sync()
+    assert done(events) == {"c": "generated"}
+    assert list(failed(events)) == ["a"]
+    assert machine.is_consistent()
 
 
-class FullKeeper(LockfileWriter):
-    def change(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
+class FullDiskWriter(LockfileWriter):
+    def update(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
         raise NotSaved("the disk is full")
 
 
-def test_a_lock_that_cannot_be_written_hides_no_failure_of_an_image(
-    shop_at: ShopAt, service: Service, alive: Alive
+def test_unwritable_lockfile_does_not_hide_failed_images(
+    new_machine: NewMachine, service: Service, live_workers: LiveWorkers
 ) -> None:
-    shop = shop_at(service.base_url, assets("good", "refused"))
+    machine = new_machine(service, assets("good", "refused"))
     service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), first=2))
-    told: list[Told] = []
+    events: list[SyncEvent] = []
 
-    def on_event(one: Told) -> None:
-        told.append(one)
-        # The rest is heard at once.
-        for thread in alive():
+    def on_event(event: SyncEvent) -> None:
+        events.append(event)
+        # All remaining messages are then drained together.
+        for thread in live_workers():
             thread.join(20)
 
-    run = shop.run(on_event=on_event, jobs=1)
-    run.lockfile_writer = FullKeeper(lock.read(shop.lock_file), {})
+    executor = machine.executor(on_event=on_event, jobs=1)
+    executor.lockfile_writer = FullDiskWriter(lock.read(machine.lock_file), {})
     with pytest.raises(NotSaved, match="full"):
-        run.execute()
-    assert list(fallen(told)) == ["refused"]
+        executor.execute()
+    assert list(failed(events)) == ["refused"]
 
 
-def test_a_limit_beyond_patience_ends_the_run_and_keeps_what_came(shop_at: ShopAt, service: Service) -> None:
+def test_long_rate_limit_stops_run_and_keeps_images(new_machine: NewMachine, service: Service) -> None:
     service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
-    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(9))))
-    run = shop.run(jobs=1, work={"rate_limiter": RateLimiter()})
-    told = executed(run)
-    assert landed(told) == {"n0": "generated"}
-    errors = fallen(told)
+    machine = new_machine(service, assets(*(f"n{number}" for number in range(9))))
+    executor = machine.executor(jobs=1, tasks={"rate_limiter": RateLimiter()})
+    events = execute(executor)
+    assert done(events) == {"n0": "generated"}
+    errors = failed(events)
     assert {type(error) for error in errors.values()} == {RateLimited}
-    assert len(errors) + run.not_begun == 8
-    assert run.not_begun == 5
-    # None of them knocked but the first.
+    assert len(errors) + executor.not_begun == 8
+    assert executor.not_begun == 5
+    # Only the first of them sent a request.
     assert service.counts[SUBMIT] == 2
 
 
-def test_a_service_that_is_out_of_reach_is_not_asked_for_every_image(shop_at: ShopAt) -> None:
+def test_unreachable_service_stops_run_early(new_machine: NewMachine) -> None:
     with RawServer([None]) as gone:
         pass
-    shop = shop_at(gone.base_url, assets(*(f"n{number:02}" for number in range(20))))
-    run = shop.run(jobs=2)
-    told = executed(run)
-    errors = fallen(told)
+    machine = new_machine(gone, assets(*(f"n{number:02}" for number in range(20))))
+    executor = machine.executor(jobs=2)
+    events = execute(executor)
+    errors = failed(events)
     assert all(isinstance(error, Unavailable) for error in errors.values())
-    # The one that the other worker had begun by then.
+    # The other worker may have started one more.
     assert 3 <= len(errors) <= 4
-    assert run.not_begun == 20 - len(errors)
+    assert executor.not_begun == 20 - len(errors)
 
 
-def test_images_that_come_in_between_keep_the_run_going(shop_at: ShopAt, service: Service) -> None:
-    """Out of reach is what nobody reaches: here, every other image comes."""
+def test_unreachable_count_is_reset_by_success(new_machine: NewMachine, service: Service) -> None:
+    # Every other image succeeds.
     for first in range(1, 60, 6):
         service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
-    shop = shop_at(service.base_url, assets(*(f"n{number}" for number in range(8))))
-    run = shop.run(jobs=1)
-    told = executed(run)
-    assert run.not_begun == 0
-    assert len(landed(told)) == len(fallen(told)) == 4
+    machine = new_machine(service, assets(*(f"n{number}" for number in range(8))))
+    executor = machine.executor(jobs=1)
+    events = execute(executor)
+    assert executor.not_begun == 0
+    assert len(done(events)) == len(failed(events)) == 4
 
 
-def test_a_history_that_another_program_holds_does_not_keep_an_image_from_its_place(
-    shop_at: ShopAt, service: Service, monkeypatch: pytest.MonkeyPatch
+def test_locked_history_stops_run_but_saves_paid_image(
+    new_machine: NewMachine, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
+    machine = new_machine(service, assets("a", "b", "c"))
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.02)
-    with closing(sqlite3.connect(shop.history.path, isolation_level=None, check_same_thread=False)) as other:
+    with closing(
+        sqlite3.connect(machine.history.path, isolation_level=None, check_same_thread=False)
+    ) as other:
 
-        def held(service: Service, exchange: AtServer, honest: Honest) -> None:
+        def lock_history(service: Service, call: HttpCall, honest: Honest) -> None:
             if not other.in_transaction:
                 other.execute("BEGIN IMMEDIATE")
-            exchange.connection.sendall(honest())
+            call.connection.sendall(honest())
 
-        service.strikes.append(Strike(IMAGE, held))
-        run = shop.run(jobs=1)
-        told = executed(run)
-    assert landed(told) == {"a": "generated"}
-    # What could not be remembered is not paid for.
-    assert [type(error) for error in fallen(told).values()] == [HistoryUnusable]
-    assert (len(service.tasks), run.not_begun) == (1, 1)
-    assert [entry.name for entry in shop.entries()] == ["a"]
-    assert agrees(shop)
+        service.strikes.append(Strike(IMAGE, lock_history))
+        executor = machine.executor(jobs=1)
+        events = execute(executor)
+    assert done(events) == {"a": "generated"}
+    # Nothing is paid for that cannot be recorded.
+    assert [type(error) for error in failed(events).values()] == [HistoryUnusable]
+    assert (len(service.tasks), executor.not_begun) == (1, 1)
+    assert [entry.name for entry in machine.entries()] == ["a"]
+    assert machine.is_consistent()
 
 
-def test_a_lock_that_is_spoiled_ends_the_run_and_loses_no_image(shop_at: ShopAt, service: Service) -> None:
-    """As by a merge in another window. Once that is put right, the next run writes the lines."""
-    shop = shop_at(service.base_url, assets("a", "b", "c"))
+def test_lockfile_with_merge_conflict_stops_run_and_loses_no_image(
+    new_machine: NewMachine, service: Service
+) -> None:
+    """Write the conflict during the run. Once it is resolved, the next run writes the entries."""
+    machine = new_machine(service, assets("a", "b", "c"))
     in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
 
-    def spoiled(service: Service, exchange: AtServer, honest: Honest) -> None:
-        shop.lock_file.write_bytes(in_conflict)
-        exchange.connection.sendall(honest())
+    def write_conflict(service: Service, call: HttpCall, honest: Honest) -> None:
+        machine.lock_file.write_bytes(in_conflict)
+        call.connection.sendall(honest())
 
-    service.strikes.append(Strike(IMAGE, spoiled, times=1))
+    service.strikes.append(Strike(IMAGE, write_conflict, times=1))
     with pytest.raises(SeedreamError, match="conflict") as caught:
-        shop.told(jobs=1)
+        machine.sync(jobs=1)
     assert caught.value.exit_code == ExitCode.USAGE
-    assert shop.lock_file.read_bytes() == in_conflict
-    shop.lock_file.unlink()
-    told = shop.told(jobs=1)
-    assert landed(told)["a"] == "recorded"
+    assert machine.lock_file.read_bytes() == in_conflict
+    machine.lock_file.unlink()
+    events = machine.sync(jobs=1)
+    assert done(events)["a"] == "recorded"
     assert len(service.tasks) == 3
-    assert [entry.name for entry in shop.entries()] == ["a", "b", "c"]
-    assert agrees(shop)
+    assert [entry.name for entry in machine.entries()] == ["a", "b", "c"]
+    assert machine.is_consistent()
 
 
-def test_no_temporary_file_is_left_by_a_hanging_worker(
-    shop_at: ShopAt, service: Service, alive: Alive
+def test_stop_removes_partial_file_of_hanging_worker(
+    new_machine: NewMachine, service: Service, live_workers: LiveWorkers
 ) -> None:
     service.strikes.append(Strike(IMAGE, line.hang_midway))
-    shop = shop_at(service.base_url, assets("a"))
+    machine = new_machine(service, assets("a"))
 
-    def stop(one: Told) -> None:
-        if any(part.stat().st_size for part in hidden(shop)):
+    def stop(event: SyncEvent) -> None:
+        if any(part.stat().st_size for part in machine.hidden_files()):
             raise Stopped
 
     with pytest.raises(Stopped):
-        shop.run(on_event=stop).execute()
-    assert hidden(shop) == []
-    [worker] = alive()
+        machine.executor(on_event=stop).execute()
+    assert machine.hidden_files() == []
+    [worker] = live_workers()
     service.server.closing.set()
     worker.join(timeout=0.2)
-    assert hidden(shop) == []
+    assert machine.hidden_files() == []
 
 
-def test_an_old_file_stays_that_was_edited_meanwhile(shop_at: ShopAt, service: Service) -> None:
-    shop = shop_at(service.base_url, assets("a"))
-    shop.told()
-    shop.write(assets("a", more='path = "art/a.png"').replace("a a", "another"))
-    made = shop.plan()
-    (shop.folder / "a.png").write_bytes(b"a person's work")
-    assert landed(executed(shop.run(made))) == {"a": "generated"}
-    assert (shop.folder / "a.png").read_bytes() == b"a person's work"
+def test_old_file_is_kept_if_edited_during_run(new_machine: NewMachine, service: Service) -> None:
+    machine = new_machine(service, assets("a"))
+    machine.sync()
+    machine.write(assets("a", more='path = "art/a.png"').replace("a a", "another"))
+    plan = machine.plan()
+    (machine.folder / "a.png").write_bytes(b"a person's work")
+    assert done(execute(machine.executor(plan))) == {"a": "generated"}
+    assert (machine.folder / "a.png").read_bytes() == b"a person's work"
 
 
-def test_an_old_file_stays_that_another_line_of_the_lock_has(shop_at: ShopAt, service: Service) -> None:
-    """The asset was renamed, and another has got its name: one image's old file is the other's own."""
-    shop = shop_at(service.base_url, '[assets.a]\nprompt = "fox"\npath = "one.png"\n')
-    shop.told()
-    shop.write('[assets.a]\nprompt = "cat"\npath = "two.png"\n[assets.b]\nprompt = "fox"\npath = "one.png"\n')
-    assert landed(shop.told()) == {"a": "generated", "b": "recorded"}
-    assert {path.name for path in shop.folder.glob("*.png")} == {"one.png", "two.png"}
-    assert agrees(shop)
+def test_old_file_is_kept_if_another_entry_has_its_path(new_machine: NewMachine, service: Service) -> None:
+    """Rename an asset and give its name to another: the old file of one is the file of the other."""
+    machine = new_machine(service, '[assets.a]\nprompt = "fox"\npath = "one.png"\n')
+    machine.sync()
+    machine.write(
+        '[assets.a]\nprompt = "cat"\npath = "two.png"\n[assets.b]\nprompt = "fox"\npath = "one.png"\n'
+    )
+    assert done(machine.sync()) == {"a": "generated", "b": "recorded"}
+    assert {path.name for path in machine.folder.glob("*.png")} == {"one.png", "two.png"}
+    assert machine.is_consistent()
     assert len(service.tasks) == 2
 
 
-def test_images_of_one_task_are_fetched_again_together(shop_at: ShopAt, service: Service) -> None:
-    """What the same request gave is in the same folder, and neither is in the other's way."""
-    shop = shop_at(service.base_url, '[assets.b]\nprompt = "fox"\n')
-    shop.told()
-    (shop.folder / "b.png").unlink()
-    # Those that are new are copies of the one that is fetched again.
-    shop.write(EQUAL)
-    assert landed(shop.told(jobs=4)) == {"a": "copied", "b": "fetched", "c": "copied"}
-    assert agrees(shop)
+def test_images_of_one_task_are_fetched_with_one_download(new_machine: NewMachine, service: Service) -> None:
+    machine = new_machine(service, '[assets.b]\nprompt = "fox"\n')
+    machine.sync()
+    (machine.folder / "b.png").unlink()
+    # The new images are copies of the fetched one.
+    machine.write(SAME_REQUEST)
+    assert done(machine.sync(jobs=4)) == {"a": "copied", "b": "fetched", "c": "copied"}
+    assert machine.is_consistent()
     for name in "abc":
-        (shop.folder / f"{name}.png").unlink()
+        (machine.folder / f"{name}.png").unlink()
     asked = service.counts[IMAGE]
-    told = shop.told(jobs=4)
-    assert (fallen(told), set(landed(told))) == ({}, {"a", "b", "c"})
-    assert agrees(shop)
+    events = machine.sync(jobs=4)
+    assert (failed(events), set(done(events))) == ({}, {"a", "b", "c"})
+    assert machine.is_consistent()
     assert service.counts[IMAGE] - asked == 1
     assert len(service.tasks) == 1
 
 
-def test_two_tasks_of_one_request_give_each_its_own_image_again(shop_at: ShopAt, service: Service) -> None:
-    """As where one of them was asked for when the other's key was forgotten."""
-    shop = shop_at(service.base_url, assets("a", "b"))
-    shop.told()
-    before = {entry.path: entry.sha256 for entry in shop.entries()}
-    first, second = shop.entries()
-    shop.write("".join(f'[assets.{name}]\nprompt = "a a"\n' for name in "ab"))
-    shop.write_lock(first, replace(second, digest=first.digest))
+def test_tasks_with_same_request_are_fetched_separately(new_machine: NewMachine, service: Service) -> None:
+    # The service forgets idempotency keys, so that one request can have two tasks.
+    machine = new_machine(service, assets("a", "b"))
+    machine.sync()
+    before = {entry.path: entry.sha256 for entry in machine.entries()}
+    first, second = machine.entries()
+    machine.write("".join(f'[assets.{name}]\nprompt = "a a"\n' for name in "ab"))
+    machine.write_lockfile(first, replace(second, digest=first.digest))
     for name in "ab":
-        (shop.folder / f"{name}.png").unlink()
-    assert landed(shop.told(jobs=4)) == {"a": "fetched", "b": "fetched"}
-    assert {entry.path: entry.sha256 for entry in shop.entries()} == before
-    assert agrees(shop)
+        (machine.folder / f"{name}.png").unlink()
+    assert done(machine.sync(jobs=4)) == {"a": "fetched", "b": "fetched"}
+    assert {entry.path: entry.sha256 for entry in machine.entries()} == before
+    assert machine.is_consistent()

@@ -72,7 +72,7 @@ def reads(look: HashCache, path: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     return bool(calls)
 
 
-def test_where_nothing_is(look: FileState, project: Path) -> None:
+def test_hash_of_missing_file(look: FileState, project: Path) -> None:
     put(project / "file", b"x")
     assert look().exists("file")
     for path in ("fox.png", "art/fox.png", "file/fox.png"):
@@ -80,7 +80,7 @@ def test_where_nothing_is(look: FileState, project: Path) -> None:
         assert not look().exists(path)
 
 
-def test_what_did_not_change_is_read_once(
+def test_hash_cached_for_unchanged_file(
     look: FileState, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = put(project / "fox.png", b"fox")
@@ -98,7 +98,7 @@ def test_what_did_not_change_is_read_once(
 
 
 @pytest.mark.parametrize("change", ["size", "time", "inode", "bytes"])
-def test_a_file_that_changed_is_read_again(look: FileState, project: Path, change: str) -> None:
+def test_hash_recomputed_for_changed_file(look: FileState, project: Path, change: str) -> None:
     file = project / "fox.png"
     put(file, b"fox")
     record_or_warn(look(), "fox.png")
@@ -123,7 +123,7 @@ def test_a_file_that_changed_is_read_again(look: FileState, project: Path, chang
         (3, 86400 * 2, False),
     ],
 )
-def test_a_file_that_was_changed_just_before_is_not_trusted(
+def test_hash_recomputed_for_racy_file(
     look: FileState, project: Path, monkeypatch: pytest.MonkeyPatch, ago: int, ahead: int, trusted: bool
 ) -> None:
     put(project / "fox.png", b"fox", modified=BEFORE + ahead * SECOND)
@@ -135,7 +135,7 @@ def test_a_file_that_was_changed_just_before_is_not_trusted(
     assert not reads(look(now=changed + 3 * 86400 * SECOND), "fox.png", monkeypatch), "it has been quiet"
 
 
-def test_what_is_written_while_it_is_read_is_unknown(
+def test_hash_not_cached_if_file_changes_while_reading(
     look: FileState, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(project / "fox.png", b"fox")
@@ -154,7 +154,7 @@ def test_what_is_written_while_it_is_read_is_unknown(
 
 
 @posix_only
-def test_what_is_no_readable_file_is_not_nothing(look: FileState, project: Path) -> None:
+def test_hash_of_unreadable_file(look: FileState, project: Path) -> None:
     digest = put(project / "real.png", b"fox")
     (project / "link.png").symlink_to("real.png")
     (project / "nowhere.png").symlink_to("nothing.png")
@@ -171,7 +171,9 @@ def test_what_is_no_readable_file_is_not_nothing(look: FileState, project: Path)
     ("data", "extension"),
     [(png(), "png"), (JPEG, "jpg"), (b"RIFF\x1a\x00\x00\x00WEBPVP8L", "webp"), (b"text", None), (b"", None)],
 )
-def test_the_ending_of_the_bytes(look: FileState, project: Path, data: bytes, extension: str | None) -> None:
+def test_hash_cache_extension_of_bytes(
+    look: FileState, project: Path, data: bytes, extension: str | None
+) -> None:
     put(project / "fox", data)
     assert look().extension("fox") == extension
     assert look().extension("nothing") is None
@@ -183,7 +185,7 @@ def kept(tmp_path: Path) -> Path:
 
 
 @posix_only
-def test_it_is_its_manifests_and_its_owners_alone(look: FileState, project: Path, tmp_path: Path) -> None:
+def test_hash_cache_is_private_and_per_manifest(look: FileState, project: Path, tmp_path: Path) -> None:
     record_or_warn(look(), "nothing.png")
     assert not (tmp_path / "state").exists()
     put(project / "fox.png", b"fox")
@@ -196,9 +198,7 @@ def test_it_is_its_manifests_and_its_owners_alone(look: FileState, project: Path
     assert len(list((tmp_path / "state").iterdir())) == 2
 
 
-def test_files_that_are_gone_are_forgotten_and_others_kept(
-    look: FileState, project: Path, tmp_path: Path
-) -> None:
+def test_hash_cache_forgets_removed_files(look: FileState, project: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         put(project / name, b"x")
     record_or_warn(look(), "a", "b", "c")
@@ -218,7 +218,7 @@ def test_files_that_are_gone_are_forgotten_and_others_kept(
         ),
     ],
 )
-def test_a_broken_file_is_ignored_and_written_anew(
+def test_hash_cache_ignores_broken_file(
     look: FileState, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     digest = put(project / "fox.png", b"fox")
@@ -230,7 +230,7 @@ def test_a_broken_file_is_ignored_and_written_anew(
     assert not reads(look(), "fox.png", monkeypatch)
 
 
-def test_a_place_that_cannot_be_written_is_no_failure(project: Path, tmp_path: Path) -> None:
+def test_hash_cache_unwritable_folder_is_ignored(project: Path, tmp_path: Path) -> None:
     put(project / "fox.png", b"fox")
     (tmp_path / "state").write_text("a file where the folder should be")
     known = HashCache(project / "seedream.toml", tmp_path / "state", now=lambda: NOW)

@@ -1,21 +1,20 @@
-"""One image of a set: paid for once, whatever became of its tasks, on this machine or another."""
+"""Generating and fetching one image: it is paid for once, by any machine, whatever happens to its tasks."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from support.clock import Clock
 from support.images import png
+from support.machine import KEY_ID, SERVICE, Machine, NewMachine, Outcome
 from support.raw import accepted, answer, success
 from support.starting import StartRaw
 from support.starting import StartSandbox as Start
-from sync.workshop import KEY_ID, SERVICE, Played, Workshop
 
 from seedream_cli.errors import ExitCode, ImageRefused, StillPending, TaskFailed, UsageError
 from seedream_cli.events import Notice
@@ -28,7 +27,6 @@ from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan_items import Action
 
 DAY = 86400.0
-ONE = '[assets.hero]\nprompt = "fox"\n'
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def start(start_sandbox: Start, clock: Clock) -> Start:
-    """A service on the clock of the test; keywords as for Sandbox."""
+    """Start a sandbox on the clock of the test. Keywords as for Sandbox."""
 
     def start(**options: Any) -> Sandbox:
         return start_sandbox(**{"clock": clock, "rate": 0, "seconds": 5.0, **options})
@@ -47,342 +45,345 @@ def start(start_sandbox: Start, clock: Clock) -> Start:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Workshop]]:
-    """Machines on which the project is checked out, each with a history of its own."""
-    with ExitStack() as machines:
-        count = 0
-
-        def machine(sandbox: Sandbox, text: str = ONE) -> Workshop:
-            nonlocal count
-            count += 1
-            made = Workshop(tmp_path / f"machine-{count}", sandbox.base_url, clock=clock)
-            machines.enter_context(made)
-            made.write(text)
-            return made
-
-        yield machine
+def new_machine(new_machine: NewMachine, clock: Clock) -> NewMachine:
+    """Set up machines on the clock of the test."""
+    return partial(new_machine, clock=clock)
 
 
-Machine = Callable[..., Workshop]
-Missing = Callable[..., tuple[Sandbox, Workshop, Entry]]
-Unanswered = Callable[..., tuple[Sandbox, Workshop]]
+Missing = Callable[..., tuple[Sandbox, Machine, Entry]]
+Unanswered = Callable[..., tuple[Sandbox, Machine]]
 
 
-def image_of(shop: Workshop) -> Image:
-    [image] = load(shop.manifest).images()
+def image_of(machine: Machine) -> Image:
+    [image] = load(machine.manifest).images()
     return image
 
 
-def keys(sandbox: Sandbox) -> list[str]:
-    """The idempotency key of every create, as they arrived."""
-    return [one.headers["idempotency-key"] for one in sandbox.requests if one.method == "POST"]
+def sent_keys(sandbox: Sandbox) -> list[str]:
+    """Return the idempotency keys of all create requests, in order."""
+    return [request.headers["idempotency-key"] for request in sandbox.requests if request.method == "POST"]
 
 
-def statuses(shop: Workshop) -> Counter[str]:
-    return Counter(one.status for one in shop.history.recent(SERVICE, limit=99))
+def statuses(machine: Machine) -> Counter[str]:
+    return Counter(operation.status for operation in machine.history.recent(SERVICE, limit=99))
 
 
-def notices(lived: Played) -> list[str]:
-    return [event.text for event in lived.events if isinstance(event, Notice)]
+def notices(outcome: Outcome) -> list[str]:
+    return [event.text for event in outcome.events if isinstance(event, Notice)]
 
 
-def line_of(shop: Workshop, lived: Played) -> Entry:
-    """The lock's line of an image that came."""
-    [item] = [item for item in shop.plan().items if item.image is not None]
-    return item.locked(
-        path=lived.came.path,
-        sha256=lived.came.file.sha256,
-        task_id=lived.came.operation.task_id,
+def entry_of(machine: Machine, outcome: Outcome) -> Entry:
+    """Return the lockfile entry of a saved image."""
+    [item] = [item for item in machine.plan().items if item.image is not None]
+    return item.saved_entry(
+        path=outcome.result.path,
+        sha256=outcome.result.file.sha256,
+        task_id=outcome.result.operation.task_id,
         time="2026-11-22T17:45:01Z",
     )
 
 
-def test_a_new_image_is_asked_for_with_the_key_of_its_request(start: Start, machine: Machine) -> None:
+def test_generate_uses_idempotency_key_of_request(start: Start, new_machine: NewMachine) -> None:
     sandbox = start()
-    shop = machine(sandbox)
-    lived = shop.live()
-    assert (lived.came.how, lived.came.path, lived.came.cost) == (GENERATED, "hero.png", "0.035")
-    assert (shop.folder / "hero.png").read_bytes() == png()
-    assert keys(sandbox) == [image_of(shop).idempotency_key()]
-    [operation] = shop.history.find_by_idempotency_key(SERVICE, image_of(shop).idempotency_key())
-    assert operation == lived.came.operation
+    machine = new_machine(sandbox)
+    outcome = machine.get_image()
+    assert (outcome.result.how, outcome.result.path, outcome.result.cost) == (GENERATED, "hero.png", "0.035")
+    assert (machine.folder / "hero.png").read_bytes() == png()
+    assert sent_keys(sandbox) == [image_of(machine).idempotency_key()]
+    [operation] = machine.history.find_by_idempotency_key(SERVICE, image_of(machine).idempotency_key())
+    assert operation == outcome.result.operation
     assert (operation.is_done, operation.key_id) == (True, KEY_ID)
 
 
-def test_one_image_is_taken_of_a_task_that_gives_several(start_raw: StartRaw, tmp_path: Path) -> None:
+def test_generate_saves_first_of_several_results(start_raw: StartRaw, new_machine: NewMachine) -> None:
     image = start_raw(answer(200, png()))
     done = success({"status": "completed", "result": [f"{image.origin}/1", f"{image.origin}/2"]})
-    with Workshop(tmp_path / "machine", start_raw(accepted(), done).base_url, clock=None) as shop:
-        shop.write(ONE)
-        lived = shop.live()
-    assert "task_1" in notices(lived)[0]
-    assert (shop.folder / "hero.png").read_bytes() == png()
+    machine = new_machine(start_raw(accepted(), done), clock=None)
+    outcome = machine.get_image()
+    assert "task_1" in notices(outcome)[0]
+    assert (machine.folder / "hero.png").read_bytes() == png()
 
 
-class TestATaskOfAnEarlierRun:
-    """Whoever comes later takes the task that is there."""
+class TestResume:
+    """Tasks that an earlier run has created."""
 
-    def test_is_taken_up_where_this_machine_knows_it(self, start: Start, machine: Machine) -> None:
+    def test_resume_task_known_to_history(self, start: Start, new_machine: NewMachine) -> None:
         sandbox = start()
-        shop = machine(sandbox)
-        # The run before was killed behind the answer.
+        machine = new_machine(sandbox)
+        # Times out right after the create request.
         assert isinstance(
-            shop.live(shop.plan().items[0], shop.context(shop.work(timeout=0.0))).error, StillPending
+            machine.get_image(
+                machine.plan().items[0], machine.sync_context(machine.task_context(timeout=0.0))
+            ).error,
+            StillPending,
         )
         sandbox.requests.clear()
-        lived = shop.live()
-        assert (lived.came.how, lived.came.cost) == (RESUMED, None)
-        assert keys(sandbox) == []
+        outcome = machine.get_image()
+        assert (outcome.result.how, outcome.result.cost) == (RESUMED, None)
+        assert sent_keys(sandbox) == []
         assert sandbox.task_count() == 1
 
-    def test_that_this_machine_does_not_know_is_given_back(self, start: Start, machine: Machine) -> None:
-        """As in a CI job that is run again after a crash; it uses up no allowance."""
+    def test_resume_task_of_another_machine_by_idempotency_key(
+        self, start: Start, new_machine: NewMachine
+    ) -> None:
+        """Resume as a CI job does that is repeated after a crash. The spending cap does not count it."""
         sandbox = start()
-        first = machine(sandbox).live()
-        shop = machine(sandbox)
-        context = shop.context(most=1)
-        second = shop.live(context=context)
-        assert (second.came.how, second.came.cost) == (RESUMED, None)
-        assert second.came.operation.task_id == first.came.operation.task_id
+        first = new_machine(sandbox).get_image()
+        machine = new_machine(sandbox)
+        context = machine.sync_context(max_tasks=1)
+        second = machine.get_image(context=context)
+        assert (second.result.how, second.result.cost) == (RESUMED, None)
+        assert second.result.operation.task_id == first.result.operation.task_id
         assert sandbox.task_count() == 1
-        shop.write('[assets.hero]\nprompt = "another"\n')
-        (shop.folder / "hero.png").unlink()
-        assert shop.live(context=context).error is None
+        machine.write('[assets.hero]\nprompt = "another"\n')
+        (machine.folder / "hero.png").unlink()
+        assert machine.get_image(context=context).error is None
         assert sandbox.task_count() == 2
 
-    def test_without_an_answer_is_asked_for_by_its_key(
-        self, start: Start, machine: Machine, clock: Clock
+    def test_resume_unanswered_create_request(
+        self, start: Start, new_machine: NewMachine, clock: Clock
     ) -> None:
         sandbox = start(faults=["submit-drop=5"], url_seconds=30 * DAY)
-        shop = machine(sandbox)
-        assert shop.live().error is not None
+        machine = new_machine(sandbox)
+        assert machine.get_image().error is not None
         clock.time += 6.9 * DAY
-        assert shop.live().error is None
-        assert sandbox.task_count() == len(set(keys(sandbox))) == 1
-        # The same operation went on.
-        assert statuses(shop) == {"completed": 1}
+        assert machine.get_image().error is None
+        assert sandbox.task_count() == len(set(sent_keys(sandbox))) == 1
+        # No second operation was recorded.
+        assert statuses(machine) == {"completed": 1}
 
-    def test_is_taken_up_whatever_else_was_tried(self, start: Start, machine: Machine, clock: Clock) -> None:
-        """As by another run, at the same time, that never heard of the answer."""
+    def test_resume_prefers_operation_with_task(
+        self, start: Start, new_machine: NewMachine, clock: Clock
+    ) -> None:
+        """Another run may have recorded an unanswered create request with the same key."""
         sandbox = start()
-        shop = machine(sandbox)
-        lived = shop.live()
-        answered = lived.came.operation
+        machine = new_machine(sandbox)
+        outcome = machine.get_image()
+        answered = outcome.result.operation
         other = replace(answered, id="op_other", created=clock.time + 60, task_id=None, files=(), results=())
-        shop.history.record(replace(other, status=TaskStatus.UNANSWERED))
-        (shop.folder / "hero.png").unlink()
+        machine.history.record(replace(other, status=TaskStatus.UNANSWERED))
+        (machine.folder / "hero.png").unlink()
         sandbox.requests.clear()
-        again = shop.live()
-        assert again.came.operation.id == answered.id
-        assert keys(sandbox) == []
+        again = machine.get_image()
+        assert again.result.operation.id == answered.id
+        assert sent_keys(sandbox) == []
 
 
-class TestAFailedTask:
+class TestFailedTask:
     @pytest.mark.parametrize("word", ["failed", "cancelled", "rejected"])
-    def test_is_replaced_by_the_next_run(self, start: Start, machine: Machine, word: str) -> None:
+    def test_failed_task_is_replaced_by_next_run(
+        self, start: Start, new_machine: NewMachine, word: str
+    ) -> None:
         sandbox = start(faults=[f"task-{word}=1"])
-        shop = machine(sandbox)
-        # The run that paid for it does not pay again.
-        assert isinstance(shop.live().error, TaskFailed)
+        machine = new_machine(sandbox)
+        # A run never pays twice for one image.
+        assert isinstance(machine.get_image().error, TaskFailed)
         assert sandbox.task_count() == 1
-        lived = shop.live()
-        assert lived.came.how == GENERATED
-        image = image_of(shop)
-        assert keys(sandbox) == [image.idempotency_key(0), image.idempotency_key(1)]
-        # The history says why.
-        [left_behind] = shop.history.find_by_idempotency_key(SERVICE, image.idempotency_key(0))
+        outcome = machine.get_image()
+        assert outcome.result.how == GENERATED
+        image = image_of(machine)
+        assert sent_keys(sandbox) == [image.idempotency_key(0), image.idempotency_key(1)]
+        # The history records the reason.
+        [left_behind] = machine.history.find_by_idempotency_key(SERVICE, image.idempotency_key(0))
         assert left_behind.status == word
         assert left_behind.error_message
-        assert statuses(shop) == {word: 1, "completed": 1}
+        assert statuses(machine) == {word: 1, "completed": 1}
 
-    def test_of_another_machine_is_replaced_at_once(self, start: Start, machine: Machine) -> None:
+    def test_failed_task_of_another_machine_is_replaced_at_once(
+        self, start: Start, new_machine: NewMachine
+    ) -> None:
         sandbox = start(faults=["task-failed=1"])
-        machine(sandbox).live()
-        shop = machine(sandbox)
-        lived = shop.live(most=1)
-        assert lived.came.how == GENERATED
-        assert statuses(shop) == {"failed": 1, "completed": 1}
-        assert notices(lived)
+        new_machine(sandbox).get_image()
+        machine = new_machine(sandbox)
+        outcome = machine.get_image(max_tasks=1)
+        assert outcome.result.how == GENERATED
+        assert statuses(machine) == {"failed": 1, "completed": 1}
+        assert notices(outcome)
         assert sandbox.task_count() == 2
 
-    def test_after_another_has_its_turn_run_by_run(self, start: Start, machine: Machine) -> None:
+    def test_failed_tasks_are_replaced_one_per_run(self, start: Start, new_machine: NewMachine) -> None:
         sandbox = start(faults=["task-failed=3"])
-        shop = machine(sandbox)
+        machine = new_machine(sandbox)
         for tasks in (1, 2, 3):
-            assert isinstance(shop.live().error, TaskFailed)
+            assert isinstance(machine.get_image().error, TaskFailed)
             assert sandbox.task_count() == tasks
-        assert shop.live().error is None
-        assert keys(sandbox) == [image_of(shop).idempotency_key(attempt) for attempt in range(4)]
+        assert machine.get_image().error is None
+        assert sent_keys(sandbox) == [image_of(machine).idempotency_key(attempt) for attempt in range(4)]
 
 
-class TestATaskWhoseImageIsGone:
-    """Its URLs are dead: nothing that is asked of it brings the image back."""
+class TestDeadResult:
+    """Tasks whose result URLs no longer deliver the image."""
 
     @pytest.mark.parametrize("status", [404, 410])
-    def test_is_replaced_by_the_next_run_if_it_stays_so(
-        self, start: Start, machine: Machine, status: int
+    def test_dead_result_is_replaced_by_next_run(
+        self, start: Start, new_machine: NewMachine, status: int
     ) -> None:
-        # Each run asks twice: the URL is asked for anew.
+        # Each run tries twice, the second time with a fresh URL.
         sandbox = start(faults=[f"image-{status}=4"])
-        shop = machine(sandbox)
-        assert isinstance(shop.live().error, ImageRefused)
+        machine = new_machine(sandbox)
+        assert isinstance(machine.get_image().error, ImageRefused)
         assert sandbox.task_count() == 1, "the task is this run's own"
-        lived = shop.live()
-        assert (lived.came.how, sandbox.task_count()) == (GENERATED, 2)
-        [left_behind] = shop.history.find_by_idempotency_key(SERVICE, image_of(shop).idempotency_key(0))
+        outcome = machine.get_image()
+        assert (outcome.result.how, sandbox.task_count()) == (GENERATED, 2)
+        [left_behind] = machine.history.find_by_idempotency_key(SERVICE, image_of(machine).idempotency_key(0))
         assert (left_behind.status, left_behind.error_code) == (TaskStatus.GONE, "image_refused")
         assert str(status) in (left_behind.error_message or "")
-        assert len(notices(lived)) == 1
-        # It is not asked for again.
-        (shop.folder / "hero.png").unlink()
+        assert len(notices(outcome)) == 1
+        # The next run resumes the new task.
+        (machine.folder / "hero.png").unlink()
         sandbox.requests.clear()
-        again = shop.live()
-        assert (again.came.how, keys(sandbox), sandbox.task_count()) == (RESUMED, [], 2)
+        again = machine.get_image()
+        assert (again.result.how, sent_keys(sandbox), sandbox.task_count()) == (RESUMED, [], 2)
 
     @pytest.mark.parametrize(("fault", "runs"), [("image-410=2", 1), ("image-503=10", 2)])
-    def test_is_not_replaced_for_what_passes(
-        self, start: Start, machine: Machine, clock: Clock, fault: str, runs: int
+    def test_dead_result_is_not_replaced_after_temporary_error(
+        self, start: Start, new_machine: NewMachine, clock: Clock, fault: str, runs: int
     ) -> None:
-        """A server that stumbles says nothing about the image."""
         sandbox = start(faults=[fault], url_seconds=30 * DAY)
-        shop = machine(sandbox)
+        machine = new_machine(sandbox)
         for _ in range(runs):
-            assert isinstance(shop.live().error, ImageRefused)
-            # However old the task is by then.
+            assert isinstance(machine.get_image().error, ImageRefused)
+            # The age of the task makes no difference.
             clock.time += 2 * DAY
-        assert shop.live().error is None
+        assert machine.get_image().error is None
         assert sandbox.task_count() == 1
 
-    @pytest.mark.parametrize("elsewhere", [False, True])
+    @pytest.mark.parametrize("other_machine", [False, True])
     @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
-    def test_is_replaced_for_a_403_only_once_its_link_has_expired(
-        self, start: Start, machine: Machine, clock: Clock, days: float, tasks: int, elsewhere: bool
+    def test_dead_result_403_is_replaced_only_after_urls_have_expired(
+        self,
+        start: Start,
+        new_machine: NewMachine,
+        clock: Clock,
+        days: float,
+        tasks: int,
+        other_machine: bool,
     ) -> None:
-        """Something may stand between this machine and the image: paying again would not help."""
-        sandbox = start(faults=["image-403=4" if elsewhere or tasks == 1 else "image-403=2"])
-        shop = machine(sandbox)
-        shop.live()
+        """Before that, a proxy or firewall is the likely cause: paying again would not help."""
+        sandbox = start(faults=["image-403=4" if other_machine or tasks == 1 else "image-403=2"])
+        machine = new_machine(sandbox)
+        machine.get_image()
         clock.time += days * DAY
-        # A machine that does not know the task is told its age by the service.
-        shop = machine(sandbox) if elsewhere else shop
-        lived = shop.live()
-        assert isinstance(lived.error, ImageRefused) is (tasks == 1)
+        # A machine that does not know the task gets its age from the service.
+        machine = new_machine(sandbox) if other_machine else machine
+        outcome = machine.get_image()
+        assert isinstance(outcome.error, ImageRefused) is (tasks == 1)
         assert sandbox.task_count() == tasks
-        assert statuses(shop) == {"completed": 1, **({"gone": 1} if tasks == 2 else {})}
+        assert statuses(machine) == {"completed": 1, **({"gone": 1} if tasks == 2 else {})}
 
-    def test_is_replaced_only_if_it_may_be_paid_for(
-        self, start: Start, machine: Machine, clock: Clock
+    def test_dead_result_is_replaced_only_within_spending_cap(
+        self, start: Start, new_machine: NewMachine, clock: Clock
     ) -> None:
         sandbox = start()
-        first = machine(sandbox)
-        first.live()
+        first = new_machine(sandbox)
+        first.get_image()
         (first.folder / "hero.png").unlink()
         clock.time += 2 * DAY
-        refused = first.live(most=0).error
+        refused = first.get_image(max_tasks=0).error
         assert isinstance(refused, UsageError)
         assert (refused.code, sandbox.task_count()) == ("spending_cap", 1)
-        shop = machine(sandbox)
-        assert (shop.live(most=1).came.how, sandbox.task_count()) == (GENERATED, 2)
-        assert statuses(shop) == {"gone": 1, "completed": 1}
+        machine = new_machine(sandbox)
+        assert (machine.get_image(max_tasks=1).result.how, sandbox.task_count()) == (GENERATED, 2)
+        assert statuses(machine) == {"gone": 1, "completed": 1}
 
 
-class TestTheTaskOfTheLock:
+class TestFetch:
     @pytest.fixture
-    def missing(self, start: Start, machine: Machine) -> Missing:
-        """A checkout that has the lock's line and not its file, by default on another machine.
+    def missing(self, start: Start, new_machine: NewMachine) -> Missing:
+        """Set up a machine with a lockfile entry but no file, by default another than the one that paid.
 
-        Keywords are those of the service from then on.
+        Keywords are those of the sandbox from then on.
         """
 
-        def missing(*, elsewhere: bool = True, **options: Any) -> tuple[Sandbox, Workshop, Entry]:
+        def missing(*, other_machine: bool = True, **options: Any) -> tuple[Sandbox, Machine, Entry]:
             sandbox = start()
-            shop = machine(sandbox)
-            line = line_of(shop, shop.live())
-            if elsewhere:
-                shop = machine(sandbox)
+            machine = new_machine(sandbox)
+            entry = entry_of(machine, machine.get_image())
+            if other_machine:
+                machine = new_machine(sandbox)
             else:
-                (shop.folder / "hero.png").unlink()
-            shop.write_lock(line)
-            # On the same tasks.
+                (machine.folder / "hero.png").unlink()
+            machine.write_lockfile(entry)
+            # The new sandbox has the tasks of the first.
             sandbox = start(**options)
-            shop.base_url = sandbox.base_url
-            return sandbox, shop, line
+            machine.base_url = sandbox.base_url
+            return sandbox, machine, entry
 
         return missing
 
-    def test_gives_its_image_again_for_nothing(self, missing: Missing) -> None:
-        sandbox, shop, line = missing()
-        lived = shop.live(most=0)
-        assert (lived.came.how, lived.came.cost) == (FETCHED, None)
-        assert lived.came.operation.task_id == line.task_id
-        assert keys(sandbox) == []
-        assert line_of(shop, lived).sha256 == line.sha256
-        found = shop.history.find(SERVICE, line.task_id or "")
+    def test_fetch_costs_nothing(self, missing: Missing) -> None:
+        sandbox, machine, entry = missing()
+        outcome = machine.get_image(max_tasks=0)
+        assert (outcome.result.how, outcome.result.cost) == (FETCHED, None)
+        assert outcome.result.operation.task_id == entry.task_id
+        assert sent_keys(sandbox) == []
+        assert entry_of(machine, outcome).sha256 == entry.sha256
+        found = machine.history.find(SERVICE, entry.task_id or "")
         assert found is not None
-        assert [file.path for file in found.files] == [str(shop.folder / "hero.png")]
+        assert [file.path for file in found.files] == [str(machine.folder / "hero.png")]
 
-    @pytest.mark.parametrize("elsewhere", [True, False])
+    @pytest.mark.parametrize("other_machine", [True, False])
     @pytest.mark.parametrize("gone", ["status-404=1", "image-404=2", "image-410=2"])
-    def test_that_gives_none_any_more_is_replaced(self, missing: Missing, gone: str, elsewhere: bool) -> None:
-        sandbox, shop, line = missing(elsewhere=elsewhere, faults=[gone])
-        lived = shop.live(most=1)
-        assert lived.came.how == GENERATED
-        assert lived.came.operation.task_id != line.task_id
+    def test_fetch_generates_if_task_is_dead(self, missing: Missing, gone: str, other_machine: bool) -> None:
+        sandbox, machine, entry = missing(other_machine=other_machine, faults=[gone])
+        outcome = machine.get_image(max_tasks=1)
+        assert outcome.result.how == GENERATED
+        assert outcome.result.operation.task_id != entry.task_id
         assert sandbox.task_count() == 2
-        assert keys(sandbox)[-1] == image_of(shop).idempotency_key(1)
-        # The history says why, and nothing is left that waits for an image.
-        left_behind = shop.history.find(SERVICE, line.task_id or "")
+        assert sent_keys(sandbox)[-1] == image_of(machine).idempotency_key(1)
+        # The history records the reason, and no task is left pending.
+        left_behind = machine.history.find(SERVICE, entry.task_id or "")
         assert left_behind is not None
         assert (left_behind.status, bool(left_behind.error_message)) == (TaskStatus.GONE, True)
-        assert shop.history.pending(SERVICE) == []
-        assert len(notices(lived)) == 1
+        assert machine.history.pending(SERVICE) == []
+        assert len(notices(outcome)) == 1
 
     @pytest.mark.parametrize(
-        ("fault", "most"),
+        ("fault", "max_tasks"),
         [
-            pytest.param("status-404", 0, id="nothing may be paid for"),
-            # Whoever is not let in cannot tell whether the image is gone.
-            pytest.param("status-401", None, id="it is another key's"),
+            pytest.param("status-404", 0, id="spending cap reached"),
+            # With the wrong key the API does not say whether the task exists.
+            pytest.param("status-401", None, id="key of another account"),
         ],
     )
-    def test_is_not_replaced_where(self, missing: Missing, fault: str, most: int | None) -> None:
-        sandbox, shop, _ = missing(faults=[fault])
-        assert shop.live(most=most).error is not None
-        assert keys(sandbox) == []
+    def test_fetch_does_not_generate(self, missing: Missing, fault: str, max_tasks: int | None) -> None:
+        sandbox, machine, _ = missing(faults=[fault])
+        assert machine.get_image(max_tasks=max_tasks).error is not None
+        assert sent_keys(sandbox) == []
 
     @pytest.mark.parametrize(("days", "tasks"), [(0.9, 1), (2.0, 2)])
-    def test_is_not_replaced_for_a_403_of_a_day(
+    def test_fetch_403_generates_only_after_urls_have_expired(
         self, missing: Missing, clock: Clock, days: float, tasks: int
     ) -> None:
-        sandbox, shop, _ = missing(elsewhere=False, faults=["image-403=2"])
+        sandbox, machine, _ = missing(other_machine=False, faults=["image-403=2"])
         clock.time += days * DAY
-        shop.live()
+        machine.get_image()
         assert sandbox.task_count() == tasks
 
-    def test_has_another_of_the_first_key_weeks_later(self, missing: Missing, clock: Clock) -> None:
-        """Keys are kept for 7 days, and links for one: weeks later, nothing is left of the first task."""
-        sandbox, shop, _ = missing()
+    def test_fetch_generates_with_first_key_weeks_later(self, missing: Missing, clock: Clock) -> None:
+        # The service keeps keys for 7 days and URLs for one: by then nothing is left of the first task.
+        sandbox, machine, _ = missing()
         clock.time += 30 * DAY
-        assert shop.live().error is None
-        assert keys(sandbox) == [image_of(shop).idempotency_key(0)]
+        assert machine.get_image().error is None
+        assert sent_keys(sandbox) == [image_of(machine).idempotency_key(0)]
         assert sandbox.task_count() == 2
 
 
-class TestACreateThatWasNeverAnswered:
+class TestUnansweredCreate:
     @pytest.fixture
-    def unanswered(self, start: Start, machine: Machine) -> Unanswered:
-        """Its answer got lost at the first try; values are the operation's."""
+    def unanswered(self, start: Start, new_machine: NewMachine) -> Unanswered:
+        """Set up a machine whose create request got no response. Keywords override the operation's fields."""
 
-        def unanswered(**values: Any) -> tuple[Sandbox, Workshop]:
+        def unanswered(**values: Any) -> tuple[Sandbox, Machine]:
             lost = start(faults=["submit-drop"])
-            shop = machine(lost)
-            assert shop.live().error is not None
-            [operation] = shop.history.recent(SERVICE, limit=9)
+            machine = new_machine(lost)
+            assert machine.get_image().error is not None
+            [operation] = machine.history.recent(SERVICE, limit=9)
             assert operation.task_id is None
-            shop.history.record(replace(operation, **values))
+            machine.history.record(replace(operation, **values))
             sandbox = start()
-            shop.base_url = sandbox.base_url
-            return sandbox, shop
+            machine.base_url = sandbox.base_url
+            return sandbox, machine
 
         return unanswered
 
@@ -393,81 +394,79 @@ class TestACreateThatWasNeverAnswered:
             (0.0, "another", "other_api_key"),
         ],
     )
-    def test_beyond_the_time_that_keys_are_kept_or_with_another_key_is_not_sent_again(
+    def test_unanswered_create_is_refused_after_key_expiry_or_with_other_api_key(
         self, unanswered: Unanswered, clock: Clock, days: float, key: str, code: str
     ) -> None:
-        sandbox, shop = unanswered(key_id=key)
+        sandbox, machine = unanswered(key_id=key)
         clock.time += days * DAY
-        lived = shop.live()
-        assert isinstance(lived.error, UsageError)
-        assert (lived.error.code, keys(sandbox)) == (code, [])
+        outcome = machine.get_image()
+        assert isinstance(outcome.error, UsageError)
+        assert (outcome.error.code, sent_keys(sandbox)) == (code, [])
 
     @pytest.mark.parametrize("values", [{"created": 0.0}, {"key_id": "another"}])
-    def test_may_be_paid_for_again_with_force(self, unanswered: Unanswered, values: dict[str, Any]) -> None:
-        sandbox, shop = unanswered(**values)
-        assert shop.live(force=True).error is None
-        # Its own key would get the answer of another time, or none.
-        assert keys(sandbox) == [image_of(shop).idempotency_key(1)]
+    def test_unanswered_create_is_replaced_with_force(
+        self, unanswered: Unanswered, values: dict[str, Any]
+    ) -> None:
+        sandbox, machine = unanswered(**values)
+        assert machine.get_image(force=True).error is None
+        # The first key might return an unrelated old task.
+        assert sent_keys(sandbox) == [image_of(machine).idempotency_key(1)]
 
-    def test_is_sent_again_with_its_key_where_refused(self, start: Start, machine: Machine) -> None:
-        """What made no task leaves its key free."""
+    def test_rejected_create_is_retried_with_same_key(self, start: Start, new_machine: NewMachine) -> None:
         refusing = start(faults=["submit-402"])
-        shop = machine(refusing)
-        assert shop.live().error is not None
-        assert statuses(shop) == {"refused": 1}
+        machine = new_machine(refusing)
+        assert machine.get_image().error is not None
+        assert statuses(machine) == {"refused": 1}
         sandbox = start()
-        shop.base_url = sandbox.base_url
-        assert shop.live().error is None
-        assert keys(sandbox) == [image_of(shop).idempotency_key(0)]
-        assert statuses(shop) == {"refused": 1, "completed": 1}
+        machine.base_url = sandbox.base_url
+        assert machine.get_image().error is None
+        assert sent_keys(sandbox) == [image_of(machine).idempotency_key(0)]
+        assert statuses(machine) == {"refused": 1, "completed": 1}
 
 
-class TestWhatARunWasKilledBefore:
-    """The history knows the bytes on disk, and the line that the lock lacks."""
+class TestHistoryLookup:
+    """Files that a killed run saved before it wrote their lockfile entries."""
 
-    def test_is_the_line_of_its_last_task_and_its_bytes(self, start: Start, machine: Machine) -> None:
-        shop = machine(start(faults=["task-failed=1"]))
-        shop.live()
-        lived = shop.live()
-        [item] = shop.plan().items
+    def test_history_lookup_returns_entry_of_latest_task(self, start: Start, new_machine: NewMachine) -> None:
+        machine = new_machine(start(faults=["task-failed=1"]))
+        machine.get_image()
+        outcome = machine.get_image()
+        [item] = machine.plan().items
         assert (item.state, item.action) == ("new", Action.RECORD)
         assert item.entry is not None
-        task, digest = lived.came.operation.task_id, lived.came.file.sha256
+        task, digest = outcome.result.operation.task_id, outcome.result.file.sha256
         assert (item.entry.path, item.entry.sha256, item.entry.task_id) == ("hero.png", digest, task)
-        (shop.folder / "hero.png").write_bytes(png(shade=9))
-        [item] = shop.plan().items
+        (machine.folder / "hero.png").write_bytes(png(shade=9))
+        [item] = machine.plan().items
         assert (item.state, item.action) == ("edited", Action.NOTHING)
 
-    def test_is_known_of_a_copy_too(self, start: Start, machine: Machine) -> None:
-        """Of two images that one request gave, the history has the file of the first."""
-        shop = machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
-        first, _ = shop.plan().of(Action.GENERATE)
-        assert shop.live(first).error is None
-        (shop.folder / "b.png").write_bytes((shop.folder / "a.png").read_bytes())
-        items = shop.plan().items
+    def test_history_lookup_finds_copies(self, start: Start, new_machine: NewMachine) -> None:
+        # For two images with the same request, the history has only the file of the first.
+        machine = new_machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
+        first, _ = machine.plan().of(Action.GENERATE)
+        assert machine.get_image(first).error is None
+        (machine.folder / "b.png").write_bytes((machine.folder / "a.png").read_bytes())
+        items = machine.plan().items
         assert [item.action for item in items] == [Action.RECORD, Action.RECORD]
         assert [item.entry.path for item in items if item.entry] == ["a.png", "b.png"]
 
-    def test_is_marked_where_it_is_the_sandboxs(self, start: Start, machine: Machine) -> None:
-        shop = machine(start())
-        memory = remembered(shop.history, SERVICE, shop.folder, sandbox=True)
-        assert memory(image_of(shop)) is None, "the request was never sent"
-        shop.live()
-        line = memory(image_of(shop))
-        assert line is not None
-        assert line.is_trial
+    def test_history_lookup_marks_sandbox_images(self, start: Start, new_machine: NewMachine) -> None:
+        machine = new_machine(start())
+        find_entry = remembered(machine.history, SERVICE, machine.folder, sandbox=True)
+        assert find_entry(image_of(machine)) is None, "the request was never sent"
+        machine.get_image()
+        entry = find_entry(image_of(machine))
+        assert entry is not None
+        assert entry.is_trial
 
 
-class TestAHistoryThatFailsDuringTheRun:
-    """What is paid for is saved all the same."""
-
-    def test_has_nothing_sent_that_it_could_not_remember(self, start: Start, machine: Machine) -> None:
-        sandbox = start()
-        shop = machine(sandbox)
-        context = shop.context()
-        [item] = shop.plan().items
-        shop.history.close()
-        lived = shop.live(item, context)
-        assert lived.error is not None
-        assert lived.error.exit_code == ExitCode.NOT_SAVED
-        assert sandbox.requests == []
+def test_unusable_history_sends_no_request(start: Start, new_machine: NewMachine) -> None:
+    sandbox = start()
+    machine = new_machine(sandbox)
+    context = machine.sync_context()
+    [item] = machine.plan().items
+    machine.history.close()
+    outcome = machine.get_image(item, context)
+    assert outcome.error is not None
+    assert outcome.error.exit_code == ExitCode.NOT_SAVED
+    assert sandbox.requests == []

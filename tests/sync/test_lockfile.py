@@ -64,7 +64,7 @@ def with_(**values: Any) -> str:
     return json.dumps({key: value for key, value in changed.items() if value is not ...})
 
 
-def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
+def test_lockfile_is_sorted(file: Path) -> None:
     write(file, [HERO])
     assert file.read_text(encoding="utf-8") == LINE + "\n"
     keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
@@ -72,7 +72,7 @@ def test_lines_are_sorted_by_name_and_number(file: Path) -> None:
     assert [entry.key for entry in read(file).entries] == sorted(keys)
 
 
-def test_text_is_text_and_not_escapes(file: Path) -> None:
+def test_lockfile_is_not_ascii_escaped(file: Path) -> None:
     entry = replace(HERO, name="雪狐", path="images/雪狐.png", task_id='a"\u2028b')
     write(file, [entry])
     data = file.read_bytes()
@@ -81,15 +81,15 @@ def test_text_is_text_and_not_escapes(file: Path) -> None:
     assert read(file).entries == (entry,)
 
 
-def test_blank_lines_other_line_ends_and_a_mark_at_the_beginning_are_nothing(file: Path) -> None:
+def test_lockfile_ignores_blank_lines_crlf_and_bom(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + with_(number=2).encode())
     assert [entry.key for entry in read(file).entries] == [("hero", 1), ("hero", 2)]
 
 
-def test_keys_of_a_later_version_are_kept_behind_the_others(file: Path) -> None:
+def test_lockfile_keeps_unknown_keys(file: Path) -> None:
     file.write_text(with_(cost="0.035", note={"b": [1, None], "a": "雪"}))
     [entry] = read(file).entries
-    assert entry.more == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
+    assert entry.extra == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
     write(file, [entry])
     assert file.read_text(encoding="utf-8").endswith(
         '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
@@ -114,13 +114,13 @@ ENTRIES = st.builds(
     sha256=DIGESTS,
     task_id=st.none() | st.text(min_size=1, max_size=8),
     time=st.integers(0, 2**33).map(timestamp),
-    more=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
+    extra=st.dictionaries(st.sampled_from(["cost", "note", "", "雪", "a b"]), JSON, max_size=2),
 )
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=4, unique_by=lambda entry: entry.key))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
+def test_lockfile_round_trip(file: Path, entries: list[Entry]) -> None:
     write(file, entries)
     found = read(file).entries
     assert found == tuple(sorted(entries, key=lambda entry: entry.key))
@@ -130,9 +130,9 @@ def test_what_is_written_is_read(file: Path, entries: list[Entry]) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(more="\ud800")]
+    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(extra="\ud800")]
 )
-def test_lines_that_are_no_object(refuse: Refuse, line: str) -> None:
+def test_lockfile_line_without_object(refuse: Refuse, line: str) -> None:
     assert refuse(f"{LINE}\n{line}\n") == ["2: "]
 
 
@@ -150,27 +150,27 @@ def test_lines_that_are_no_object(refuse: Refuse, line: str) -> None:
         *(("path", value) for value in ("a//b.png", "a/", ".", "", None, "a\nb")),
     ],
 )
-def test_values_that_are_refused(refuse: Refuse, key: str, value: Any) -> None:
+def test_lockfile_values_refused(refuse: Refuse, key: str, value: Any) -> None:
     assert refuse(f"{LINE}\n{with_(**{key: value})}\n") == [f"2: {key}"]
 
 
-def test_what_is_no_text(refuse: Refuse) -> None:
+def test_lockfile_invalid_unicode(refuse: Refuse) -> None:
     assert refuse(LINE.encode() + b"\n\xff\xfe\n" + "雪".encode("utf-16-be") + b"\n") == ["2: ", "3: "]
     assert refuse(LINE.encode("utf-16-le")) != []
 
 
-def test_everything_wrong_is_told_at_once(refuse: Refuse) -> None:
+def test_lockfile_reports_all_mistakes(refuse: Refuse) -> None:
     found = refuse(f"no\n{LINE}\n{with_(take=0, path='..', sha256=...)}\n{{}}")
     every_key = [f"4: {key}" for key in json.loads(LINE)]
     assert found == ["1: ", "3: take", "3: path", "3: sha256", *every_key]
 
 
-def test_a_conflict_that_git_left_is_told_once(refuse: Refuse) -> None:
+def test_lockfile_merge_conflict_is_reported_once(refuse: Refuse) -> None:
     conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{with_(take=2)}\n>>>>>>> branch\n"
     assert refuse(f"{with_(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
 
 
-def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
+def test_lockfile_mistakes_are_usage_error(file: Path, tmp_path: Path) -> None:
     file.write_text("no")
     with pytest.raises(InvalidLockfile, match=r"seedream\.lock:1: ") as caught:
         read(file)
@@ -179,7 +179,7 @@ def test_problems_are_a_usage_error(file: Path, tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
+def test_lockfile_duplicate_resolved_by_file() -> None:
     ours = replace(HERO, path="a.png", sha256="2" * 64, digest="f" * 64, time="2026-01-01T00:00:00Z")
     theirs = replace(HERO, path="b.png", sha256="1" * 64, digest="e" * 64, time="2026-01-02T00:00:00Z")
 
@@ -196,7 +196,7 @@ def test_of_two_lines_the_one_whose_file_is_there_counts() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ENTRIES, min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_the_order_of_lines_makes_no_difference(entries: list[Entry], chance: random.Random) -> None:
+def test_lockfile_duplicate_resolved_in_any_order(entries: list[Entry], chance: random.Random) -> None:
     candidates = [replace(entry, name="a", number=1, path="a.png", time=HERO.time) for entry in entries]
     shuffled = candidates.copy()
     chance.shuffle(shuffled)
@@ -208,7 +208,7 @@ def leftovers(file: Path) -> list[str]:
 
 
 @posix_only
-def test_a_new_lock_has_the_mode_of_any_new_file_and_a_link_stays_one(file: Path, tmp_path: Path) -> None:
+def test_lockfile_mode_and_symlink(file: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     target = tmp_path / "real/other.lock"
     file.symlink_to("real/other.lock")
@@ -227,7 +227,9 @@ def test_a_new_lock_has_the_mode_of_any_new_file_and_a_link_stays_one(file: Path
 
 
 @pytest.mark.parametrize("stage", ["fsync", "replace"])
-def test_a_failure_leaves_the_lock_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+def test_lockfile_write_failure_keeps_old_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
     write(file, [HERO])
 
     def fail(*arguments: object) -> None:
@@ -251,7 +253,7 @@ atomic_write(Path(sys.argv[1]), lambda: b"{}")
 
 
 @posix_only
-def test_a_killed_run_leaves_the_lock_as_it_was_and_the_next_one_cleans_up(file: Path) -> None:
+def test_lockfile_after_killed_write(file: Path) -> None:
     write(file, [HERO])
     subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
     assert read(file).entries == (HERO,)
@@ -261,7 +263,7 @@ def test_a_killed_run_leaves_the_lock_as_it_was_and_the_next_one_cleans_up(file:
 
 
 @posix_only
-def test_waiting_for_another_program_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lockfile_wait_for_other_program_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     monkeypatch.setattr(whole, "_PATIENCE", 0.05)

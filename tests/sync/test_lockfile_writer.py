@@ -50,49 +50,49 @@ def entries_in(path: Path) -> list[Entry]:
     return list(lock.read(path).entries)
 
 
-def test_a_first_line_makes_the_lock_also_in_place_of_one_that_goes(path: Path) -> None:
+def test_lockfile_writer_creates_file(path: Path) -> None:
     """An image that takes over the line of another may have its very name."""
-    keeper_of(path).change({HERO.key: HERO}, [HERO.key])
+    keeper_of(path).update({HERO.key: HERO}, [HERO.key])
     assert path.read_text() == f"{HERO.line}\n"
 
 
-def test_what_another_run_wrote_or_took_out_meanwhile_stays_so(path: Path, write: Write) -> None:
+def test_lockfile_writer_keeps_changes_of_other_run(path: Path, write: Write) -> None:
     write(HERO)
     lockfile_writer = keeper_of(path)
     write(BADGE, HERO)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     write(BADGE, CAT, DOG)
-    lockfile_writer.change({HERO.key: HERO})
+    lockfile_writer.update({HERO.key: HERO})
     assert entries_in(path) == [BADGE, CAT, DOG, HERO]
     write(CAT, HERO)
-    lockfile_writer.change({DOG.key: DOG})
+    lockfile_writer.update({DOG.key: DOG})
     assert entries_in(path) == [CAT, DOG, HERO]
 
 
-def test_of_its_own_images_a_run_s_word_counts(path: Path, write: Write) -> None:
+def test_lockfile_writer_overrides_other_run_for_own_images(path: Path, write: Write) -> None:
     """Also where something brings the old lock back, such as a checkout."""
     write(BADGE, HERO)
     before = path.read_bytes()
     lockfile_writer = keeper_of(path)
     newer = replace(HERO, take=2)
-    lockfile_writer.change({HERO.key: newer}, [BADGE.key])
+    lockfile_writer.update({HERO.key: newer}, [BADGE.key])
     assert entries_in(path) == [newer]
     # And a merge leaves two lines for one.
     path.write_bytes(before + replace(HERO, sha256="b" * 64).line.encode() + b"\n")
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert entries_in(path) == [CAT, newer]
 
 
-def test_two_lines_of_a_merge_meanwhile_are_left_for_a_plan_to_choose(path: Path, write: Write) -> None:
+def test_lockfile_writer_keeps_duplicates_of_other_images(path: Path, write: Write) -> None:
     write(BADGE)
     lockfile_writer = keeper_of(path)
     others = (replace(HERO, sha256="b" * 64), HERO)
     write(BADGE, *others)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert entries_in(path) == [BADGE, CAT, *others]
 
 
-def test_a_line_that_comes_right_behind_a_run_s_own_writing_stays(
+def test_lockfile_writer_keeps_line_written_right_after_own(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between a run's writing and its next look at the file, another run may write."""
@@ -102,34 +102,32 @@ def test_a_line_that_comes_right_behind_a_run_s_own_writing_stays(
     def another_run_writes(part: PartialFile) -> None:
         monkeypatch.undo()
         close(part)
-        theirs.change({BADGE.key: BADGE})
+        theirs.update({BADGE.key: BADGE})
 
     monkeypatch.setattr(PartialFile, "close", another_run_writes)
-    ours.change({HERO.key: HERO})
-    ours.change({CAT.key: CAT})
+    ours.update({HERO.key: HERO})
+    ours.update({CAT.key: CAT})
     assert entries_in(path) == [BADGE, CAT, HERO]
 
 
 @pytest.mark.parametrize("spoiled", [b"<<<<<<< ours\n", b"{\n", b"\xff\n"])
-def test_a_lock_that_is_spoiled_meanwhile_is_left_until_well(
-    path: Path, write: Write, spoiled: bytes
-) -> None:
+def test_lockfile_writer_waits_for_valid_file(path: Path, write: Write, spoiled: bytes) -> None:
     write(HERO)
     lockfile_writer = keeper_of(path)
     in_conflict = path.read_bytes() + spoiled + BADGE.line.encode() + b"\n"
     path.write_bytes(in_conflict)
     with pytest.raises(SeedreamError) as caught:
-        lockfile_writer.change({CAT.key: CAT}, [HERO.key])
+        lockfile_writer.update({CAT.key: CAT}, [HERO.key])
     assert caught.value.exit_code == ExitCode.USAGE
     assert path.read_bytes() == in_conflict
     assert [each.name for each in path.parent.iterdir()] == [path.name]
     # What it did not take is written then.
     write(BADGE, HERO)
-    lockfile_writer.change({DOG.key: DOG})
+    lockfile_writer.update({DOG.key: DOG})
     assert entries_in(path) == [BADGE, CAT, DOG]
 
 
-def test_what_a_merge_left_twice_is_tidied(path: Path, write: Write) -> None:
+def test_lockfile_writer_removes_duplicates(path: Path, write: Write) -> None:
     on_disk = replace(HERO, sha256="b" * 64, time="2025-01-01T00:00:00Z")
     write(BADGE, HERO, on_disk)
     found = lock.read(path)
@@ -137,17 +135,17 @@ def test_what_a_merge_left_twice_is_tidied(path: Path, write: Write) -> None:
     assert entries_in(path) == [BADGE, on_disk]
 
 
-def test_whose_file_a_path_is_comes_from_the_lock_as_it_is_now(path: Path, write: Write) -> None:
+def test_lockfile_writer_has_reads_current_file(path: Path, write: Write) -> None:
     write(HERO)
     lockfile_writer = keeper_of(path)
     assert lockfile_writer.has("hero.png")
     assert not lockfile_writer.has("badge.png")
     write(BADGE)
-    lockfile_writer.change({CAT.key: CAT})
+    lockfile_writer.update({CAT.key: CAT})
     assert [lockfile_writer.has(each) for each in ("hero.png", "badge.png", "cat.png")] == [False, True, True]
 
 
-def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_lockfile_writer_unwritable_file(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
     with pytest.raises(NotSaved):
-        LockfileWriter(lock.Lock(tmp_path / "folder" / "seedream.lock"), {}).change({HERO.key: HERO})
+        LockfileWriter(lock.Lock(tmp_path / "folder" / "seedream.lock"), {}).update({HERO.key: HERO})

@@ -84,7 +84,7 @@ def of(asset: str, *, before: str = "") -> str:
     return f'{before}\n[assets.hero]\nprompt = "fox"\n{asset}\n'
 
 
-def test_the_example(write: Write, tmp_path: Path) -> None:
+def test_manifest_example(write: Write, tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/badge.md").write_text("A fox's head, {look}\n")
     manifest = write(EXAMPLE)
@@ -109,7 +109,7 @@ def test_the_example(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["hero", "_x", "logo.v2", "7", "雪狐", "café", "लोमड़ी"])
-def test_names_of_assets(write: Write, name: str) -> None:
+def test_asset_names(write: Write, name: str) -> None:
     [image] = write(f'[assets."{name}"]\nprompt = "x"').images()
     assert image.name == name
     assert image.wanted.path("png") == f"{name}.png"
@@ -122,13 +122,13 @@ def test_names_of_assets(write: Write, name: str) -> None:
         *(("  fox \\n\\n", "fox"), ("{empty}fox{empty}", "fox"), ("{2nd-look}", "ink")),
     ],
 )
-def test_variables_of_a_prompt(write: Write, text: str, prompt: str) -> None:
+def test_prompt_variables(write: Write, text: str, prompt: str) -> None:
     variables = '[vars]\nanimal = "red fox"\nlook = "{flat}"\nempty = ""\n2nd-look = "ink"\n'
     [asset] = write(f'{variables}[assets.a]\nprompt = "{text}"').assets
     assert asset.request.prompt == prompt
 
 
-def test_a_prompt_is_the_same_wherever_it_stands_and_whatever_its_line_ends(write: Write) -> None:
+def test_prompt_is_equal_inline_and_in_file(write: Write) -> None:
     digests = {
         write('[assets.a]\nprompt = "red\\nfox"').assets[0].digest,
         write('[assets.a]\nprompt = """\nred\nfox\n"""').assets[0].digest,
@@ -140,7 +140,7 @@ def test_a_prompt_is_the_same_wherever_it_stands_and_whatever_its_line_ends(writ
     assert len(digests) == 1
 
 
-def test_a_manifest_of_another_systems_line_ends_is_the_same(tmp_path: Path) -> None:
+def test_manifest_with_crlf_is_equal(tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     text = '[assets.a]\nprompt = """\nred\nfox"""\n'
     found = []
@@ -163,7 +163,7 @@ def test_a_manifest_of_another_systems_line_ends_is_the_same(tmp_path: Path) -> 
         ),
     ],
 )
-def test_prompts_that_are_refused(refuse: Refuse, prompt: str, said: str) -> None:
+def test_prompt_refused(refuse: Refuse, prompt: str, said: str) -> None:
     variables = f'[vars]\nlook = "ink"\nempty = ""\nlong = "{"x" * 100}"\n'
     [problem] = refuse(f'{variables}[assets.a]\nprompt = "{prompt}"', said=True)
     assert problem.startswith("6: assets.a.prompt: ")
@@ -177,9 +177,7 @@ def test_prompts_that_are_refused(refuse: Refuse, prompt: str, said: str) -> Non
         *(("a.md", content) for content in (b"\xff\xfe", b"x" * (1024 * 1024 + 1), "a {b}", " \n")),
     ],
 )
-def test_prompt_files_that_are_refused(
-    refuse: Refuse, tmp_path: Path, name: str, content: str | bytes
-) -> None:
+def test_prompt_file_refused(refuse: Refuse, tmp_path: Path, name: str, content: str | bytes) -> None:
     (tmp_path / "folder").mkdir()
     text = f'[assets.x]\nprompt_file = "{name}"\n[assets.y]\ncount = 1\nprompt_file = "{name}"\n'
     assert refuse(text, **{"a.md": content}) == ["2: assets.x.prompt_file", "5: assets.y.prompt_file"]
@@ -188,19 +186,19 @@ def test_prompt_files_that_are_refused(
 # No later version may change digests and keys: images would be paid for again.
 
 
-def test_the_digest_is_that_of_the_exact_body() -> None:
+def test_digest_of_exact_body() -> None:
     request = GenerationRequest('狐 "fox"\n', "seedream-v4.5", "16:9", "4K")
     body = '{"aspect_ratio":"16:9","model":"seedream-v4.5","prompt":"狐 \\"fox\\"\\n","quality":"4K"}'
     assert digest_of(request) == hashlib.sha256(body.encode("utf-8")).hexdigest()
     assert digest_of(request) == "d26ba802ab30a353edaef1263d0fdffaf90af4823fd2d8f239293c3f29f0c2e3"
 
 
-def test_the_idempotency_key_is_the_same_for_ever() -> None:
+def test_idempotency_key_never_changes() -> None:
     key = "sync-4d317dde2694d36245bcab98fcfc9833ef32f755d336e7cc1f89fe9fdc7172dd"
     assert idempotency_key("ab" * 32, 1, 1) == idempotency_key("ab" * 32, 1, 1, attempt=0) == key
 
 
-def test_what_makes_another_key() -> None:
+def test_idempotency_key_depends_on() -> None:
     keys = [
         idempotency_key("ab" * 32, 1, 1),
         idempotency_key("ac" * 32, 1, 1),
@@ -214,7 +212,7 @@ def test_what_makes_another_key() -> None:
     assert all(len(key) <= 255 and key.isascii() and key.startswith("sync-") for key in keys)
 
 
-def test_the_digest_has_what_changes_the_picture_and_nothing_else(write: Write) -> None:
+def test_digest_depends_on_image_fields_only(write: Write) -> None:
     def digest(asset: str, before: str = "") -> str:
         return write(of(asset, before=before)).assets[0].digest
 
@@ -262,7 +260,7 @@ def test_the_digest_has_what_changes_the_picture_and_nothing_else(write: Write) 
         ('path = "{ext}/x.{ext}"', ["png/x.png"]),
     ],
 )
-def test_paths(write: Write, asset: str, expected: list[str]) -> None:
+def test_path_template(write: Write, asset: str, expected: list[str]) -> None:
     before = '[defaults]\ndir = "art"\n[vars]\nwhere = "deep/down"\nbrace = "{n}"\n'
     assert paths(write(of(asset, before=before))) == expected
 
@@ -271,11 +269,11 @@ def test_paths(write: Write, asset: str, expected: list[str]) -> None:
     ("folder", "expected"),
     [(".", "hero.png"), ("./a//b/", "a/b/hero.png"), ("{model}", "seedream-v4.5/hero.png")],
 )
-def test_folders(write: Write, folder: str, expected: str) -> None:
+def test_dir_template(write: Write, folder: str, expected: str) -> None:
     assert paths(write(of("", before=f'[defaults]\ndir = "{folder}"'))) == [expected]
 
 
-def test_the_ending_is_open_until_there_are_bytes(write: Write) -> None:
+def test_path_extension_is_open_until_bytes_are_known(write: Write) -> None:
     [image] = write(of("")).images()
     assert image.wanted.open
     assert image.wanted.paths == ("hero.png", "hero.jpg", "hero.webp")
@@ -302,13 +300,13 @@ def test_the_ending_is_open_until_there_are_bytes(write: Write) -> None:
         *("seedream.toml", "x/../SEEDREAM.LOCK", "seedream.lock/x.png"),
     ],
 )
-def test_paths_that_are_refused(refuse: Refuse, path: str) -> None:
+def test_path_refused(refuse: Refuse, path: str) -> None:
     variables = '[vars]\nempty = ""\nroot = "/"\nup = "a/../.."'
     assert refuse(of(f'path = "{path}"', before=variables)) == ["7: assets.hero.path"]
 
 
 @pytest.mark.parametrize("folder", ['"../x"', '"/tmp"', '""', '"{dir}"', '"{look}"', '"{task}"', '"a\\\\b"'])
-def test_folders_that_are_refused_are_told_once(refuse: Refuse, folder: str) -> None:
+def test_dir_refused_is_reported_once(refuse: Refuse, folder: str) -> None:
     """What would go to them is in nobody's way."""
     before = f'[defaults]\ndir = {folder}\n[vars]\nlook = "x"\n[assets.x]\nprompt = "x"\npath = "hero.png"'
     assert refuse(of("", before=before)) == ["2: defaults.dir"]
@@ -324,7 +322,7 @@ def test_folders_that_are_refused_are_told_once(refuse: Refuse, folder: str) -> 
         ("a.{ext}", "a.png/b.png", "a.png"),
     ],
 )
-def test_two_assets_with_one_path(refuse: Refuse, first: str, second: str, place: str) -> None:
+def test_path_of_two_assets_is_refused(refuse: Refuse, first: str, second: str, place: str) -> None:
     text = f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"'
     [problem] = refuse(text, said=True)
     assert problem.startswith("6: assets.b.path: ")
@@ -332,7 +330,7 @@ def test_two_assets_with_one_path(refuse: Refuse, first: str, second: str, place
     assert "assets.a" in problem
 
 
-def test_the_later_of_two_is_told_or_the_one_that_leads_through_the_other(refuse: Refuse) -> None:
+def test_path_collision_names_later_asset(refuse: Refuse) -> None:
     text = '[assets.a]\nprompt = "x"\npath = "A/b/c.png"\n[assets.b]\nprompt = "x"\npath = "a"'
     assert refuse(text) == ["3: assets.a.path"]
     [found] = refuse('[assets.z]\nprompt = "x"\ncount = 3\n[assets.z-2]\nprompt = "x"\n', said=True)
@@ -347,7 +345,7 @@ def test_the_later_of_two_is_told_or_the_one_that_leads_through_the_other(refuse
         ("e.png", "é.png"),
     ],
 )
-def test_paths_that_differ(write: Write, first: str, second: str) -> None:
+def test_paths_that_do_not_collide(write: Write, first: str, second: str) -> None:
     write(f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"')
 
 
@@ -362,7 +360,7 @@ def test_paths_that_differ(write: Write, first: str, second: str) -> None:
     ],
 )
 @pytest.mark.parametrize("prompt", ["A red fox, in snow!", "雪中的红狐", "x" * 300])
-def test_a_path_is_what_output_makes(text: str, name: str, prompt: str, number: int, several: bool) -> None:
+def test_path_equals_output_template(text: str, name: str, prompt: str, number: int, several: bool) -> None:
     request = GenerationRequest(prompt, "a/model", "21:9", "4K")
     template = PathTemplate(text, variables={}, folder=[], several=several)
     wanted = template.wanted(name, number, request)
@@ -380,7 +378,7 @@ def test_a_path_is_what_output_makes(text: str, name: str, prompt: str, number: 
     assert kept.explicit_ending == output.explicit_ending
 
 
-def test_everything_wrong_is_told_at_once_in_order_of_line(refuse: Refuse) -> None:
+def test_manifest_reports_all_mistakes_by_line(refuse: Refuse) -> None:
     text = """\
     [defaults]
     qualty = "2K"
@@ -422,7 +420,7 @@ def test_everything_wrong_is_told_at_once_in_order_of_line(refuse: Refuse) -> No
     assert all(meant in found for meant in ("'quality'", "'assets'", "'prompt'"))
 
 
-def test_problems_are_a_usage_error_with_a_line_each(write: Write, tmp_path: Path) -> None:
+def test_manifest_mistakes_are_usage_error(write: Write, tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     with pytest.raises(InvalidManifest) as caught:
         write("[assets.a]\ntake = 0\n")
@@ -439,14 +437,14 @@ def test_problems_are_a_usage_error_with_a_line_each(write: Write, tmp_path: Pat
     assert (caught.value.message, caught.value.detail) == (str(caught.value.problems[0]), None)
 
 
-def test_a_default_that_suits_no_asset_is_told_once_where_it_stands(refuse: Refuse) -> None:
+def test_default_refused_is_reported_once(refuse: Refuse) -> None:
     text = '[defaults]\nquality = "8K"\n' + "".join(f'[assets.a{n}]\nprompt = "x"\n' for n in range(20))
     assert refuse(text) == ["2: defaults.quality"]
 
 
 @pytest.mark.parametrize("table", ["defaults", "vars", "styles", "assets"])
 @pytest.mark.parametrize("value", ["1", '"x"', "[{}]"])
-def test_tables_that_are_none(refuse: Refuse, table: str, value: str) -> None:
+def test_tables_of_wrong_type(refuse: Refuse, table: str, value: str) -> None:
     assert refuse(f"# first\n{table} = {value}\n") == [f"2: {table}"]
 
 
@@ -457,18 +455,18 @@ def test_tables_that_are_none(refuse: Refuse, table: str, value: str) -> None:
         *(("a = 1\nb = ", 2), ("a = " + "[" * 100_000, 1), (f"a = {'1' * 5000}", 1)),
     ],
 )
-def test_what_is_no_toml(refuse: Refuse, text: str, line: int) -> None:
+def test_manifest_invalid_toml(refuse: Refuse, text: str, line: int) -> None:
     assert refuse(text) == [f"{line}: "]
 
 
-def test_what_is_no_text(tmp_path: Path) -> None:
+def test_manifest_invalid_utf8(tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     file.write_bytes(b"a = 1\r\nb = '\xff'\n")
     with pytest.raises(InvalidManifest, match=r"seedream.toml:2: "):
         load(file)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_manifest_missing_or_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"seedream\.toml"):
         load(tmp_path / "seedream.toml")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
@@ -477,13 +475,15 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         load(tmp_path / "seedream.lock")
 
 
-def test_another_manifest_has_a_lock_of_its_own(tmp_path: Path) -> None:
+def test_lock_path_of_other_manifest(tmp_path: Path) -> None:
     (tmp_path / "icons.toml").write_text('[assets.icons]\nprompt = "x"\npath = "icons.lock"')
     with pytest.raises(InvalidManifest, match=r"icons\.lock"):
         load(tmp_path / "icons.toml")
 
 
-def test_it_is_found_from_anywhere(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifest_path_from_other_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "prompts").mkdir()
     write('[assets.a]\nprompt_file = "a.md"', **{"a.md": "x"})
     monkeypatch.chdir(tmp_path / "prompts")
@@ -492,13 +492,13 @@ def test_it_is_found_from_anywhere(write: Write, tmp_path: Path, monkeypatch: py
     assert manifest.path == Path("../seedream.toml")
 
 
-def test_a_number_beyond_all_bounds_is_a_problem_like_any_other(refuse: Refuse) -> None:
+def test_manifest_huge_number(refuse: Refuse) -> None:
     assert refuse(of(f"take = 0x{'f' * 9000}")) == ["4: assets.hero.take"]
     assert refuse(of("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}")) == ["2: defaults.timeout"]
 
 
 class TestSourceImages:
-    def test_pick_the_edit_form_and_are_part_of_the_digest(self, write: Write) -> None:
+    def test_select_edit_model_and_change_digest(self, write: Write) -> None:
         text = of('images = ["a.png", "https://x.test/b.png"]')
         [asset] = write(text, **{"a.png": png()}).assets
         assert asset.request.model == "seedream-v4.5-edit"
@@ -510,7 +510,7 @@ class TestSourceImages:
         [same] = write(of('images = ["copy.png", "https://x.test/b.png"]'), **{"copy.png": png()}).assets
         assert same.digest == asset.digest
 
-    def test_are_at_hand_for_what_is_sent(self, write: Write) -> None:
+    def test_are_kept_for_sending(self, write: Write) -> None:
         [asset] = write(of('images = ["a.jpg"]'), **{"a.jpg": JPEG}).assets
         [source] = asset.sources
         assert source.data_uri() == f"data:image/jpeg;base64,{b64encode(JPEG).decode()}"
@@ -523,7 +523,7 @@ class TestSourceImages:
             str(["https://x.test/a.png"] * 15),
         ],
     )
-    def test_that_cannot_be_sent(self, refuse: Refuse, tmp_path: Path, value: str) -> None:
+    def test_refused(self, refuse: Refuse, tmp_path: Path, value: str) -> None:
         outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
         outside.write_bytes(png())
         (tmp_path / "out.png").symlink_to(outside)
@@ -532,7 +532,7 @@ class TestSourceImages:
         assert "me:pw" not in found
 
 
-class TestPartsOfThePrompt:
+class TestPromptParts:
     @pytest.mark.parametrize(
         ("asset", "prompt"),
         [
@@ -547,11 +547,11 @@ class TestPartsOfThePrompt:
         assert image.request.prompt == prompt
         assert image.digest == digest_of(GenerationRequest(prompt))
 
-    def test_one_word_that_is_nearly_a_styles_name(self, refuse: Refuse) -> None:
+    def test_style_typo_is_refused(self, refuse: Refuse) -> None:
         [found] = refuse(of('style = "watercolor"', before='[styles]\nwatercolour = "x"'), said=True)
         assert "'watercolour'" in found
 
-    def test_count_together_against_the_limit(self, refuse: Refuse) -> None:
+    def test_are_limited_together(self, refuse: Refuse) -> None:
         [found] = refuse(of(f'details = "{"x" * 3996}"'), said=True)
         assert found.startswith("3: assets.hero.prompt: ")
         assert "4001" in found

@@ -22,7 +22,7 @@ from seedream_cli.catalog import (
 from seedream_cli.settings.schema import SETTINGS
 from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import load
-from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MOST_IMAGES, MOST_TAKES, TABLES
+from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -40,25 +40,25 @@ def listed(name: str) -> dict[str, str]:
     return {one["const"]: one["description"] for one in DEFS[name]["anyOf"][0]["oneOf"]}
 
 
-def test_it_is_a_schema() -> None:
+def test_manifest_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_it_has_every_table_and_key() -> None:
+def test_manifest_schema_has_every_table_and_key() -> None:
     assert tuple(SCHEMA["properties"]) == TABLES
     assert tuple(DEFS["asset"]["properties"]) == ASSET_KEYS
     assert tuple(DEFS["defaults"]["properties"]) == DEFAULTS_KEYS
     assert {name for name, key in SETTINGS.items() if key.in_project} <= set(DEFAULTS_KEYS)
 
 
-def test_editors_say_something_of_every_key() -> None:
+def test_manifest_schema_describes_every_key() -> None:
     for table in ("asset", "defaults"):
         for name, key in DEFS[table]["properties"].items():
             assert key.get("description") or DEFS[name]["description"], name
     assert all(f"{{{field}}}" in DEFS["asset"]["properties"]["path"]["description"] for field in FIELDS)
 
 
-def test_it_agrees_with_the_table_of_models() -> None:
+def test_manifest_schema_matches_models() -> None:
     assert listed("model") == {
         name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
         for name, row in MODELS.items()
@@ -85,7 +85,7 @@ def test_it_agrees_with_the_table_of_models() -> None:
     assert listed("quality") == QUALITIES
 
 
-def test_it_agrees_on_defaults_and_limits() -> None:
+def test_manifest_schema_matches_defaults_and_limits() -> None:
     asset = DEFS["asset"]["properties"]
     assert [DEFS[name]["default"] for name in ("model", "aspect_ratio", "quality")] == [
         DEFAULT_MODEL,
@@ -93,8 +93,8 @@ def test_it_agrees_on_defaults_and_limits() -> None:
         DEFAULT_QUALITY,
     ]
     assert asset["path"]["default"] == DEFAULT_PATH
-    assert asset["count"]["maximum"] == MOST_IMAGES
-    assert asset["take"]["maximum"] == MOST_TAKES
+    assert asset["count"]["maximum"] == MAX_IMAGES
+    assert asset["take"]["maximum"] == MAX_TAKE
     assert SCHEMA["properties"]["vars"]["propertyNames"]["not"]["enum"] == [*FIELDS, *LATE_FIELDS]
 
 
@@ -135,14 +135,14 @@ INVALID = [
 
 
 @pytest.mark.parametrize("text", VALID)
-def test_what_both_take(tmp_path: Path, text: str) -> None:
+def test_manifest_accepted_by_schema_and_parser(tmp_path: Path, text: str) -> None:
     assert is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
     load(tmp_path / "seedream.toml")
 
 
 @pytest.mark.parametrize("text", INVALID)
-def test_what_both_refuse(tmp_path: Path, text: str) -> None:
+def test_manifest_refused_by_schema_and_parser(tmp_path: Path, text: str) -> None:
     assert not is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
     with pytest.raises(InvalidManifest):

@@ -1,4 +1,4 @@
-"""One project on four machines at once: each does its part, and merged, the parts are the whole."""
+"""Sync with shards: four machines each generate a part, and the merged lockfile is complete."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.forked import Zygote
+from support.checkout import Checkout, NewCheckout
 from support.images import png
 from support.needs import program
 from support.project import NOTHING, asked
 from support.starting import StartSandbox
-from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
 
+Machine = Callable[[Path], Checkout]
 SHARDS = 4
-#: With more images than shards, and several of one asset.
+#: More images than shards. One asset has two images.
 NAMES = [f"n{number:02}" for number in range(9)]
 IMAGES = len(NAMES) + 1
 
@@ -31,29 +31,24 @@ def manifest(look: str) -> str:
 
 @pytest.fixture
 def sandbox(start_sandbox: StartSandbox) -> Sandbox:
-    """A service whose every image is another one."""
+    """Start a sandbox that draws a different image for every task."""
     drawn = iter(range(1, 999))
     return start_sandbox(seconds=0, rate=0, draw=lambda body: png(width=next(drawn)))
 
 
 @pytest.fixture
-def machine(zygote: Zygote, tmp_path: Path, sandbox: Sandbox) -> Callable[[Path], Checkout]:
-    """A machine that has the project in this folder, and a history of its own."""
-    count = 0
-
-    def machine(folder: Path) -> Checkout:
-        nonlocal count
-        count += 1
-        return Checkout(zygote, tmp_path / f"machine-{count}", sandbox.base_url, folder)
-
-    return machine
+def machine(new_checkout: NewCheckout, sandbox: Sandbox) -> Machine:
+    """Set up a machine with a history of its own and the project in the given folder."""
+    return lambda folder: new_checkout(sandbox, folder=folder)
 
 
 def run_all_shards(machines: Sequence[Checkout]) -> None:
-    """As GitLab's `parallel: 4` does it."""
+    """Run all shards in parallel, as GitLab's `parallel: 4` does."""
     runs = [
-        one.start("--shard", "auto", env={"CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": str(len(machines))})
-        for index, one in enumerate(machines, 1)
+        machine.start(
+            "--shard", "auto", env={"CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": str(len(machines))}
+        )
+        for index, machine in enumerate(machines, 1)
     ]
     for run in runs:
         result = run.result()
@@ -61,21 +56,21 @@ def run_all_shards(machines: Sequence[Checkout]) -> None:
 
 
 def creates(sandbox: Sandbox) -> Counter[str]:
-    """How often each idempotency key was sent."""
-    posts = [one for one in sandbox.requests if one.method == "POST"]
-    return Counter(one.headers["idempotency-key"] for one in posts)
+    """Count the create requests by idempotency key."""
+    posts = [request for request in sandbox.requests if request.method == "POST"]
+    return Counter(request.headers["idempotency-key"] for request in posts)
 
 
-def is_whole(checkout: Checkout, sandbox: Sandbox) -> None:
-    """The merged checkout is in step, on a machine that has never seen any of it."""
+def check_is_complete(checkout: Checkout, sandbox: Sandbox) -> None:
+    """Check that the merged checkout is in sync, on a machine with an empty history."""
     asked(sandbox)
     checked = checkout("--check", env={"SEEDREAM_API_KEY": ""})
     assert (checked.exit_code, checked.stdout) == (0, ""), checked.stderr
-    # What a merge left twice is tidied, and nothing else is to be done.
+    # This run only removes the duplicates of the merge.
     assert checkout().exit_code == 0
     assert asked(sandbox) == NOTHING
-    assert sorted(line["name"] for line in checkout.lines()) == sorted([*NAMES, "n04"])
-    assert checkout.disagreements() == []
+    assert sorted(entry["name"] for entry in checkout.entries()) == sorted([*NAMES, "n04"])
+    assert checkout.mismatched_files() == []
 
 
 Git = Callable[..., str]
@@ -83,7 +78,7 @@ Git = Callable[..., str]
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    """Runs git as nobody in particular."""
+    """Run git without the configuration of the user who runs the tests."""
     roles = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
     env = {f"GIT_{role}": "ada@example.test" for role in roles}
     env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "HOME": str(tmp_path)}
@@ -105,7 +100,7 @@ def commit(git: Git, folder: Path) -> None:
 
 @pytest.fixture
 def origin(git: Git, tmp_path: Path) -> Path:
-    """A repository with the manifest, and the line of the README in its attributes."""
+    """Create a repository with the manifest and the merge driver that the README recommends."""
     folder = tmp_path / "origin"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch", "main")
@@ -115,8 +110,8 @@ def origin(git: Git, tmp_path: Path) -> Path:
     return folder
 
 
-def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
-    """Each shard commits its part on a branch of its own; all are merged into the origin's."""
+def generate_in_shards(git: Git, origin: Path, machine: Machine) -> None:
+    """Run each shard in a clone, commit its part on a branch, and merge all branches into the origin."""
     clones = [origin.with_name(f"shard-{index}") for index in range(1, SHARDS + 1)]
     for clone in clones:
         if not clone.exists():
@@ -133,17 +128,17 @@ def spread(git: Git, origin: Path, machine: Callable[[Path], Checkout]) -> None:
 
 
 @pytest.mark.slow
-def test_four_shards_of_a_repository_merge_to_the_whole(
-    git: Git, origin: Path, machine: Callable[[Path], Checkout], sandbox: Sandbox
+def test_shards_on_git_branches_merge_into_a_complete_lockfile(
+    git: Git, origin: Path, machine: Machine, sandbox: Sandbox
 ) -> None:
-    """Then every image is changed, each by another shard: neighbouring lines are a conflict to git."""
-    spread(git, origin, machine)
+    # In the second round every image changes: for git, changes of neighbouring lines conflict.
+    generate_in_shards(git, origin, machine)
     assert creates(sandbox).total() == len(creates(sandbox)) == sandbox.task_count() == IMAGES
-    is_whole(machine(origin), sandbox)
+    check_is_complete(machine(origin), sandbox)
     (origin / "seedream.toml").write_text(manifest("blue"))
     commit(git, origin)
-    spread(git, origin, machine)
+    generate_in_shards(git, origin, machine)
     assert sandbox.task_count() == 2 * IMAGES
     merged = machine(origin)
-    assert len(merged.lines()) > IMAGES, "otherwise there is nothing to tell apart"
-    is_whole(merged, sandbox)
+    assert len(merged.entries()) > IMAGES, "the merge left no duplicates to resolve"
+    check_is_complete(merged, sandbox)

@@ -1,4 +1,4 @@
-"""No more tasks are paid for than were allowed, however many workers ask at once."""
+"""The spending cap holds when many workers reserve at the same time."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from seedream_cli.errors import UsageError
 from seedream_cli.sync.spending_cap import SpendingCap
 
 
-def empty() -> UsageError:
+def refusal() -> UsageError:
     return UsageError("no task is left", code="spending_cap")
 
 
-def test_workers_that_ask_at_once_get_no_more_together() -> None:
-    spending_cap = SpendingCap(100, empty)
-    # What turned out to have been paid for before is given back.
+def test_reserve_is_thread_safe() -> None:
+    spending_cap = SpendingCap(100, refusal)
+    # A released reservation can be reserved again.
     for _ in range(200):
         spending_cap.reserve()
         spending_cap.release()
-    together = threading.Barrier(8)
-    got: list[int] = []
+    start = threading.Barrier(8)
+    reserved: list[int] = []
 
     def worker() -> None:
-        together.wait()
+        start.wait()
         for _ in range(50):
             try:
                 spending_cap.reserve()
             except UsageError:
                 return
-            got.append(1)
+            reserved.append(1)
 
     workers = [threading.Thread(target=worker) for _ in range(8)]
-    for one in workers:
-        one.start()
-    for one in workers:
-        one.join()
-    assert len(got) == 100
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    assert len(reserved) == 100

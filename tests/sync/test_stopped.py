@@ -1,4 +1,4 @@
-"""A run that is ended early, by a signal or a bug: what had come is kept, and the same command goes on."""
+"""Interrupted runs (signal or bug): finished images are kept, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from support import network_faults as line
-from support.forked import Point, Run, Zygote
+from support.checkout import Checkout, NewCheckout
+from support.forked import Point, Run
 from support.program import Program, hint
 from support.raw import HttpCall
 from support.service import IMAGE, POLL, SUBMIT, Fault, Honest, Service, Strike
-from sync.checkout import Checkout
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -26,85 +25,82 @@ MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
 
 
 @pytest.fixture
-def checkout(zygote: Zygote, tmp_path: Path, service: Service) -> Checkout:
-    made = Checkout(zygote, tmp_path / "home", service.base_url)
-    made.write(MANIFEST)
-    return made
+def checkout(new_checkout: NewCheckout, service: Service) -> Checkout:
+    return new_checkout(service, MANIFEST)
 
 
 def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, "the program did not come this far"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.005)
 
 
 @dataclass
-class Hanging:
-    """Hangs up every task but the first two at one stage; ``count`` says how many by now."""
+class HangAfterTwo:
+    """A fault for all tasks except the first two. ``count`` is the number of tasks it has hit."""
 
     fault: Fault
     count: int = 0
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, exchange: HttpCall, honest: Honest) -> None:
-        path = f"{exchange.request.path}/"
+    def __call__(self, service: Service, call: HttpCall, honest: Honest) -> None:
+        path = f"{call.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path
-            if exchange.request.method == "POST" and self._spared < 2:
+            if call.request.method == "POST" and self._spared < 2:
                 spared = True
                 self._spared += 1
             self.count += not spared
         if spared:
-            exchange.connection.sendall(honest())
+            call.connection.sendall(honest())
         else:
-            self.fault(service, exchange, honest)
+            self.fault(service, call, honest)
 
 
-class TestASignal:
+class TestSignal:
     @pytest.mark.parametrize(
         ("stage", "fault", "number", "exit_code"),
         [
-            pytest.param(SUBMIT, line.hang_midway, signal.SIGINT, 130, id="in the middle of a create"),
-            pytest.param(POLL, line.hang_midway, signal.SIGINT, 130, id="in the middle of a poll"),
-            pytest.param(IMAGE, line.hang_midway, signal.SIGINT, 130, id="in the middle of an image"),
-            pytest.param(POLL, line.hang, signal.SIGTERM, 143, id="before the answer to a poll"),
+            pytest.param(SUBMIT, line.hang_midway, signal.SIGINT, 130, id="during submit"),
+            pytest.param(POLL, line.hang_midway, signal.SIGINT, 130, id="during poll"),
+            pytest.param(IMAGE, line.hang_midway, signal.SIGINT, 130, id="during download"),
+            pytest.param(POLL, line.hang, signal.SIGTERM, 143, id="before poll response"),
         ],
     )
-    def test_ends_the_wait_for_an_answer(
+    def test_signal_during_request_keeps_finished_images(
         self, checkout: Checkout, service: Service, stage: str, fault: Fault, number: int, exit_code: int
     ) -> None:
-        hanging = Hanging(fault)
+        hanging = HangAfterTwo(fault)
         service.strikes.append(Strike(stage, hanging))
         run = checkout.start("--jobs", "3")
-        # Two images have come, and three workers hang at the next three.
-        wait_until(lambda: len(checkout.lines()) == 2 and hanging.count == 3)
-        wait_until(lambda: len(checkout.temporary()) == (3 if stage == IMAGE else 0))
+        # Two images are saved, and three workers hang.
+        wait_until(lambda: len(checkout.entries()) == 2 and hanging.count == 3)
+        wait_until(lambda: len(checkout.partial_files()) == (3 if stage == IMAGE else 0))
         run.send(signal.Signals(number))
         stopped = run.result()
         assert stopped.exit_code == exit_code, stopped.stderr
         assert "Traceback" not in stopped.stderr
         assert "nothing is lost" in stopped.stderr
         assert hint(stopped) == ["sync"]
-        # What is finished is kept, and told.
-        assert sorted(stopped.paths) == [one["path"] for one in checkout.lines()] == checkout.files
+        # Finished images are kept and reported.
+        assert sorted(stopped.paths) == [entry["path"] for entry in checkout.entries()] == checkout.files
         assert len(checkout.files) == 2
-        assert (checkout.disagreements(), checkout.temporary()) == ([], [])
-        # The same command pays for nothing twice.
+        assert checkout.is_consistent()
+        # The suggested command resumes without paying twice.
         service.strikes.clear()
         finished = checkout(*hint(stopped)[1:])
         assert finished.exit_code == 0, finished.stderr
         assert len(service.tasks) == len(NAMES)
         assert checkout.files == [f"{name}.png" for name in NAMES]
-        assert (checkout.disagreements(), checkout.temporary()) == ([], [])
+        assert checkout.is_consistent()
 
-    def test_ends_the_wait_for_a_poll(
-        self, zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox]
+    def test_signal_during_poll_interval(
+        self, new_checkout: NewCheckout, start_sandbox: Callable[..., Sandbox]
     ) -> None:
         sandbox = start_sandbox(faults=["never-completes"], rate=0)
-        checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
-        checkout.write(MANIFEST)
+        checkout = new_checkout(sandbox, MANIFEST)
         run = checkout.start("--jobs", "6", "--json", "--poll-interval", "30")
         wait_until(lambda: sandbox.task_count() == 6)
         run.send(signal.SIGINT)
@@ -113,14 +109,14 @@ class TestASignal:
         assert stopped.document["error"]["hint"] == "seedream sync"
         assert [image["done"] for image in stopped.document["images"]] == [None] * 6
 
-    def test_ends_the_wait_at_the_rate_limit(self, checkout: Checkout, service: Service) -> None:
+    def test_signal_during_rate_limit_wait(self, checkout: Checkout, service: Service) -> None:
         service.strikes.append(Strike(SUBMIT, line.rate_limited("50"), first=2))
         run = checkout.start("--jobs", "1")
         wait_until(lambda: service.counts[SUBMIT] == 2)
         run.send(signal.SIGINT)
         stopped = run.result()
         assert stopped.exit_code == 130
-        assert len(checkout.lines()) == 1
+        assert len(checkout.entries()) == 1
         service.strikes.clear()
         assert checkout().exit_code == 0
         assert len(service.tasks) == len(NAMES)
@@ -128,57 +124,55 @@ class TestASignal:
     @pytest.mark.parametrize(
         "at",
         [
-            *[("seedream_cli.sync.executor:SyncExecutor._hear", count) for count in range(5, 9)],
-            ("seedream_cli.sync.lockfile_writer:LockfileWriter.change", 1),
-            ("seedream_cli.sync.executor:SyncExecutor._drop_old", 1),
+            *[("seedream_cli.sync.executor:SyncExecutor._drain_messages", count) for count in range(5, 9)],
+            ("seedream_cli.sync.lockfile_writer:LockfileWriter.update", 1),
+            ("seedream_cli.sync.executor:SyncExecutor._remove_old_file", 1),
         ],
         ids=lambda at: f"{at[0].rpartition(':')[2]} {at[1]}",
     )
-    def test_between_an_image_and_its_line_loses_neither(
-        self, zygote: Zygote, tmp_path: Path, start_sandbox: Callable[..., Sandbox], at: Point
+    def test_signal_between_file_and_lockfile_entry_loses_neither(
+        self, new_checkout: NewCheckout, start_sandbox: Callable[..., Sandbox], at: Point
     ) -> None:
         sandbox = start_sandbox(seconds=0, rate=0)
-        checkout = Checkout(zygote, tmp_path / "home", sandbox.base_url)
-        checkout.write('[assets.hero]\nprompt = "a red fox"\n')
+        checkout = new_checkout(sandbox, '[assets.hero]\nprompt = "a red fox"\n')
 
         reached: list[Run] = []
 
-        def once_the_image_is_here(run: Run) -> None:
+        def interrupt_after_save(run: Run) -> None:
             reached.append(run)
             wait_until(lambda: checkout.files == ["hero.png"])
             run.send(signal.SIGINT)
 
-        stopped = checkout.start("--jobs", "1", at=at, act=once_the_image_is_here).result()
-        # 0: it had finished all the same. How often a run listens is not the same every time.
+        stopped = checkout.start("--jobs", "1", at=at, act=interrupt_after_save).result()
+        # 0: the run had finished already. The number of calls of _drain_messages varies.
         assert stopped.exit_code in (0, 130), stopped.stderr
         assert reached or at[1] > 5
         assert "Traceback" not in stopped.stderr
-        assert [one["path"] for one in checkout.lines()] == checkout.files
-        assert (checkout.disagreements(), checkout.temporary()) == ([], [])
+        assert [entry["path"] for entry in checkout.entries()] == checkout.files
+        assert checkout.is_consistent()
         assert checkout().exit_code == 0
         assert sandbox.task_count() == 1
         assert checkout.files == ["hero.png"]
 
 
-A_BUG = """
+BUGGY_SITECUSTOMIZE = """
 from seedream_cli.sync.project_files import Project
 
 put = Project.put
 
-def with_a_bug(self, item, part, image):
+def put_with_bug(self, item, part, image):
     if item.name == "n3":
         raise RuntimeError("a worker's bug")
     return put(self, item, part, image)
 
-Project.put = with_a_bug
+Project.put = put_with_bug
 """
 
 
-def test_a_bug_in_a_worker_ends_the_run_as_one(seedream: Program, service: Service) -> None:
-    """Nobody waits for a worker that is no more, and what the others had finished is kept."""
+def test_bug_in_worker_ends_run_and_keeps_finished_images(seedream: Program, service: Service) -> None:
     (seedream.cwd / "seedream.toml").write_text(MANIFEST)
     (seedream.cwd / "bug").mkdir()
-    (seedream.cwd / "bug" / "sitecustomize.py").write_text(A_BUG)
+    (seedream.cwd / "bug" / "sitecustomize.py").write_text(BUGGY_SITECUSTOMIZE)
     seedream.use(service.base_url)
     done = seedream("sync", "--jobs", "1", env={"PYTHONPATH": str(seedream.cwd / "bug")})
     assert done.exit_code == 1, done.stderr

@@ -59,12 +59,12 @@ y = 1
     ],
 )
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_the_line_of_a_key(key: str, line: int, ends: str) -> None:
+def test_line_of_key(key: str, line: int, ends: str) -> None:
     tomllib.loads(MANIFEST)
     assert TomlLineIndex(MANIFEST.replace("\n", ends)).line_of(*key.split()) == line
 
 
-def test_inline_tables_over_several_lines_which_later_toml_has() -> None:
+def test_line_of_key_in_multiline_inline_table() -> None:
     lines = TomlLineIndex("# 1\na = {\n  x = 1,\n}\nb = 2")
     assert (lines.line_of("a", "x"), lines.line_of("x"), lines.line_of("b")) == (2, 1, 5)
 
@@ -82,7 +82,7 @@ def test_inline_tables_over_several_lines_which_later_toml_has() -> None:
         'a = """\n[x]\n\\"""z = 1"""',
     ],
 )
-def test_a_key_behind_any_value_is_on_the_line_behind_it(text: str) -> None:
+def test_line_of_key_after_any_value(text: str) -> None:
     text += "\nlast = 1"
     *tables, _ = ("last",) if "[a]" not in text else ("a", "last")
     tomllib.loads(text)
@@ -96,5 +96,5 @@ BROKEN = (
 
 
 @given(st.sampled_from(BROKEN) | st.text(alphabet="[]{}=.,\"'#\\ \t\r\nab1é", max_size=60))
-def test_no_text_at_all_raises(text: str) -> None:
+def test_any_text_is_indexed(text: str) -> None:
     assert 1 <= TomlLineIndex(text).line_of("a", "b") <= text.count("\n") + 1

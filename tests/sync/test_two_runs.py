@@ -1,63 +1,59 @@
-"""Two runs at the same time in one folder: no line of the lock and no image of either is lost."""
+"""Two concurrent runs in one project: neither loses an image or a lockfile entry."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
-from support.forked import Zygote
+from support.checkout import Checkout, NewCheckout
 from support.raw import HttpCall
 from support.service import IMAGE, Honest, Service, Strike
-from sync.checkout import Checkout
 
 NAMES = [f"{who}{number}" for who in "ab" for number in range(5)]
 MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
 
 
-def in_step(service: Service) -> None:
-    """Two images come at the same time, again and again: one for each of two runs with one worker."""
+def deliver_images_in_pairs(service: Service) -> None:
+    """Deliver images two at a time: one to each of two runs with one worker."""
     both = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def together(service: Service, call: HttpCall, honest: Honest) -> None:
         whole = honest()
         both.wait()
-        exchange.connection.sendall(whole)
+        call.connection.sendall(whole)
 
     service.strikes.append(Strike(IMAGE, together))
 
 
-def is_whole(checkout: Checkout, service: Service) -> None:
-    assert [one["name"] for one in checkout.lines()] == NAMES
-    assert (checkout.disagreements(), checkout.temporary()) == ([], [])
+def check_is_complete(checkout: Checkout, service: Service) -> None:
+    assert [entry["name"] for entry in checkout.entries()] == NAMES
+    assert checkout.is_consistent()
     assert len(service.tasks) == len(NAMES)
     assert len({create.headers["idempotency-key"] for create in service.creates}) == len(NAMES)
     assert checkout("--check").exit_code == 0
 
 
 @pytest.mark.parametrize("machines", [1, 2], ids=["one history", "a history each"])
-def test_of_other_images_write_one_lock(
-    zygote: Zygote, tmp_path: Path, service: Service, machines: int
+def test_concurrent_runs_of_different_images_share_a_lockfile(
+    new_checkout: NewCheckout, service: Service, machines: int
 ) -> None:
-    """The folder may be a network's, on which two machines work."""
-    in_step(service)
-    first = Checkout(zygote, tmp_path / "home", service.base_url)
-    first.write(MANIFEST)
-    second = Checkout(zygote, tmp_path / "other", service.base_url, first.folder) if machines == 2 else first
+    # Two histories, as on two machines that share a network folder.
+    deliver_images_in_pairs(service)
+    first = new_checkout(service, MANIFEST)
+    second = new_checkout(service, folder=first.folder) if machines == 2 else first
     runs = [one.start("--jobs", "1", "--only", glob) for one, glob in ((first, "a*"), (second, "b*"))]
     for run in runs:
         result = run.result()
         assert result.exit_code == 0, result.stderr
-    is_whole(first, service)
+    check_is_complete(first, service)
 
 
-def test_of_the_same_images_pay_for_each_once(zygote: Zygote, tmp_path: Path, service: Service) -> None:
-    checkout = Checkout(zygote, tmp_path / "home", service.base_url)
-    checkout.write(MANIFEST)
+def test_concurrent_runs_of_the_same_images_pay_once(new_checkout: NewCheckout, service: Service) -> None:
+    checkout = new_checkout(service, MANIFEST)
     results = [run.result() for run in [checkout.start("--jobs", "2"), checkout.start("--jobs", "2")]]
     for result in results:
-        # Whoever comes while the other is saving an image says so, and the image is the other's to save.
+        # 9: an image was being saved by the other run.
         assert result.exit_code in (0, 9), result.stderr
         assert "Traceback" not in result.stderr
     assert checkout().exit_code == 0
-    is_whole(checkout, service)
+    check_is_complete(checkout, service)

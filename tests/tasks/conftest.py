@@ -1,4 +1,4 @@
-"""Work on a real client and a real history, with a clock that goes on only when somebody waits."""
+"""Task contexts with a real client, a real history, and a clock that advances only in pauses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clock import Clock
+from support.clock import Clock, shortest
 from support.raw import RawServer
 from support.scene import Scene
 
@@ -34,14 +34,14 @@ def history(tmp_path: Path, clock: Clock) -> Iterator[History]:
 
 
 @pytest.fixture
-def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable[..., TaskContext]]:
-    """Work at a base URL; keywords as for Work. Pauses are drawn at their shortest."""
+def make_context(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable[..., TaskContext]]:
+    """Return a function that makes contexts for a base URL. Random pauses are the shortest possible."""
     with ExitStack() as opened:
 
-        def work(base_url: str, **options: Any) -> TaskContext:
+        def make(base_url: str, **options: Any) -> TaskContext:
             client = Client(base_url, KEY, now=clock)
             opened.callback(client.close)
-            given: dict[str, Any] = {
+            fields: dict[str, Any] = {
                 "client": client,
                 "history": history,
                 "timeout": 120.0,
@@ -52,12 +52,12 @@ def work_on(history: History, clock: Clock, tmp_path: Path) -> Iterator[Callable
                 "scratch": tmp_path,
                 "clock": clock,
                 "now": clock,
-                "spread": lambda low, high: low,
+                "jitter": shortest,
                 **options,
             }
-            return TaskContext(**given)
+            return TaskContext(**fields)
 
-        yield work
+        yield make
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def scene(
     tmp_path: Path,
     history: History,
     clock: Clock,
-    work_on: Callable[..., TaskContext],
+    make_context: Callable[..., TaskContext],
     start_raw: Callable[..., RawServer],
     start_sandbox: Callable[..., Sandbox],
 ) -> Scene:
-    return Scene(tmp_path, history, clock, work_on, start_raw, start_sandbox)
+    return Scene(tmp_path, history, clock, make_context, start_raw, start_sandbox)

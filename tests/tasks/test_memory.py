@@ -1,4 +1,4 @@
-"""Memory stays flat, and every answer ends, whatever a server sends."""
+"""Memory use is bounded, and every response ends, whatever a server sends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ pytestmark = [
 ]
 
 MEGABYTE = 1_000_000
-#: What a peak may differ by: buffers, and what the allocator keeps.
+#: Bytes by which peaks may differ: buffers, and memory that the allocator keeps.
 BOUND = 12 * MEGABYTE
-#: The same, between an image and one a hundred times as large.
+#: The same, for an image and one a hundred times as large.
 BOUND_OF_IMAGES = 4 * MEGABYTE
 
-#: Runs a program and tells its peak. What the system counts for a child begins with what its parent had:
-#: this parent is small, and a process that runs tests is not.
+#: Runs a program and prints its exit code and peak memory. A child inherits the peak of its parent, and a
+#: process that runs tests is large: hence this small one in between.
 PEAK = """
 import os, sys
 child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ)
@@ -38,7 +38,7 @@ sys.stderr.write(f"\\n{os.waitstatus_to_exitcode(status)} {peak}\\n")
 
 
 def peak_of(seedream: Program, *arguments: str) -> tuple[int, str, int]:
-    """Exit code, stdout and peak (bytes) of a Python with these arguments."""
+    """Run Python with these arguments. Return its exit code, stdout and peak memory in bytes."""
     done = subprocess.run(
         [sys.executable, "-IS", "-c", PEAK, *arguments],
         env=seedream.environment,
@@ -53,7 +53,7 @@ def peak_of(seedream: Program, *arguments: str) -> tuple[int, str, int]:
 
 
 def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
-    """These bytes, and ``then`` again and again for as long as somebody takes it."""
+    """Return a reply: these bytes, and ``then`` repeatedly until the client closes the connection."""
 
     def reply(exchange: HttpCall) -> None:
         for piece in pieces:
@@ -66,7 +66,7 @@ def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
 
 
 def large_png(size: int) -> Callable[[HttpCall], None]:
-    """A PNG of about ``size`` bytes, most of which are one chunk, sent in pieces."""
+    """Return a reply: a PNG of about ``size`` bytes, nearly all in one chunk, sent in pieces."""
     small = png()
     header, end = small[:33], small[-12:]
     count = size // 65536
@@ -82,7 +82,7 @@ def large_png(size: int) -> Callable[[HttpCall], None]:
 
 
 def saving(seedream: Program, start_raw: StartRaw, image: Reply, *more: str) -> int:
-    """The peak of a `generate` whose image is this one; 0 where it was refused as too large."""
+    """Run `generate` for this image. Return its peak memory in bytes."""
     host = start_raw(image)
     done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
     seedream.use(start_raw(accepted(), done).base_url)
@@ -93,13 +93,13 @@ def saving(seedream: Program, start_raw: StartRaw, image: Reply, *more: str) -> 
     return peak
 
 
-def test_an_image_is_saved_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
+def test_memory_of_a_download_does_not_grow_with_the_image(seedream: Program, start_raw: StartRaw) -> None:
     small = saving(seedream, start_raw, large_png(MEGABYTE))
     large = saving(seedream, start_raw, large_png(150 * MEGABYTE))
     assert (seedream.cwd / "fox.png").stat().st_size > 149 * MEGABYTE
     assert large - small < BOUND_OF_IMAGES
     (seedream.cwd / "fox.png").unlink()
-    # Nobody says how long it is, and it has no end.
+    # An image without a Content-Length and without an end.
     endless = sent(b"HTTP/1.1 200 OK\r\n\r\n", png()[:33], then=b"\0")
     refused = saving(seedream, start_raw, endless, "--max-bytes", str(50 * MEGABYTE))
     assert refused - small < BOUND_OF_IMAGES
@@ -117,13 +117,13 @@ GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
 JSON = b'{"code": 0, "data": {"status": "'
 PENDING = json.dumps({"code": 0, "data": {"status": "pending"}}).encode()
 BOMB = GZIP + gzipped(bytes(2**20), 100)
-#: A block of deflate that holds nothing, and is not the last one.
+#: An empty deflate block that is not the last one.
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
 
 REDIRECT = b"HTTP/1.1 302 No\r\nLocation: /x\r\n\r\n"
 ERROR = b"HTTP/1.1 500 No\r\n\r\n"
 
-#: What has no end, or unpacks to too much: who sends it, and the error that it is.
+#: Responses without an end, or too large when decompressed: who sends them, and the resulting error.
 ENDLESS: dict[str, tuple[str, str, Reply]] = {
     "an answer": ("api", "InvalidResponse", sent(OK + b"\r\n" + JSON, then=b"y")),
     "an answer of an absurd length": (
@@ -138,19 +138,19 @@ ENDLESS: dict[str, tuple[str, str, Reply]] = {
     "one header": ("api", "Unreachable", sent(OK + b"X: ", then=b"y")),
     "a status line": ("api", "Unreachable", sent(b"HTTP/1.1 200 ", then=b"O")),
     "a bomb": ("api", "InvalidResponse", sent(BOMB)),
-    "a bomb behind an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
-    "bytes behind the end of a gzip": ("api", "InvalidResponse", sent(GZIP + gzipped(PENDING), then=b"x")),
+    "a bomb after an error": ("api", "ServiceFailing", sent(BOMB.replace(b"200 OK", b"500 No"))),
+    "bytes after the end of a gzip": ("api", "InvalidResponse", sent(GZIP + gzipped(PENDING), then=b"x")),
     "a gzip of nothing": ("api", "InvalidResponse", sent(GZIP + gzipped(b"")[:10], then=EMPTY_BLOCK)),
     "the body of an error": ("api", "ServiceFailing", sent(ERROR, then=b"y")),
     "the body of a redirect": ("api", "RedirectRefused", sent(REDIRECT, then=b"y")),
     "an image's error": ("image", "ImageRefused", sent(ERROR, then=b"y")),
     "an image's headers": ("image", "Unreachable", sent(OK, then=b"X: y\r\n")),
     "an image that is a bomb": ("image", "NotSaved", sent(BOMB)),
-    # The last one: it leads to itself.
+    # Must be the last one: it redirects to itself.
     "an image's redirect": ("image", "NotSaved", sent(REDIRECT, then=b"y")),
 }
 
-#: Asks the API for a task, or fetches an image, as the arguments say; tells the error and the peak of each.
+#: Gets a task or an image, one for each argument, and prints the error and the peak memory after each.
 ASK = """
 import resource, sys
 from seedream_cli.api.client import Client
@@ -164,17 +164,17 @@ def image():
             pass
 
 for act in sys.argv[3:]:
-    told = "nothing"
+    outcome = "nothing"
     try:
         image() if act == "image" else client.get_task("task_1", seconds=30)
     except SeedreamError as error:
-        told = type(error).__name__
+        outcome = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(told, peak * (1 if sys.platform == "darwin" else 1024))
+    print(outcome, peak * (1 if sys.platform == "darwin" else 1024))
 """
 
 
-def test_what_has_no_end_ends_with_flat_memory(seedream: Program, start_raw: StartRaw) -> None:
+def test_memory_is_bounded_for_endless_responses(seedream: Program, start_raw: StartRaw) -> None:
     cases = {
         "a plain answer": ("api", "nothing", answer(200, PENDING)),
         "a plain image": ("image", "nothing", answer(200, png())),
@@ -185,8 +185,8 @@ def test_what_has_no_end_ends_with_flat_memory(seedream: Program, start_raw: Sta
     )
     acts = [who for who, _, _ in cases.values()]
     _, stdout, _ = peak_of(seedream, "-c", ASK, api.base_url, f"{host.origin}/1.png", *acts)
-    told = [line.split()[0] for line in stdout.splitlines()]
+    outcomes = [line.split()[0] for line in stdout.splitlines()]
     peaks = [int(line.split()[1]) for line in stdout.splitlines()]
-    assert dict(zip(cases, told, strict=True)) == {name: error for name, (_, error, _) in cases.items()}
+    assert dict(zip(cases, outcomes, strict=True)) == {name: error for name, (_, error, _) in cases.items()}
     grown = {name: peak - peaks[1] for name, peak in zip(cases, peaks, strict=True)}
     assert {name: grew for name, grew in grown.items() if grew > BOUND} == {}

@@ -1,4 +1,4 @@
-"""Nothing is paid for twice: until when a create may be sent again, and what it needs for that."""
+"""Nothing is billed twice: until when a request may be sent again, and what that needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from seedream_cli.sync.manifest import load
 from seedream_cli.sync.plan import plan
 from seedream_cli.tasks.submit import check_can_resubmit
 
-DAY, HOUR = 86400.0, 3600.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def image(tmp_path: Path) -> SourceImage:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, image: SourceImage) -> Operation:
-    """An operation that sends the image."""
+def requested(tmp_path: Path, image: SourceImage) -> Operation:
+    """Return an operation that sends the image."""
     return operation(
         tmp_path, request=GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
     )
@@ -45,7 +46,7 @@ def asked(tmp_path: Path, image: SourceImage) -> Operation:
 
 @pytest.fixture
 def start_bodies(tmp_path: Path, clock: Clock, image: SourceImage) -> Callable[[], RequestBodyStore]:
-    """Bodies as each process has them."""
+    """Return a function that opens the body store, as each process does."""
 
     def start() -> RequestBodyStore:
         bodies = RequestBodyStore(tmp_path / "bodies", now=clock)
@@ -67,10 +68,10 @@ def start_bodies(tmp_path: Path, clock: Clock, image: SourceImage) -> Callable[[
         ([answer(503)], True, TaskStatus.UNANSWERED, True),
     ],
 )
-def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
+def test_body_is_kept_until_the_response_is_recorded(
     scene: Scene,
     start_bodies: Callable[[], RequestBodyStore],
-    asked: Operation,
+    requested: Operation,
     replies: list[Reply],
     is_recorded: bool,
     status: str,
@@ -78,8 +79,8 @@ def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
 ) -> None:
     server = scene.serve(*replies)
     bodies = start_bodies()
-    body = bodies.load_or_store(asked)
-    kept = scene.folder / "bodies" / f"{asked.id}.json"
+    body = bodies.load_or_store(requested)
+    kept = scene.folder / "bodies" / f"{requested.id}.json"
 
     def on_event(event: Event) -> None:
         if isinstance(event, Sending):
@@ -87,17 +88,17 @@ def test_a_body_is_sent_each_time_and_kept_until_the_answer_is_recorded(
             if not is_recorded:
                 scene.history.close()
 
-    _, end = scene.generate(asked, bodies=bodies, on_event=on_event)
+    _, end = scene.generate(requested, bodies=bodies, on_event=on_event)
     assert {(one.body, one.headers["idempotency-key"]) for one in server.requests} == {(body, "key-1")}
     assert (end.operation.status, kept.exists()) == (status, is_kept)
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_a_create_without_its_body_is_not_sent(scene: Scene, asked: Operation, is_known: bool) -> None:
+def test_submit_without_its_body_sends_nothing(scene: Scene, requested: Operation, is_known: bool) -> None:
     server = scene.serve(accepted())
     if is_known:
-        scene.history.record(asked)
-    _, end = scene.generate(asked)
+        scene.history.record(requested)
+    _, end = scene.generate(requested)
     assert isinstance(end.error, UsageError)
     assert (end.error.code, server.connections) == ("source_images_gone", 0)
 
@@ -113,37 +114,37 @@ def test_a_create_without_its_body_is_not_sent(scene: Scene, asked: Operation, i
         (0.0, None, None),
     ],
 )
-def test_a_body_is_kept_for_as_long_as_a_create_may_be_sent_again(
+def test_body_is_kept_as_long_as_check_can_resubmit_allows(
     start_bodies: Callable[[], RequestBodyStore],
     clock: Clock,
-    asked: Operation,
+    requested: Operation,
     age: float,
     key_id: str | None,
     code: str | None,
 ) -> None:
-    asked, other = replace(asked, key_id=key_id), replace(asked, id="op_other")
+    requested, other = replace(requested, key_id=key_id), replace(requested, id="op_other")
     bodies = start_bodies()
-    bodies.load_or_store(asked)
-    file = Path(asked.output or "").parent / "bodies" / f"{asked.id}.json"
-    os.utime(file, (asked.created, asked.created))
-    clock.time = asked.created + age
+    bodies.load_or_store(requested)
+    file = Path(requested.output or "").parent / "bodies" / f"{requested.id}.json"
+    os.utime(file, (requested.created, requested.created))
+    clock.time = requested.created + age
     try:
-        check_can_resubmit(asked, now=clock.time, key_id="mine")
+        check_can_resubmit(requested, now=clock.time, key_id="mine")
     except UsageError as error:
         assert error.code == code
         return
     assert code is None
-    # Another process removes bodies that are of no use.
+    # Another process deletes bodies that have expired.
     start_bodies().load_or_store(other)
     assert file.exists()
-    # A body that two operations share is as young as the younger one.
+    # A body shared by two operations is kept as long as the later one needs it.
     bodies.delete(other)
     bodies.load_or_store(other)
-    assert file.stat().st_mtime != asked.created
+    assert file.stat().st_mtime != requested.created
 
 
-class Failing:
-    """A client whose creates all fail; it keeps what it was called with."""
+class FailingClient:
+    """A client whose submits all fail. It records their arguments."""
 
     def __init__(self, retry_after: float) -> None:
         self.calls: list[object] = []
@@ -163,16 +164,15 @@ class Failing:
         (5_000_000, 80.0, [API_TIMEOUT + 20.0]),
     ],
 )
-def test_source_images_have_time_to_be_uploaded(
-    scene: Scene, asked: Operation, size: int | None, retry_after: float, seconds: list[float]
+def test_submit_allows_time_to_upload_source_images(
+    scene: Scene, requested: Operation, size: int | None, retry_after: float, seconds: list[float]
 ) -> None:
-    """A create that is always cut off could be paid for and never answered."""
+    """Allow that time: a slow upload that is always cut off could be billed without a response."""
     if size is not None:
         (scene.folder / "bodies").mkdir()
-        (scene.folder / "bodies" / f"{asked.id}.json").write_bytes(b"x" * size)
-    scene.base_url = "http://127.0.0.1:9/v1"
-    client = Failing(retry_after)
-    scene.generate(asked if size else None, client=client)
+        (scene.folder / "bodies" / f"{requested.id}.json").write_bytes(b"x" * size)
+    client = FailingClient(retry_after)
+    scene.generate(requested if size else None, client=client)
     assert client.calls == [(size, one) for one in seconds]
 
 
@@ -186,7 +186,9 @@ REFUSAL = answer(400, {"error": {"code": "bad", "message": "no"}}, headers={"X-R
         (REFUSAL, (None, "req_2", "bad", "no")),
     ],
 )
-def test_an_answer_replaces_what_an_earlier_one_said(scene: Scene, reply: Reply, expected: object) -> None:
+def test_submit_replaces_the_result_of_an_earlier_attempt(
+    scene: Scene, reply: Reply, expected: object
+) -> None:
     scene.serve(reply)
     _, end = scene.generate(
         operation(scene.folder, request_id="req_1", error_code="old", error_message="old")
@@ -196,8 +198,8 @@ def test_an_answer_replaces_what_an_earlier_one_said(scene: Scene, reply: Reply,
     assert (found.task_id, found.request_id, found.error_code, found.error_message) == expected
 
 
-class Whole:
-    """Files that are all as the lock has them."""
+class UnchangedFiles:
+    """Files that are all as recorded in the lockfile."""
 
     def exists(self, path: str) -> bool:
         return path == "hero.png"
@@ -218,12 +220,12 @@ class Whole:
         ({}, True, False),
     ],
 )
-def test_only_a_real_run_generates_a_placeholder_anew(
+def test_plan_regenerates_a_sandbox_image_only_in_a_real_run(
     tmp_path: Path, more: dict[str, Any], sandbox: bool, costs_money: bool
 ) -> None:
     (tmp_path / "seedream.toml").write_text('[assets.hero]\nprompt = "fox"\n')
     manifest = load(tmp_path / "seedream.toml")
     [image] = manifest.images()
-    line = Entry("hero", 1, image.digest, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z", more)
-    made = plan(manifest, Lock(manifest.lock_path, (line,)), Whole(), sandbox=sandbox)
-    assert [item.costs_money for item in made.items] == [costs_money]
+    entry = Entry("hero", 1, image.digest, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z", more)
+    planned = plan(manifest, Lock(manifest.lock_path, (entry,)), UnchangedFiles(), sandbox=sandbox)
+    assert [item.costs_money for item in planned.items] == [costs_money]

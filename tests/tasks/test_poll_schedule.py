@@ -1,4 +1,4 @@
-"""When tasks are asked for: the real schedule, for tasks of seeded durations, in virtual time."""
+"""PollSchedule: simulations with tasks of seeded random durations, in virtual time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from itertools import pairwise
 from statistics import mean
 
 import pytest
+from support.clock import shortest
 
 from seedream_cli.tasks.poll_schedule import FEWEST, NEWEST, PollSchedule, estimate_duration
 
 INTERVAL = 2.0
-#: Seconds from a poll to its answer.
+#: Seconds from a poll to its response.
 TRIP = 0.01
 
 Draw = Callable[[random.Random, int], float]
-
-
-def shortest(low: float, high: float) -> float:
-    return low
 
 
 @dataclass
@@ -35,19 +32,19 @@ class Task:
 
     @property
     def requests(self) -> int:
-        """All of them: one creates the task, one downloads its image."""
+        """Return the number of requests, including the submit and the download."""
         return len(self.polls) + 2
 
     @property
-    def requests_of_the_loop(self) -> int:
-        """Of the documented loop, which asks every 2 seconds."""
+    def documented_requests(self) -> int:
+        """Return the number of requests of the documented loop, which polls every 2 seconds."""
         return math.ceil(self.seconds / INTERVAL) + 2
 
 
-def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
-    """Tasks one after the other, or ``wave`` at a time, which learn from those before them.
+def simulate(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int = 1) -> list[Task]:
+    """Run tasks one after the other, or ``wave`` at a time. They learn from those before them.
 
-    ``reported``: the service reports when they were completed, by a clock that is ``skew`` seconds behind.
+    ``reported``: the service reports their completion, by a clock that is ``skew`` seconds slow.
     """
     chance = random.Random(1)
     known: list[float] = []
@@ -62,9 +59,9 @@ def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int 
             while polls[-1] < seconds:
                 unfinished_at = polls[-1]
                 polls.append(polls[-1] + TRIP + schedule.next_pause(polls[-1] + TRIP))
-            told = math.floor(accepted + seconds - skew) - accepted if reported else None
+            completed = math.floor(accepted + seconds - skew) - accepted if reported else None
             duration = estimate_duration(
-                told,
+                completed,
                 unfinished_at=unfinished_at,
                 polled_at=polls[-1],
                 answered_at=polls[-1] + TRIP,
@@ -77,7 +74,7 @@ def run(draw: Draw, count: int, *, reported: bool, skew: float = 0.0, wave: int 
     return tasks
 
 
-def of(low: float, high: float) -> Draw:
+def between(low: float, high: float) -> Draw:
     return lambda chance, _: chance.uniform(low, high)
 
 
@@ -86,14 +83,14 @@ def lateness(tasks: list[Task]) -> float:
 
 
 def requests(tasks: list[Task]) -> float:
-    """As a ratio to the documented loop's."""
-    return mean(task.requests for task in tasks) / mean(task.requests_of_the_loop for task in tasks)
+    """Return the number of requests as a ratio to that of the documented loop."""
+    return mean(task.requests for task in tasks) / mean(task.documented_requests for task in tasks)
 
 
-# What is asked for when
+# Times of polls
 
 
-def test_nothing_is_known_at_first() -> None:
+def test_schedule_without_durations_is_the_documented_one() -> None:
     schedule = PollSchedule([], INTERVAL, shortest)
     assert schedule.first_pause() == 2.0
     assert [schedule.next_pause(waited) for waited in (29.9, 30.0, 119.9, 120.0, 1e6)] == [2, 5, 5, 15, 15]
@@ -109,19 +106,19 @@ def test_nothing_is_known_at_first() -> None:
         pytest.param([0.3] * 3, 0.3, id="less than an interval"),
     ],
 )
-def test_the_first_poll_comes_when_earlier_tasks_ended(durations: list[float], pause: float) -> None:
+def test_first_pause_is_learned_from_durations(durations: list[float], pause: float) -> None:
     assert PollSchedule(durations, INTERVAL, shortest).first_pause() == pytest.approx(pause)
 
 
-def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
+def test_next_pause_slows_down_after_the_expected_end() -> None:
     schedule = PollSchedule([10.0] * 3, INTERVAL, shortest)
     assert [schedule.next_pause(10.0 + waited) for waited in (0.0, 29.9, 30.1, 120.1)] == [2, 2, 5, 15]
-    # An older task is waited for less.
+    # The wait for an older task is shorter.
     older = [PollSchedule([18.0] * 3, INTERVAL, shortest, age=age) for age in (5.0, 17.0, 100.0)]
     assert [schedule.next_pause(0.0) for schedule in older] == [13.0, 2.0, 2.0]
 
 
-# What a duration is taken for
+# Durations
 
 
 @pytest.mark.parametrize(
@@ -130,19 +127,19 @@ def test_from_the_learned_moment_on_polls_become_rarer_as_documented() -> None:
         pytest.param(16.7, 16.0, 17.7, id="between the polls, rounded up"),
         pytest.param(17.9, 16.0, 18.1, id="no later than it was seen"),
         pytest.param(15.2, 16.0, 16.2, id="rounded down to before it was seen unfinished"),
-        pytest.param(14.9, 16.0, 17.0, id="by a clock that is behind"),
-        pytest.param(18.2, 16.0, 17.0, id="by a clock that is ahead"),
+        pytest.param(14.9, 16.0, 17.0, id="by a slow clock"),
+        pytest.param(18.2, 16.0, 17.0, id="by a fast clock"),
         pytest.param(None, 16.0, 17.0, id="unknown"),
         pytest.param(None, 17.5, 17.5, id="unknown, but unfinished just before"),
         pytest.param(None, 0.0, 17.0, id="unknown, at the first poll"),
         pytest.param(-0.4, 0.0, 0.6, id="at once"),
-        pytest.param(16.7, None, 17.7, id="asked for once"),
-        pytest.param(18.2, None, None, id="asked for once, by a clock that is ahead"),
-        pytest.param(-1.0, None, None, id="asked for once, by a clock that is behind"),
-        pytest.param(None, None, None, id="unknown, asked for once"),
+        pytest.param(16.7, None, 17.7, id="polled once"),
+        pytest.param(18.2, None, None, id="polled once, by a fast clock"),
+        pytest.param(-1.0, None, None, id="polled once, by a slow clock"),
+        pytest.param(None, None, None, id="unknown, polled once"),
     ],
 )
-def test_a_duration_is_what_service_and_polls_agree_on(
+def test_estimate_duration(
     reported: float | None, unfinished_at: float | None, expected: float | None
 ) -> None:
     duration = estimate_duration(
@@ -151,57 +148,59 @@ def test_a_duration_is_what_service_and_polls_agree_on(
     assert duration == (None if expected is None else pytest.approx(expected))
 
 
-# What comes of it
+# Simulations
 
 
 @pytest.mark.parametrize("reported", [True, False])
 @pytest.mark.parametrize(
     ("draw", "most_requests", "latest"),
     [
-        pytest.param(of(10, 30), 0.65, 1.15, id="10 to 30 s"),
-        pytest.param(of(6, 12), 0.7, 1.1, id="6 to 12 s"),
+        pytest.param(between(10, 30), 0.65, 1.15, id="10 to 30 s"),
+        pytest.param(between(6, 12), 0.7, 1.1, id="6 to 12 s"),
         pytest.param(lambda chance, _: 18 * math.exp(chance.gauss(0, 0.35)), 0.64, 1.3, id="log-normal"),
-        pytest.param(of(17, 17), 0.37, 2.0, id="all the same"),
+        pytest.param(between(17, 17), 0.37, 2.0, id="all the same"),
     ],
 )
-def test_fewer_requests_find_out_the_end_about_as_soon(
+def test_schedule_saves_requests_without_delaying_images(
     draw: Draw, most_requests: float, latest: float, reported: bool
 ) -> None:
-    tasks = run(draw, 2050, reported=reported)
+    tasks = simulate(draw, 2050, reported=reported)
     assert requests(tasks[50:]) <= most_requests
-    # No drift: what was seen late is not asked for later and later.
+    # No drift: a late poll does not make the next one even later.
     assert lateness(tasks[50:1050]) <= latest
     assert lateness(tasks[-1000:]) <= latest
 
 
-def test_with_an_empty_history_it_is_the_documented_loop() -> None:
-    tasks = [run(of(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
+def test_schedule_of_an_empty_history_is_no_worse_than_the_documented_loop() -> None:
+    tasks = [simulate(between(seconds, seconds), 1, reported=True)[0] for seconds in range(2, 29)]
     assert requests(tasks) <= 1.0
     assert lateness(tasks) <= 1.05 * mean(2 * math.ceil(task.seconds / 2) - task.seconds for task in tasks)
 
 
-def test_tasks_that_all_take_equally_long_are_asked_for_once_when_they_end() -> None:
-    tasks = run(of(1, 1), 1000, reported=True, wave=64)[64:]
+def test_schedule_polls_tasks_of_equal_duration_once() -> None:
+    tasks = simulate(between(1, 1), 1000, reported=True, wave=64)[64:]
     assert mean(len(task.polls) for task in tasks) <= 1.1
     assert lateness(tasks) <= 0.3
 
 
 @pytest.mark.parametrize("reported", [True, False])
-def test_a_service_that_has_become_faster_is_noticed(reported: bool) -> None:
-    tasks = run(lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported)
+def test_schedule_adapts_to_a_faster_service(reported: bool) -> None:
+    tasks = simulate(
+        lambda chance, done: chance.uniform(20, 24) if done < 100 else 8.0, 300, reported=reported
+    )
     assert lateness(tasks[100:103]) > 5
     assert lateness(tasks[103 if reported else 200 :]) <= 2.0
 
 
 @pytest.mark.parametrize("skew", [-20.0, -1.0, 0.3, 1.0, 5.0, 20.0])
-def test_a_clock_that_differs_does_not_matter_much(skew: float) -> None:
-    tasks = run(of(10, 30), 1000, reported=True, skew=skew)[50:]
+def test_schedule_tolerates_clock_skew(skew: float) -> None:
+    tasks = simulate(between(10, 30), 1000, reported=True, skew=skew)[50:]
     assert requests(tasks) <= 0.7
     assert lateness(tasks) <= 1.25
 
 
-def test_a_task_that_takes_minutes_where_others_took_seconds_is_not_asked_for_every_two() -> None:
-    slow = run(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
+def test_schedule_slows_down_for_an_unusually_long_task() -> None:
+    slow = simulate(lambda chance, done: 12.0 if done < 50 else 600.0, 51, reported=True)[-1]
     assert len(slow.polls) <= 65
     assert all(after - before >= INTERVAL for before, after in pairwise(slow.polls))
     assert min(after - before for before, after in pairwise(slow.polls) if before > 150) >= 7 * INTERVAL

@@ -1,31 +1,24 @@
-"""One rate limit for all calls of a run: a 429 for one of them makes the others wait too."""
+"""RateLimiter: a 429 for one call of a run makes the others wait too."""
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
-from msgspec.structs import replace
 from support.clock import Clock
 from support.raw import accepted, answer
 from support.scene import Scene
-from support.tasks import of_kind, operation
+from support.tasks import operation
 from support.virtual_time import VirtualTime
 
-from seedream_cli.errors import KeyRefused, RateLimited, Stopped
-from seedream_cli.events import Event, Submitted, TaskFinished
-from seedream_cli.models import Operation
+from seedream_cli.errors import RateLimited, Stopped
 from seedream_cli.sandbox.rate_limit import RateLimit
-from seedream_cli.tasks.batch import TaskBatch
-from seedream_cli.tasks.context import TaskContext
 from seedream_cli.tasks.rate_limiter import FIRST_RATE, INCREASE, LOWEST_RATE, RateLimiter
 from seedream_cli.tasks.retry import FIRST_BACKOFF
 
-PATIENCE = 60.0
+MAX_WAIT = 60.0
 
 
 @pytest.fixture
@@ -33,30 +26,28 @@ def limiter(clock: Clock) -> RateLimiter:
     return RateLimiter(clock)
 
 
-def refusal(seconds: float | None) -> RateLimited:
+def rate_limited(seconds: float | None) -> RateLimited:
     return RateLimited("too many", retry_after=seconds)
 
 
 def refuse(limiter: RateLimiter, clock: Clock, seconds: float | None = 1.0) -> None:
-    """One call that is answered with 429."""
-    limiter.on_rate_limited(refusal(seconds), limiter.acquire(clock.pause, PATIENCE))
+    """Make one call that is answered with 429."""
+    limiter.on_rate_limited(rate_limited(seconds), limiter.acquire(clock.pause, MAX_WAIT))
 
 
 def departures(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
-    """When each of ``count`` calls leaves, in seconds from now."""
+    """Make ``count`` calls. Return when each one leaves, in seconds from now."""
     began = clock.time
-    return [limiter.acquire(clock.pause, PATIENCE) - began for _ in range(count)]
+    return [limiter.acquire(clock.pause, MAX_WAIT) - began for _ in range(count)]
 
 
 def rate(limiter: RateLimiter, clock: Clock) -> float:
-    """Calls a second."""
+    """Return the calls per second, measured between two calls."""
     before, after = departures(limiter, clock, 2)
     return 1 / (after - before)
 
 
-def test_after_a_429_calls_leave_one_by_one_from_the_time_that_it_asks_for(
-    limiter: RateLimiter, clock: Clock
-) -> None:
+def test_acquire_spaces_calls_after_retry_after(limiter: RateLimiter, clock: Clock) -> None:
     assert departures(limiter, clock, 9) == [0.0] * 9
     assert clock.pauses == []
     refuse(limiter, clock, 7.0)
@@ -64,22 +55,21 @@ def test_after_a_429_calls_leave_one_by_one_from_the_time_that_it_asks_for(
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 0.001, FIRST_BACKOFF])
-def test_a_429_that_asks_for_less_than_a_moment_is_given_one(
+def test_rate_limit_with_a_tiny_retry_after_waits_a_moment(
     limiter: RateLimiter, clock: Clock, seconds: float | None
 ) -> None:
-    """Whatever it asks for says nothing about the rate."""
     refuse(limiter, clock, seconds)
     assert departures(limiter, clock, 2) == pytest.approx([FIRST_BACKOFF, FIRST_BACKOFF + 1 / FIRST_RATE])
 
 
-def test_a_shorter_retry_after_does_not_cut_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
-    first, second = (limiter.acquire(clock.pause, PATIENCE) for _ in range(2))
-    limiter.on_rate_limited(refusal(9.0), first)
-    limiter.on_rate_limited(refusal(2.0), second)
+def test_shorter_retry_after_does_not_shorten_a_longer_one(limiter: RateLimiter, clock: Clock) -> None:
+    first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
+    limiter.on_rate_limited(rate_limited(9.0), first)
+    limiter.on_rate_limited(rate_limited(2.0), second)
     assert departures(limiter, clock, 1) == pytest.approx([9.0])
 
 
-def test_every_further_429_halves_the_rate_down_to_the_lowest(limiter: RateLimiter, clock: Clock) -> None:
+def test_rate_is_halved_by_every_429_down_to_the_lowest(limiter: RateLimiter, clock: Clock) -> None:
     rates = []
     for _ in range(9):
         refuse(limiter, clock)
@@ -88,16 +78,16 @@ def test_every_further_429_halves_the_rate_down_to_the_lowest(limiter: RateLimit
     assert rates[-1] == pytest.approx(LOWEST_RATE)
 
 
-def test_calls_that_were_on_their_way_together_are_one_refusal(limiter: RateLimiter, clock: Clock) -> None:
-    for left_at in [limiter.acquire(clock.pause, PATIENCE) for _ in range(16)]:
+def test_rate_is_halved_once_for_calls_in_flight_together(limiter: RateLimiter, clock: Clock) -> None:
+    for left_at in [limiter.acquire(clock.pause, MAX_WAIT) for _ in range(16)]:
         clock.time += 0.01
-        limiter.on_rate_limited(refusal(1.0), left_at)
+        limiter.on_rate_limited(rate_limited(1.0), left_at)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE)
 
 
-def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, clock: Clock) -> None:
+def test_rate_recovers_with_successful_calls(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
-    # Time alone does not.
+    # Time alone does not raise the rate.
     clock.time += 600.0
     assert departures(limiter, clock, 3) == pytest.approx([0.0, 1 / FIRST_RATE, 2 / FIRST_RATE])
     began = clock.time
@@ -107,51 +97,51 @@ def test_calls_that_are_let_through_raise_the_rate_slowly(limiter: RateLimiter, 
     assert 10 <= clock.time - began <= 20
 
 
-def test_a_call_that_waits_when_the_limit_is_made_longer_waits_on(limiter: RateLimiter, clock: Clock) -> None:
-    first, second = (limiter.acquire(clock.pause, PATIENCE) for _ in range(2))
-    limiter.on_rate_limited(refusal(1.0), first)
+def test_acquire_waits_longer_after_a_later_429(limiter: RateLimiter, clock: Clock) -> None:
+    first, second = (limiter.acquire(clock.pause, MAX_WAIT) for _ in range(2))
+    limiter.on_rate_limited(rate_limited(1.0), first)
 
     def pause(seconds: float) -> None:
         if not clock.pauses:
-            limiter.on_rate_limited(refusal(5.0), second)
+            limiter.on_rate_limited(rate_limited(5.0), second)
         clock.pause(seconds)
 
     began = clock.time
-    assert limiter.acquire(pause, PATIENCE) - began == pytest.approx(5.0)
+    assert limiter.acquire(pause, MAX_WAIT) - began == pytest.approx(5.0)
 
 
-def test_a_stop_ends_the_wait_and_nobody_waits_for_its_turn(limiter: RateLimiter, clock: Clock) -> None:
+def test_acquire_that_was_stopped_leaves_no_slot(limiter: RateLimiter, clock: Clock) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
     refuse(limiter, clock)
     for _ in range(20):
         with pytest.raises(Stopped):
-            limiter.acquire(stop, PATIENCE)
+            limiter.acquire(stop, MAX_WAIT)
     clock.time += 1.0
-    limiter.on_rate_limited(refusal(0.6), clock.time)
+    limiter.on_rate_limited(rate_limited(0.6), clock.time)
     assert departures(limiter, clock, 1) == pytest.approx([0.6])
 
 
-def test_a_limit_beyond_the_patience_is_reported_at_once(limiter: RateLimiter, clock: Clock) -> None:
+def test_acquire_raises_at_once_if_the_limit_is_beyond_max_wait(limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock, 61.0)
     with pytest.raises(RateLimited) as caught:
-        limiter.acquire(clock.pause, PATIENCE)
+        limiter.acquire(clock.pause, MAX_WAIT)
     assert caught.value.retry_after == pytest.approx(61.0)
     assert clock.pauses == []
     clock.time += 2.0
-    limiter.acquire(clock.pause, PATIENCE)
+    limiter.acquire(clock.pause, MAX_WAIT)
     assert sum(clock.pauses) == pytest.approx(59.0)
 
 
-# With many threads
+# Many threads
 
 
-class Rush:
-    """64 threads with ``tasks``, each a create and, a second later, a poll."""
+class LoadTest:
+    """64 threads that run ``tasks`` tasks, each a submit and, a second later, a poll."""
 
     def __init__(self, service_rate: float, tasks: int, *, retry_after: float, rival: bool = False) -> None:
-        """The service lets ``service_rate`` calls a second through, and twice as many at once."""
+        """Run the tasks. The service allows ``service_rate`` calls per second, in bursts of twice as many."""
         self.time = VirtualTime()
         self.refused = self.done = self.most_refused = 0
         #: When calls reached the service.
@@ -177,7 +167,7 @@ class Rush:
             self.done += 1
 
     def _call(self) -> bool:
-        left_at = self._limiter.acquire(self.time.sleep, PATIENCE)
+        left_at = self._limiter.acquire(self.time.sleep, MAX_WAIT)
         self.time.sleep(self._chance.uniform(0.002, 0.005))
         self.arrivals.append(self.time.now)
         allowed = self._service.allows("")
@@ -186,11 +176,11 @@ class Rush:
             self._limiter.on_success()
         else:
             self.refused += 1
-            self._limiter.on_rate_limited(refusal(self._retry_after), left_at)
+            self._limiter.on_rate_limited(rate_limited(self._retry_after), left_at)
         return allowed
 
     def _rival(self) -> None:
-        """Another program that takes half of the limit."""
+        """Use up half of the limit, as another program would."""
         while self.done < self._tasks:
             self.time.sleep(self._rival_pause)
             self._service.allows("")
@@ -198,45 +188,45 @@ class Rush:
 
 @pytest.mark.parametrize("retry_after", [1.0, 0.001, 0.0])
 @pytest.mark.parametrize("rival", [False, True], ids=["alone", "shared"])
-def test_at_20_calls_a_second_no_task_is_lost_and_no_storm_comes(retry_after: float, rival: bool) -> None:
-    rush = Rush(20.0, 600, retry_after=retry_after, rival=rival)
-    assert rush.done == 600
-    # A create is given up after five attempts.
-    assert rush.most_refused <= 2
-    assert rush.refused <= 0.1 * 600
-    # The first call of every thread, at most, before the first 429; never as many again.
-    later = [arrived for arrived in rush.arrivals if arrived > 1.0]
+def test_64_threads_at_20_calls_a_second(retry_after: float, rival: bool) -> None:
+    load = LoadTest(20.0, 600, retry_after=retry_after, rival=rival)
+    assert load.done == 600
+    # A submit is given up after five attempts.
+    assert load.most_refused <= 2
+    assert load.refused <= 0.1 * 600
+    # Before the first 429 every thread may make a call. After that there is no such burst.
+    later = [arrived for arrived in load.arrivals if arrived > 1.0]
     assert max(sum(before <= arrived < before + 1 for arrived in later) for before in later) <= 50
-    # Two calls for each task, less what the service's limit has saved up at the beginning.
+    # Two calls for each task, less the first burst.
     ideal = (2 * 600 - 40) / (10.0 if rival else 20.0)
-    assert rush.time.now <= 1.25 * ideal
+    assert load.time.now <= 1.25 * ideal
 
 
 @pytest.mark.parametrize(("service_rate", "tasks"), [(1.0, 60), (5.0, 150), (100.0, 1500)])
-def test_other_limits_are_found_too(service_rate: float, tasks: int) -> None:
-    rush = Rush(service_rate, tasks, retry_after=1.0)
-    assert rush.done == tasks
-    assert rush.most_refused <= 3
+def test_64_threads_at_other_rates(service_rate: float, tasks: int) -> None:
+    load = LoadTest(service_rate, tasks, retry_after=1.0)
+    assert load.done == tasks
+    assert load.most_refused <= 3
 
 
-def test_calls_that_wait_together_leave_in_the_order_in_which_they_came() -> None:
+def test_acquire_is_first_come_first_served() -> None:
     time = VirtualTime()
     limiter = RateLimiter(time)
-    limiter.on_rate_limited(refusal(1.0), limiter.acquire(time.sleep, PATIENCE))
+    limiter.on_rate_limited(rate_limited(1.0), limiter.acquire(time.sleep, MAX_WAIT))
     left: list[tuple[int, float]] = []
 
     def call(number: int) -> Callable[[], None]:
-        return lambda: left.append((number, limiter.acquire(time.sleep, PATIENCE)))
+        return lambda: left.append((number, limiter.acquire(time.sleep, MAX_WAIT)))
 
     time.run([call(number) for number in range(8)], until=60.0)
     assert [number for number, _ in left] == list(range(8))
     assert all(after - before == pytest.approx(1 / FIRST_RATE) for (_, before), (_, after) in pairwise(left))
 
 
-# With the budget of a create
+# Together with the budget of a submit
 
 
-def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
+def test_waiting_for_the_rate_limiter_does_not_use_up_the_budget(
     scene: Scene, limiter: RateLimiter, clock: Clock
 ) -> None:
     refuse(limiter, clock, 50.0)
@@ -246,9 +236,7 @@ def test_a_create_that_waits_for_its_turn_has_its_whole_budget_left(
     assert sum(clock.pauses) >= 80.0
 
 
-def test_a_create_that_is_refused_makes_the_others_wait_or_give_up(
-    scene: Scene, limiter: RateLimiter
-) -> None:
+def test_rate_limited_for_too_long_stops_other_tasks_too(scene: Scene, limiter: RateLimiter) -> None:
     server = scene.serve(answer(429, headers={"Retry-After": "3600"}))
     scene.generate(rate_limiter=limiter)
     other = operation(scene.folder, id="op_other", idempotency_key="key-2")
@@ -258,57 +246,10 @@ def test_a_create_that_is_refused_makes_the_others_wait_or_give_up(
     assert server.connections == 1
 
 
-def test_calls_that_are_let_through_are_counted(scene: Scene, limiter: RateLimiter, clock: Clock) -> None:
+def test_successful_submits_raise_the_rate(scene: Scene, limiter: RateLimiter, clock: Clock) -> None:
     refuse(limiter, clock)
     scene.serve(accepted())
     for number in range(4):
-        one = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
-        scene.generate(one, rate_limiter=limiter)
+        current = operation(scene.folder, id=f"op_{number}", idempotency_key=f"key-{number}")
+        scene.generate(current, rate_limiter=limiter)
     assert rate(limiter, clock) == pytest.approx(FIRST_RATE + 4 * INCREASE)
-
-
-def several(
-    scene: Scene, act: Callable[[TaskContext, Operation], TaskFinished], count: int = 4
-) -> list[Event]:
-    """Events of tasks that run in parallel."""
-    operations = [operation(scene.folder, id=f"op_{number}") for number in range(count)]
-    heard: list[Event] = []
-    scene.base_url = "http://127.0.0.1:9/v1"
-    TaskBatch(scene.work(), operations, act, on_event=heard.append, shield=nullcontext).run()
-    return heard
-
-
-def test_tasks_that_run_in_parallel_share_a_limiter_and_are_all_heard(scene: Scene) -> None:
-    limiters = []
-    others = threading.Barrier(3, timeout=20)
-
-    def act(work: TaskContext, one: Operation) -> TaskFinished:
-        limiters.append(work.rate_limiter)
-        if one.id != "op_0":
-            # All at once, when the first has its task.
-            others.wait()
-        work.on_event(Submitted(one))
-        work.on_event(TaskFinished(one))
-        return TaskFinished(one)
-
-    heard = several(scene, act)
-    assert len(limiters) == 4
-    assert len({id(limiter) for limiter in limiters}) == 1
-    assert isinstance(limiters[0], RateLimiter)
-    assert len(of_kind(heard, Submitted)) == len(of_kind(heard, TaskFinished)) == 4
-
-
-@pytest.mark.parametrize(
-    ("task_id", "begun"), [(None, ["op_0"]), ("task_1", ["op_0", "op_1", "op_2", "op_3"])]
-)
-def test_the_others_are_spared_what_got_the_first_no_task(
-    scene: Scene, task_id: str | None, begun: list[str]
-) -> None:
-    seen: list[str] = []
-
-    def act(work: TaskContext, one: Operation) -> TaskFinished:
-        seen.append(one.id)
-        return TaskFinished(replace(one, task_id=task_id), KeyRefused("no"))
-
-    several(scene, act)
-    assert seen == begun

@@ -1,4 +1,4 @@
-"""A create is sent until its answer is read, always the same, and pays once."""
+"""submit: a request is sent until its response is read, always the same, and is billed once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from support.clock import longest
 from support.images import png
 from support.raw import HttpCall, Reply, accepted, answer
 from support.scene import Scene
-from support.tasks import SERVICE, of_kind, operation
+from support.tasks import SERVICE, error_of, of_kind, operation
 
 from seedream_cli.errors import (
     ExitCode,
@@ -36,11 +37,6 @@ from seedream_cli.tasks.run import generate_task
 PENDING = {"task_id": "task_9", "status": TaskStatus.PENDING}
 
 
-def error_of(end: TaskFinished) -> SeedreamError:
-    assert end.error is not None
-    return end.error
-
-
 @contextmanager
 def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.02)
@@ -50,7 +46,7 @@ def held_by_another_program(history: History, monkeypatch: pytest.MonkeyPatch) -
 
 
 def with_photo(scene: Scene) -> tuple[SourceImage, Operation]:
-    """A source image, and the operation that sends it."""
+    """Return a source image, and the operation that sends it."""
     (scene.folder / "photo.png").write_bytes(png())
     image = read_source_image(scene.folder / "photo.png", "photo.png")
     request = GenerationRequest("fox", "seedream-v4.5-edit", image_urls=(image.name,))
@@ -62,37 +58,41 @@ def busy(seconds: int | None = 1) -> bytes:
     return answer(409, envelope, headers={} if seconds is None else {"Retry-After": str(seconds)})
 
 
-def later(seconds: object, status: int = 429) -> bytes:
+def rate_limited(seconds: object, status: int = 429) -> bytes:
     return answer(status, headers={"Retry-After": str(seconds)})
 
 
 # Accepted
 
 
-def test_a_create_that_is_accepted_is_a_task_and_is_not_sent_again(scene: Scene) -> None:
+def test_submit_accepted_is_recorded_and_not_sent_again(scene: Scene) -> None:
     server = scene.serve(accepted("task_1", headers={"X-Request-ID": "req_1", "X-Request-Cost": "0.035"}))
     events, end = scene.generate()
     assert [type(event) for event in events] == [Sending, Submitted, TaskFinished]
     assert [event.replayed for event in of_kind(events, Submitted)] == [False]
-    made = end.operation
-    assert (made.task_id, made.status, made.cost) == ("task_1", TaskStatus.PENDING, "0.035")
-    assert (made.request_id, made.accepted) == ("req_1", scene.clock.time)
-    assert scene.history.find(SERVICE, "task_1") == made
+    submitted_operation = end.operation
+    assert (submitted_operation.task_id, submitted_operation.status, submitted_operation.cost) == (
+        "task_1",
+        TaskStatus.PENDING,
+        "0.035",
+    )
+    assert (submitted_operation.request_id, submitted_operation.accepted) == ("req_1", scene.clock.time)
+    assert scene.history.find(SERVICE, "task_1") == submitted_operation
     assert scene.clock.pauses == []
-    _, end = scene.generate(made)
-    assert (end.error, end.operation, len(server.requests)) == (None, made, 1)
+    _, end = scene.generate(submitted_operation)
+    assert (end.error, end.operation, len(server.requests)) == (None, submitted_operation, 1)
 
 
-def test_the_intent_is_on_disk_before_the_request_leaves(scene: Scene) -> None:
+def test_submit_records_the_intent_first(scene: Scene) -> None:
     found: list[tuple[object, ...]] = []
 
-    def look(exchange: HttpCall) -> None:
-        # As another program sees it.
+    def read_history(exchange: HttpCall) -> None:
+        # Another connection sees only what was committed.
         with closing(sqlite3.connect(scene.history.path)) as other:
             found.extend(other.execute("SELECT status, task_id, idempotency_key, request FROM operations"))
         exchange.connection.sendall(accepted(headers={"X-Idempotent-Replay": "true"}))
 
-    server = scene.serve(look)
+    server = scene.serve(read_history)
     events, _ = scene.generate()
     [request] = server.requests
     [(state, task_id, key, body)] = found
@@ -103,46 +103,45 @@ def test_the_intent_is_on_disk_before_the_request_leaves(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_one_that_another_run_saw_answered_meanwhile_is_not_sent(scene: Scene, is_lost: bool) -> None:
-    """Nor is it called lost with its body."""
-    asked = with_photo(scene)[1] if is_lost else operation(scene.folder)
+def test_submit_does_not_send_what_another_run_has_submitted(scene: Scene, is_lost: bool) -> None:
+    requested = with_photo(scene)[1] if is_lost else operation(scene.folder)
     server = scene.serve(accepted("task_1"))
-    scene.history.record(replace(scene.history.record(asked), **PENDING))
-    events, end = scene.generate(asked)
+    scene.history.record(replace(scene.history.record(requested), **PENDING))
+    events, end = scene.generate(requested)
     assert (end.error, end.operation.task_id) == (None, "task_9")
     assert of_kind(events, Submitted)[0].replayed
     assert server.requests == []
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new", "sent before"])
-def test_only_a_request_that_the_history_never_had_goes_when_it_cannot_be_recorded(
+def test_submit_that_cannot_be_recorded_deletes_only_a_new_body(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    image, asked = with_photo(scene)
+    image, requested = with_photo(scene)
     server = scene.serve()
-    work = scene.work()
-    work.bodies.attach([image])
+    context = scene.context()
+    context.bodies.attach([image])
     if known:
-        work.bodies.load_or_store(scene.history.record(asked))
+        context.bodies.load_or_store(scene.history.record(requested))
     with held_by_another_program(scene.history, monkeypatch):
-        _, end = scene.generate(replace(asked, idempotency_key="key-2"), work=work)
+        _, end = scene.generate(replace(requested, idempotency_key="key-2"), context=context)
     assert error_of(end).exit_code == ExitCode.NOT_SAVED
     assert server.requests == []
     assert len(list((scene.folder / "bodies").iterdir())) == known
 
 
 @pytest.mark.parametrize("missing", [{"request": None}, {"idempotency_key": None}], ids=str)
-def test_a_task_of_another_machine_cannot_be_sent(scene: Scene, missing: dict[str, Any]) -> None:
+def test_submit_rejects_an_external_task(scene: Scene, missing: dict[str, Any]) -> None:
     server = scene.serve(accepted())
     _, end = scene.generate(operation(scene.folder, **missing))
     assert isinstance(end.error, UsageError)
     assert server.connections == 0
 
 
-# Sent again
+# Repeated
 
 UNAVAILABLE = {"code": 503, "message": "no", "data": {"error_code": "idempotency_unavailable"}}
-PASSING: dict[str, Reply] = {
+TRANSIENT: dict[str, Reply] = {
     **{str(status): answer(status) for status in (408, 429, 500, 502, 503, 504)},
     "a dropped connection": None,
     "half an answer": answer(200, b'{"code"', length=100),
@@ -156,8 +155,8 @@ PASSING: dict[str, Reply] = {
 }
 
 
-@pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
-def test_a_create_is_repeated_with_the_same_key_and_body_after(scene: Scene, reply: Reply) -> None:
+@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=TRANSIENT)
+def test_submit_is_repeated_with_the_same_key_and_body_after(scene: Scene, reply: Reply) -> None:
     server = scene.serve(reply, reply, accepted("task_1"))
     request = GenerationRequest(prompt="雪中的红狐狸", aspect_ratio="16:9", quality="4K")
     events, end = scene.generate(operation(scene.folder, request=request))
@@ -167,30 +166,30 @@ def test_a_create_is_repeated_with_the_same_key_and_body_after(scene: Scene, rep
     assert len(of_kind(events, Retrying)) == 2
 
 
-def test_a_repetition_from_the_history_sends_an_equal_request(scene: Scene) -> None:
+def test_resume_sends_an_equal_request(scene: Scene) -> None:
     server = scene.serve(None, None, None, None, None, accepted("task_1"))
     request = GenerationRequest(prompt="雪", image_urls=("https://a/1",), callback_url="https://a/hook")
     _, end = scene.generate(operation(scene.folder, request=request))
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
-    assert scene.unsettled.status == TaskStatus.UNANSWERED
-    _, end = scene.generate(scene.unsettled)
+    assert scene.unfinished.status == TaskStatus.UNANSWERED
+    _, end = scene.generate(scene.unfinished)
     assert end.operation.task_id == "task_1"
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("fault", ["submit-drop", "submit-html", "submit-empty", "submit-drop-before"])
-def test_an_answer_that_got_lost_makes_exactly_one_task(scene: Scene, fault: str) -> None:
+def test_lost_response_creates_exactly_one_task(scene: Scene, fault: str) -> None:
     sandbox = scene.sandbox(f"{fault}=2")
     events, end = scene.generate(wait=True)
     assert (end.error, len(end.operation.files), sandbox.task_count()) == (None, 1, 1)
     assert [event.replayed for event in of_kind(events, Submitted)] == [fault != "submit-drop-before"]
 
 
-def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(scene: Scene) -> None:
+def test_resume_after_giving_up_gets_the_same_task(scene: Scene) -> None:
     sandbox = scene.sandbox("submit-drop=5")
     _, end = scene.generate(wait=True)
     assert error_of(end).exit_code == ExitCode.UNAVAILABLE
-    _, end = scene.generate(scene.unsettled, wait=True)
+    _, end = scene.generate(scene.unfinished, wait=True)
     assert (end.error, sandbox.task_count()) == (None, 1)
 
 
@@ -202,35 +201,37 @@ def test_an_operation_that_was_given_up_is_resumed_to_the_same_task(scene: Scene
     [(answer(503), ServiceFailing), (answer(200, b"<html>"), InvalidResponse)],
     ids=["503", "unreadable"],
 )
-def test_a_create_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
+def test_submit_is_tried_five_times(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
-    _, end = scene.generate(spread=lambda low, high: high)
+    _, end = scene.generate(jitter=longest)
     assert (type(end.error), error_of(end).exit_code) == (kind, ExitCode.UNAVAILABLE)
     assert len(server.requests) == 5
     assert scene.clock.pauses == [0.5, 1.0, 2.0, 4.0]
-    # Nobody knows whether it was accepted: it stays what can be sent again.
+    # It may have been accepted, so it remains one that can be sent again.
     assert end.operation.status == TaskStatus.UNANSWERED
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 @pytest.mark.parametrize(
     ("replies", "pauses", "requests"),
     [
-        # A create is tried for a minute.
-        pytest.param([later(25)], [25.0, 25.0], 3, id="25 s, again and again"),
-        *[pytest.param([later(beyond)], [], 1, id=f"beyond: {beyond}") for beyond in (3600, 10**14)],
-        pytest.param([later("Fri, 31 Dec 2999 23:59:59 GMT")], [], 1, id="beyond, as a date"),
-        *[pytest.param([later(s), accepted()], [s], 2, id=f"{s} s") for s in (1, 7, 59)],
-        # One in the past does not make a volley.
-        pytest.param([later("Sun, 06 Nov 1994 08:49:37 GMT", 503), accepted()], [0.5], 2, id="in the past"),
+        # A submit is tried for a minute.
+        pytest.param([rate_limited(25)], [25.0, 25.0], 3, id="25 s, again and again"),
+        *[pytest.param([rate_limited(beyond)], [], 1, id=f"beyond: {beyond}") for beyond in (3600, 10**14)],
+        pytest.param([rate_limited("Fri, 31 Dec 2999 23:59:59 GMT")], [], 1, id="beyond, as a date"),
+        *[pytest.param([rate_limited(s), accepted()], [s], 2, id=f"{s} s") for s in (1, 7, 59)],
+        # A date in the past does not cause a burst of requests.
+        pytest.param(
+            [rate_limited("Sun, 06 Nov 1994 08:49:37 GMT", 503), accepted()], [0.5], 2, id="in the past"
+        ),
         pytest.param([busy(1), busy(2), accepted()], [1.0, 2.0], 3, id="a first request that still runs"),
     ],
 )
-def test_a_retry_after_is_waited_for_within_the_budget(
+def test_submit_waits_for_retry_after_within_the_budget(
     scene: Scene, replies: list[Reply], pauses: list[float], requests: int
 ) -> None:
     server = scene.serve(*replies)
-    events, end = scene.generate(spread=lambda low, high: high)
+    events, end = scene.generate(jitter=longest)
     assert (scene.clock.pauses, len(server.requests)) == (pauses, requests)
     assert len({(request.body, request.headers["idempotency-key"]) for request in server.requests}) == 1
     if len(replies) == 1:
@@ -242,17 +243,17 @@ def test_a_retry_after_is_waited_for_within_the_budget(
         assert all(isinstance(event.cause, IdempotencyKeyInUse) for event in of_kind(events, Retrying))
 
 
-def test_a_stop_while_waiting_leaves_something_to_resume(scene: Scene) -> None:
+def test_submit_that_was_stopped_can_be_resumed(scene: Scene) -> None:
     def stop(seconds: float) -> None:
         raise Stopped
 
     scene.serve(answer(503))
     with pytest.raises(Stopped):
-        generate_task(scene.work(pause=stop), operation(scene.folder))
-    assert scene.unsettled == operation(scene.folder)
+        generate_task(scene.context(pause=stop), operation(scene.folder))
+    assert scene.unfinished == operation(scene.folder)
 
 
-# Refused
+# Rejected
 
 CONFLICT = {"code": 409, "message": "other", "data": {"error_code": "idempotency_conflict"}}
 REFUSED: dict[str, tuple[Reply, ExitCode]] = {
@@ -270,7 +271,7 @@ REFUSED: dict[str, tuple[Reply, ExitCode]] = {
 
 
 @pytest.mark.parametrize(("reply", "exit_code"), REFUSED.values(), ids=REFUSED)
-def test_a_create_is_over_once_it_is_refused_with(scene: Scene, reply: Reply, exit_code: ExitCode) -> None:
+def test_submit_rejected_is_final(scene: Scene, reply: Reply, exit_code: ExitCode) -> None:
     server = scene.serve(reply)
     events, end = scene.generate()
     assert error_of(end).exit_code == exit_code
@@ -293,44 +294,42 @@ MAY_HAVE_ARRIVED: dict[str, list[Reply]] = {
 
 @pytest.mark.parametrize("refusal", [401, 402, 403, 409])
 @pytest.mark.parametrize("earlier", MAY_HAVE_ARRIVED.values(), ids=MAY_HAVE_ARRIVED)
-def test_a_refusal_behind_a_create_that_may_have_arrived_settles_nothing(
+def test_rejection_after_a_request_that_may_have_arrived_is_not_final(
     scene: Scene, earlier: list[Reply], refusal: int
 ) -> None:
-    """The first attempt may have made the task, and have taken the last of the balance for it."""
+    """Keep the operation: the first attempt may have created the task and spent the last of the balance."""
     server = scene.serve(*earlier, answer(refusal), accepted("task_1"))
     _, end = scene.generate()
     assert end.error is not None
     assert end.operation.status == TaskStatus.UNANSWERED
-    _, end = scene.generate(scene.unsettled)
+    _, end = scene.generate(scene.unfinished)
     assert end.operation.task_id == "task_1"
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("refusal", [400, 404, 422])
-def test_a_request_that_is_invalid_was_so_the_first_time_too(scene: Scene, refusal: int) -> None:
+def test_rejection_of_an_invalid_request_is_always_final(scene: Scene, refusal: int) -> None:
     scene.serve(None, answer(refusal))
     _, end = scene.generate()
     assert end.operation.status == TaskStatus.REFUSED
 
 
 @pytest.mark.parametrize("replies", [[answer(402)], [answer(429), answer(402)]], ids=["402", "429, then 402"])
-def test_a_refusal_of_an_operation_that_was_sent_before_settles_nothing(
-    scene: Scene, replies: list[Reply]
-) -> None:
+def test_rejection_of_an_operation_sent_before_is_not_final(scene: Scene, replies: list[Reply]) -> None:
     scene.serve(*replies)
     _, end = scene.generate(scene.history.record(operation(scene.folder)))
     assert error_of(end).exit_code == ExitCode.QUOTA
     assert end.operation.status == TaskStatus.UNANSWERED
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 402, 403])
 @pytest.mark.parametrize("earlier", ["429", "no connection", "429 and no connection"])
-def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
+def test_rejection_after_a_request_that_cannot_have_arrived_is_final(
     scene: Scene, earlier: str, refusal: int
 ) -> None:
-    """Otherwise it would be listed as unanswered for a week, and be sent again in vain."""
-    server = scene.serve(*([later(1)] if "429" in earlier else []), answer(refusal))
+    """Mark it as refused, or it would be listed as unanswered for a week and be sent again in vain."""
+    server = scene.serve(*([rate_limited(1)] if "429" in earlier else []), answer(refusal))
     if earlier == "no connection":
         server.down()
 
@@ -356,48 +355,46 @@ def test_a_refusal_behind_what_cannot_have_arrived_is_a_refusal(
     ],
     ids=["a redirect", "an error of an unknown kind"],
 )
-def test_a_create_may_be_sent_again_by_hand_after(
-    scene: Scene, reply: Reply, kind: type[SeedreamError]
-) -> None:
+def test_submit_can_be_resumed_after(scene: Scene, reply: Reply, kind: type[SeedreamError]) -> None:
     server = scene.serve(reply)
     _, end = scene.generate()
     assert type(end.error) is kind
     assert len(server.requests) == 1
-    assert scene.unsettled == end.operation
+    assert scene.unfinished == end.operation
 
 
 # The history fails after the payment
 
 
-@pytest.mark.parametrize("harm", ["held by another program", "closed"])
-def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, harm: str
+@pytest.mark.parametrize("failure", ["held by another program", "closed"])
+def test_resume_after_a_response_that_could_not_be_recorded(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """It is paid for: only the same key with the same body leads to its task."""
-    image, asked = with_photo(scene)
+    """Send the same key and body again: only these lead to the task, which is paid for."""
+    image, requested = with_photo(scene)
     sandbox = scene.sandbox()
-    work = scene.work()
-    work.bodies.attach([image])
-    with ExitStack() as harmed:
+    context = scene.context()
+    context.bodies.attach([image])
+    with ExitStack() as held:
 
-        def spoil(event: Event) -> None:
+        def fail(event: Event) -> None:
             if not isinstance(event, Sending):
                 return
-            if harm == "closed":
+            if failure == "closed":
                 scene.history.close()
             else:
-                harmed.enter_context(held_by_another_program(scene.history, monkeypatch))
+                held.enter_context(held_by_another_program(scene.history, monkeypatch))
 
-        # The image is not lost with its entry.
-        events, end = scene.generate(asked, on_event=spoil, work=work, wait=harm == "closed")
+        # The image is saved although its operation cannot be recorded.
+        events, end = scene.generate(requested, on_event=fail, context=context, wait=failure == "closed")
     assert end.error is None
-    assert (scene.folder / "fox.png").exists() is (harm == "closed")
+    assert (scene.folder / "fox.png").exists() is (failure == "closed")
     (scene.folder / "fox.png").unlink(missing_ok=True)
     [submitted] = of_kind(events, Submitted)
     assert not submitted.replayed
     assert of_kind(events, Notice)
 
-    # Another run, for which the image is not at hand any more.
+    # Another run, without the source image.
     (scene.folder / "photo.png").unlink()
     with closing(History(scene.history.path, now=scene.clock)) as afterwards:
         left = afterwards.last_unfinished(SERVICE)
@@ -409,5 +406,5 @@ def test_an_answer_that_cannot_be_recorded_is_resumed_with_its_source_images(
     assert [event.replayed for event in of_kind(events, Submitted)] == [True]
     assert sandbox.task_count() == 1
     assert (scene.folder / "fox.png").exists()
-    # Now it is answered, and nobody needs its body.
+    # It is recorded now, so its body is no longer needed.
     assert list((scene.folder / "bodies").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Threads that work off a list, tell one listener, and end at once."""
+"""WorkerPool: threads that process a list, post messages, and end at once."""
 
 from __future__ import annotations
 
@@ -13,168 +13,168 @@ from seedream_cli.errors import AuthenticationError, NotSaved, QuotaExceeded, Se
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.tasks.worker_pool import CancelToken, WorkerPool
 
-Works = Callable[["WorkerPool[str, str]", str], None]
+Process = Callable[["WorkerPool[str, str]", str], None]
 
 
 def pool(
-    todo: Iterable[str],
-    serve: Works,
+    items: Iterable[str],
+    process: Process,
     *,
     costs_money: Callable[[str], bool] = lambda _: True,
     parts: Iterable[PartialFile] = (),
 ) -> WorkerPool[str, str]:
-    one: WorkerPool[str, str] = WorkerPool(
-        todo,
-        lambda what: serve(one, what),
+    workers: WorkerPool[str, str] = WorkerPool(
+        items,
+        lambda item: process(workers, item),
         costs_money=costs_money,
         cancel_token=CancelToken(),
         parts=list(parts),
     )
-    return one
+    return workers
 
 
-def heard(one: WorkerPool[str, str], *, threads: int) -> list[str]:
-    """All that they say until the last has ended."""
-    words: list[str] = []
-    one.start(threads)
-    while one.is_busy:
-        one.wait()
-        words += one.drain()
-    return words
+def process_all(workers: WorkerPool[str, str], *, threads: int) -> list[str]:
+    """Start workers, and return all messages until the last worker has ended."""
+    messages: list[str] = []
+    workers.start(threads)
+    while workers.is_busy:
+        workers.wait()
+        messages += workers.drain()
+    return messages
 
 
-def echo(one: WorkerPool[str, str], what: str) -> None:
-    one.post(what)
+def echo(workers: WorkerPool[str, str], item: str) -> None:
+    workers.post(item)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 9])
-def test_all_is_done_and_heard(threads: int) -> None:
-    assert sorted(heard(pool("abcd", echo), threads=threads)) == [*"abcd"]
-    assert heard(pool("", echo), threads=threads) == []
+def test_pool_processes_all_items(threads: int) -> None:
+    assert sorted(process_all(pool("abcd", echo), threads=threads)) == [*"abcd"]
+    assert process_all(pool("", echo), threads=threads) == []
 
 
-def test_what_is_paid_for_already_comes_first() -> None:
-    assert heard(pool("AbCd", echo, costs_money=str.isupper), threads=1) == [*"bdAC"]
+def test_pool_processes_paid_items_first() -> None:
+    assert process_all(pool("AbCd", echo, costs_money=str.isupper), threads=1) == [*"bdAC"]
 
 
-def test_more_can_join_while_others_are_at_work() -> None:
+def test_start_adds_workers() -> None:
     both = threading.Barrier(2, timeout=10)
 
-    def meet(one: WorkerPool[str, str], what: str) -> None:
-        one.post(what)
+    def meet(workers: WorkerPool[str, str], item: str) -> None:
+        workers.post(item)
         both.wait()
 
-    one = pool("ab", meet)
-    one.start(1)
-    one.wait()
-    words = one.drain()
-    assert words == ["a"]
-    assert sorted(words + heard(one, threads=5)) == ["a", "b"]
+    workers = pool("ab", meet)
+    workers.start(1)
+    workers.wait()
+    messages = workers.drain()
+    assert messages == ["a"]
+    assert sorted(messages + process_all(workers, threads=5)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("verdict", "done", "not_begun"),
+    ("error", "done", "not_begun"),
     [
-        pytest.param(AuthenticationError("no"), [], ["b", "C"], id="a refused key spares all others"),
-        pytest.param(QuotaExceeded("no"), ["b"], ["C"], id="a quota spares those that pay"),
+        pytest.param(AuthenticationError("no"), [], ["b", "C"], id="a refused key stops all others"),
+        pytest.param(QuotaExceeded("no"), ["b"], ["C"], id="a used-up quota stops those that cost money"),
     ],
 )
-def test_what_would_meet_with_the_same_is_not_begun(
-    verdict: SeedreamError, done: list[str], not_begun: list[str]
+def test_stop_starting_skips_items_that_would_fail(
+    error: SeedreamError, done: list[str], not_begun: list[str]
 ) -> None:
-    def serve(one: WorkerPool[str, str], what: str) -> None:
-        one.post(what)
-        one.stop_starting(verdict)
+    def process(workers: WorkerPool[str, str], item: str) -> None:
+        workers.post(item)
+        workers.stop_starting(error)
 
-    one = pool("abC", serve, costs_money=str.isupper)
-    assert heard(one, threads=1) == ["a", *done]
-    assert one.not_begun == not_begun
+    workers = pool("abC", process, costs_money=str.isupper)
+    assert process_all(workers, threads=1) == ["a", *done]
+    assert workers.not_begun == not_begun
 
 
-def test_a_bug_of_one_is_raised_once_what_was_said_is_heard() -> None:
-    def fall(one: WorkerPool[str, str], what: str) -> None:
-        one.post(what)
+def test_bug_in_a_worker_is_raised_after_its_messages() -> None:
+    def fail(workers: WorkerPool[str, str], item: str) -> None:
+        workers.post(item)
         raise ZeroDivisionError
 
-    one = pool("a", fall)
-    one.start(1)
-    words: list[str] = []
+    workers = pool("a", fail)
+    workers.start(1)
+    messages: list[str] = []
 
-    def listen() -> None:
-        while one.is_busy:
-            one.wait()
-            words.extend(one.drain())
+    def drain_all() -> None:
+        while workers.is_busy:
+            workers.wait()
+            messages.extend(workers.drain())
 
     with pytest.raises(ZeroDivisionError):
-        listen()
-    assert words == ["a"]
+        drain_all()
+    assert messages == ["a"]
 
 
-def test_waiting_takes_no_word_away_and_what_is_said_while_the_listener_rests_is_heard_too() -> None:
-    one = pool("", echo)
-    one.post("a")
-    later = threading.Timer(0.01, one.post, ["b"])
+def test_wait_loses_no_message() -> None:
+    workers = pool("", echo)
+    workers.post("a")
+    later = threading.Timer(0.01, workers.post, ["b"])
     later.start()
-    one.wait(rest=0.2)
-    assert one.drain() == ["a", "b"]
+    workers.wait(rest=0.2)
+    assert workers.drain() == ["a", "b"]
     later.join()
 
 
-def test_what_many_say_at_about_the_same_time_is_heard_at_once() -> None:
-    threads, each = 32, 10
-    together = threading.Barrier(threads, timeout=10)
+def test_wait_collects_messages_of_many_workers() -> None:
+    threads, count = 32, 10
+    barrier = threading.Barrier(threads, timeout=10)
 
-    def talk(one: WorkerPool[str, str], what: str) -> None:
-        together.wait()
-        for _ in range(each):
-            one.post(what)
+    def post_often(workers: WorkerPool[str, str], item: str) -> None:
+        barrier.wait()
+        for _ in range(count):
+            workers.post(item)
             time.sleep(0.0005)
 
-    one = pool(map(str, range(threads)), talk)
-    one.start(threads)
-    heard_at_once: list[int] = []
-    while one.is_busy:
-        one.wait()
-        heard_at_once.append(len(one.drain()))
-    assert sum(heard_at_once) == threads * each
-    # A busy machine may spread them out.
-    assert len(heard_at_once) <= threads * each / 4
+    workers = pool(map(str, range(threads)), post_often)
+    workers.start(threads)
+    batch_sizes: list[int] = []
+    while workers.is_busy:
+        workers.wait()
+        batch_sizes.append(len(workers.drain()))
+    assert sum(batch_sizes) == threads * count
+    # A busy machine may need more batches.
+    assert len(batch_sizes) <= threads * count / 4
 
 
-def seconds_to_end(one: WorkerPool[str, str]) -> float:
+def seconds_to_end(workers: WorkerPool[str, str]) -> float:
     began = time.monotonic()
-    one.end()
+    workers.end()
     return time.monotonic() - began
 
 
-def test_the_end_lets_a_step_on_this_machine_finish_and_waits_for_no_call() -> None:
+def test_end_waits_for_local_work_only() -> None:
     begun, never = threading.Barrier(4, timeout=10), threading.Event()
     cancel_token = CancelToken()
 
-    def serve(what: str) -> None:
+    def process(item: str) -> None:
         begun.wait()
-        if what == "waits":
+        if item == "waits":
             cancel_token.pause(60)
-        elif what == "calls":
+        elif item == "calls":
             never.wait(60)
         else:
             time.sleep(0.1)
-            one.post("finished")
+            workers.post("finished")
 
-    todo = ["waits", "calls", "writes", "never begun"]
-    one: WorkerPool[str, str] = WorkerPool(
-        todo, serve, costs_money=lambda _: True, cancel_token=cancel_token, parts=[]
+    items = ["waits", "calls", "writes", "not begun"]
+    workers: WorkerPool[str, str] = WorkerPool(
+        items, process, costs_money=lambda _: True, cancel_token=cancel_token, parts=[]
     )
-    one.start(3)
+    workers.start(3)
     begun.wait()
-    assert seconds_to_end(one) < 1
-    assert one.drain() == ["finished"]
-    assert one.not_begun == ["never begun"]
+    assert seconds_to_end(workers) < 1
+    assert workers.drain() == ["finished"]
+    assert workers.not_begun == ["not begun"]
     never.set()
 
 
-def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> None:
-    """Neither the file that was open nor one that would be made now."""
+def test_end_leaves_no_file_of_a_later_response(tmp_path: Path) -> None:
+    """Remove the file that was open, and allow no new one."""
     is_open, answered, made = threading.Event(), threading.Event(), threading.Event()
     cancel_token = CancelToken()
     first, second = (
@@ -182,48 +182,48 @@ def test_a_call_that_returns_after_the_end_leaves_no_file(tmp_path: Path) -> Non
         PartialFile(tmp_path / "b", cancel_token.shield),
     )
 
-    def serve(what: str) -> None:
+    def process(item: str) -> None:
         with first:
             is_open.set()
             answered.wait(60)
         with second:
             made.set()
 
-    one: WorkerPool[str, str] = WorkerPool(
-        ["image"], serve, costs_money=lambda _: True, cancel_token=cancel_token, parts=[first, second]
+    workers: WorkerPool[str, str] = WorkerPool(
+        ["image"], process, costs_money=lambda _: True, cancel_token=cancel_token, parts=[first, second]
     )
-    one.start(1)
+    workers.start(1)
     assert is_open.wait(10)
-    assert seconds_to_end(one) < 1
+    assert seconds_to_end(workers) < 1
     assert list(tmp_path.iterdir()) == []
     answered.set()
     assert not made.wait(0.2)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_end_does_not_wait_for_a_file_system_that_hangs(tmp_path: Path) -> None:
+def test_end_does_not_wait_for_a_hanging_file_system(tmp_path: Path) -> None:
     hangs, hung = threading.Event(), threading.Event()
     cancel_token = CancelToken()
     part = PartialFile(tmp_path / "a", cancel_token.shield)
 
-    def serve(what: str) -> None:
+    def process(item: str) -> None:
         with part, cancel_token.shield():
             hangs.set()
             hung.wait(20)
 
-    one: WorkerPool[str, str] = WorkerPool(
-        ["image"], serve, costs_money=lambda _: True, cancel_token=cancel_token, parts=[part]
+    workers: WorkerPool[str, str] = WorkerPool(
+        ["image"], process, costs_money=lambda _: True, cancel_token=cancel_token, parts=[part]
     )
-    one.start(1)
+    workers.start(1)
     assert hangs.wait(10)
-    assert seconds_to_end(one) < 1
+    assert seconds_to_end(workers) < 1
     hung.set()
 
 
-class TestNoMoreThreads:
+class TestThreadLimit:
     @pytest.fixture
     def threads_left(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """How many threads the system gives."""
+        """Set how many threads the system allows: the first item of the list."""
         left = [0]
         start = threading.Thread.start
 
@@ -236,10 +236,10 @@ class TestNoMoreThreads:
         monkeypatch.setattr(threading.Thread, "start", limited)
         return left
 
-    def test_those_that_there_are_do_all_the_work(self, threads_left: list[int]) -> None:
+    def test_start_uses_the_threads_that_it_gets(self, threads_left: list[int]) -> None:
         threads_left[0] = 2
-        assert sorted(heard(pool("abcd", echo), threads=4)) == [*"abcd"]
+        assert sorted(process_all(pool("abcd", echo), threads=4)) == [*"abcd"]
 
-    def test_with_none_at_all_the_machine_is_at_fault(self, threads_left: list[int]) -> None:
+    def test_start_raises_without_any_thread(self, threads_left: list[int]) -> None:
         with pytest.raises(NotSaved, match="can't start new thread"):
             pool("abcd", echo).start(4)

@@ -1,4 +1,4 @@
-"""A checkout of a project on a machine of its own, and `seedream sync` as processes in it."""
+"""A checkout of a project, in which `seedream sync` runs as a process."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.forked import Point, Run, Zygote
-from support.program import Program, Result
-from support.project import Project
+from .forked import Point, Run, Zygote
+from .program import Program, Result
+from .project import Project
+
+#: The type of the fixture `new_checkout`.
+NewCheckout = Callable[..., "Checkout"]
 
 
 class Checkout(Project):
-    """``home`` is the machine's, on which the project is in ``folder``."""
+    """The project in ``folder``, used by a machine whose home is ``home``."""
 
     def __init__(self, zygote: Zygote, home: Path, base_url: str, folder: Path | None = None) -> None:
         self.program = Program(home)
@@ -29,7 +32,7 @@ class Checkout(Project):
         act: Callable[[Run], None] = lambda run: None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start `seedream sync` and go on; ``act`` is done when it is stopped ``at`` a point."""
+        """Start `seedream sync` in the background. ``act`` is called while it is paused ``at`` a point."""
         return Run(
             self._zygote,
             ["sync", *arguments],
@@ -37,37 +40,37 @@ class Checkout(Project):
             cwd=self.folder,
             at=at,
             act=act,
-            # Nothing here is silent for long but where that is the test.
+            # Longer than any wait in a run, unless the test makes it hang.
             patience=20.0,
         )
 
     def command(
         self, command: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Result:
-        """Run any command to its end."""
+        """Run any command and wait for its end."""
         environment = {**self.program.environment, **(env or {})}
         words = [command, *arguments]
         return Run(self._zygote, words, env=environment, cwd=cwd or self.folder, patience=20.0).result()
 
-    def status(self) -> list[dict[str, Any]]:
-        """What `seedream status` knows, the newest first."""
-        tasks: list[dict[str, Any]] = self.command("status", "--json").document["tasks"]
-        return tasks
-
-    def lines(self) -> list[dict[str, Any]]:
-        """The lock's, in their order."""
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the lockfile's lines in their order, duplicates included."""
         if not self.lock_file.exists():
             return []
         return [json.loads(line) for line in self.lock_file.read_text(encoding="utf-8").splitlines()]
 
-    def disagreements(self) -> list[str]:
-        """Lines of the lock whose file is not there, or has other bytes."""
-        return [line["path"] for line in self.lines() if not self._agrees(line)]
+    def mismatched_files(self) -> list[str]:
+        """Return the paths of lockfile entries whose file is missing or has other bytes."""
 
-    def _agrees(self, line: Mapping[str, str]) -> bool:
-        file = self.folder / line["path"]
-        return file.is_file() and line["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        def matches(entry: Mapping[str, str]) -> bool:
+            file = self.folder / entry["path"]
+            return file.is_file() and entry["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
-    def temporary(self) -> list[str]:
-        """Temporary files that were left behind."""
+        return [entry["path"] for entry in self.entries() if not matches(entry)]
+
+    def partial_files(self) -> list[str]:
+        """Return the names of partial files that are in the project."""
         return sorted(path.name for path in self.folder.rglob(".*.part"))
+
+    def is_consistent(self) -> bool:
+        """Return True if every lockfile entry has its file, and no partial file is left."""
+        return (self.mismatched_files(), self.partial_files()) == ([], [])

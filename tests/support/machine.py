@@ -1,7 +1,8 @@
-"""A project, a history and a client in this process: what `seedream sync` is made of, without the command."""
+"""A machine with a project: runs the parts of `seedream sync` in this process, without the command."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
-from support.clock import Clock
 
 from seedream_cli.api.client import Client
 from seedream_cli.errors import SeedreamError, UsageError
@@ -19,7 +19,7 @@ from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.history.store import History
 from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync import manifest
-from seedream_cli.sync.executor import SyncExecutor, Told
+from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
 from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
 from seedream_cli.sync.lockfile import Entry, text_of
@@ -31,28 +31,33 @@ from seedream_cli.sync.spending_cap import SpendingCap
 from seedream_cli.tasks.context import TaskContext
 from seedream_cli.tasks.worker_pool import CancelToken
 
+from .clock import Clock
+
+#: The type of the fixture `new_machine`.
+NewMachine = Callable[..., "Machine"]
+
 KEY = "sk-test-0123456789"
 KEY_ID = "fingerprint"
 SERVICE = "api.test"
 
 
 @dataclass
-class Played:
-    """A life that came to its end: what happened, and the image or the error."""
+class Outcome:
+    """The events of one image's task, and its result or its error."""
 
     events: list[Event] = field(default_factory=list)
-    given: ImageResult | None = None
+    image: ImageResult | None = None
     error: SeedreamError | None = None
 
     @property
-    def came(self) -> ImageResult:
-        """The image, where there is one."""
-        assert self.given is not None, self.error
-        return self.given
+    def result(self) -> ImageResult:
+        """Return the result. Fails the test if there is an error instead."""
+        assert self.image is not None, self.error
+        return self.image
 
 
-class Workshop(ExitStack):
-    """One machine with a project, at the service of ``base_url``. With a ``clock``, nobody waits really."""
+class Machine(ExitStack):
+    """A machine with a project and a history. With a ``clock``, waiting takes no real time."""
 
     def __init__(self, home: Path, base_url: str, *, clock: Clock | None = None) -> None:
         super().__init__()
@@ -70,20 +75,33 @@ class Workshop(ExitStack):
     def write(self, text: str) -> None:
         self.manifest.write_text(text, encoding="utf-8")
 
-    def write_lock(self, *entries: Entry) -> None:
+    def write_lockfile(self, *entries: Entry) -> None:
         self.lock_file.write_bytes(text_of(entries))
 
     def entries(self) -> list[Entry]:
         return list(lock.read(self.lock_file).entries)
 
-    def plan(self, **options: Any) -> Plan:
-        """What `seedream sync` would plan."""
-        wanted = manifest.load(self.manifest)
-        known = HashCache(self.manifest, self._state / "files", now=time.time_ns)
-        memory = remembered(self.history, SERVICE, wanted.folder, sandbox=False)
-        return plan(wanted, lock.read(self.lock_file), known, remembered=memory, **options)
+    def is_consistent(self) -> bool:
+        """Return True if every lockfile entry has its file, with the entry's bytes."""
+        return all(
+            hashlib.sha256((self.folder / entry.path).read_bytes()).hexdigest() == entry.sha256
+            for entry in self.entries()
+        )
 
-    def work(self, **options: Any) -> TaskContext:
+    def hidden_files(self) -> list[Path]:
+        """Return all hidden files of the project; partial files are hidden."""
+        return list(self.folder.rglob(".*"))
+
+    def plan(self, **options: Any) -> Plan:
+        """Return the plan of `seedream sync`."""
+        hashes = HashCache(self.manifest, self._state / "files", now=time.time_ns)
+        lookup = remembered(self.history, SERVICE, self.folder, sandbox=False)
+        return plan(
+            manifest.load(self.manifest), lock.read(self.lock_file), hashes, remembered=lookup, **options
+        )
+
+    def task_context(self, **options: Any) -> TaskContext:
+        """Keywords as for TaskContext."""
         client = Client(self.base_url, KEY, now=self._now)
         self.callback(client.close)
         given: dict[str, Any] = {
@@ -93,8 +111,8 @@ class Workshop(ExitStack):
             "poll_interval": 0.01,
             "max_bytes": 10_000_000,
             "key_id": KEY_ID,
-            # The shortest pause of all that may be drawn: a moment in which others get their turn.
-            "spread": lambda low, high: low,
+            # The shortest possible pause. It still lets other threads run.
+            "jitter": lambda low, high: low,
             "pause": time.sleep,
             "bodies": RequestBodyStore(self._state / "bodies"),
         }
@@ -102,70 +120,69 @@ class Workshop(ExitStack):
             given |= {"pause": self.clock.pause, "clock": self.clock, "now": self.clock, "poll_interval": 2.0}
         return TaskContext(**{**given, **options})
 
-    def context(self, work: TaskContext | None = None, **options: Any) -> SyncContext:
-        """Keywords as for Means; ``most`` tasks may be paid for."""
-        work = work or self.work()
-        most = options.pop("most", None)
+    def sync_context(self, tasks: TaskContext | None = None, **options: Any) -> SyncContext:
+        """Keywords as for SyncContext; ``max_tasks`` is the spending cap."""
+        tasks = tasks or self.task_context()
+        max_tasks = options.pop("max_tasks", None)
         given: dict[str, Any] = {
-            "work_of": lambda quality: work,
-            "history": work.history,
+            "work_of": lambda quality: tasks,
+            "history": tasks.history,
             "service": SERVICE,
             "key_id": KEY_ID,
             "project": Project(self.folder),
-            "spending_cap": SpendingCap(most, lambda: UsageError("no more than that", code="spending_cap")),
+            "spending_cap": SpendingCap(max_tasks, lambda: UsageError("cap reached", code="spending_cap")),
             "now": self._now,
         }
         return SyncContext(**{**given, **options})
 
-    def live(
+    def get_image(
         self, item: PlanItem | None = None, context: SyncContext | None = None, **options: Any
-    ) -> Played:
-        """The life of one image, by default of the only one of the plan. Keywords as for Means."""
+    ) -> Outcome:
+        """Generate or fetch one image, by default the only one of the plan. Keywords as for SyncContext."""
         if item is None:
             [item] = self.plan().of(Action.GENERATE, Action.FETCH)
-        context = context or self.context(**options)
+        outcome = Outcome()
+        context = replace(context or self.sync_context(**options), on_event=outcome.events.append)
         context.project.prepare(item)
-        result = Played()
-        context = replace(context, on_event=result.events.append)
         try:
-            result.given = (
-                fetch_image(context, item) if item.action == Action.FETCH else generate_image(context, item)
-            )
+            get_image = fetch_image if item.action == Action.FETCH else generate_image
+            outcome.image = get_image(context, item)
         except SeedreamError as error:
-            result.error = error
-        return result
+            outcome.error = error
+        return outcome
 
-    def run(
+    def executor(
         self,
-        made: Plan | None = None,
+        plan: Plan | None = None,
         *,
         jobs: int = 4,
-        work: Mapping[str, Any] | None = None,
+        tasks: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> SyncExecutor:
-        """A run of the plan. Keywords as for SyncExecutor; ``work`` and ``context`` override fields."""
+        """Keywords as for SyncExecutor; ``tasks`` and ``context`` are those of its task and sync contexts."""
         cancel_token = CancelToken()
-        shared = self.work(**{"pause": cancel_token.pause, "shield": cancel_token.shield, **(work or {})})
-        made = made if made is not None else self.plan()
-        lockfile_writer = LockfileWriter(lock.read(self.lock_file), made.entries)
+        shared = self.task_context(
+            **{"pause": cancel_token.pause, "shield": cancel_token.shield, **(tasks or {})}
+        )
+        plan = plan if plan is not None else self.plan()
         return SyncExecutor(
-            plan=made,
-            context=self.context(shared, **(context or {})),
-            lockfile_writer=lockfile_writer,
+            plan=plan,
+            context=self.sync_context(shared, **(context or {})),
+            lockfile_writer=LockfileWriter(lock.read(self.lock_file), plan.entries),
             cancel_token=cancel_token,
             jobs=jobs,
             **{"on_event": lambda event: None, **options},
         )
 
-    def told(self, **options: Any) -> list[Told]:
-        """All that a run tells. Keywords as for :meth:`run`."""
-        return executed(self.run(**options))
+    def sync(self, **options: Any) -> list[SyncEvent]:
+        """Execute the plan and return all events. Keywords as for :meth:`executor`."""
+        return execute(self.executor(**options))
 
 
-def executed(run: SyncExecutor) -> list[Told]:
-    """Execute the run; return all that it tells."""
-    told: list[Told] = []
-    run.on_event = told.append
-    run.execute()
-    return told
+def execute(executor: SyncExecutor) -> list[SyncEvent]:
+    """Execute the plan and return all events."""
+    events: list[SyncEvent] = []
+    executor.on_event = events.append
+    executor.execute()
+    return events
