@@ -313,11 +313,11 @@ def test_observe_gets_calls_without_secrets(api: Api) -> None:
     server, client = api(*replies, observe=seen.append)
     client.submit(BODY, "key-1")
     fetch_image(client, f"{server.origin}/1.png?signature=hidden")
-    assert [(each.method, each.url, each.status, each.request_id, each.problem) for each in seen] == [
+    assert [(call.method, call.url, call.status, call.request_id, call.problem) for call in seen] == [
         ("POST", f"{server.base_url}/images/generations", 200, "req_1", None),
         ("GET", f"{server.origin}/1.png", 200, None, None),
     ]
-    assert all(each.seconds >= 0 for each in seen)
+    assert all(call.seconds >= 0 for call in seen)
     assert "hidden" not in repr(seen)
 
 

@@ -306,8 +306,8 @@ def test_timeout_applies_through_proxy(
     start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
 ) -> None:
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
-    told = r"api\.test through the proxy 127.* did not answer in time"
-    with pytest.raises(Unreachable, match=told) as caught:
+    message = r"api\.test through the proxy 127.* did not answer in time"
+    with pytest.raises(Unreachable, match=message) as caught:
         through(kind, server, tls=tls).get_task("task_1", seconds=0.5)
     assert (caught.value.code, caught.value.unsent) == ("timeout", False)
 

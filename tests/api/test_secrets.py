@@ -37,7 +37,7 @@ def forms(key: str) -> set[bytes]:
     parts = {form[start : start + PART] for form in plain for start in range(len(form) - PART + 1)}
     whole = {before + key.encode() for before in (b"", b"Bearer ", b"Bearer", b"x", b"xx")}
     # The text before the key shifts its base64.
-    encoded = {base64.b64encode(each)[4:24] for each in whole}
+    encoded = {base64.b64encode(text)[4:24] for text in whole}
     return {part.encode() for part in parts} | encoded | {key.encode().hex().encode()}
 
 
@@ -83,16 +83,16 @@ def test_key_repeated_by_server_is_written_nowhere(
     seedream.use(server.base_url, key=key)
     # One poll, whose response may take as long as the interval.
     seedream.environment |= {"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}
-    said = ""
+    output = ""
     for command in TALKING:
         done = seedream(*command)
-        said += done.stdout + done.stderr
+        output += done.stdout + done.stderr
         assert shows(done.raw, key) == [], command
         assert shows(done.stderr, key) == [], command
         assert "Traceback" not in done.stderr
     assert holding(seedream, key) == []
     # The response was read, except where it is not valid HTTP.
-    assert ("***" in said) is (name not in ("no HTTP", "a reason"))
+    assert ("***" in output) is (name not in ("no HTTP", "a reason"))
     # The key was sent to the API, so the search was for the right text.
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {key}"}
 
@@ -195,20 +195,20 @@ def test_key_in_keyring_is_written_nowhere_else(seedream_process: Program, sandb
     seedream = seedream_process
     del seedream.environment["SEEDREAM_API_KEY"]
     (seedream.cwd / "sitecustomize.py").write_text(BUG)
-    said = ""
+    output = ""
     with secret_service() as desktop:
         seedream.environment |= desktop.environment
         done = seedream("config", "set", "api_key", "-", "--keyring", "-v", stdin=f"{KEY}\n")
         assert desktop.kept == {("apipod-seedream", "default"): KEY}
-        said += done.stdout + done.stderr
+        output += done.stdout + done.stderr
         for command in (["config", "list", "-v"], ["config", "check", "-v"], ["generate", "fox", "-v"]):
             done = seedream(*command)
             assert done.exit_code == 0
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
         done = seedream("generate", "fox", "-v", env={"PYTHONPATH": str(seedream.cwd)})
         assert "Traceback" in done.stderr
-        said += done.stdout + done.stderr
-    assert shows(said) == []
+        output += done.stdout + done.stderr
+    assert shows(output) == []
     assert holding(seedream) == []
     assert KEY in str(sandbox.requests)
 
@@ -221,25 +221,25 @@ def test_key_is_in_no_file_or_command_line_during_a_run(seedream: Program, start
     seen: dict[str, list[Path]] = {}
     lines: dict[str, list[str]] = {}
 
-    def looked(what: str, reply: bytes) -> Callable[[HttpCall], None]:
-        def look(exchange: HttpCall) -> None:
+    def recording(what: str, reply: bytes) -> Callable[[HttpCall], None]:
+        def record(exchange: HttpCall) -> None:
             seen[what] = holding(seedream, key)
             lines[what] = list(command_lines())
             exchange.connection.sendall(reply)
 
-        return look
+        return record
 
-    host = start_raw(looked("the image", answer(200, png())))
+    host = start_raw(recording("the image", answer(200, png())))
     done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
-    server = start_raw(looked("the create", accepted()), looked("the status", done))
+    server = start_raw(recording("the create", accepted()), recording("the status", done))
     seedream.use(server.base_url)
     del seedream.environment["SEEDREAM_API_KEY"]
     assert seedream("config", "set", "api_key", "-", stdin=key).exit_code == 0
     assert seedream("generate", "fox").exit_code == 0
     # At that moment the journal of the history and the partial file of the image exist.
     assert seen == {what: [seedream.config] for what in ("the create", "the status", "the image")}
-    assert [each for each in lines.values() if any("seedream_cli" in line for line in each)] != []
-    assert [line for each in lines.values() for line in each if shows(line, key)] == []
+    assert [found for found in lines.values() if any("seedream_cli" in line for line in found)] != []
+    assert [line for found in lines.values() for line in found if shows(line, key)] == []
 
 
 def command_lines() -> Iterable[str]:

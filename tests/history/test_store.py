@@ -149,8 +149,8 @@ def test_recent_order_limit_and_status(open_history: Open, tmp_path: Path) -> No
         history.record(operation(tmp_path, id=f"op_{number}", created=float(number), status=word))
     # Of the same second, the one recorded later is newer.
     history.record(operation(tmp_path, id="op_twin", created=2.0))
-    assert [each.id for each in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
-    assert [each.id for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
+    assert [found.id for found in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
+    assert [found.id for found in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
 
 
 def test_find_by_idempotency_key_newest_first(open_history: Open, tmp_path: Path) -> None:
@@ -163,7 +163,11 @@ def test_find_by_idempotency_key_newest_first(open_history: Open, tmp_path: Path
     ):
         history.record(operation(tmp_path, id=name, idempotency_key=f"key-{key}", created=created))
     history.record(operation(tmp_path, id="op_4", service="another.test", created=500.0))
-    assert [one.id for one in history.find_by_idempotency_key(SERVICE, "key-1")] == ["op_2", "op_5", "op_1"]
+    assert [found.id for found in history.find_by_idempotency_key(SERVICE, "key-1")] == [
+        "op_2",
+        "op_5",
+        "op_1",
+    ]
     assert history.find_by_idempotency_key(SERVICE, "key-3") == []
 
 
@@ -205,7 +209,7 @@ def test_pending_oldest_first_and_last_unfinished_newest(open_history: Open, tmp
         history.record(operation(tmp_path, id=f"op_{n:08}", created=float(n), task_id=f"task_{n}"))
     history.record(operation(tmp_path, id="op_done0000", created=9.0, status="failed", task_id="task_9"))
     last = history.record(operation(tmp_path, id="op_unanswer", created=5.0))
-    assert [each.task_id for each in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
+    assert [found.task_id for found in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
     assert history.last_unfinished(SERVICE) == last
     assert history.unanswered(SERVICE, since=5.0) == [last]
     # Its idempotency key has expired.
@@ -256,10 +260,10 @@ def test_file_and_folders_are_private_under_any_umask(
     for folder in (path.parent, path.parent.parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     # The journal files have the same content.
-    assert {each.name for each in path.parent.iterdir()} == {
+    assert {file.name for file in path.parent.iterdir()} == {
         f"{path.name}{end}" for end in ("", "-wal", "-shm")
     }
-    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
@@ -334,16 +338,16 @@ history.close()
 def test_concurrent_processes_lose_nothing(open_history: Open, path: Path, is_wal: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     start = str(time.time() + 0.7)
-    words = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
+    commands = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, *each], env=environment, stderr=subprocess.PIPE)
-        for each in words
+        subprocess.Popen([sys.executable, "-c", WRITER, *arguments], env=environment, stderr=subprocess.PIPE)
+        for arguments in commands
     ]
     problems = [writer.communicate(timeout=60)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 4, problems
     history = open_history()
     assert len(history.pending(SERVICE)) == 40
-    assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
+    assert all(len(history.states(found)) == 2 for found in history.pending(SERVICE))
 
 
 def test_concurrent_threads_share_one_history(open_history: Open, tmp_path: Path) -> None:
@@ -440,7 +444,7 @@ def test_interrupted_write_leaves_no_lock(
         raise Interrupted
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     open_history().record(operation(tmp_path))
-    assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
+    assert [found.id for found in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
 
 def test_signal_inside_exclusive_blocks_no_program(open_history: Open, tmp_path: Path) -> None:
@@ -532,14 +536,14 @@ def without_shared_memory(path: Path) -> None:
 
 @pytest.mark.slow
 def test_wal_file_is_converted_without_shared_memory(open_history: Open, path: Path, tmp_path: Path) -> None:
-    with closing(History(path, now=Clock())) as first:
-        first.record(operation(tmp_path, id="op_1"))
+    with closing(History(path, now=Clock())) as history:
+        history.record(operation(tmp_path, id="op_1"))
     without_shared_memory(path)
     # Neither keeps the file locked.
-    one, other = open_history(), open_history()
-    one.record(operation(tmp_path, id="op_2"))
-    other.record(operation(tmp_path, id="op_3"))
-    assert {each.id for each in one.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
+    first, second = open_history(), open_history()
+    first.record(operation(tmp_path, id="op_2"))
+    second.record(operation(tmp_path, id="op_3"))
+    assert {found.id for found in first.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
     assert journal_mode(path) == "delete"
 
 
@@ -674,22 +678,22 @@ def test_edited_row_is_an_operation_or_history_unusable(
             assert str(path) in error.message
             assert (error.hint or "").startswith("mv ")
             continue
-        for each in found:
-            use_operation(each)
-            history.record(each)
+        for entry in found:
+            use_operation(entry)
+            history.record(entry)
 
 
-def use_operation(one: Operation) -> None:
+def use_operation(entry: Operation) -> None:
     """Use an operation as commands do: format its paths, list it, and print it."""
-    target = OutputTemplate(one.output).target(fields_of(one), number=1, several=False, extension="png")
+    target = OutputTemplate(entry.output).target(fields_of(entry), number=1, several=False, extension="png")
     assert target.is_absolute()
-    part_path(target, one.id, 1)
-    assert table([row_of(one)], width=None)
-    json.loads(dumped(task_document(one, with_result=True)).encode("utf-8"))
-    if one.seconds is not None:
-        duration(one.seconds)
-    if one.request is not None:
-        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
+    part_path(target, entry.id, 1)
+    assert table([row_of(entry)], width=None)
+    json.loads(dumped(task_document(entry, with_result=True)).encode("utf-8"))
+    if entry.seconds is not None:
+        duration(entry.seconds)
+    if entry.request is not None:
+        json.dumps(entry.request.body(), ensure_ascii=False).encode("utf-8")
 
 
 # Durations
@@ -739,6 +743,6 @@ def test_record_and_find_accept_any_time_of_a_response(open_history: Open, tmp_p
     """One response must not make a history of many paid tasks unreadable."""
     accepted = 1_800_000_000.0
     for completed_at in (0, 1_800_000_010, 99_999_999_999, 253_402_300_799):
-        one = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
-        open_history().record(one)
-        assert open_history().find(SERVICE, one.id) == one
+        entry = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
+        open_history().record(entry)
+        assert open_history().find(SERVICE, entry.id) == entry
