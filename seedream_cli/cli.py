@@ -16,7 +16,7 @@ import typer
 from . import VERSION_LINE
 from .commands._help_formatter import Command, Group
 from .errors import ExitCode, NotSaved, SeedreamError, Stopped, UsageError
-from .output.stdio import columns_of_terminal, prepare, wants_colour
+from .output.stdio import help_width, prepare, wants_colour
 
 #: Raised by Typer for a command line that it cannot parse. Typer exports only subclasses of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -117,7 +117,7 @@ def run(arguments: list[str]) -> int:
             standalone_mode=False,
             # On Windows Typer would expand $VAR in arguments, which can carry the key into a prompt.
             windows_expand_args=False,
-            terminal_width=min(max(columns_of_terminal(), _MIN_HELP_COLUMNS), _MAX_HELP_COLUMNS),
+            terminal_width=min(max(help_width(), _MIN_HELP_COLUMNS), _MAX_HELP_COLUMNS),
             color=wants_colour(sys.stdout, os.environ),
             obj=arguments,
         )

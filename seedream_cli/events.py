@@ -1,7 +1,7 @@
-"""What happens in the life of a task, as the reporters see it.
+"""Events of tasks and images, which reporters turn into output.
 
-Each event carries the operation as it stands after it happened, so that a reporter folds a
-stream of events by keeping the latest operation of each id.
+Each event carries the operation in its state after the event. A reporter therefore only has to keep the
+latest operation of each id.
 """
 
 from __future__ import annotations
@@ -13,39 +13,47 @@ from .models import Operation, SavedFile
 
 
 class Event(Struct, frozen=True):
+    """Base of the events of one task."""
+
     operation: Operation
 
 
 class Sending(Event, frozen=True):
-    """The intent is recorded; the request is about to leave."""
+    """The create request is about to be sent. The history already has it."""
 
 
 class Submitted(Event, frozen=True):
-    """The API accepted the create."""
+    """The API accepted the create request.
+
+    ``replayed``: it knew the idempotency key, and returned the task of the earlier request.
+    """
 
     replayed: bool = False
 
 
 class Asking(Event, frozen=True):
-    """The API is about to be asked for the state of a task that exists already."""
+    """The API is about to be asked for the status of an existing task."""
 
 
 class SubmitRejected(Event, frozen=True):
-    """The API refused the create: there is no task and nothing is to be paid."""
+    """The API refused the create request: there is no task, and nothing to pay."""
 
 
 class Polled(Event, frozen=True):
-    """The API told the task's state."""
+    """The API returned the task's status."""
 
 
 class Waited(Event, frozen=True):
-    """The wait has lasted ``seconds`` already: worth a word."""
+    """The task has taken unusually long: ``seconds`` so far."""
 
     seconds: float
 
 
 class Retrying(Event, frozen=True):
-    """A call failed with ``cause`` and is repeated after ``pause`` seconds."""
+    """A call failed with ``cause`` and will be repeated after ``pause`` seconds.
+
+    ``what`` names the call, such as "submitting".
+    """
 
     cause: SeedreamError
     pause: float
@@ -53,7 +61,10 @@ class Retrying(Event, frozen=True):
 
 
 class Receiving(Event, frozen=True):
-    """``received`` bytes of image ``number`` of ``count`` are here; ``total`` where it was announced."""
+    """Image ``number`` of ``count`` is being downloaded; ``received`` bytes so far.
+
+    ``total`` is its size in bytes, or None if the server did not announce it.
+    """
 
     number: int
     count: int
@@ -62,44 +73,44 @@ class Receiving(Event, frozen=True):
 
 
 class Saved(Event, frozen=True):
-    """An image is on disk. ``shown`` is its path as it is printed."""
+    """An image was saved. ``shown`` is its path as it is printed."""
 
     file: SavedFile
     shown: str
 
 
 class FileKept(Event, frozen=True):
-    """An image was on disk already, and that is enough."""
+    """The image was already on disk, and was neither generated nor downloaded again."""
 
     file: SavedFile
     shown: str
 
 
 class Notice(Event, frozen=True):
-    """Something that the person should know and that is no failure."""
+    """A message to the user that is not an error."""
 
     text: str
 
 
 class TaskFinished(Event, frozen=True):
-    """The last event of an operation; ``error`` says why it fell short, if it did."""
+    """The last event of an operation. ``error`` is the reason if it failed."""
 
     error: SeedreamError | None = None
 
 
 class ImageEvent(Struct, frozen=True):
-    """``event`` in the life of the image ``label`` of a set."""
+    """An ``event`` of the task of the image ``label`` of a project."""
 
     label: str
     event: Event
 
 
 class ImageDone(Struct, frozen=True):
-    """The image ``label`` of a set is as it was wanted, and the lock says so.
+    """The image ``label`` of a project is up to date, on disk and in the lockfile.
 
-    ``state`` is what it was in, ``done`` what was done about it. ``path`` is relative to the manifest's
-    folder. ``bytes`` is its size, ``seconds`` how long its task took; None where nothing was fetched.
-    ``note`` is what a person should know besides.
+    ``state`` is its state in the plan, ``done`` what was done about it. ``path`` is relative to the
+    manifest's folder. ``bytes`` is its size and ``seconds`` the duration of its task; both are None if
+    nothing was downloaded. ``note`` is an additional message to the user.
     """
 
     label: str
@@ -115,7 +126,7 @@ class ImageDone(Struct, frozen=True):
 
 
 class ImageFailed(Struct, frozen=True):
-    """The image ``label`` of a set is not as it was wanted; what has been paid for is not lost."""
+    """The image ``label`` of a project is not up to date. A task that was paid for can be resumed."""
 
     label: str
     error: SeedreamError
@@ -123,7 +134,10 @@ class ImageFailed(Struct, frozen=True):
 
 
 class HttpCall(Struct, frozen=True):
-    """One HTTP call, for ``--verbose``. The URL has no query: signatures are secrets."""
+    """One HTTP call, for ``--verbose``. The URL has no query, because signatures in it are secrets.
+
+    ``status`` is None if there was no response; ``problem`` then says why.
+    """
 
     method: str
     url: str

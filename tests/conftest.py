@@ -1,4 +1,4 @@
-"""Fixtures of all tests. Nothing here reaches beyond loopback."""
+"""Fixtures of all tests. None of them uses the network beyond loopback."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 import hypothesis
 import pytest
-from support.forked import Run, Zygote
+from support.forked import ForkServer, Run
 from support.images import png
 from support.program import Program, Result
 from support.raw import RawServer, Reply
 
 from seedream_cli.sandbox.server import Sandbox
 
-# A slow machine is no failure.
+# No deadline: a test must not fail because the machine is slow.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers a processor for `-n auto`: tests wait more than they compute."""
+    """Return two workers per processor for `-n auto`, because tests wait more than they compute."""
     return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or 2 * (os.cpu_count() or 1))
 
 
-# Programs inherit what is ignored, as below nohup or in a shell's background: these are to reach them.
+# Ignored signals are inherited by child processes, for example below nohup. Tests send these signals to them.
 for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
@@ -37,9 +37,9 @@ for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
 
 @pytest.fixture
 def seedream(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
-    """The program in a home of its own; no service is set. Calls are made in this process.
+    """Program in a temporary home, without a service. Calls run in this process.
 
-    A test that is marked `started` has Python start for every call.
+    In a test marked `started`, each call starts a process.
     """
     is_started = request.node.get_closest_marker("started") is not None
     return Program(tmp_path / "home", in_process=not is_started)
@@ -47,48 +47,48 @@ def seedream(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
 
 @pytest.fixture
 def seedream_process(seedream: Program) -> Program:
-    """The same, in the same home, with a process for every call."""
+    """Program in the home of ``seedream``, with a process for each call."""
     return seedream.as_process()
 
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the clock of calls in this process jump over every pause."""
+    """Let the clock of this process skip every pause."""
     sleep, monotonic = time.sleep, time.monotonic
-    ahead = 0.0
+    skipped = 0.0
 
-    def jump(seconds: float) -> None:
-        nonlocal ahead
+    def skip(seconds: float) -> None:
+        nonlocal skipped
         sleep(min(seconds, 0.0001))
-        ahead += seconds
+        skipped += seconds
 
-    monkeypatch.setattr(time, "sleep", jump)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + ahead)
+    monkeypatch.setattr(time, "sleep", skip)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + skipped)
 
 
 @pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    """What all runs of this test process are forked from that are not started."""
+def fork_server() -> Iterator[ForkServer]:
+    """Fork server of this test process."""
     if not hasattr(os, "fork"):
-        pytest.skip("this system forks no processes")
-    with Zygote() as running:
+        pytest.skip("this system has no fork()")
+    with ForkServer() as running:
         yield running
 
 
 @pytest.fixture
-def forked(zygote: Zygote, seedream: Program) -> Callable[..., Result]:
-    """The program as `seedream` runs it, at a tenth of the cost, with a clock that jumps over every wait."""
+def forked(fork_server: ForkServer, seedream: Program) -> Callable[..., Result]:
+    """Function that runs ``seedream`` in a forked process, with a clock that skips every pause."""
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Result:
         environment = {**seedream.environment, **(env or {})}
-        return Run(zygote, arguments, env=environment, cwd=cwd or seedream.cwd).result()
+        return Run(fork_server, arguments, env=environment, cwd=cwd or seedream.cwd).result()
 
     return run
 
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
-    """Starts sandboxes with quick tasks and tiny pictures; keywords as for Sandbox."""
+    """Function that starts a sandbox with quick tasks and tiny images. It has the arguments of Sandbox."""
     with ExitStack() as running:
 
         def start(**options: Any) -> Sandbox:
@@ -100,7 +100,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
 
 @pytest.fixture
 def sandbox(start_sandbox: Callable[..., Sandbox], seedream: Program) -> Sandbox:
-    """A sandbox that is the program's service."""
+    """Running sandbox that ``seedream`` uses as its service."""
     started = start_sandbox()
     seedream.use(started.base_url)
     return started
@@ -108,7 +108,7 @@ def sandbox(start_sandbox: Callable[..., Sandbox], seedream: Program) -> Sandbox
 
 @pytest.fixture
 def start_raw() -> Iterator[Callable[..., RawServer]]:
-    """Starts servers that answer with the given replies in turn."""
+    """Function that starts a server with the given replies."""
     with ExitStack() as running:
 
         def start(*replies: Reply) -> RawServer:

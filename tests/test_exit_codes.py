@@ -116,7 +116,7 @@ def test_exit_code_2_current_folder_is_gone(seedream: Program, sandbox: Sandbox)
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
 @pytest.mark.parametrize(
-    ("fault", "key", "code", "said"),
+    ("fault", "key", "code", "message"),
     [
         ("submit-400", "", ExitCode.USAGE, "error: "),
         ("submit-409", "", ExitCode.USAGE, "error: "),
@@ -136,13 +136,13 @@ def test_exit_code_of_each_refusal_comes_without_retries(
     fault: str,
     key: str,
     code: ExitCode,
-    said: str,
+    message: str,
 ) -> None:
     sandbox = start_sandbox(dialect=dialect, faults=[fault] if fault else [])
     seedream.use(sandbox.base_url, key=f"sk-0123456789{key}")
     done = seedream("generate", "fox")
     assert done.exit_code == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert [request.method for request in sandbox.requests].count("POST") == 1
     assert list(seedream.cwd.iterdir()) == []
     assert fault.removeprefix("task-") in seedream("status").stdout or "refused" in seedream("status").stdout
@@ -166,19 +166,19 @@ def test_exit_code_7_nobody_listens(seedream: Program, start_raw: StartRaw) -> N
 
 
 def test_exit_code_7_api_redirects(seedream: Program, start_raw: StartRaw) -> None:
-    thief = start_raw(accepted())
-    server = start_raw(answer(307, headers={"Location": f"{thief.origin}/v1/images/generations"}))
+    other_host = start_raw(accepted())
+    server = start_raw(answer(307, headers={"Location": f"{other_host.origin}/v1/images/generations"}))
     seedream.use(server.base_url)
     done = seedream("generate", "fox")
     assert done.exit_code == ExitCode.UNAVAILABLE
     assert "127.0.0.1" in done.stderr
-    assert thief.requests == []
+    assert other_host.requests == []
 
 
 def test_exit_code_8_timeout_before_the_task_ends(seedream: Program, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(seconds=0.5)
     seedream.use(sandbox.base_url)
-    # The one poll that is made gets as long for its answer as the interval is.
+    # The response to the only poll may take as long as the interval.
     done = seedream("generate", "fox", "-o", "fox.png", "--timeout", "0", "--poll-interval", "5")
     assert done.exit_code == ExitCode.PENDING
     assert seedream(*hint(done)).exit_code == 0
@@ -208,7 +208,7 @@ def test_exit_code_10_drift_is_settled_by_the_hints(seedream: Program, sandbox: 
         project.write('[assets.fox]\nprompt = "a fox"\n')
     done = project("--check", "--json")
     assert done.exit_code == ExitCode.DRIFT
-    # What was edited is for a person to judge: `sync` says how.
+    # A modified file needs a decision by the user, which the hint of `sync` explains.
     for _ in range(2 if left == "edited" else 1):
         words = shlex.split(done.document["error"]["hint"])
         done = seedream(*words[1:], "--json")

@@ -1,4 +1,4 @@
-"""Windows and macOS as far as they show on another system: their names, their paths, what they have not."""
+"""Windows and macOS, simulated on Linux: their paths, their folders, and functions that they lack."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ import seedream_cli
 from seedream_cli.errors import InvalidOutput
 from seedream_cli.models import GenerationRequest, Operation
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.settings import locations as folders
+from seedream_cli.settings import locations
 
 PACKAGE = Path(seedream_cli.__file__).parent
 README = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="Linux plays the other systems here"),
+    pytest.mark.skipif(sys.platform != "linux", reason="simulates other systems on Linux"),
 ]
 
-#: What is loaded for the program is loaded as on this system; then the other system's is taken away, and the
-#: program is loaded and run.
-AS_ELSEWHERE = """
+#: Script that imports all dependencies, removes what the other system lacks, and then imports and runs the
+#: program.
+SIMULATION = """
 import importlib, json, os, pathlib, shutil, signal, sys
 
-platform, rooms, arguments = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
-for room in rooms:
-    importlib.import_module(room)
+platform, modules, arguments = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
+for module in modules:
+    importlib.import_module(module)
 for name in [name for name in sys.modules if name.partition(".")[0] == "seedream_cli"]:
     del sys.modules[name]
 import platformdirs.macos, platformdirs.windows
@@ -50,7 +50,7 @@ platformdirs.PlatformDirs = kinds[platform]
 platformdirs.windows.get_win_folder = lambda name: os.path.join(os.environ["HOME"], "local")
 sys.platform = platform
 if platform == "win32":
-    # shutil chose how it removes folders when it was imported.
+    # shutil decides at import how it removes locations.
     shutil._use_fd_functions = False
     for name in ("fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "readline", "curses", "syslog"):
         sys.modules[name] = None
@@ -62,19 +62,20 @@ if platform == "win32":
         delattr(os, name) if hasattr(os, name) else None
     for name in ("SIGHUP", "SIGKILL", "SIGALRM", "SIGPIPE", "SIGUSR1", "SIGCHLD", "SIGTSTP", "SIGQUIT"):
         delattr(signal, name) if hasattr(signal, name) else None
-    # Where a file system has no hard links there is another way; on Windows itself, renaming.
+    # Without hard links the program uses another way. On Windows it renames.
     def link(*_):
         raise OSError(38, "no links here")
     os.link = link
-for room in rooms:
-    importlib.import_module(room)
+for module in modules:
+    importlib.import_module(module)
 from seedream_cli.__main__ import main
 sys.argv[1:] = arguments
 main()
 """
 
 
-def rooms() -> list[str]:
+def modules() -> list[str]:
+    """Return the names of all modules of the package."""
     paths = sorted(PACKAGE.rglob("*.py"))
     names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
     return [name.removesuffix(".__init__") for name in names]
@@ -84,14 +85,14 @@ def rooms() -> list[str]:
     ("platform", "state"),
     [("win32", "local/apipod-seedream"), ("darwin", "Library/Application Support/apipod-seedream")],
 )
-def test_every_room_opens_and_an_image_is_made(
+def test_generate_works_on_other_platform(
     seedream: Program, sandbox: Sandbox, platform: str, state: str
 ) -> None:
     home = seedream.cwd.parent
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         del seedream.environment[variable]
     done = subprocess.run(
-        [sys.executable, "-c", AS_ELSEWHERE, platform, json.dumps(rooms()), "generate", "a fox", "--json"],
+        [sys.executable, "-c", SIMULATION, platform, json.dumps(modules()), "generate", "a fox", "--json"],
         env=seedream.environment,
         cwd=seedream.cwd,
         capture_output=True,
@@ -102,23 +103,23 @@ def test_every_room_opens_and_an_image_is_made(
     assert done.returncode == 0, done.stderr
     [file] = json.loads(done.stdout)["tasks"][0]["files"]
     assert Path(file["path"]).read_bytes() == png()
-    assert (home / state / folders.HISTORY_FILE).exists()
+    assert (home / state / locations.HISTORY_FILE).exists()
     assert not seedream.state.exists()
 
 
-def test_folders_are_those_that_readme_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_match_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setattr(platformdirs.windows, "get_win_folder", lambda name: r"%LOCALAPPDATA%")
-    told = re.findall(r"^\| (?:config \(|history, ).*$", README, re.MULTILINE)
-    config, state = ([cell.strip(" `") for cell in row.split(" | ")[1:]] for row in told)
+    documented = re.findall(r"^\| (?:config \(|history, ).*$", README, re.MULTILINE)
+    config, state = ([cell.strip(" `") for cell in row.split(" | ")[1:]] for row in documented)
     kinds = (None, platformdirs.macos.MacOS, platformdirs.windows.Windows)
     for column, (platform, kind) in enumerate(zip(("linux", "darwin", "win32"), kinds, strict=True)):
         monkeypatch.setattr(sys, "platform", platform)
         if kind is not None:
             monkeypatch.setattr(platformdirs, "PlatformDirs", kind)
-        found = [folders.config_folder() + "/config.toml", folders.state_folder() + "/"]
+        found = [locations.config_folder() + "/config.toml", locations.state_folder() + "/"]
         plain = [path.replace("/home/me", "~") for path in found]
         if platform == "win32":
             plain = [path.replace("/", "\\") for path in plain]
@@ -168,7 +169,7 @@ CWD = r"C:\Users\me\art"
         (r"{name}{model}.png", CWD + r"\_con.png"),
     ],
 )
-def test_an_output_on_windows(windows: Any, output: str, target: str) -> None:
+def test_output_path_on_windows(windows: Any, output: str, target: str) -> None:
     request = GenerationRequest(prompt="a fox", model="con", aspect_ratio="16:9", quality="2K")
     operation = Operation(id="op_1", service="x", created=0.0, output="", request=request)
     where = windows.parse_output(output, cwd=CWD)
@@ -180,8 +181,8 @@ def test_an_output_on_windows(windows: Any, output: str, target: str) -> None:
     "output",
     ["NUL", "con.png", r"icons\aux.png", "C:fox.png", "C:", "fox.png:hidden", r"C:\fox:1.png", "a/lpt1 .png"],
 )
-def test_what_no_file_can_be_called_on_windows_is_refused_there(windows: Any, output: str) -> None:
-    """A device would swallow an image that was paid for."""
+def test_output_path_rejects_reserved_names_on_windows(windows: Any, output: str) -> None:
+    """An image written to a device would be lost."""
     with pytest.raises(InvalidOutput):
         windows.parse_output(output, cwd=CWD)
     from seedream_cli.files import output_path
@@ -190,8 +191,8 @@ def test_what_no_file_can_be_called_on_windows_is_refused_there(windows: Any, ou
 
 
 @pytest.mark.parametrize("page", ["cp936", "ascii"])
-def test_text_of_any_script_passes_a_legacy_code_page(seedream: Program, page: str) -> None:
-    """A pipe gets UTF-8; a terminal of that code page gets what it can show."""
+def test_legacy_code_page_accepts_any_text(seedream: Program, page: str) -> None:
+    """A pipe gets UTF-8. A terminal gets the characters of its code page."""
     words = "雪中的红狐 🦊 naïve"
     env = {"PYTHONIOENCODING": page, "PYTHONUTF8": "0", "LC_ALL": "C"}
     piped = seedream("generate", words, "--dry-run", env=env)
@@ -204,5 +205,5 @@ def test_text_of_any_script_passes_a_legacy_code_page(seedream: Program, page: s
         shown = terminal.result()
     assert shown.exit_code == 0
     assert b"Traceback" not in shown.raw
-    # What the page has not is shown as a question mark, the rest as it is.
+    # Characters that the page lacks are replaced by a question mark.
     assert "naïve".encode(page, "replace") in shown.raw or "naïve".encode() in shown.raw

@@ -1,4 +1,4 @@
-"""README's recipes for CI services and make, run as far as they run without those services."""
+"""README's recipes for CI services and make, run without those services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.github import marks, split
+from support.github import find_annotations, split
 from support.needs import program
 from support.program import Program, Result
 from support.starting import StartSandbox
@@ -35,7 +35,7 @@ Checkout = Callable[[str], Program]
 
 @pytest.fixture
 def checkout(seedream: Program) -> Checkout:
-    """A fresh machine with the program on its PATH and a project checked out."""
+    """Return a function that creates a machine with the program on its PATH and a project."""
     folder = seedream.cwd.parent / "bin"
     folder.mkdir()
     script = folder / "seedream"
@@ -61,11 +61,11 @@ def run(machine: Program, *command: str, env: Mapping[str, str]) -> Result:
         timeout=100,
         check=False,
     )
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode(), done.stdout)
+    return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
 
 def run_job(machine: Program, job: Mapping[str, Any], service: Sandbox, key: str) -> list[Result]:
-    """The steps of a GitHub job that are commands, as the runner runs them, to the first that fails."""
+    """Run the commands of a GitHub job as its runner does, up to the first that fails."""
     done: list[Result] = []
     for step in job["steps"]:
         if "run" not in step:
@@ -91,16 +91,14 @@ def secret(value: str, key: str) -> str:
 
 
 def paid(service: Sandbox) -> int:
-    """Tasks, not requests: one that is sent again has its key."""
+    """Return the number of tasks that were paid for. Repeated requests have the same key."""
     keys = [
         request.headers.get("idempotency-key") for request in service.requests if request.method == "POST"
     ]
     return len(set(keys))
 
 
-def test_the_job_for_github_brings_images_and_pays_once(
-    checkout: Checkout, start_sandbox: StartSandbox
-) -> None:
+def test_github_job_saves_images_and_pays_once(checkout: Checkout, start_sandbox: StartSandbox) -> None:
     service = start_sandbox()
     [job] = GITHUB["jobs"].values()
     for name in ("first", "again"):
@@ -108,7 +106,7 @@ def test_the_job_for_github_brings_images_and_pays_once(
         sync, check = run_job(machine, job, service, "sk-test-0123456789")
         assert (sync.exit_code, check.exit_code) == (0, 0), sync.stderr + check.stderr
         assert split(sync.stderr)[1][0] == "::group::asking the sandbox for 2 images"
-        assert marks(sync.stderr + check.stderr) == []
+        assert find_annotations(sync.stderr + check.stderr) == []
         assert "fox" in (machine.cwd.parent / "summary.md").read_text(encoding="utf-8")
         for path in job["steps"][-1]["with"]["path"].split():
             assert (machine.cwd / path).exists()
@@ -116,19 +114,17 @@ def test_the_job_for_github_brings_images_and_pays_once(
     assert paid(service) == 2
 
 
-def test_the_job_for_github_without_its_secret_tells_where_it_belongs(
-    checkout: Checkout, start_sandbox: StartSandbox
-) -> None:
+def test_github_job_without_secret_suggests_command(checkout: Checkout, start_sandbox: StartSandbox) -> None:
     service = start_sandbox()
     [job] = GITHUB["jobs"].values()
     [sync] = run_job(checkout("fork"), job, service, "")
     assert sync.exit_code == 4
-    [mark] = marks(sync.stderr)
-    assert mark.lines[-1] == "gh secret set SEEDREAM_API_KEY"
+    [annotation] = find_annotations(sync.stderr)
+    assert annotation.lines[-1] == "gh secret set SEEDREAM_API_KEY"
     assert service.requests == []
 
 
-def test_the_job_for_gitlab_brings_images(checkout: Checkout, start_sandbox: StartSandbox) -> None:
+def test_gitlab_job_saves_images(checkout: Checkout, start_sandbox: StartSandbox) -> None:
     service, machine = start_sandbox(), checkout("runner")
     [job] = GITLAB.values()
     gitlab = {
@@ -148,8 +144,8 @@ def test_the_job_for_gitlab_brings_images(checkout: Checkout, start_sandbox: Sta
 
 
 @pytest.fixture
-def makes(checkout: Checkout) -> Program:
-    machine = checkout("makes")
+def make_project(checkout: Checkout) -> Program:
+    machine = checkout("make")
     (machine.cwd / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     (machine.cwd / "prompts").mkdir()
     for name in ("hero", "badge"):
@@ -157,38 +153,39 @@ def makes(checkout: Checkout) -> Program:
     return machine
 
 
-def test_make_makes_what_is_missing_or_older_than_its_prompt(
-    makes: Program, start_sandbox: StartSandbox
+def test_make_generates_missing_and_outdated_images(
+    make_project: Program, start_sandbox: StartSandbox
 ) -> None:
     service, make = start_sandbox(), program("make")
-    makes.use(service.base_url)
-    first = run(makes, make, "-j2", env={})
+    make_project.use(service.base_url)
+    first = run(make_project, make, "-j2", env={})
     assert first.exit_code == 0, first.stderr
-    images = {name: makes.cwd / "public" / f"{name}.png" for name in ("hero", "badge")}
+    images = {name: make_project.cwd / "public" / f"{name}.png" for name in ("hero", "badge")}
     assert all(image.exists() for image in images.values())
     ratios = {body(request)["prompt"]: body(request)["aspect_ratio"] for request in posts(service)}
     assert ratios == {"A hero": "16:9", "A badge": "1:1"}
 
-    assert "Nothing to be done" in run(makes, make, env={}).stdout
+    assert "Nothing to be done" in run(make_project, make, env={}).stdout
     assert len(posts(service)) == 2
 
     newer = images["hero"].stat().st_mtime + 10
-    os.utime(makes.cwd / "prompts" / "hero.md", (newer, newer))
-    assert run(makes, make, env={}).exit_code == 0
+    os.utime(make_project.cwd / "prompts" / "hero.md", (newer, newer))
+    assert run(make_project, make, env={}).exit_code == 0
     assert [body(request)["prompt"] for request in posts(service)][2:] == ["A hero"]
 
 
-def test_make_takes_no_failed_task_for_done(makes: Program, start_sandbox: StartSandbox) -> None:
+def test_make_repeats_failed_task(make_project: Program, start_sandbox: StartSandbox) -> None:
     service, make = start_sandbox(faults=["task-failed=1"]), program("make")
-    makes.use(service.base_url)
-    image = makes.cwd / "public" / "hero.png"
-    assert run(makes, make, "public/hero.png", env={}).exit_code == 2
+    make_project.use(service.base_url)
+    image = make_project.cwd / "public" / "hero.png"
+    assert run(make_project, make, "public/hero.png", env={}).exit_code == 2
     assert not image.parent.exists() or list(image.parent.iterdir()) == []
-    assert run(makes, make, "public/hero.png", env={}).exit_code == 0
+    assert run(make_project, make, "public/hero.png", env={}).exit_code == 0
     assert image.exists()
 
 
 def posts(service: Sandbox) -> list[Any]:
+    """Return the create requests of a service."""
     return [request for request in service.requests if request.method == "POST"]
 
 

@@ -1,4 +1,4 @@
-"""Text from outside is shown as text."""
+"""Cleaning, truncation and formatting of text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from seedream_cli.errors import SeedreamError
 from seedream_cli.output.outcome import Failure
-from seedream_cli.text import clean, duration, shortened, size
+from seedream_cli.text import clean, format_duration, format_size, truncate
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included
 
 
 @given(ANY_TEXT)
-def test_no_control_character_is_left(text: str) -> None:
+def test_clean_removes_control_characters(text: str) -> None:
     left = clean(text)
     assert not [char for char in left if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")]
     bidirectional = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -40,11 +40,11 @@ def test_no_control_character_is_left(text: str) -> None:
         ("", ""),
     ],
 )
-def test_what_a_terminal_would_obey_becomes_a_blank(text: str, shown: str) -> None:
+def test_clean_replaces_controls_by_blank(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
-def test_a_servers_words_are_cut_at_500_characters() -> None:
+def test_error_detail_is_truncated_at_500_characters() -> None:
     [_, words] = Failure(SeedreamError("refused", detail="x" * 501)).lines()
     assert words == "x" * 499 + "…"
     [_, words] = Failure(SeedreamError("refused", detail="红" * 500)).lines()
@@ -52,20 +52,29 @@ def test_a_servers_words_are_cut_at_500_characters() -> None:
 
 
 @given(ANY_TEXT, st.integers(1, 20))
-def test_a_shortened_text_is_never_longer_than_asked(text: str, length: int) -> None:
-    cut = shortened(text, length)
+def test_truncate_limits_length(text: str, length: int) -> None:
+    cut = truncate(text, length)
     assert len(cut) <= length
     assert cut == text or cut.endswith("…")
 
 
 @pytest.mark.parametrize(
-    ("made", "shown"),
+    ("seconds", "expected"),
     [
-        *((duration(0), "0.0 s"), (duration(1.25), "1.2 s"), (duration(59.94), "59.9 s")),
-        *((duration(59.96), "1 min 00 s"), (duration(119.6), "2 min 00 s"), (duration(3661), "61 min 01 s")),
-        *((size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 kB"), (size(999_949), "999.9 kB")),
-        *((size(999_950), "1.0 MB"), (size(2_500_000_000), "2.5 GB")),
+        *((0, "0.0 s"), (1.25, "1.2 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (119.6, "2 min 00 s")),
+        (3661, "61 min 01 s"),
     ],
 )
-def test_durations_and_sizes_are_read_by_people(made: str, shown: str) -> None:
-    assert made == shown
+def test_format_duration(seconds: float, expected: str) -> None:
+    assert format_duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB")),
+        (2_500_000_000, "2.5 GB"),
+    ],
+)
+def test_format_size(count: int, expected: str) -> None:
+    assert format_size(count) == expected

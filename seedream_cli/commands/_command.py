@@ -150,7 +150,7 @@ def _finish(context: CommandContext, result: CommandResult) -> ExitCode:
         context.reporter.say(f"  {result.next_command}")
     codes = [failure.error.exit_code for failure in failures]
     # Only now has stdout been given everything.
-    if (full := context.reporter.answer.failure) is not None:
+    if (full := context.reporter.stdout.failure) is not None:
         # stdout did not take the result, but it can be had again.
         left = [one.operation for one in result.outcomes if not one.operation.is_done]
         hint = context.failures.resume_command(*left) if left else None

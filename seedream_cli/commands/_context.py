@@ -142,7 +142,7 @@ class CommandContext:
             bodies=self.bodies,
             output=output,
             overwrite=overwrite,
-            deliver=self.reporter.answer.file,
+            deliver=self.reporter.stdout.file,
             scratch=self._scratch if output is not None and output.stdout else Path(os.curdir),
             placed=self._placed,
             key_id=resolve.fingerprint(self.api_key),

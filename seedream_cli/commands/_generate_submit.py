@@ -146,7 +146,7 @@ def _in_parallel(
         on_event=context.handle,
         shield=context.shutdown.defer_signals,
     )
-    context.reporter.expect(len(todo))
+    context.reporter.start_batch(len(todo))
     try:
         batch.run()
     finally:
@@ -156,7 +156,7 @@ def _in_parallel(
 
 def show_requests(context: CommandContext, request: GenerationRequest, count: int) -> None:
     """Print the requests that would be sent, as JSON."""
-    from ..output.json_reporter import dumped
+    from ..output.json_reporter import to_json
 
     base_url = "http://127.0.0.1/sandbox/v1" if context.sandboxed else context.settings.value("base_url")
     row = MODELS.get(request.model)
@@ -165,4 +165,4 @@ def show_requests(context: CommandContext, request: GenerationRequest, count: in
     document = DryRun([RequestDocument("POST", url, request.body(), len(request.prompt), limit)] * count)
     of = f" of {limit}" if limit is not None else ""
     context.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
-    context.reporter.result(dumped(document).split("\n"), document)
+    context.reporter.result(to_json(document).split("\n"), document)

@@ -91,7 +91,7 @@ def key_settings(environment: Mapping[str, str], origin: str) -> Sequence[str]:
     variable = origin.removeprefix("environment: ") if origin else SETTINGS["api_key"].variables[0]
     if variable == origin:
         return ()
-    if github_actions.is_here(environment):
+    if github_actions.is_active(environment):
         if origin:
             return (f"gh secret set {variable}",)
         if variable in environment:

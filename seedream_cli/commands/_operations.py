@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StillPending, UsageError
 from ..models import Operation, TaskStatus
-from ..text import ago, short_path, shortened
+from ..text import format_age, short_path, truncate
 from ._context import CommandContext
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def print_targets(
         prompt = operation.request.prompt if operation.request else ""
         facts = [
             operation.task_id or operation.id,
-            ago(time.time() - operation.created),
-            shortened(" ".join(prompt.split()), _PROMPT_LENGTH),
+            format_age(time.time() - operation.created),
+            truncate(" ".join(prompt.split()), _PROMPT_LENGTH),
             f"to {short_path(_target(operation, moved), os.getcwd()) or './'}",
         ]
         context.reporter.say(" · ".join(filter(None, facts)))

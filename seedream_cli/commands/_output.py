@@ -165,6 +165,6 @@ def show_images(
     if preview or opened:
         from ..output.image_display import ImageDisplay
 
-        context.reporter.showing = ImageDisplay(
+        context.reporter.image_display = ImageDisplay(
             preview, opened, os.environ, context.shutdown.defer_signals, verbose=context.options.verbose
         )

@@ -19,7 +19,7 @@ from ..output.table import table
 from ..sync.manifest import Manifest
 from ..sync.plan import Plan
 from ..sync.plan_items import Action, PlanItem, State
-from ..text import duration, size
+from ..text import format_duration, format_size
 from ._context import CommandContext
 
 #: Codes of errors that only --force can get past: another try without it fails in the same way.
@@ -95,12 +95,12 @@ class SyncReport:
         """Report one event of the executor."""
         reporter = self._context.reporter
         if isinstance(event, ImageEvent):
-            reporter.step(event.label, event.event)
+            reporter.image_event(event.label, event.event)
         elif isinstance(event, ImageDone):
             self._done[event.label] = event
-            reporter.landed(event, self._display_path(event.path))
+            reporter.image_done(event, self._display_path(event.path))
         else:
-            reporter.fell(event.label)
+            reporter.image_failed(event.label)
             failure = self._context.failures.for_image(
                 event.error,
                 event.operation,
@@ -126,7 +126,7 @@ class SyncReport:
         closing = self._closing()
         self._context.reporter.say(closing)
         rows = [
-            (label, done.done, size(done.bytes) if done.bytes else "", done.cost or "")
+            (label, done.done, format_size(done.bytes) if done.bytes else "", done.cost or "")
             for label, done in self._done.items()
         ]
         rows += [
@@ -165,7 +165,7 @@ class SyncReport:
         text = ", ".join(parts) if self._plan.items else "no images"
         if cost := total_cost(done.cost for done in self._done.values() if done.cost):
             text += f"; cost {cost}"
-        return f"{text}; {duration(time.monotonic() - self._started_at)}" if self._done else text
+        return f"{text}; {format_duration(time.monotonic() - self._started_at)}" if self._done else text
 
     # Commands to run next
 
@@ -243,7 +243,7 @@ class SyncReport:
     # GitHub Actions
 
     def _annotate(self, item: PlanItem, message: str) -> None:
-        self._context.reporter.talk.annotate(Annotation([message], item.label, *self._location(item)))
+        self._context.reporter.stderr.annotate(Annotation([message], item.label, *self._location(item)))
 
     def _location(self, item: PlanItem) -> tuple[Path, int]:
         """Return file and line of the image: of its asset in the manifest, or the lockfile for an orphan."""
@@ -253,7 +253,7 @@ class SyncReport:
 
     def _write_step_summary(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:
         if "GITHUB_STEP_SUMMARY" in os.environ:
-            github_actions.summarise(github_actions.table(header, rows, closing), os.environ)
+            github_actions.append_summary(github_actions.markdown_table(header, rows, closing), os.environ)
 
 
 def _tasks(count: int) -> str:

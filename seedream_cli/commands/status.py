@@ -14,9 +14,9 @@ from ..models import Operation, TaskStatus
 from ..output.documents import TaskList, task_document
 from ..output.presenters import TaskStates
 from ..output.stdio import terminal_width
-from ..output.table import columns, fitted, table
+from ..output.table import display_width, fit_width, table
 from ..settings.schema import did_you_mean
-from ..text import ago, clean, short_path, shortened
+from ..text import clean, format_age, short_path, truncate
 from ._command import CommandResult, command
 from ._context import CommandContext
 from ._operations import resolve_operations, unanswered
@@ -28,7 +28,7 @@ _MIN_PROMPT_COLUMNS = 24
 _MIN_FILE_COLUMNS = 12
 #: Characters of an error message.
 _MAX_MESSAGE = 40
-#: Seconds for which a time is printed as an age, such as "2 h ago".
+#: Seconds for which a time is printed as an age, such as "2 h format_age".
 _MAX_AGE = 86400.0
 _GAP = "  "
 
@@ -126,7 +126,7 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
     rows = [_cells(operation, now, cwd) for operation in operations]
     if not rows:
         return []
-    when, state, name, prompt, file = (max(map(columns, cells)) for cells in zip(*rows, strict=True))
+    when, state, name, prompt, file = (max(map(display_width, cells)) for cells in zip(*rows, strict=True))
     min_prompt = min(prompt, _MIN_PROMPT_COLUMNS)
     min_width = when + state + name + min_prompt + file + 4 * len(_GAP)
     if min_width <= width:
@@ -135,7 +135,7 @@ def task_lines(operations: Sequence[Operation], *, width: int | None, now: float
     lines = []
     for row in rows:
         first = _join(_pad(row[0], when), _pad(row[1], state), row[3])
-        lines += [fitted(first, width), _second_line(row[2], row[4], width)]
+        lines += [fit_width(first, width), _second_line(row[2], row[4], width)]
     return lines
 
 
@@ -153,9 +153,9 @@ def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, s
     when, name, state, prompt, last = row_of(operation)
     # A negative age means that the clock was set back.
     if 0 <= now - operation.created < _MAX_AGE:
-        when = ago(now - operation.created)
+        when = format_age(now - operation.created)
     if operation.is_final:
-        last = shortened(" ".join(last.split()), _MAX_MESSAGE)
+        last = truncate(" ".join(last.split()), _MAX_MESSAGE)
     elif operation.files:
         last = short_path(operation.files[0].path, cwd)
         if len(operation.files) > 1:
@@ -166,18 +166,18 @@ def _cells(operation: Operation, now: float, cwd: str) -> tuple[str, str, str, s
 def _second_line(name: str, file: str, width: int) -> str:
     """Return the id, and as much of the end of the path as fits."""
     line = _GAP + name
-    room = width - columns(line) - len(_GAP)
-    if not file or room < min(_MIN_FILE_COLUMNS, columns(file)):
+    room = width - display_width(line) - len(_GAP)
+    if not file or room < min(_MIN_FILE_COLUMNS, display_width(file)):
         return line
-    while columns(file) > room:
+    while display_width(file) > room:
         file = "…" + file.removeprefix("…")[1:]
     return line + _GAP + file
 
 
 def _pad(cell: str, size: int) -> str:
     """Return the cell in exactly ``size`` columns."""
-    cell = fitted(cell, size)
-    return cell + " " * (size - columns(cell))
+    cell = fit_width(cell, size)
+    return cell + " " * (size - display_width(cell))
 
 
 def _join(*cells: str) -> str:

@@ -268,7 +268,7 @@ def _execute(
         shield=context.shutdown.defer_signals,
         sandbox=context.service == resolve.SANDBOX_SERVICE,
     )
-    context.reporter.expect(len(remote))
+    context.reporter.start_batch(len(remote))
     try:
         executor.execute()
     except Exception as error:

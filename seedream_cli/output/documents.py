@@ -16,7 +16,7 @@ from ..errors import Diagnostic, ExitCode
 from ..images.source_images import describe_source
 from ..models import Operation, SavedFile
 from ..request_fields import IMAGE_FIELDS
-from ..text import LONGEST_DETAIL, shortened
+from ..text import MAX_DETAIL_LENGTH, truncate
 from .outcome import Failure, TaskOutcome
 
 Count = Annotated[int, Meta(ge=0)]
@@ -25,8 +25,7 @@ ErrorCode = Annotated[int, Meta(extra_json_schema={"enum": [code.value for code 
 ConfigFile = Annotated[str, Meta(description="The config file, of config path and set; absolute.")]
 SettingName = Annotated[str, Meta(description="The setting that config get, set or unset was about.")]
 
-#: What `sync` says about an image. The enumerations are those of :mod:`seedream_cli.sync`, which is not
-#: imported from here; a test compares them.
+#: Enumerations of :mod:`seedream_cli.sync`, which cannot be imported from here. A test compares them.
 State = Annotated[
     str, Meta(extra_json_schema={"enum": ["new", "changed", "missing", "ok", "edited", "orphan"]})
 ]
@@ -282,12 +281,14 @@ class ImageList(Document, frozen=True):
     images: Images
 
 
-# From what the program works with to documents
+# Conversion of domain objects to documents
 
 
 def task_list(outcomes: Sequence[TaskOutcome], *, with_result: bool = False) -> TaskList:
-    """Return the document of tasks; ``with_result`` as for :func:`task_document`."""
-    return TaskList([task_document(one.operation, one.failure, with_result=with_result) for one in outcomes])
+    """Return the document of a list of tasks. ``with_result`` is explained at :func:`task_document`."""
+    return TaskList(
+        [task_document(outcome.operation, outcome.failure, with_result=with_result) for outcome in outcomes]
+    )
 
 
 def task_document(
@@ -322,12 +323,13 @@ def _file_document(file: SavedFile) -> FileDocument:
 
 
 def error_document(failure: Failure) -> ErrorDocument:
+    """Return the document of an error: of the call, or of one task."""
     error = failure.error
     return ErrorDocument(
         code=error.code,
         exit_code=int(error.exit_code),
         message=failure.message,
-        detail=shortened(error.detail, LONGEST_DETAIL) if error.detail else None,
+        detail=truncate(error.detail, MAX_DETAIL_LENGTH) if error.detail else None,
         hint=" && ".join(filter(None, ("\n".join(failure.settings), failure.hint))) or None,
         http_status=error.http_status,
         request_id=error.request_id,
@@ -337,4 +339,5 @@ def error_document(failure: Failure) -> ErrorDocument:
 
 
 def problem_document(problem: Diagnostic) -> ProblemDocument:
+    """Return the document of one problem of a manifest or lockfile."""
     return ProblemDocument(problem.file, problem.line, problem.key or None, problem.what)

@@ -1,6 +1,6 @@
-"""What else is done with an image that is on disk: drawn on the terminal, opened on the desktop.
+"""Display of saved images, on the terminal (--preview) and in the desktop's viewer (--open).
 
-Nothing of it is worth a failure: an image that cannot be shown is saved all the same.
+No error here fails the command, because the image is already saved.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from msgspec import Struct, field
 
 from .image_viewer import NoViewer, open_image
 from .preview import NotShown, Preview
-from .stdio import draws, is_terminal, silence
+from .stdio import is_terminal, silence, supports_live_display
 
 
 class ImageDisplay(Struct):
-    """``preview`` and ``open`` are what was asked for. ``verbose`` tells of what is left out on purpose.
+    """Display of the images of one call. ``preview`` and ``open`` are the options of these names.
 
-    ``shield`` gives a block that no signal interrupts.
+    ``defer_signals`` returns a context manager within which signals are held back. With ``verbose``, a
+    preview that is skipped on purpose is reported too.
     """
 
     preview: bool
     open: bool
     environment: Mapping[str, str]
-    shield: Callable[[], AbstractContextManager[None]]
+    defer_signals: Callable[[], AbstractContextManager[None]]
     verbose: bool = False
-    _drawing: Preview | None = None
-    _told: set[str] = field(default_factory=set)
+    _preview: Preview | None = None
+    _reported: set[str] = field(default_factory=set)
 
     def show(self, file: Path) -> Iterator[str]:
-        """Show one image; yields each reason why that cannot be, once."""
-        for wanted, act in ((self.preview, self._draw), (self.open, self._open)):
-            if wanted and (reason := act(file)) is not None and reason not in self._told:
-                self._told.add(reason)
+        """Show one image. Yields why it could not be shown, each reason once per call of the command."""
+        for enabled, show in ((self.preview, self._draw), (self.open, self._open)):
+            if enabled and (reason := show(file)) is not None and reason not in self._reported:
+                self._reported.add(reason)
                 yield reason
 
     def _draw(self, file: Path) -> str | None:
-        if not draws(sys.stderr, self.environment):
+        if not supports_live_display(sys.stderr, self.environment):
             return "no preview: stderr is not a terminal to draw on" if self.verbose else None
         try:
             sys.stderr.flush()
-            if self._drawing is None:
-                self._drawing = Preview(sys.stderr, self.environment, shield=self.shield)
-            self._drawing.show(file)
+            if self._preview is None:
+                self._preview = Preview(sys.stderr, self.environment, defer_signals=self.defer_signals)
+            self._preview.show(file)
         except NotShown as error:
             return f"no preview: {error}"
         except OSError:

@@ -1,4 +1,4 @@
-"""The desktop's viewer of images, started and left alone."""
+"""The image viewer of the desktop, started as a detached process."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from pathlib import Path
 
 from ..settings.schema import SETTINGS
 
-#: The shell ends at once, and whoever adopts orphans waits for the viewer in its place.
-_LEFT_ALONE = ("/bin/sh", "-c", '"$@" &', "sh")
+#: The shell exits at once. The viewer is adopted by init, which reaps it.
+_DETACHED = ("/bin/sh", "-c", '"$@" &', "sh")
 
 
 class NoViewer(Exception):
-    """There is nothing that would show an image; the text says why."""
+    """No viewer can be started; the text says why."""
 
 
 def open_image(file: Path, environment: Mapping[str, str], platform: str = sys.platform) -> None:
-    """Start the viewer, and wait for nothing. Raises NoViewer."""
-    # Absolute, so that no name is an option.
+    """Start the viewer and return at once.
+
+    Raises NoViewer if there is none or it cannot be started.
+    """
+    # Absolute, so that a name that begins with a hyphen is not read as an option.
     path = os.path.abspath(file)
     try:
         if platform == "win32":
-            # mypy knows it only on Windows.
+            # mypy knows os.startfile only on Windows.
             getattr(os, "startfile")(path)  # noqa: B009
             return
-        # It may live for days: the key is no business of its.
+        # The viewer may run for days and does not need the key.
         keys = SETTINGS["api_key"].variables
-        subprocess.run(  # noqa: S603 - the shell is given words, and makes no words of them
-            [*_LEFT_ALONE, viewer(environment, platform), path],
+        subprocess.run(  # noqa: S603 - "$@" is not split or expanded
+            [*_DETACHED, viewer(environment, platform), path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -44,7 +47,10 @@ def open_image(file: Path, environment: Mapping[str, str], platform: str = sys.p
 
 
 def viewer(environment: Mapping[str, str], platform: str) -> str:
-    """Return the program that opens a file with what the person has chosen for its kind. Raises NoViewer."""
+    """Return the program that opens a file in the user's default application.
+
+    Raises NoViewer if there is no desktop or the program is not installed.
+    """
     path = environment.get("PATH")
     if environment.get("WSL_DISTRO_NAME") and (program := shutil.which("wslview", path=path)):
         return program

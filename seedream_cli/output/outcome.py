@@ -1,4 +1,4 @@
-"""What every reporter shares: how an operation ended, and an error as lines."""
+"""Final outcomes of operations, and errors as lines of text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from ..errors import Diagnostic, InvalidFile, SeedreamError
 from ..models import Operation
-from ..text import LONGEST_DETAIL, clean, shortened
+from ..text import MAX_DETAIL_LENGTH, clean, truncate
 
 
 class Annotation(Struct, frozen=True):
-    """What a service shows beside a run's log: lines of text, and the line of a file that they are about."""
+    """A message that a CI service shows next to a run's log, and the line of a file that it refers to."""
 
     text: Sequence[str]
     title: str
@@ -22,47 +22,59 @@ class Annotation(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """An error with what only the command knows: whose it is, and the command to run next."""
+    """An error together with its context: its operation or image, and the command to run next."""
 
     error: SeedreamError
     operation: Operation | None = None
     hint: str | None = None
-    #: Whose error it is, where that is no task's.
+    #: Label of the image that failed, for an error without a task.
     about: str | None = None
-    #: The line of a file that wanted what was not done.
+    #: File and line of the manifest's entry that failed.
     place: tuple[Path, int] | None = None
-    #: Lines to copy instead of a command, where settings are kept elsewhere than on this machine.
+    #: Lines to paste into a configuration (of a CI workflow, say), shown before the hint.
     settings: Sequence[str] = ()
 
     @property
     def task_id(self) -> str | None:
         return self.operation.task_id if self.operation else None
 
-    def lines(self) -> list[str]:
-        """At most three: what happened; the server's own words and request id; what to do next.
+    @property
+    def problems(self) -> Sequence[Diagnostic]:
+        return self.error.problems if isinstance(self.error, InvalidFile) else ()
 
-        What is wrong with a file is told line by line.
+    @property
+    def message(self) -> str:
+        """Return the error's message with the task or the image that it belongs to."""
+        message = self.error.message
+        if self.task_id and self.task_id not in message:
+            message = f"{self.task_id}: {message}"
+        return f"{self.about}: {message}" if self.about else message
+
+    @property
+    def hint_line(self) -> str | None:
+        """Return the hint, cleaned for display."""
+        return clean(self.hint) if self.hint else None
+
+    def lines(self) -> list[str]:
+        """Return clean lines: the message, the server's own words with the request id, and the hint.
+
+        If a file has several problems, each one is a line after the message, and nothing else follows.
         """
         lines = [clean(self.message)]
         if len(self.problems) > 1:
             return [*lines, *(clean(str(problem)) for problem in self.problems)]
-        words = [shortened(clean(self.error.detail), LONGEST_DETAIL)] if self.error.detail else []
+        words = [truncate(clean(self.error.detail), MAX_DETAIL_LENGTH)] if self.error.detail else []
         if self.error.request_id:
             words.append(f"(request {clean(self.error.request_id)})")
         if words:
             lines.append(" ".join(words))
         lines += map(clean, self.settings)
-        if self.command:
-            lines.append(self.command)
+        if self.hint_line:
+            lines.append(self.hint_line)
         return lines
 
-    @property
-    def command(self) -> str | None:
-        """What to do next, as it is shown."""
-        return clean(self.hint) if self.hint else None
-
-    def marks(self) -> list[Annotation]:
-        """What to show beside the log: every problem of a file at its line, or the error itself."""
+    def annotations(self) -> list[Annotation]:
+        """Return one annotation for each problem of a file, at its line, or one for the error itself."""
         if self.problems:
             return [
                 Annotation([problem.what], problem.key or self.error.code, Path(problem.file), problem.line)
@@ -71,20 +83,9 @@ class Failure(Struct, frozen=True):
         title = self.about or f"seedream: {self.error.exit_code.label}"
         return [Annotation(self.lines(), title, *(self.place or ()))]
 
-    @property
-    def problems(self) -> Sequence[Diagnostic]:
-        return self.error.problems if isinstance(self.error, InvalidFile) else ()
-
-    @property
-    def message(self) -> str:
-        message = self.error.message
-        if self.task_id and self.task_id not in message:
-            message = f"{self.task_id}: {message}"
-        return f"{self.about}: {message}" if self.about else message
-
 
 class TaskOutcome(Struct, frozen=True):
-    """An operation after the command has finished with it; ``failure`` says why it has no image, if so."""
+    """An operation in its final state of this call. ``failure`` is the reason if it has no image."""
 
     operation: Operation
     failure: Failure | None = None

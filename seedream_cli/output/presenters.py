@@ -1,4 +1,4 @@
-"""What each kind of command prints on stdout: its lines, and its JSON document.
+"""Presenters: the lines and the JSON document that each kind of command prints on stdout.
 
 Reporters decide *how* something is printed (plain lines, a live display, JSON); a presenter decides *what*.
 """
@@ -15,14 +15,17 @@ from .outcome import TaskOutcome
 
 
 class Presenter:
-    """The base prints nothing by itself: its commands hand their lines and their document to the reporter."""
+    """Presenter of commands that pass their result to the reporter themselves. Base of the others."""
 
     def saved_line(self, path: str) -> str | None:
-        """Return the line for an image that is on disk; ``path`` is as the user should see it."""
+        """Return the line for a saved image, if it has one. ``path`` is the path for display."""
         return None
 
     def ended_line(self, operation: Operation, error: SeedreamError | None, *, polled: bool) -> str | None:
-        """Return the line for an operation that ended; ``polled``: this call asked for its state."""
+        """Return the line for an operation that ended, if it has one.
+
+        ``polled``: this call has received its status from the API.
+        """
         return None
 
     def is_result(self, error: SeedreamError) -> bool:
@@ -55,7 +58,7 @@ class SubmittedTasks(Presenter):
 
 
 class TaskStates(Presenter):
-    """`status`: id, state and progress of each task, separated by tabs.
+    """`status`: id, status and progress of each task, separated by tabs.
 
     ``watching``: the command waits, so a task that is still pending is an error and not only a result.
     """
@@ -80,12 +83,12 @@ class TaskStates(Presenter):
 
 
 class SyncedImages(Presenter):
-    """`sync`: the reporter prints each path; the document is sync's own unless it failed before the plan."""
+    """`sync`: the reporter prints each path. This document is printed if sync failed before it had a plan."""
 
     def document(self, outcomes: Sequence[TaskOutcome]) -> ImageList:
         return ImageList([])
 
 
 def percent(operation: Operation) -> str:
-    """Return the progress as it follows a state (" 41%"), or "" if the service sent none."""
+    """Return the progress for display after a status (" 41%"), or "" if the API sent none."""
     return f" {operation.progress}%" if operation.progress is not None and not operation.results else ""

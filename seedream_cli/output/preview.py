@@ -1,4 +1,4 @@
-"""Draw images on the terminal with textual-image, at most as wide as it is and half as high."""
+"""Previews of images on the terminal, drawn by textual-image: at most its width and half of its height."""
 
 from __future__ import annotations
 
@@ -22,121 +22,126 @@ try:
     import struct
     import termios
 except ImportError:
-    # Windows: nothing can be asked, and half blocks need no answer.
+    # Windows: the terminal is not queried, and gets half blocks.
     termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: textual-image draws with the Unicode placeholders of kitty's graphics protocol, which only these have.
-#: Other terminals say that they know the protocol, and show the placeholders instead of the picture.
+#: TERM of terminals with the Unicode placeholders of kitty's graphics protocol, which textual-image
+#: uses. Other terminals claim to support the protocol, but show the placeholders instead of the picture.
 _KITTY_TERMS = ("xterm-kitty", "xterm-ghostty")
-#: They keep kitty's protocol from the terminal around them. zellij leaves that terminal's TERM as it is.
+#: Variables of multiplexers, which do not pass kitty's protocol on. zellij does not change TERM.
 _MULTIPLEXERS = ("TMUX", "STY", "ZELLIJ")
 
-#: The size of a cell, and then the Primary Device Attributes, which every terminal answers.
+#: Query for the size of a cell, and then for the Primary Device Attributes, which every terminal answers.
 #: https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
 _QUERY = b"\x1b[16t\x1b[c"
 _CELL_SIZE = re.compile(rb"\x1b\[6;([1-9]\d{0,2});([1-9]\d{0,2})t")
 _ATTRIBUTES = re.compile(rb"\x1b\[\?([0-9;]*)c")
 _SIXEL = b"4"
 #: Seconds to wait for the answer. The shell would read a later one as if it had been typed.
-PATIENCE = 2.0
+_ANSWER_TIMEOUT = 2.0
 
-#: Where the terminal's answer is read: stdin.
-_KEYS = 0
+#: The terminal's answer is read from stdin.
+_STDIN = 0
 
-#: Width and height in pixels, unless the terminal says otherwise: those of the VT340, which had sixel.
+#: Width and height of a cell in pixels if the terminal does not report them: those of the VT340.
 _DEFAULT_CELL = (10, 20)
-#: xterm shows no larger sixel picture: pixels of each side.
-_LARGEST_SIXEL = 1000
-#: The placeholders can number no more columns or rows.
-_MOST_PLACEHOLDERS = 297
+#: Pixels of each side: xterm does not show larger sixel pictures.
+_MAX_SIXEL_SIZE = 1000
+#: Columns and rows: kitty has no more diacritics to number its placeholders with.
+_MAX_PLACEHOLDERS = 297
 
-#: Whatever was interrupted: the sequence is given up (CAN) or ended (ST), and colours are reset.
+#: After an interruption: cancel the escape sequence (CAN), or end it (ST), and reset the colours.
 _END = b"\x18\x1b\\\x1b[0m"
-#: kitty waits for the last piece of a picture.
+#: Ends a picture for kitty, which otherwise waits for its last piece.
 _END_KITTY = b"\x1b_Gm=0,q=2;\x1b\\"
 #: Bytes of a picture that are written in one call.
-_AT_ONCE = 16384
-#: textual-image moves the cursor up for a sixel picture, and saves where it was.
-_SAVE_CURSOR, _RESTORE_CURSOR = b"\x1b7", b"\x1b8"
+_CHUNK_BYTES = 16384
+#: textual-image saves the cursor's position before it moves up to draw a sixel picture.
+_SAVE_CURSOR = b"\x1b7"
+_RESTORE_CURSOR = b"\x1b8"
 
 
 class NotShown(Exception):
-    """The image cannot be drawn here; the text says why."""
+    """The image cannot be drawn; the text says why."""
 
 
 class Preview:
-    """Draws on the terminal behind ``stream``. ``shield`` gives a block that no signal interrupts."""
+    """Preview on the terminal of ``stream``.
+
+    ``defer_signals`` returns a context manager within which signals are held back.
+    """
 
     def __init__(
         self,
         stream: TextIO,
         environment: Mapping[str, str],
         *,
-        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+        defer_signals: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._encoding = stream.encoding
         self._terminal = stream.fileno()
         self._environment = environment
-        self._shield = shield
+        self._defer_signals = defer_signals
         self._kitty = environment.get("TERM") in _KITTY_TERMS and not any(map(environment.get, _MULTIPLEXERS))
-        #: What the terminal has answered, once it has been asked.
+        #: The terminal's answer, or None before the query.
         self._answer: bytes | None = None
 
     def show(self, file: Path) -> None:
         """Draw the image, and leave the cursor at the beginning of a line.
 
-        Raises NotShown, and OSError if the terminal is gone.
+        Raises NotShown if it cannot be drawn, and OSError if the terminal is gone.
         """
         try:
-            # Its import asks the terminal, too.
-            with _captured():
+            # The import queries the terminal.
+            with _capture_stdout():
                 import textual_image.renderable  # noqa: F401
             if self._answer is None:
-                self._answer = b"" if self._kitty else self._ask()
-            data = self._rendered(file).encode(self._encoding)
+                self._answer = b"" if self._kitty else self._query()
+            data = self._render(file).encode(self._encoding)
         except ImportError:
             raise NotShown(f"textual-image is not installed: {install_command('preview')}") from None
         except UnicodeEncodeError:
             raise NotShown(f"there are no half blocks in {self._encoding}") from None
         except (NotShown, SeedreamError):
-            # The latter is a signal, which is raised wherever the program is.
+            # SeedreamError: the handler of a signal raises it at any point of the program.
             raise
         except Exception as error:
-            # Files have errors of their own, and decoders have errors of all kinds for what they do not like.
+            # Pillow's decoders raise exceptions of many kinds for broken files.
             raise NotShown(f"the image cannot be drawn: {error}") from None
         self._write(data)
 
-    def _rendered(self, file: Path) -> str:
+    def _render(self, file: Path) -> str:
+        """Return the text that draws the image in the best way that the terminal supports."""
         from rich.console import Console
         from textual_image.renderable import HalfcellImage, SixelImage, TGPImage
 
         columns, lines = os.get_terminal_size(self._terminal)
-        # A terminal that does not know is 0 by 0.
+        # A terminal that does not know its size reports 0 by 0.
         columns, lines = columns or 80, lines or 24
         cell_width, cell_height = cell = self._cell_size(columns, lines)
         lines = max(lines // 2, 1)
         renderable: type[TGPImage | SixelImage | HalfcellImage]
         if self._kitty:
-            renderable, most = TGPImage, (_MOST_PLACEHOLDERS, _MOST_PLACEHOLDERS)
+            renderable, max_size = TGPImage, (_MAX_PLACEHOLDERS, _MAX_PLACEHOLDERS)
         elif self._has_sixel():
-            renderable, most = SixelImage, (_LARGEST_SIXEL // cell_width, _LARGEST_SIXEL // cell_height)
+            renderable, max_size = SixelImage, (_MAX_SIXEL_SIZE // cell_width, _MAX_SIXEL_SIZE // cell_height)
         elif self._environment.get("NO_COLOR"):
             raise NotShown("this terminal shows pictures in colours only, and NO_COLOR is set")
         else:
-            renderable, most = HalfcellImage, (columns, lines)
-        columns, lines = min(columns, most[0]), min(lines, most[1])
-        image = _scaled(file, columns * cell_width, lines * cell_height)
+            renderable, max_size = HalfcellImage, (columns, lines)
+        columns, lines = min(columns, max_size[0]), min(lines, max_size[1])
+        image = _load_scaled(file, columns * cell_width, lines * cell_height)
         width, height = max(round(image.width / cell_width), 1), max(round(image.height / cell_height), 1)
-        with _captured(cell) as output, warnings.catch_warnings():
-            # textual-image 0.12 calls what Pillow 14 removes.
+        with _capture_stdout(cell) as output, warnings.catch_warnings():
+            # textual-image 0.12 uses functions that Pillow 14 removes.
             warnings.simplefilter("ignore", DeprecationWarning)
             console = Console(
                 file=output,
                 force_terminal=True,
-                # The colour of a placeholder is the picture's number.
+                # kitty encodes the picture's id in the colour of its placeholders.
                 color_system="truecolor" if self._kitty else "auto",
                 no_color=False,
                 legacy_windows=False,
@@ -147,91 +152,100 @@ class Preview:
         return output.getvalue()
 
     def _has_sixel(self) -> bool:
-        found = _ATTRIBUTES.search(self._answer or b"")
-        # The first number is the terminal's class.
-        return found is not None and _SIXEL in found[1].split(b";")[1:]
+        """Return True if the terminal supports sixel, according to its answer."""
+        match = _ATTRIBUTES.search(self._answer or b"")
+        # The first number is the terminal's class, not a feature.
+        return match is not None and _SIXEL in match[1].split(b";")[1:]
 
     def _cell_size(self, columns: int, lines: int) -> tuple[int, int]:
+        """Return the width and height of a cell in pixels, from the system or the terminal's answer."""
         if termios is not None:
             packed = fcntl.ioctl(self._terminal, termios.TIOCGWINSZ, bytes(8))
             _, _, width, height = struct.unpack("HHHH", packed)
             if width >= columns and height >= lines:
                 return width // columns, height // lines
-        if found := _CELL_SIZE.search(self._answer or b""):
-            return int(found[2]), int(found[1])
+        if match := _CELL_SIZE.search(self._answer or b""):
+            return int(match[2]), int(match[1])
         return _DEFAULT_CELL
 
     def _write(self, data: bytes) -> None:
-        """Write past Python's buffers, which would write the rest of an interrupted picture at exit."""
+        """Write without Python's buffers, and clean the terminal up if a signal interrupts.
+
+        Python would write the rest of an interrupted picture from its buffers at exit.
+        """
         rest = memoryview(data)
         try:
             while rest:
                 try:
-                    rest = rest[os.write(self._terminal, rest[:_AT_ONCE]) :]
+                    rest = rest[os.write(self._terminal, rest[:_CHUNK_BYTES]) :]
                 except BlockingIOError:
-                    # Another program left the terminal in this mode.
+                    # Another program left the terminal in non-blocking mode.
                     select.select([], [self._terminal], [])
         finally:
             if rest:
                 end = _END + (_END_KITTY if self._kitty else b"")
-                # What was being written when the signal came may have arrived.
-                if _SAVE_CURSOR in data[: len(data) - len(rest) + _AT_ONCE]:
+                # The chunk that was being written when the signal came may have arrived.
+                if _SAVE_CURSOR in data[: len(data) - len(rest) + _CHUNK_BYTES]:
                     end += _RESTORE_CURSOR
-                # If the terminal is gone, the signal is still the reason for the end.
-                with self._shield(), suppress(OSError):
+                # An OSError (the terminal is gone) must not replace the signal's exception.
+                with self._defer_signals(), suppress(OSError):
                     os.write(self._terminal, end)
 
-    def _ask(self) -> bytes:
-        """Return the terminal's answer to the query, or nothing if it could go to another program.
+    def _query(self) -> bytes:
+        """Query the terminal and return its answer, or nothing if another program could receive it.
 
-        textual-image would wait for a tenth of a second, and leave an answer that is late, or that comes
-        after a key, to the shell.
+        textual-image's own query waits for 0.1 s. It leaves a late answer, or one after a key press, to the
+        shell.
         """
-        if termios is None or not self._is_in_front():
+        if termios is None or not self._is_foreground():
             return b""
-        # A signal waits for the answer: the terminal has to be given back as it was.
-        with self._shield():
-            before = termios.tcgetattr(_KEYS)
+        # Signals are held back until the terminal's modes are restored.
+        with self._defer_signals():
+            saved_modes = termios.tcgetattr(_STDIN)
             try:
-                modes = termios.tcgetattr(_KEYS)
+                modes = termios.tcgetattr(_STDIN)
                 modes[3] &= ~(termios.ICANON | termios.ECHO)
                 modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
-                termios.tcsetattr(_KEYS, termios.TCSANOW, modes)
-                if self._comes_within(0):
-                    # What has been typed already is for the next program.
+                termios.tcsetattr(_STDIN, termios.TCSANOW, modes)
+                if self._has_input_within(0):
+                    # The user has typed ahead. That input belongs to the next program.
                     return b""
                 self._write(_QUERY)
                 answer = b""
-                deadline = time.monotonic() + PATIENCE
-                while not _ATTRIBUTES.search(answer) and self._comes_within(deadline - time.monotonic()):
-                    # Byte by byte: what follows the answer is not ours.
-                    if not (byte := os.read(_KEYS, 1)):
+                deadline = time.monotonic() + _ANSWER_TIMEOUT
+                while not _ATTRIBUTES.search(answer) and self._has_input_within(deadline - time.monotonic()):
+                    # Byte by byte, so that input after the answer is left to the next program.
+                    if not (byte := os.read(_STDIN, 1)):
                         break
                     answer += byte
                 return answer
             finally:
-                termios.tcsetattr(_KEYS, termios.TCSANOW, before)
+                termios.tcsetattr(_STDIN, termios.TCSANOW, saved_modes)
 
-    def _comes_within(self, seconds: float) -> bool:
-        return bool(select.select([_KEYS], [], [], max(seconds, 0))[0])
+    def _has_input_within(self, seconds: float) -> bool:
+        """Wait for input, and return True if there is some in time."""
+        return bool(select.select([_STDIN], [], [], max(seconds, 0))[0])
 
-    def _is_in_front(self) -> bool:
-        """Return True if the terminal's answer comes to this program, which may change its modes."""
+    def _is_foreground(self) -> bool:
+        """Return True if this program is in the foreground of the terminal that it draws on.
+
+        Otherwise another program would receive the answer, and changing the modes would stop this one.
+        """
         try:
-            same = os.fstat(_KEYS).st_rdev == os.fstat(self._terminal).st_rdev
-            # Fails for what is not the controlling terminal.
-            return same and os.isatty(_KEYS) and os.tcgetpgrp(_KEYS) == os.getpgrp()
+            same = os.fstat(_STDIN).st_rdev == os.fstat(self._terminal).st_rdev
+            # tcgetpgrp fails if this is not the controlling terminal.
+            return same and os.isatty(_STDIN) and os.tcgetpgrp(_STDIN) == os.getpgrp()
         except OSError:
             return False
 
 
 @contextmanager
-def _captured(cell: tuple[int, int] = _DEFAULT_CELL) -> Iterator[StringIO]:
-    """Capture what textual-image writes to stdout, and keep it from asking the terminal.
+def _capture_stdout(cell: tuple[int, int] = _DEFAULT_CELL) -> Iterator[StringIO]:
+    """Capture textual-image's output to stdout, and prevent its queries.
 
-    It writes kitty's graphics to ``sys.__stdout__``, which may be a pipe, and asks the terminal there for its
-    protocol when it is imported and for the size of a cell when it draws. If that is not a terminal, it takes
-    the size from the environment.
+    It writes kitty's graphics to ``sys.__stdout__``, which may be a pipe. It also queries the terminal there,
+    for its protocol when it is imported and for the size of a cell when it draws. If that is not a terminal,
+    it takes the size from the environment.
     """
     output = StringIO()
     stdout = sys.__stdout__
@@ -246,19 +260,19 @@ def _captured(cell: tuple[int, int] = _DEFAULT_CELL) -> Iterator[StringIO]:
             os.environ.pop(name, None)
 
 
-def _scaled(file: Path, width: int, height: int) -> Image:
-    """Return the image in RGB and in its proportions, at most that large."""
+def _load_scaled(file: Path, width: int, height: int) -> Image:
+    """Return the image in RGB, scaled down to fit ``width`` and ``height`` in pixels."""
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Beyond any picture of ours; it would take a gigabyte.
+        # Larger than any generated image; decoding it would take a gigabyte.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as opened:
-            as_it_is = opened.mode in ("RGB", "RGBA", "L")
-            image: Image.Image = opened if as_it_is else opened.convert("RGBA")
+            supported = opened.mode in ("RGB", "RGBA", "L")
+            image: Image.Image = opened if supported else opened.convert("RGBA")
             image.thumbnail((width, height), reducing_gap=2.0)
             if image.mode != "RGBA":
                 return image.convert("RGB")
-            ground = Image.new("RGB", image.size)
-            ground.paste(image, mask=image)
-            return ground
+            background = Image.new("RGB", image.size)
+            background.paste(image, mask=image)
+            return background

@@ -1,4 +1,4 @@
-"""stdout, the answer, and stderr, the conversation: whole lines, whatever became of the other end."""
+"""Standard streams: results on stdout, everything else on stderr, also if a stream is closed or full."""
 
 from __future__ import annotations
 
@@ -14,27 +14,32 @@ from ..errors import NotSaved
 from ..text import clean
 from .outcome import Annotation
 
-_CHUNK = 128 * 1024
+#: Bytes of a file that are copied to stdout in one call.
+_CHUNK_BYTES = 128 * 1024
 
 
 class Stdout:
-    """stdout. A reader that has left is no failure; a full disk behind it is, once the work is done."""
+    """stdout, for results.
+
+    A closed pipe is not an error. A full disk is, but it must not stop paid work: it is kept in ``failure``
+    until the command ends.
+    """
 
     def __init__(self) -> None:
-        #: Nobody reads any more.
-        self.broken = sys.stdout is None
+        #: Nothing more can be written.
+        self.closed = sys.stdout is None
         self.failure: NotSaved | None = None
-        #: Whole files that were taken.
+        #: Number of files that were written completely.
         self.files = 0
 
     def line(self, text: str) -> None:
-        """One line, or a document of several; a path keeps its bytes even where they are no text.
+        """Write a text and a line feed. A path keeps its bytes even if they are not valid UTF-8.
 
-        On a screen a path is shown, and must do nothing to it, whatever its folders are called.
+        On a terminal the text is cleaned, because names of folders may contain control characters.
         """
         if is_terminal(sys.stdout):
             text = "\n".join(map(clean, text.split("\n")))
-        # prepare() has made this UTF-8, but for a terminal that speaks something else.
+        # UTF-8 after prepare(), except for a terminal with another encoding.
         encoding = sys.stdout.encoding if sys.stdout is not None else "utf-8"
         try:
             data = text.encode(encoding, "surrogateescape")
@@ -43,15 +48,15 @@ class Stdout:
         self._write(data + b"\n")
 
     def file(self, path: Path) -> bool:
-        """A file's bytes; False if nobody took them all."""
+        """Write the bytes of a file. Return False if not all of them could be written."""
         with path.open("rb") as file:
-            while not self.broken and (chunk := file.read(_CHUNK)):
+            while not self.closed and (chunk := file.read(_CHUNK_BYTES)):
                 self._write(chunk)
-        self.files += not self.broken
-        return not self.broken
+        self.files += not self.closed
+        return not self.closed
 
     def _write(self, data: bytes) -> None:
-        if self.broken:
+        if self.closed:
             return
         try:
             sys.stdout.flush()
@@ -60,28 +65,29 @@ class Stdout:
         except (BrokenPipeError, ConnectionResetError, ValueError):
             self._abandon()
         except OSError as error:
-            gone = error.errno in (errno.EBADF, errno.EPIPE, errno.EINVAL) or _hung_up(error)
+            reader_gone = error.errno in (errno.EBADF, errno.EPIPE, errno.EINVAL) or _hung_up(error)
             self._abandon()
-            if not gone:
+            if not reader_gone:
                 self.failure = NotSaved(f"stdout cannot be written to: {error.strerror}", code="stdout_full")
 
     def _abandon(self) -> None:
-        self.broken = True
+        self.closed = True
         silence(sys.stdout)
 
 
 def _hung_up(error: OSError) -> bool:
-    """Whether stdout is a terminal whose window is gone; of a file, the same error is a bad disk."""
+    """Return True if stdout is a terminal whose window was closed. For a file, EIO means a bad disk."""
     return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 class Stderr:
-    """stderr. What cannot be said is not said: no line of it is worth a failure."""
+    """stderr, for progress, notes and errors. Lines that cannot be written are dropped."""
 
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
 
     def line(self, text: str) -> None:
+        """Write a text and a line feed."""
         if sys.stderr is None:
             return
         try:
@@ -91,20 +97,19 @@ class Stderr:
             silence(sys.stderr)
 
     def progress_line(self, text: str) -> None:
-        """A line on the way to the answer."""
+        """Write a line about progress, which a subclass may fold."""
         self.line(text)
 
     def end_progress(self) -> None:
-        """What is said from here on is no line on the way."""
+        """End the progress lines, before a result or an error."""
 
-    def annotate(self, annotate: Annotation) -> None:
-        """Show it beside the log, where something does."""
+    def annotate(self, annotation: Annotation) -> None:
+        """Show a message next to the log, where a CI service can do that."""
 
-    def broken(self, text: str, *, indent: int) -> str:
-        """The text for a line of which ``indent`` columns are taken already.
+    def wrap(self, text: str, *, indent: int) -> str:
+        """Return the text wrapped to the terminal, for a line that already has ``indent`` columns.
 
-        On a terminal it is broken between words, which a terminal would not mind, and goes on below its
-        beginning. A word that is too long for that, like a path, stays whole to be copied.
+        Following lines are indented to match. Words are not broken, so that a long path can be copied.
         """
         width = _columns(sys.stderr)
         if width is None or indent + len(text) <= width:
@@ -114,27 +119,26 @@ class Stderr:
         lines = wrap(text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False)
         return ("\n" + " " * indent).join(lines)
 
-    def painted(self, text: str, style: str) -> str:
-        """The text in a style (SGR codes) where colours are wanted."""
+    def styled(self, text: str, style: str) -> str:
+        """Return the text with a style (SGR codes) if colours are enabled."""
         return f"\x1b[{style}m{text}\x1b[0m" if self.colour else text
 
 
 def silence(stream: TextIO) -> None:
-    """Send what is still to be written nowhere, so that Python's own flush at exit has no complaint."""
+    """Redirect a stream to the null device, so that Python's flush at exit reports no error."""
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
     except (OSError, ValueError):
         return
 
 
 def prepare() -> None:
-    """Make the standard streams fit for any text and any caller.
+    """Prepare the standard streams for any text and any state in which the caller left them.
 
-    Descriptors that the caller closed are opened on nothing: a file opened later would otherwise
-    take their numbers and receive what is meant for them. Streams speak UTF-8 unless they are a
-    terminal that says otherwise.
+    Closed descriptors are opened on the null device. Otherwise a file opened later would get their numbers,
+    and output would be written into it. Streams use UTF-8, except for terminals with another encoding.
     """
     for descriptor in range(3):
         try:
@@ -144,15 +148,18 @@ def prepare() -> None:
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if stream is None or not hasattr(stream, "reconfigure"):
             continue
-        legacy = stream.encoding.lower().replace("-", "") not in ("utf8", "ascii", "ansi_x3.41968")
-        if legacy and stream.isatty():
+        other_encoding = stream.encoding.lower().replace("-", "") not in ("utf8", "ascii", "ansi_x3.41968")
+        if other_encoding and stream.isatty():
             stream.reconfigure(errors="replace")
         else:
             stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def wants_colour(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
-    """NO_COLOR wins over FORCE_COLOR, which wins over CLICOLOR_FORCE, which wins over what the stream is."""
+    """Return True if the stream should get colours.
+
+    NO_COLOR wins over FORCE_COLOR, which wins over CLICOLOR_FORCE, which wins over the kind of stream.
+    """
     if environment.get("NO_COLOR"):
         return False
     if forced := environment.get("FORCE_COLOR"):
@@ -162,12 +169,13 @@ def wants_colour(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
     return is_terminal(stream) and environment.get("TERM") != "dumb"
 
 
-def draws(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
-    """Whether live drawing has a place to happen."""
+def supports_live_display(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
+    """Return True if a live display or a picture can be drawn on the stream: a terminal, and not in CI."""
     return is_terminal(stream) and environment.get("TERM") != "dumb" and not environment.get("CI")
 
 
 def is_terminal(stream: TextIO | None) -> bool:
+    """Return True if the stream is open and a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -175,7 +183,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def _columns(stream: TextIO | None) -> int | None:
-    """A stream's columns; None where it is no terminal, or one that does not say."""
+    """Return the width of a stream in columns, or None if it is not a terminal or has no known width."""
     if stream is None or not is_terminal(stream):
         return None
     try:
@@ -184,15 +192,15 @@ def _columns(stream: TextIO | None) -> int | None:
         return None
 
 
-def columns_of_terminal() -> int:
-    """The columns that help has, found as rich does: COLUMNS, or any stream's terminal, or 80."""
+def help_width() -> int:
+    """Return the width of help texts, found as rich does: COLUMNS, or any stream's terminal, or 80."""
     if columns := int(os.environ.get("COLUMNS") or 0):
         return columns
     return next(filter(None, map(_columns, (sys.stdin, sys.stdout, sys.stderr))), 80)
 
 
 def terminal_width() -> int | None:
-    """stdout's columns; None where it is no terminal."""
+    """Return the width of stdout in columns, or None if it is not a terminal."""
     from shutil import get_terminal_size
 
     return get_terminal_size().columns if is_terminal(sys.stdout) else None

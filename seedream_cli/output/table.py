@@ -1,4 +1,4 @@
-"""Rows on stdout: tabs for programs, columns that fit the screen for people."""
+"""Tables on stdout: tab-separated values in a pipe, aligned columns on a terminal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from ..text import clean
 
 
 def table(rows: Sequence[Sequence[str]], *, width: int | None) -> list[str]:
-    """Lines of a table; ``width`` is the screen's, None for a pipe: whole values with tabs between."""
+    """Return the lines of a table.
+
+    ``width`` is the terminal's width in columns. If it is None, values are separated by tabs and not cut.
+    """
     cleaned = [[clean(cell) for cell in row] for row in rows]
     if width is None or not cleaned:
         return ["\t".join(row) for row in cleaned]
     *fixed, _ = zip(*cleaned, strict=True)
-    sizes = [max(map(columns, cells)) for cells in fixed]
+    widths = [max(map(display_width, cells)) for cells in fixed]
     lines = []
     for row in cleaned:
-        cells = [cell + " " * (size - columns(cell)) for cell, size in zip(row, sizes, strict=False)]
-        lines.append(fitted("  ".join([*cells, row[-1]]).rstrip(), width))
+        cells = [cell + " " * (size - display_width(cell)) for cell, size in zip(row, widths, strict=False)]
+        lines.append(fit_width("  ".join([*cells, row[-1]]).rstrip(), width))
     return lines
 
 
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+def display_width(text: str) -> int:
+    """Return the number of terminal columns of a text: 2 for wide characters, 0 for combining ones."""
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def fitted(text: str, width: int) -> str:
-    """The text, cut with an ellipsis where it is wider than the screen."""
-    if columns(text) <= width:
+def fit_width(text: str, width: int) -> str:
+    """Return the text, cut to ``width`` terminal columns with an ellipsis if it is wider."""
+    if display_width(text) <= width:
         return text
-    taken = 0
+    used = 0
     for end, char in enumerate(text):
-        taken += columns(char)
-        if taken > width - 1:
+        used += display_width(char)
+        if used > width - 1:
             return text[:end].rstrip() + "…"
     return text

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from support.api import KEY, Api, Connect, fetch_image
-from support.listening import Listening
 from support.proxy import HttpProxy, Proxy, Scripted, SocksProxy
-from support.raw import HttpCall, PatientServer, RawServer, Reply, answer, success
+from support.raw import Exchange, KeepAliveServer, RawServer, Reply, answer, success
 from support.starting import StartRaw
+from support.threaded_server import ThreadedServer
 from support.tls import Authority, Front, authority
 
 from seedream_cli.api import http
@@ -37,10 +37,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 # Timeouts
 
 
-def trickle(head: bytes, piece: bytes) -> Callable[[HttpCall], None]:
+def trickle(head: bytes, piece: bytes) -> Callable[[Exchange], None]:
     """Send ``head``, then ``piece`` again and again, so that no read times out."""
 
-    def send(exchange: HttpCall) -> None:
+    def send(exchange: Exchange) -> None:
         exchange.connection.sendall(head)
         while not exchange.closed.wait(0.02):
             exchange.connection.sendall(piece)
@@ -74,7 +74,7 @@ def test_timeout_without_response_is_not_unsent(api: Api) -> None:
     assert (caught.value.code, caught.value.transient, caught.value.unsent) == ("timeout", True, False)
 
 
-class Silent(Listening):
+class Silent(ThreadedServer):
     def serve(self, connection: socket.socket) -> None:
         self.closing.wait(30)
 
@@ -106,7 +106,7 @@ PENDING = keep_alive(b'{"code": 0, "data": {"task_id": "task_1", "status": "pend
 
 def test_connections_are_reused_but_not_shared_with_images(running: ExitStack, connect: Connect) -> None:
     """Images never use the connection to the API, which sends the key, even on the same host."""
-    server = running.enter_context(PatientServer([PENDING] * 6 + [keep_alive(b"image")]))
+    server = running.enter_context(KeepAliveServer([PENDING] * 6 + [keep_alive(b"image")]))
     client = connect(server.base_url)
     client.submit({"prompt": "fox"}, "key-1")
     for _ in range(5):
@@ -141,7 +141,7 @@ def test_connection_closed_by_server_is_not_reused(running: ExitStack, connect: 
         assert (server.connections, len(server.requests)) == (number + 1, number + 1)
 
 
-def reset(exchange: HttpCall) -> None:
+def reset(exchange: Exchange) -> None:
     exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.connection.close()
 
@@ -150,7 +150,7 @@ def reset(exchange: HttpCall) -> None:
 def test_broken_reused_connection_is_not_unsent_and_not_retried(
     running: ExitStack, connect: Connect, reply: Reply
 ) -> None:
-    server = running.enter_context(PatientServer([PENDING, reply]))
+    server = running.enter_context(KeepAliveServer([PENDING, reply]))
     client = connect(server.base_url)
     client.get_task("task_1")
     with pytest.raises(Unreachable, match="broke before its answer") as caught:

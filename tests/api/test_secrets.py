@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from support.echoing import TALKING, services
+from support.echoing import COMMANDS, echo_replies
 from support.images import png
 from support.keyrings import secret_service
 from support.program import Program
-from support.raw import HttpCall, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -71,7 +71,7 @@ def test_key_search_finds_all_forms() -> None:
 # Servers that repeat the key
 
 
-SERVERS = [(KEY, name) for name in services(KEY)]
+SERVERS = [(KEY, name) for name in echo_replies(KEY)]
 SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", "a task")]
 
 
@@ -79,12 +79,12 @@ SERVERS += [(ODD_KEY, name) for name in ("403 about the balance", "a redirect", 
 def test_key_repeated_by_server_is_written_nowhere(
     seedream: Program, start_raw: StartRaw, key: str, name: str
 ) -> None:
-    server = start_raw(*services(key)[name])
+    server = start_raw(*echo_replies(key)[name])
     seedream.use(server.base_url, key=key)
     # One poll, whose response may take as long as the interval.
     seedream.environment |= {"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}
     output = ""
-    for command in TALKING:
+    for command in COMMANDS:
         done = seedream(*command)
         output += done.stdout + done.stderr
         assert shows(done.raw, key) == [], command
@@ -221,8 +221,8 @@ def test_key_is_in_no_file_or_command_line_during_a_run(seedream: Program, start
     seen: dict[str, list[Path]] = {}
     lines: dict[str, list[str]] = {}
 
-    def recording(what: str, reply: bytes) -> Callable[[HttpCall], None]:
-        def record(exchange: HttpCall) -> None:
+    def recording(what: str, reply: bytes) -> Callable[[Exchange], None]:
+        def record(exchange: Exchange) -> None:
             seen[what] = holding(seedream, key)
             lines[what] = list(command_lines())
             exchange.connection.sendall(reply)

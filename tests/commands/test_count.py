@@ -10,7 +10,7 @@ import time
 import pytest
 from support.images import png
 from support.program import Program, hint
-from support.raw import HttpCall, RawServer, accepted, answer
+from support.raw import Exchange, RawServer, accepted, answer
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.errors import ExitCode
@@ -116,7 +116,7 @@ class TestCountFirstTaskAlone:
 def test_count_records_each_before_sending(seedream: Program, start_raw: StartRaw) -> None:
     recorded: list[int] = []
 
-    def count(exchange: HttpCall) -> None:
+    def count(exchange: Exchange) -> None:
         listed = seedream("status", "--json", env={"SEEDREAM_BASE_URL": server.base_url})
         recorded.append(len(listed.document["tasks"]))
         exchange.connection.sendall(accepted(f"task_{len(recorded)}"))
@@ -156,7 +156,7 @@ class TestCtrlC:
     def test_names_unanswered(self, seedream: Program, start_raw: StartRaw) -> None:
         asked = threading.Event()
 
-        def never(exchange: HttpCall) -> None:
+        def never(exchange: Exchange) -> None:
             asked.set()
             exchange.closed.wait(30)
 

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 from support.images import png
 from support.program import Program, Running, hint
-from support.raw import HttpCall, accepted, success
+from support.raw import Exchange, accepted, success
 from support.starting import StartRaw, StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -54,7 +54,7 @@ def test_signal_while_submitting_prints_resume_command(
 ) -> None:
     asked = threading.Event()
 
-    def never(exchange: HttpCall) -> None:
+    def never(exchange: Exchange) -> None:
         asked.set()
         exchange.closed.wait(30)
 
@@ -74,7 +74,7 @@ def test_signal_while_submitting_prints_resume_command(
 def test_signal_while_downloading_leaves_no_partial_file(seedream: Program, start_raw: StartRaw) -> None:
     half = threading.Event()
 
-    def slowly(exchange: HttpCall) -> None:
+    def slowly(exchange: Exchange) -> None:
         exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + png())
         half.set()
         exchange.closed.wait(30)

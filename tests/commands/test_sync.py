@@ -13,8 +13,8 @@ import pytest
 from support.images import png
 from support.program import Program, Result, hint
 from support.project import NOTHING, Project, RequestCounts, asked, states
-from support.raw import HttpCall
-from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.raw import Exchange
+from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 
 from seedream_cli.sandbox.server import Sandbox
@@ -404,11 +404,11 @@ class TestJobs:
         # No create is answered until three have arrived.
         together = threading.Barrier(3)
 
-        def wait(service: Service, exchange: HttpCall, honest: Honest) -> None:
+        def wait(service: Service, exchange: Exchange, honest: Honest) -> None:
             together.wait(timeout=20)
             exchange.connection.sendall(honest())
 
-        service.strikes.append(Strike(SUBMIT, wait, times=3))
+        service.fault_rules.append(FaultRule(SUBMIT, wait, times=3))
         project.write(self.FOUR)
         assert project("-j", "3").exit_code == 0
         assert len(service.tasks) == 4
@@ -497,11 +497,11 @@ class TestModifiedFiles:
 def test_file_created_during_a_run_is_not_overwritten(
     project: Project, service: Service, seedream: Program
 ) -> None:
-    def meanwhile(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def meanwhile(service: Service, exchange: Exchange, honest: Honest) -> None:
         (project.folder / "fox.png").write_text("mine")
         exchange.connection.sendall(honest())
 
-    service.strikes.append(Strike(IMAGE, meanwhile, times=1))
+    service.fault_rules.append(FaultRule(IMAGE, meanwhile, times=1))
     project.write(FOX_ONLY)
     done = project()
     assert (done.exit_code, done.stdout) == (9, "")

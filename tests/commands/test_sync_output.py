@@ -10,8 +10,8 @@ from support.clock import Clock
 from support.documents import validated
 from support.program import Program, Result
 from support.project import Project, states
-from support.raw import HttpCall
-from support.service import SUBMIT, Honest, Service, Strike
+from support.raw import Exchange
+from support.service import SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 from support.terminal import Terminal
 
@@ -93,13 +93,13 @@ class TestSyncStderr:
     ) -> None:
         stderr_at_submit: list[str] = []
 
-        def listen(service: Service, exchange: HttpCall, honest: Honest) -> None:
+        def listen(service: Service, exchange: Exchange, honest: Honest) -> None:
             running.wait_for(lambda: running.stderr)
             stderr_at_submit.append(running.stderr)
             exchange.connection.sendall(honest())
 
         project.write('[assets.fox]\nprompt = "a fox"\n')
-        service = Service([Strike(SUBMIT, listen)])
+        service = Service([FaultRule(SUBMIT, listen)])
         with service.server:
             seedream.use(service.base_url)
             running = seedream.start("sync")

@@ -1,4 +1,4 @@
-"""Homes with a service of their own."""
+"""Fixtures that create fault scenarios."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.scene import Scene
-from support.forked import Zygote
+from faults.scenario import Scenario
+from support.forked import ForkServer
 from support.service import Service
 
 
 @pytest.fixture
-def start_scene(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[[], Scene]]:
-    """Makes homes, each with a service."""
-    with ExitStack() as scenes:
+def start_scenario(fork_server: ForkServer, tmp_path: Path) -> Iterator[Callable[[], Scenario]]:
+    """Return a function that creates scenarios, each with a home and a service of its own."""
+    with ExitStack() as scenarios:
         count = 0
 
-        def start() -> Scene:
+        def start() -> Scenario:
             nonlocal count
             count += 1
-            return scenes.enter_context(Scene(zygote, tmp_path / str(count), Service()))
+            return scenarios.enter_context(Scenario(fork_server, tmp_path / str(count), Service()))
 
         yield start
 
 
 @pytest.fixture
-def scene(start_scene: Callable[[], Scene]) -> Scene:
-    return start_scene()
+def scenario(start_scenario: Callable[[], Scenario]) -> Scenario:
+    return start_scenario()

@@ -32,11 +32,11 @@ from seedream_cli.history.schema import _OPERATION, SCHEMA
 from seedream_cli.history.store import VERSION, History
 from seedream_cli.models import GenerationRequest, Operation, SavedFile, TaskStatus
 from seedream_cli.output.documents import task_document
-from seedream_cli.output.json_reporter import dumped
+from seedream_cli.output.json_reporter import to_json
 from seedream_cli.output.table import table
 from seedream_cli.prompt import PromptParts
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.text import duration
+from seedream_cli.text import format_duration
 
 KIND = GenerationRequest("p").kind
 
@@ -689,9 +689,9 @@ def use_operation(entry: Operation) -> None:
     assert target.is_absolute()
     part_path(target, entry.id, 1)
     assert table([row_of(entry)], width=None)
-    json.loads(dumped(task_document(entry, with_result=True)).encode("utf-8"))
+    json.loads(to_json(task_document(entry, with_result=True)).encode("utf-8"))
     if entry.seconds is not None:
-        duration(entry.seconds)
+        format_duration(entry.seconds)
     if entry.request is not None:
         json.dumps(entry.request.body(), ensure_ascii=False).encode("utf-8")
 

@@ -1,4 +1,4 @@
-"""`--preview` and `--open`, as a person at a terminal meets them."""
+"""`--preview` and `--open` on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.slow
 
-#: Red beside blue.
+#: Left half red, right half blue.
 PICTURE = png_of([[(255, 0, 0)] * 150 + [(0, 0, 255)] * 150] * 200)
 GENERATE = ("generate", "a fox", "-o", "fox.png", "--preview")
 QUERY = b"\x1b[16t\x1b[c"
 KITTY = {"TERM": "xterm-kitty"}
-#: What one terminal with sixel answers, and one without it: the class of a terminal may be 4, too.
-SIXEL, NO_SIXEL = b"\x1b[6;16;8t\x1b[?62;4;22c", b"\x1b[?4;22c"
+#: Answer of a terminal with sixel (4 in the Device Attributes).
+SIXEL = b"\x1b[6;16;8t\x1b[?62;4;22c"
+#: Answer of a terminal without sixel, whose class is 4.
+NO_SIXEL = b"\x1b[?4;22c"
 
-#: The terminal's modes before and after, and what the program has left to be read.
-AROUND = f"""
+#: Script that compares the terminal's modes before and after, and reads the remaining input.
+CHECK_TERMINAL = f"""
 before=$(stty -g)
 "{sys.executable}" -m seedream_cli "$@"
 echo "exit $?"
@@ -47,19 +49,20 @@ WITH_OTHER_INPUT = f'"{sys.executable}" -m seedream_cli "$@" < /dev/null'
 
 @pytest.fixture
 def service(seedream: Program, start_sandbox: StartSandbox) -> None:
-    """A sandbox whose pictures are known."""
+    """Start a sandbox that returns a known image."""
     seedream.use(start_sandbox(draw=lambda body: PICTURE).base_url)
 
 
-def answer_that_there_is_no_sixel(terminal: Terminal) -> None:
+def answer_no_sixel(terminal: Terminal) -> None:
+    """Answer the program's query as a terminal without sixel."""
     terminal.raw_until(QUERY)
     terminal.send(NO_SIXEL)
 
 
 @pytest.mark.usefixtures("service")
-def test_half_blocks_are_drawn_below_the_path(seedream: Program) -> None:
+def test_preview_draws_half_blocks_below_path(seedream: Program) -> None:
     with Terminal(seedream, *GENERATE, env={"COLORTERM": "truecolor"}) as terminal:
-        answer_that_there_is_no_sixel(terminal)
+        answer_no_sixel(terminal)
         done = terminal.result()
     assert done.exit_code == 0
     path, *blocks, summary = done.lines
@@ -70,7 +73,7 @@ def test_half_blocks_are_drawn_below_the_path(seedream: Program) -> None:
     assert {row[0][1:] for row in rows} == {("ff0000", "ff0000")}
     assert {row[29][1:] for row in rows} == {("0000ff", "0000ff")}
     picture = done.raw[done.raw.index("▀".encode()) : done.raw.rindex("▀".encode())]
-    assert b"\x1b[?25" not in picture, "the live block is off meanwhile"
+    assert b"\x1b[?25" not in picture, "the live display is off meanwhile"
 
 
 @pytest.mark.usefixtures("service")
@@ -83,10 +86,10 @@ def test_half_blocks_are_drawn_below_the_path(seedream: Program) -> None:
         pytest.param(b"ls", 0.0, b"", "ls", id="typed ahead"),
     ],
 )
-def test_a_terminal_is_asked_and_left_as_it_was(
+def test_preview_query_restores_terminal(
     seedream: Program, typed: bytes, late: float, reply: bytes, left: str
 ) -> None:
-    command = (needs.program("bash"), "-c", AROUND, "bash")
+    command = (needs.program("bash"), "-c", CHECK_TERMINAL, "bash")
     with Terminal(seedream, *GENERATE, command=command) as terminal:
         if typed:
             terminal.send(typed)
@@ -105,8 +108,10 @@ def test_a_terminal_is_asked_and_left_as_it_was(
 
 
 @pytest.mark.usefixtures("service")
-def test_ctrl_c_waits_for_the_answer_and_leaves_the_terminal_as_it_was(seedream: Program) -> None:
-    with Terminal(seedream, *GENERATE, command=(needs.program("bash"), "-c", AROUND, "bash")) as terminal:
+def test_preview_query_restores_terminal_on_ctrl_c(seedream: Program) -> None:
+    with Terminal(
+        seedream, *GENERATE, command=(needs.program("bash"), "-c", CHECK_TERMINAL, "bash")
+    ) as terminal:
         terminal.raw_until(QUERY)
         terminal.send(b"\x03")
         # Time for the program to end too early, which would leave the answer to the shell.
@@ -124,7 +129,7 @@ def test_ctrl_c_waits_for_the_answer_and_leaves_the_terminal_as_it_was(seedream:
     [(KITTY, b"\x1b_G", b"\x1b\\\x1b[0m\x1b_Gm=0,q=2;\x1b\\"), ({}, b"\x1bP", b"\x1b\\\x1b[0m\x1b8")],
     ids=["kitty", "sixel"],
 )
-def test_ctrl_c_in_a_picture_ends_its_sequence(
+def test_ctrl_c_while_drawing_ends_escape_sequence(
     seedream: Program, start_sandbox: StartSandbox, env: dict[str, str], begins: bytes, end: bytes
 ) -> None:
     file = io.BytesIO()
@@ -145,19 +150,19 @@ def test_ctrl_c_in_a_picture_ends_its_sequence(
 
 
 @pytest.mark.usefixtures("service")
-def test_a_picture_for_kitty_is_no_part_of_what_stdout_is(seedream: Program, tmp_path: Path) -> None:
-    answers = tmp_path / "stdout"
-    with Terminal(seedream, *GENERATE, env=KITTY, stdout=answers) as terminal:
+def test_preview_for_kitty_is_not_written_to_stdout(seedream: Program, tmp_path: Path) -> None:
+    stdout = tmp_path / "stdout"
+    with Terminal(seedream, *GENERATE, env=KITTY, stdout=stdout) as terminal:
         done = terminal.result()
-    assert answers.read_text() == "fox.png\n"
+    assert stdout.read_text() == "fox.png\n"
     assert re.search(rb"\x1b_Ga=p,i=\d+,c=30,r=10,U=1,q=2\x1b", done.raw)
-    assert b"\x1b[c" not in done.raw, "it is known by its name"
+    assert b"\x1b[c" not in done.raw, "kitty is recognized by TERM"
 
 
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize("script", [IN_THE_BACKGROUND, WITH_OTHER_INPUT], ids=["background", "other stdin"])
-def test_a_terminal_whose_answer_would_go_elsewhere_is_not_asked(seedream: Program, script: str) -> None:
-    """A background job would be stopped for changing its modes, and the shell would get the answer."""
+def test_preview_does_not_query_terminal_in_background(seedream: Program, script: str) -> None:
+    """Changing the modes would stop a background job, and the shell would receive the answer."""
     with Terminal(seedream, *GENERATE, command=(needs.program("bash"), "-c", script, "bash")) as terminal:
         done = terminal.result()
     assert "▀" * 30 in done.lines
@@ -174,7 +179,7 @@ def test_a_terminal_whose_answer_would_go_elsewhere_is_not_asked(seedream: Progr
         pytest.param(["--json"], {}, id="--json"),
     ],
 )
-def test_where_nothing_is_drawn_there_is_no_picture(
+def test_preview_is_skipped_without_live_display(
     seedream: Program, extra: list[str], env: dict[str, str]
 ) -> None:
     with Terminal(seedream, *GENERATE, *extra, env=env, columns=100, lines=60) as terminal:
@@ -185,7 +190,7 @@ def test_where_nothing_is_drawn_there_is_no_picture(
 
 
 @pytest.mark.usefixtures("service")
-def test_in_a_pipe_nothing_is_shown_and_only_verbose_says_so(seedream: Program, viewer: Path) -> None:
+def test_preview_and_open_are_skipped_in_pipe(seedream: Program, viewer: Path) -> None:
     plain = seedream(*GENERATE, "--open", "--overwrite")
     verbose = seedream(*GENERATE, "--open", "--overwrite", "--verbose")
     for done in (plain, verbose):
@@ -197,11 +202,11 @@ def test_in_a_pipe_nothing_is_shown_and_only_verbose_says_so(seedream: Program, 
     assert not viewer.exists()
 
 
-def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
+def test_preview_without_extra_prints_one_note(
     seedream: Program, start_raw: StartRaw, tmp_path: Path
 ) -> None:
     (tmp_path / "shadow").mkdir()
-    (tmp_path / "shadow" / "textual_image.py").write_text("raise ImportError('there is none')")
+    (tmp_path / "shadow" / "textual_image.py").write_text("raise ImportError")
     seedream.environment["PYTHONPATH"] = str(tmp_path / "shadow")
     images = start_raw(*[answer(200, PICTURE)] * 2)
     urls = [f"{images.origin}/{number}.png" for number in (1, 2)]
@@ -213,7 +218,7 @@ def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
     assert [line for line in done.lines if "preview" in line] == [
         "note: no preview: textual-image is not installed: pip install 'apipod-seedream[preview]'"
     ]
-    assert b"\x1b[c" not in done.raw, "nothing is asked for a picture that cannot be drawn"
+    assert b"\x1b[c" not in done.raw, "no query if the image cannot be drawn"
     assert {file.read_bytes() for file in seedream.cwd.glob("fox-*.png")} == {PICTURE}
 
 
@@ -227,7 +232,7 @@ def test_without_the_extra_one_notice_names_it_and_every_image_is_saved(
     ],
     ids=" ".join,
 )
-def test_what_saves_no_image_has_none_to_show(
+def test_preview_and_open_need_saved_image(
     seedream: Program, sandbox: Sandbox, arguments: tuple[str, ...]
 ) -> None:
     done = seedream(*arguments)
@@ -237,25 +242,25 @@ def test_what_saves_no_image_has_none_to_show(
 
 @pytest.fixture
 def viewer(seedream: Program, tmp_path: Path) -> Path:
-    """A viewer that writes what it is given into a file, and stays."""
-    folder, told = tmp_path / "bin", tmp_path / "told"
+    """Install a viewer that writes its arguments into the returned file, and keeps running."""
+    folder, report = tmp_path / "bin", tmp_path / "report"
     folder.mkdir()
     script = folder / "xdg-open"
     script.write_text(
         f"""#!/bin/sh
-printf '%s\\n' "$$" "$#" "$1" "${{SEEDREAM_API_KEY-no key}}" > {told}.part
-ls -l /proc/self/fd >> {told}.part
-mv {told}.part {told}
+printf '%s\\n' "$$" "$#" "$1" "${{SEEDREAM_API_KEY-no key}}" > {report}.part
+ls -l /proc/self/fd >> {report}.part
+mv {report}.part {report}
 exec sleep 60
 """
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     seedream.environment |= {"PATH": f"{folder}:{seedream.environment['PATH']}", "DISPLAY": ":0"}
-    return told
+    return report
 
 
 @pytest.mark.usefixtures("service")
-def test_open_starts_the_desktops_viewer_and_leaves_it_alone(seedream: Program, viewer: Path) -> None:
+def test_open_starts_viewer_as_detached_process(seedream: Program, viewer: Path) -> None:
     with Terminal(seedream, "generate", "a fox", "--output=-fox.png", "--open") as terminal:
         done = terminal.result()
     deadline = time.monotonic() + 20
@@ -267,7 +272,7 @@ def test_open_starts_the_desktops_viewer_and_leaves_it_alone(seedream: Program, 
         assert done.exit_code == 0
         assert (count, path, key) == ("1", str(seedream.cwd / "-fox.png"), "no key")
         assert Path(path).read_bytes() == PICTURE
-        assert os.getsid(int(pid)) != terminal.process.pid, "it is in a session of its own"
+        assert os.getsid(int(pid)) != terminal.process.pid, "the viewer has its own session"
         assert not [line for line in descriptors if "/dev/pts" in line or "socket" in line]
     finally:
         os.kill(int(pid), signal.SIGKILL)

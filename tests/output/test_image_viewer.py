@@ -1,4 +1,4 @@
-"""Which viewer a desktop has, on platforms that these tests are not on as well."""
+"""Image viewers of all desktops, simulated on this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALL = ("open", "xdg-open", "wslview")
 
 
 def found(folder: Path, installed: tuple[str, ...], platform: str, environment: dict[str, str]) -> str:
-    """The viewer where these programs are the only ones on the PATH."""
+    """Return the viewer if only these programs are on the PATH."""
     for name in installed:
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
@@ -31,7 +31,7 @@ def found(folder: Path, installed: tuple[str, ...], platform: str, environment: 
         (("xdg-open",), "linux", {"WSL_DISTRO_NAME": "Debian", "DISPLAY": ":0"}, "xdg-open"),
     ],
 )
-def test_each_desktop_has_its_program(
+def test_viewer_of_each_desktop(
     tmp_path: Path, installed: tuple[str, ...], platform: str, environment: dict[str, str], expected: str
 ) -> None:
     assert found(tmp_path, installed, platform, environment) == expected
@@ -45,14 +45,14 @@ def test_each_desktop_has_its_program(
         ("darwin", {}, "open is not installed"),
     ],
 )
-def test_a_machine_without_one_says_what_is_missing(
+def test_missing_viewer_names_reason(
     tmp_path: Path, platform: str, environment: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(NoViewer, match=reason):
         found(tmp_path, (), platform, environment)
 
 
-def test_windows_opens_a_file_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_image_on_windows_uses_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "startfile", started.append, raising=False)
@@ -60,7 +60,7 @@ def test_windows_opens_a_file_by_its_whole_path(tmp_path: Path, monkeypatch: pyt
     assert started == [str(tmp_path / "-fox.png")]
 
 
-def test_a_file_that_windows_has_no_program_for_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_image_on_windows_without_program(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> None:
         raise OSError(1155, "No application is associated")
 

@@ -1,20 +1,18 @@
-"""One JSON document on stdout, whatever happened."""
+"""JSON reporter: one document on stdout in every case."""
 
 from __future__ import annotations
 
 import json
 import re
-from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.events import FILE, SENT, operation
-from support.reporters import Tell, told
+from support.reporters import FILE, SENT, Report, operation
 
 from seedream_cli.errors import TaskFailed
 from seedream_cli.events import Event, Polled, Saved, Sending, Submitted, TaskFinished
-from seedream_cli.output.json_reporter import dumped
+from seedream_cli.output.json_reporter import to_json
 
 DONE = operation(status="completed", results=("https://x/1.png",), seconds=12.3456, files=(FILE,))
 FAILED = operation(id="op_00000002", task_id="img_2", status="failed")
@@ -30,13 +28,8 @@ PARTIAL: list[Event] = [
 ]
 
 
-@pytest.fixture
-def tell(capfd: pytest.CaptureFixture[str]) -> Tell:
-    return partial(told, capfd)
-
-
-def test_partial_success_has_the_files_of_one_task_and_the_error_of_the_other(tell: Tell) -> None:
-    stdout, stderr = tell(PARTIAL, json=True)
+def test_json_document_of_partial_success(report: Report) -> None:
+    stdout, stderr = report(PARTIAL, json=True)
     document = json.loads(stdout)
     good, bad = document["tasks"]
     assert good["files"] == [
@@ -71,20 +64,20 @@ def test_partial_success_has_the_files_of_one_task_and_the_error_of_the_other(te
         st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=()))
     )
 )
-def test_any_text_survives_and_a_terminal_obeys_none_of_it(values: dict[str, str]) -> None:
-    text = dumped({"values": values})
+def test_to_json_preserves_any_text_and_escapes_controls(values: dict[str, str]) -> None:
+    text = to_json({"values": values})
     assert not [
         char for char in text if char in "\x7f\x9b\u202e\u2028\u200f" or (char < " " and char != "\n")
     ]
-    again = json.loads(text.encode("utf-8"))["values"]
-    # A pair of surrogates is one character to JSON.
-    assert {len(key) for key in again} <= {n for key in values for n in range(len(key) + 1)} | {0}
+    parsed = json.loads(text.encode("utf-8"))["values"]
+    # JSON reads a pair of surrogates as one character.
+    assert {len(key) for key in parsed} <= {n for key in values for n in range(len(key) + 1)} | {0}
     if not any("\ud800" <= char <= "\udfff" for pair in values.items() for text in pair for char in text):
-        assert again == values
+        assert parsed == values
 
 
 @pytest.mark.parametrize("text", ["so ##[error]x", "so ##vso[task.x]y", "###[x"])
-def test_nothing_in_it_is_a_workflow_command(text: str) -> None:
-    written = dumped({"prompt": text})
+def test_to_json_escapes_workflow_commands(text: str) -> None:
+    written = to_json({"prompt": text})
     assert not re.search(r"##\w*\[", written)
     assert json.loads(written) == {"prompt": text}

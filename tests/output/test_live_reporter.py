@@ -1,4 +1,4 @@
-"""The live block, as it is seen on a real terminal."""
+"""Live reporter on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from support.images import png
 from support.program import Program
-from support.raw import HttpCall, accepted, answer, success
+from support.raw import Exchange, accepted, answer, success
 from support.starting import StartRaw, StartSandbox
 from support.terminal import Terminal
 
-from seedream_cli.output.live_reporter import _AboveBlock
+from seedream_cli.output.live_reporter import _StderrAboveDisplay
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (processing|pending) · \
 
 @pytest.fixture
 def service(seedream: Program, start_sandbox: StartSandbox) -> Callable[..., None]:
-    """Makes a sandbox whose tasks take a moment the service."""
+    """Function that starts a sandbox with slow tasks as the service."""
 
     def use(seconds: float = 0.6, **options: object) -> None:
         seedream.use(start_sandbox(seconds=seconds, **options).base_url)
@@ -38,12 +38,13 @@ Service = Callable[..., None]
 
 
 def live_lines(terminal: Terminal) -> set[str]:
+    """Return all lines with a spinner that were on the screen."""
     return {
         line for screen in terminal.screens for line in screen.split("\n") if line[:1] in set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
     }
 
 
-def test_state_elapsed_time_and_progress_are_seen_and_only_the_answer_stays(seedream: Program) -> None:
+def test_live_display_shows_status_and_leaves_only_the_result(seedream: Program) -> None:
     columns = 40
     seedream.environment["SEEDREAM_SANDBOX_SECONDS"] = "0.6"
     arguments = ("generate", "a fox", "--sandbox", "-o", "fox.png")
@@ -54,7 +55,7 @@ def test_state_elapsed_time_and_progress_are_seen_and_only_the_answer_stays(seed
     path, summary = done.lines
     assert path == "fox.png"
     assert "0.035" in summary
-    # One row at a time: never is there a second one, which a wrapped line would make.
+    # A wrapped line would use a second row.
     for screen in terminal.screens:
         assert len([line for line in screen.split("\n") if "·" in line]) <= 1
     assert max(map(len, live_lines(terminal))) < columns
@@ -62,7 +63,7 @@ def test_state_elapsed_time_and_progress_are_seen_and_only_the_answer_stays(seed
     assert done.raw.count(b"\x1b[?25h") == done.raw.count(b"\x1b[?25l"), "the cursor is shown again"
 
 
-def test_a_long_reason_for_waiting_is_cut_and_not_wrapped(seedream: Program, start_raw: StartRaw) -> None:
+def test_live_display_truncates_long_error(seedream: Program, start_raw: StartRaw) -> None:
     server = start_raw(answer(429, {"message": "slow down " * 30}, headers={"Retry-After": "30"}))
     seedream.use(server.base_url)
     with Terminal(seedream, "generate", "a fox", columns=40) as terminal:
@@ -74,21 +75,21 @@ def test_a_long_reason_for_waiting_is_cut_and_not_wrapped(seedream: Program, sta
     assert {len(row) for [row] in filter(None, rows)} <= set(range(40))
 
 
-def test_a_window_that_is_closed_ends_the_program_quietly(seedream: Program, service: Service) -> None:
+def test_closed_terminal_ends_program_quietly(seedream: Program, service: Service) -> None:
     service(3600)
     with Terminal(seedream, "generate", "a fox") as terminal:
         terminal.screen_until(lambda screen: "pending" in screen)
         assert terminal.hang_up() == 143
 
 
-def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_raw: StartRaw) -> None:
+def test_live_display_shows_download_progress(seedream: Program, start_raw: StartRaw) -> None:
     image = png(200, 200)
-    rest = threading.Event()
+    finish = threading.Event()
 
-    def slowly(exchange: HttpCall) -> None:
+    def slowly(exchange: Exchange) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(image)}\r\nConnection: close\r\n\r\n"
         exchange.connection.sendall(head.encode() + image[:100])
-        rest.wait(20)
+        finish.wait(20)
         exchange.connection.sendall(image[100:])
 
     images = start_raw(slowly)
@@ -97,17 +98,17 @@ def test_bytes_and_speed_are_seen_while_an_image_comes(seedream: Program, start_
     seedream.use(server.base_url)
     with Terminal(seedream, "generate", "a fox", "-o", "fox.png") as terminal:
         terminal.screen_until(lambda screen: re.search(rf"downloading · .* of {len(image)} B", screen))
-        rest.set()
+        finish.set()
         assert terminal.result().exit_code == 0
     assert (seedream.cwd / "fox.png").read_bytes() == image
 
 
-def test_a_block_that_goes_while_a_worker_prints_its_call_takes_no_answer_along(
+def test_line_is_printed_if_display_is_removed_concurrently(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --verbose a worker prints between a create's answer and its entry in the history."""
-    blocks: list[Live | None] = [Live(console=Console(file=sys.stderr)), None]
-    # What the worker sees: the main thread takes the block off after its first look.
-    monkeypatch.setattr(_AboveBlock, "live", property(lambda self: blocks.pop(0)))
-    _AboveBlock(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
+    """With --verbose, a worker prints between the response to submit and its record in the history."""
+    displays: list[Live | None] = [Live(console=Console(file=sys.stderr)), None]
+    # The main thread removes the display after the worker has read the attribute once.
+    monkeypatch.setattr(_StderrAboveDisplay, "live", property(lambda self: displays.pop(0)))
+    _StderrAboveDisplay(colour=False).line("POST http://127.0.0.1/ → HTTP 200")
     assert "HTTP 200" in capsys.readouterr().err

@@ -1,16 +1,14 @@
-"""Plain lines: one a change of state on stderr, the answer alone on stdout."""
+"""Plain reporter: results on stdout, one line on stderr for each change of status."""
 
 from __future__ import annotations
 
 import re
-from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.events import FILE, SENT, operation
-from support.reporters import Tell, told
+from support.reporters import FILE, SENT, Report, operation
 
 from seedream_cli.errors import NotSaved, SeedreamError, StillPending, Stopped, TaskFailed
 from seedream_cli.events import (
@@ -33,7 +31,7 @@ from seedream_cli.output.presenters import SavedImages
 from seedream_cli.output.stdio import Stderr, Stdout
 
 DONE = operation(status="completed", results=("https://x/1.png",), progress=100, seconds=12.34, files=(FILE,))
-LIFE: list[Event] = [
+EVENTS: list[Event] = [
     Sending(SENT),
     Submitted(operation(cost="0.035")),
     Polled(operation(status="pending")),
@@ -47,13 +45,8 @@ LIFE: list[Event] = [
 ]
 
 
-@pytest.fixture
-def tell(capfd: pytest.CaptureFixture[str]) -> Tell:
-    return partial(told, capfd)
-
-
-def test_each_change_of_state_is_one_line(tell: Tell) -> None:
-    stdout, stderr = tell(LIFE)
+def test_plain_prints_one_line_per_change_of_status(report: Report) -> None:
+    stdout, stderr = report(EVENTS)
     assert stdout == "red-fox.png\n"
     *lines, summary = stderr.splitlines()
     sending, accepted, *states = lines
@@ -64,20 +57,20 @@ def test_each_change_of_state_is_one_line(tell: Tell) -> None:
     assert re.search(r"\b12\.3 s\b.*\b0\.035", summary)
 
 
-def test_quiet_leaves_paths_and_errors(tell: Tell) -> None:
-    assert tell([*LIFE[:-1], Notice(DONE, "by the way"), LIFE[-1]], quiet=True) == ("red-fox.png\n", "")
+def test_quiet_prints_paths_and_errors_only(report: Report) -> None:
+    assert report([*EVENTS[:-1], Notice(DONE, "by the way"), EVENTS[-1]], quiet=True) == ("red-fox.png\n", "")
     failed = TaskFinished(operation(status="failed"), TaskFailed("the task failed", hint="seedream status"))
-    assert tell([Sending(SENT), failed], quiet=True) == (
+    assert report([Sending(SENT), failed], quiet=True) == (
         "",
         "error: img_1: the task failed\n  seedream status\n",
     )
 
 
-def test_an_error_is_at_most_three_lines(tell: Tell) -> None:
+def test_error_has_at_most_three_lines(report: Report) -> None:
     error = TaskFailed(
         "the task failed", detail="content\npolicy", request_id="req_9", hint="seedream generate …"
     )
-    _, stderr = tell([TaskFinished(operation(status="failed"), error)])
+    _, stderr = report([TaskFinished(operation(status="failed"), error)])
     assert stderr.splitlines() == [
         "error: img_1: the task failed",
         "  content policy (request req_9)",
@@ -97,27 +90,27 @@ def test_an_error_is_at_most_three_lines(tell: Tell) -> None:
         ),
     ],
 )
-def test_a_state_is_one_line_with_tabs(
-    tell: Tell, task: Operation, error: StillPending | TaskFailed | None, line: str
+def test_status_is_one_line_with_tabs(
+    report: Report, task: Operation, error: StillPending | TaskFailed | None, line: str
 ) -> None:
-    stdout, _ = tell([Asking(task), Polled(task), TaskFinished(task, error)], kind="states")
+    stdout, _ = report([Asking(task), Polled(task), TaskFinished(task, error)], kind="states")
     assert stdout == f"{line}\n"
 
 
-def test_a_file_that_is_there_already_is_an_answer_too(tell: Tell) -> None:
-    stdout, stderr = tell([FileKept(DONE, FILE, "red-fox.png"), TaskFinished(DONE)])
+def test_kept_file_is_printed_as_result(report: Report) -> None:
+    stdout, stderr = report([FileKept(DONE, FILE, "red-fox.png"), TaskFinished(DONE)])
     assert stdout == "red-fox.png\n"
     assert stderr.startswith("red-fox.png ")
 
 
-def test_a_long_wait_gets_a_word(tell: Tell) -> None:
-    _, stderr = tell([Waited(operation(), 120)])
+def test_long_wait_prints_note(report: Report) -> None:
+    _, stderr = report([Waited(operation(), 120)])
     assert re.fullmatch(r"note: img_1 .* 2 min 00 s .*\n", stderr)
 
 
-def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
-    assert summary(tell, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(" 0.3")
-    words = summary(tell, "out/1.png", "out/2.png", costs=["1 credit", "2 credits"])
+def test_summary_adds_numeric_costs(report: Report) -> None:
+    assert summary(report, "out/1.png", "out/2.png", costs=["0.1", "0.2"]).endswith(" 0.3")
+    words = summary(report, "out/1.png", "out/2.png", costs=["1 credit", "2 credits"])
     assert words.endswith(" 1 credit + 2 credits")
 
 
@@ -130,7 +123,7 @@ def test_costs_are_added_up_where_they_are_numbers(tell: Tell) -> None:
         max_size=4,
     )
 )
-def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> None:
+def test_total_cost_accepts_any_text(costs: list[str]) -> None:
     total = total_cost(costs)
     assert (total is None) == (costs == [])
     assert total is None or len(total) <= 64 * 5
@@ -145,39 +138,37 @@ def test_any_costs_have_a_sum_or_stand_beside_each_other(costs: list[str]) -> No
         (["a/1.png", "b/2.png"], "2", ""),
     ],
 )
-def test_the_summary_tells_how_many_and_where(tell: Tell, paths: list[str], count: str, place: str) -> None:
-    told = summary(tell, *paths, costs=["0.1"] * len(paths))
-    assert re.search(rf"\b{count}\b", told)
-    assert place in told if place else "/" not in told
+def test_summary_has_count_and_folder(report: Report, paths: list[str], count: str, place: str) -> None:
+    text = summary(report, *paths, costs=["0.1"] * len(paths))
+    assert re.search(rf"\b{count}\b", text)
+    assert place in text if place else "/" not in text
 
 
 @pytest.mark.parametrize("error", [NotSaved("no room"), Stopped()], ids=["not saved", "stopped"])
-def test_the_way_back_to_what_is_left_is_the_last_line(tell: Tell, error: SeedreamError) -> None:
+def test_hint_of_failure_is_last_line(report: Report, error: SeedreamError) -> None:
     error.hint = "seedream download img_1"
-    fell = TaskFinished(DONE, error)
-    assert tell([Saved(DONE, FILE, "fox.png"), fell])[1].splitlines()[-1] == "  seedream download img_1"
-    both = tell([Saved(DONE, FILE, "fox.png"), fell, TaskFinished(replace(DONE, id="op_2"))])[1].splitlines()[
-        -1
-    ]
-    assert both.startswith("  ") == isinstance(error, Stopped)
+    failed = TaskFinished(DONE, error)
+    assert report([Saved(DONE, FILE, "fox.png"), failed])[1].splitlines()[-1] == "  seedream download img_1"
+    _, stderr = report([Saved(DONE, FILE, "fox.png"), failed, TaskFinished(replace(DONE, id="op_2"))])
+    assert stderr.splitlines()[-1].startswith("  ") == isinstance(error, Stopped)
 
 
-def summary(tell: Tell, *paths: str, costs: list[str]) -> str:
-    """The closing line after these were saved."""
+def summary(report: Report, *paths: str, costs: list[str]) -> str:
+    """Return the summary after these paths were saved."""
     events: list[Event] = []
     for number, (path, cost) in enumerate(zip(paths, costs, strict=True)):
         done = replace(DONE, id=f"op_{number}", task_id=f"img_{number}", cost=cost)
         events += [Saved(done, FILE, path), TaskFinished(done)]
-    return tell(events)[1].splitlines()[-1]
+    return report(events)[1].splitlines()[-1]
 
 
-def test_exchanges_are_told_with_verbose_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    exchange = HttpCall("GET", "https://api.apipod.ai/v1/x", 429, 0.1234, "req_1", "slow\x1b down")
+def test_verbose_prints_http_calls(capfd: pytest.CaptureFixture[str]) -> None:
+    call = HttpCall("GET", "https://api.apipod.ai/v1/x", 429, 0.1234, "req_1", "slow\x1b down")
     unanswered = HttpCall("GET", "https://api.apipod.ai/v1/x", None, 10, None, None)
     for verbose in (False, True):
-        teller = PlainReporter(Stdout(), Stderr(colour=False), SavedImages(), quiet=False, verbose=verbose)
-        teller.trace(exchange)
-        teller.trace(unanswered)
+        reporter = PlainReporter(Stdout(), Stderr(colour=False), SavedImages(), quiet=False, verbose=verbose)
+        reporter.trace(call)
+        reporter.trace(unanswered)
     answered, not_answered = capfd.readouterr().err.splitlines()
     for fact in ("GET https://api.apipod.ai/v1/x", "429", "0.12 s", "req_1", "slow  down"):
         assert fact in answered

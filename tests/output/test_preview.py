@@ -1,4 +1,4 @@
-"""What a terminal is sent for an image."""
+"""Previews, as bytes sent to a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KITTY = {"TERM": "xterm-kitty"}
 PLAIN = {"TERM": "xterm-256color"}
 PLACEHOLDER = "\U0010eeee"
 
-#: Draws an image under an environment; what the terminal gets.
+#: Function that draws an image, and returns what the terminal receives.
 Show = Callable[..., str]
 
 
@@ -39,13 +39,13 @@ Show = Callable[..., str]
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
     master, slave = pty.openpty()
     tty.setraw(slave)
-    came = bytearray()
+    received = bytearray()
 
     def follow() -> None:
-        # Linux raises when nobody has the other end open any more.
+        # Linux raises it when no process has the other end open.
         try:
             while data := os.read(master, 65536):
-                came.extend(data)
+                received.extend(data)
         except OSError:
             os.close(master)
 
@@ -60,7 +60,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
         encoding: str = "utf-8",
         kind: Callable[..., Any] = Preview,
     ) -> str:
-        # The library asks for the size once.
+        # textual-image caches the size.
         monkeypatch.delattr(get_cell_size, "_result", raising=False)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size))
         (tmp_path / "image").write_bytes(image)
@@ -70,10 +70,10 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
             except NotShown:
                 stream.close()
                 reader.join()
-                assert not came, "nothing is drawn of what is not shown"
+                assert not received, "nothing is drawn if NotShown is raised"
                 raise
         reader.join()
-        return came.decode()
+        return received.decode()
 
     yield show
     if reader.is_alive():
@@ -88,7 +88,7 @@ def picture(width: int, height: int, kind: str = "PNG") -> bytes:
 
 
 def kitty(raw: str) -> tuple[Image.Image, dict[str, str]]:
-    """The picture that kitty gets, and the keys of its placement."""
+    """Parse kitty's graphics commands. Return the image, and the keys of its placement."""
     pieces = re.findall(r"\x1b_Gi=\d+,m=[01],f=100,q=2;([^\x1b]*)\x1b\\", raw)
     [placement] = re.findall(r"\x1b_G(a=p[^\x1b]*)\x1b\\", raw)
     return Image.open(io.BytesIO(b64decode("".join(pieces)))), dict(
@@ -111,7 +111,7 @@ def kitty(raw: str) -> tuple[Image.Image, dict[str, str]]:
     [(KITTY, PLACEHOLDER), ({"TERM": "xterm-256color"}, "▀")],
     ids=["kitty", "blocks"],
 )
-def test_an_image_takes_the_width_or_half_of_the_height(
+def test_preview_fits_width_and_half_of_height(
     show: Show, environment: Mapping[str, str], cell: str, image: bytes, columns: int, rows: int
 ) -> None:
     raw = show(image, environment)
@@ -120,9 +120,7 @@ def test_an_image_takes_the_width_or_half_of_the_height(
     assert rest == "", "the cursor is at the beginning of a line"
 
 
-def test_kitty_gets_the_picture_in_the_pixels_of_its_cells(
-    show: Show, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_preview_for_kitty_is_scaled_to_cells(show: Show, capfd: pytest.CaptureFixture[str]) -> None:
     got, placement = kitty(show(picture(1600, 900), KITTY, size=(24, 80, 640, 384)))
     assert (got.format, got.size) == ("PNG", (43 * 8, 12 * 16))
     assert (placement["c"], placement["r"]) == ("43", "12")
@@ -130,17 +128,17 @@ def test_kitty_gets_the_picture_in_the_pixels_of_its_cells(
 
 
 @pytest.mark.parametrize("multiplexer", ["TMUX", "STY", "ZELLIJ"])
-def test_a_multiplexer_in_kitty_gets_half_blocks(show: Show, multiplexer: str) -> None:
+def test_preview_in_multiplexer_uses_half_blocks(show: Show, multiplexer: str) -> None:
     assert "▀" in show(png(), {**KITTY, multiplexer: "0"})
 
 
-def test_no_color_leaves_half_blocks_out_and_pictures_in(show: Show) -> None:
+def test_no_color_disables_half_blocks(show: Show) -> None:
     with pytest.raises(NotShown, match="NO_COLOR"):
         show(png(), {"NO_COLOR": "1"})
 
 
 def bomb() -> bytes:
-    """The beginning of a PNG of a hundred million pixels."""
+    """Return the beginning of a PNG with a hundred million pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
     return png()[:12] + header + struct.pack(">I", zlib.crc32(header)) + png()[33:]
 
@@ -155,16 +153,16 @@ def bomb() -> bytes:
         pytest.param(bomb(), "exceeds limit", id="too large"),
     ],
 )
-def test_what_cannot_be_decoded_is_not_drawn(show: Show, image: bytes, reason: str) -> None:
+def test_invalid_image_is_not_drawn(show: Show, image: bytes, reason: str) -> None:
     with pytest.raises(NotShown, match=f"^the image cannot be drawn: .*{reason}"):
         show(image, {})
 
 
-def test_where_there_is_no_termios_nothing_is_asked(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows, whose terminals have half blocks."""
+def test_preview_without_termios_uses_half_blocks(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no termios."""
     for name in ("fcntl", "termios"):
         monkeypatch.setitem(sys.modules, name, None)
-    # Imported anew, instead of the module that all others have.
+    # Import the module again, without replacing it for other tests.
     monkeypatch.delitem(sys.modules, preview.__name__)
-    there = runpy.run_module(preview.__name__)
-    assert re.fullmatch(r"\x1b[^▀]*▀\x1b\[0m\n", show(png(), PLAIN, kind=there["Preview"]))
+    module = runpy.run_module(preview.__name__)
+    assert re.fullmatch(r"\x1b[^▀]*▀\x1b\[0m\n", show(png(), PLAIN, kind=module["Preview"]))

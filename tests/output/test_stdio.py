@@ -1,4 +1,4 @@
-"""stdout and stderr, whatever became of them."""
+"""Standard streams that are closed, full, redirected, or have another encoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.program import Program
 
-from seedream_cli.output.stdio import draws, wants_colour
+from seedream_cli.output.stdio import supports_live_display, wants_colour
 from seedream_cli.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -18,10 +18,10 @@ GENERATE = 'seedream generate "雪中的红狐" -o fox.png'
 
 @pytest.fixture(autouse=True)
 def service(sandbox: Sandbox) -> None:
-    """A sandbox is the program's service."""
+    """Use a sandbox as the service."""
 
 
-def test_a_reader_that_left_does_not_stop_the_work(seedream: Program) -> None:
+def test_closed_pipe_does_not_stop_generate(seedream: Program) -> None:
     done = seedream.shell(f"{GENERATE} | true; exit ${{PIPESTATUS[0]}}")
     assert done.exit_code == 0
     assert "Traceback" not in done.stderr
@@ -30,29 +30,29 @@ def test_a_reader_that_left_does_not_stop_the_work(seedream: Program) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_streams_that_the_caller_closed_do_not_stop_the_work(seedream: Program, closed: str) -> None:
+def test_closed_streams_do_not_stop_generate(seedream: Program, closed: str) -> None:
     done = seedream.shell(f"{GENERATE} {closed}")
     assert done.exit_code == 0
     assert "Traceback" not in done.stdout + done.stderr
     image = (seedream.cwd / "fox.png").read_bytes()
     assert image.startswith(b"\x89PNG")
-    assert image.endswith(b"IEND\xaeB`\x82"), "nothing that was meant for a stream went into a file"
+    assert image.endswith(b"IEND\xaeB`\x82"), "no output was written into the image"
     assert not image.count(b"submitting")
 
 
 @pytest.mark.parametrize("command", ["config list >&-", "config list 2>&-", "--version >&-"])
-def test_short_answers_bear_closed_streams_too(seedream: Program, command: str) -> None:
+def test_closed_streams_of_short_commands(seedream: Program, command: str) -> None:
     done = seedream.shell(f"seedream {command}")
     assert (done.exit_code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "2> >(true)"])
-def test_a_failure_keeps_its_exit_code_where_nobody_hears_it(seedream: Program, closed: str) -> None:
+def test_exit_code_without_stderr(seedream: Program, closed: str) -> None:
     done = seedream.shell(f"seedream config get nope {closed}")
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", "")
 
 
-def test_a_stream_that_is_full_does_not_stop_the_work(seedream: Program) -> None:
+def test_full_stream_does_not_stop_generate(seedream: Program) -> None:
     done = seedream.shell(f"{GENERATE} 2>/dev/full")
     assert (done.exit_code, done.stdout) == (0, "fox.png\n")
     done = seedream.shell(f"{GENERATE} --overwrite >/dev/full")
@@ -62,7 +62,7 @@ def test_a_stream_that_is_full_does_not_stop_the_work(seedream: Program) -> None
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "config get nope --json"])
-def test_a_stdout_that_is_full_is_told_whatever_was_asked(seedream: Program, command: str) -> None:
+def test_full_stdout_is_reported_by_every_command(seedream: Program, command: str) -> None:
     done = seedream.shell(f"seedream {command} >/dev/full")
     assert done.exit_code in ((2, 9) if "nope" in command else (9,))
     assert "stdout cannot be written to" in done.stderr
@@ -78,7 +78,7 @@ def test_a_stdout_that_is_full_is_told_whatever_was_asked(seedream: Program, com
     ],
     ids=lambda env: "-".join(map("=".join, env.items())),
 )
-def test_chinese_text_bears_any_locale(seedream: Program, env: dict[str, str]) -> None:
+def test_chinese_text_in_any_locale(seedream: Program, env: dict[str, str]) -> None:
     done = seedream("generate", "-", "--json", stdin="雪中的红狐", env=env)
     assert done.exit_code == 0, done.stderr
     assert '"雪中的红狐"' in done.stdout
@@ -87,11 +87,11 @@ def test_chinese_text_bears_any_locale(seedream: Program, env: dict[str, str]) -
     assert Path(file["path"]).name.startswith("雪中的红狐-img_") or "PYTHONUTF8" in env
 
 
-def test_in_a_pipe_there_is_no_ansi_unless_colours_are_forced_and_never_in_the_answer(
+def test_ansi_in_pipe_only_if_forced_and_never_on_stdout(
     seedream: Program, seedream_process: Program
 ) -> None:
     plain = {"NO_COLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
-    # What draws help reads the environment when it is imported.
+    # rich reads the environment when it is imported.
     helped, failed = (
         seedream_process("generate", "--help", env=plain),
         seedream("config", "get", "x", env=plain),
@@ -104,7 +104,9 @@ def test_in_a_pipe_there_is_no_ansi_unless_colours_are_forced_and_never_in_the_a
     assert "\x1b[?25l" not in done.stderr, "nothing is drawn in a pipe"
 
 
-class Screen(io.StringIO):
+class FakeTerminal(io.StringIO):
+    """Stream that claims to be a terminal."""
+
     def isatty(self) -> bool:
         return True
 
@@ -122,10 +124,8 @@ class Screen(io.StringIO):
         ({"CLICOLOR_FORCE": "0"}, True),
     ],
 )
-def test_no_color_wins_over_force_color_wins_over_clicolor_force_wins_over_the_terminal(
-    environment: dict[str, str], colour: bool
-) -> None:
-    assert wants_colour(Screen(), environment) is colour
+def test_wants_colour_precedence(environment: dict[str, str], colour: bool) -> None:
+    assert wants_colour(FakeTerminal(), environment) is colour
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_no_color_wins_over_force_color_wins_over_clicolor_force_wins_over_the_t
         ({"NO_COLOR": "1"}, True),
     ],
 )
-def test_drawing_needs_a_terminal_that_can_and_no_ci(environment: dict[str, str], drawn: bool) -> None:
-    assert draws(Screen(), environment) is drawn
-    assert not draws(io.StringIO(), environment)
-    assert not draws(None, environment)
+def test_supports_live_display(environment: dict[str, str], drawn: bool) -> None:
+    assert supports_live_display(FakeTerminal(), environment) is drawn
+    assert not supports_live_display(io.StringIO(), environment)
+    assert not supports_live_display(None, environment)

@@ -1,4 +1,4 @@
-"""Rows for people, which fit the screen, and for programs, which are whole."""
+"""Tables for terminals and for pipes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.program import Program
 from support.terminal import Terminal
 
-from seedream_cli.output.table import columns, fitted, table
+from seedream_cli.output.table import display_width, fit_width, table
 from seedream_cli.sandbox.server import Sandbox
 
 ROWS = [
@@ -18,7 +18,7 @@ ROWS = [
 ]
 
 
-def test_in_a_pipe_values_are_whole_with_tabs_between() -> None:
+def test_table_in_pipe_has_whole_values_with_tabs() -> None:
     long = "很长" * 500
     assert table([*ROWS, ["a", "b", "c", long, "d"]], width=None) == [
         "2026-11-22\timg_1\tcompleted\t雪中的红狐\t/a/红狐.png",
@@ -27,34 +27,32 @@ def test_in_a_pipe_values_are_whole_with_tabs_between() -> None:
     ]
 
 
-def test_a_tab_or_a_line_feed_in_a_value_makes_no_column_and_no_row() -> None:
+def test_table_replaces_tabs_and_line_feeds_in_values() -> None:
     assert table([["a\tb", "c\nd"]], width=None) == ["a b\tc d"]
     assert table([], width=80) == table([], width=None) == []
 
 
-def test_on_a_screen_columns_stand_below_each_other_with_chinese_as_two() -> None:
+def test_table_on_terminal_aligns_wide_characters() -> None:
     assert table(ROWS, width=80) == [
         "2026-11-22  img_1  completed  雪中的红狐  /a/红狐.png",
         "2026-11-22  op_22  refused    x",
     ]
 
 
-def test_a_wide_character_is_not_cut_in_half() -> None:
-    assert fitted("红狐", 4) == "红狐"
-    assert fitted("红狐狸", 5) == "红狐…"
-    assert fitted("红狐狸", 4) == "红…"
+def test_fit_width_does_not_split_wide_character() -> None:
+    assert fit_width("红狐", 4) == "红狐"
+    assert fit_width("红狐狸", 5) == "红狐…"
+    assert fit_width("红狐狸", 4) == "红…"
 
 
 @given(st.text(), st.integers(1, 30))
-def test_a_fitted_text_is_a_beginning_that_fits(text: str, width: int) -> None:
-    cut = fitted(text, width)
-    assert columns(cut) <= width
+def test_fit_width_returns_prefix_that_fits(text: str, width: int) -> None:
+    cut = fit_width(text, width)
+    assert display_width(cut) <= width
     assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
 
 
-def test_the_list_of_tasks_fits_a_narrow_terminal_and_is_whole_in_a_pipe(
-    seedream: Program, sandbox: Sandbox
-) -> None:
+def test_status_list_fits_terminal_and_is_whole_in_pipe(seedream: Program, sandbox: Sandbox) -> None:
     prompt = "雪中的红狐 " + "gentle light " * 20
     [path] = seedream("generate", prompt).paths
     with Terminal(seedream, "status", columns=40) as terminal:

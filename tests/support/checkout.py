@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .forked import Point, Run, Zygote
+from .forked import ForkServer, Point, Run
 from .program import Program, Result
 from .project import Project
 
@@ -19,10 +19,12 @@ NewCheckout = Callable[..., "Checkout"]
 class Checkout(Project):
     """The project in ``folder``, used by a machine whose home is ``home``."""
 
-    def __init__(self, zygote: Zygote, home: Path, base_url: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, fork_server: ForkServer, home: Path, base_url: str, folder: Path | None = None
+    ) -> None:
         self.program = Program(home)
         self.program.use(base_url)
-        self._zygote = zygote
+        self._fork_server = fork_server
         super().__init__(self.command, folder or self.program.cwd)
 
     def start(
@@ -34,7 +36,7 @@ class Checkout(Project):
     ) -> Run:
         """Start `seedream sync` in the background. ``act`` is called while it is paused ``at`` a point."""
         return Run(
-            self._zygote,
+            self._fork_server,
             ["sync", *arguments],
             env={**self.program.environment, **(env or {})},
             cwd=self.folder,
@@ -50,7 +52,7 @@ class Checkout(Project):
         """Run any command and wait for its end."""
         environment = {**self.program.environment, **(env or {})}
         words = [command, *arguments]
-        return Run(self._zygote, words, env=environment, cwd=cwd or self.folder, patience=20.0).result()
+        return Run(self._fork_server, words, env=environment, cwd=cwd or self.folder, patience=20.0).result()
 
     def entries(self) -> list[dict[str, Any]]:
         """Return the lockfile's lines in their order, duplicates included."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 
 class Clock:
+    """Callable that returns the time. ``pauses`` are the lengths of all pauses, in seconds."""
+
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self.time = start
         self.pauses: list[float] = []
@@ -12,6 +14,7 @@ class Clock:
         return self.time
 
     def pause(self, seconds: float) -> None:
+        """Advance the clock, in place of `time.sleep`."""
         self.pauses.append(seconds)
         self.time += seconds
 

@@ -1,4 +1,4 @@
-"""Servers that repeat a text wherever they can, and every command that would hear it."""
+"""Responses that repeat a text in every possible place, and commands that may print it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from .raw import Reply, accepted, answer, success
 
-#: All that talks to the service, and all that tells from the history what it said.
-TALKING = (
+#: Commands that call the service, or print its responses from the history.
+COMMANDS = (
     ["generate", "fox", "--verbose"],
     ["generate", "fox", "--json"],
     ["generate", "fox", "--no-wait"],
@@ -23,12 +23,16 @@ TALKING = (
 
 
 def headers_of(text: str) -> dict[str, str]:
+    """Return response headers with the text as value."""
     names = ("X-Request-ID", "X-Request-Cost", "X-Idempotent-Replay", "Set-Cookie", "Retry-After", "Server")
     return {**dict.fromkeys(names, text), "Content-Type": f"text/{text}"}
 
 
-def services(text: str, in_header: str | None = None) -> dict[str, tuple[Reply, ...]]:
-    """Replies by what they do; the last one is repeated. ``in_header``: the text as a header can hold it."""
+def echo_replies(text: str, in_header: str | None = None) -> dict[str, tuple[Reply, ...]]:
+    """Return sequences of replies by name; the last reply is repeated.
+
+    ``in_header`` is the text in a form that a header can hold.
+    """
     plain = in_header or text
     headers = headers_of(plain)
     error = {

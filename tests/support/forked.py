@@ -1,4 +1,4 @@
-"""Starts runs of the program through `zygote.py`, and stops them where a test wants to act."""
+"""Client of `fork_server.py`: it starts runs of the program, and stops them at given points."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from typing import Self
 from .needs import program
 from .program import Result
 
-#: Where a run is stopped: "module:function", or any "call" or "line" of the program's, and which time.
+#: Where a run is stopped: "module:function", or any "call" or "line" of the program, and its number.
 Point = tuple[str, int]
 
 
-class Zygote:
-    """The process that runs of this test process are forked from."""
+class ForkServer:
+    """Fork server of this test process."""
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="seedream-")
-        self.path = os.path.join(self._folder, "zygote")
-        script = Path(__file__).with_name("zygote.py")
+        self.path = os.path.join(self._folder, "fork_server")
+        script = Path(__file__).with_name("fork_server.py")
         self._process = subprocess.Popen(
             [*_without_privileges(), sys.executable, str(script), self.path],
             stdin=subprocess.PIPE,
@@ -48,28 +48,28 @@ class Zygote:
         try:
             self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
-            # A run that was never waited for keeps it.
+            # A run that the test did not wait for keeps it alive.
             self._process.kill()
         shutil.rmtree(self._folder)
 
 
 def _without_privileges() -> Sequence[str]:
-    """Root may write in any folder: without that capability, a read-only one is read-only for root too."""
+    """Return a command that drops capabilities, so that read-only folders are read-only for root too."""
     if os.geteuid() == 0 and sys.platform == "linux":
         return [program("setpriv"), "--bounding-set=-dac_override,-dac_read_search"]
     return []
 
 
 class Run:
-    """One run of the program. ``act`` is called with it when it is stopped at ``at``.
+    """One run of the program. ``act`` is called with it when it is stopped at the point ``at``.
 
-    ``clock``: seconds by which its time of day differs. ``patience``: real seconds that it waits to connect,
-    for a byte, and for another program's lock. ``timeout``: real seconds until it is killed.
+    ``clock``: seconds by which its time of day differs. ``patience``: its timeout in real seconds for
+    connections, reads and locks. ``timeout``: real seconds until it is killed.
     """
 
     def __init__(
         self,
-        zygote: Zygote,
+        fork_server: ForkServer,
         arguments: Sequence[str],
         *,
         env: Mapping[str, str],
@@ -81,12 +81,12 @@ class Run:
         at: Point | None = None,
         act: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        #: Seconds by which its time of day is set when it goes on from where it was stopped.
+        #: Seconds by which its time of day is changed when it continues after a stop.
         self.set_clock_by = 0.0
         self._act = act
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.settimeout(timeout)
-        self._connection.connect(zygote.path)
+        self._connection.connect(fork_server.path)
         source, feed = os.pipe()
         threading.Thread(target=_feed, args=(feed, stdin), daemon=True).start()
         outer, inner = zip(os.pipe(), os.pipe(), strict=True)
@@ -118,17 +118,17 @@ class Run:
         os.kill(self.pid, number)
 
     def result(self) -> Result:
-        """Wait for its end, and let it go on from where it was stopped."""
+        """Wait for the end. If the run is stopped, call ``act`` and let it continue."""
         code = None
-        for line in self._told():
-            told = json.loads(line)
-            if "at" in told:
+        for line in self._messages():
+            message = json.loads(line)
+            if "at" in message:
                 self._act(self)
-                # Unless the act was its end.
+                # ``act`` may have killed it.
                 with contextlib.suppress(OSError):
                     self._connection.sendall(f"{self.set_clock_by}\n".encode())
-            if "exit" in told:
-                code = told["exit"]
+            if "exit" in message:
+                code = message["exit"]
                 break
         self._lines.close()
         self._connection.close()
@@ -136,12 +136,10 @@ class Run:
             reader.join(timeout=30)
         stdout, stderr = (self._read[end] for end in self._streams)
         assert isinstance(code, int), stderr.decode()
-        return Result(
-            code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
-        )
+        return Result.of_bytes(code, stdout, stderr)
 
-    def _told(self) -> Iterator[bytes]:
-        """What the run's supervisor tells of it; a run that takes too long is killed."""
+    def _messages(self) -> Iterator[bytes]:
+        """Yield messages of the run's supervisor. Kill a run that takes too long."""
         try:
             yield from self._lines
         except TimeoutError:
@@ -150,6 +148,6 @@ class Run:
 
 
 def _feed(end: int, data: bytes) -> None:
-    # Most runs do not read it.
+    # Most runs do not read stdin.
     with contextlib.suppress(BrokenPipeError), open(end, "wb") as stream:
         stream.write(data)

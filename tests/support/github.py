@@ -1,4 +1,4 @@
-"""A log as GitHub's runner reads it: which lines it folds, and what it marks a run with."""
+"""Parser of logs as GitHub's runner reads them: groups and annotations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from urllib.parse import unquote
 
 @dataclass(frozen=True)
 class Annotation:
+    """A decoded ``::error`` command."""
+
     properties: dict[str, str]
     lines: list[str]
 
 
 def split(log: str) -> tuple[list[str], list[str]]:
-    """The lines outside of groups, annotations left out, and those inside, titles included."""
+    """Return the lines outside of groups, without annotations, and those inside, with titles."""
     unfolded: list[str] = []
     folded: list[str] = []
     inside = False
@@ -24,7 +26,7 @@ def split(log: str) -> tuple[list[str], list[str]]:
             inside = True
             folded.append(line)
         elif line == "::endgroup::":
-            assert inside, "nothing is open"
+            assert inside, "no group is open"
             inside = False
         elif inside:
             folded.append(line)
@@ -34,8 +36,8 @@ def split(log: str) -> tuple[list[str], list[str]]:
     return unfolded, folded
 
 
-def marks(log: str) -> list[Annotation]:
-    """Every workflow command but those of groups has to be an error's."""
+def find_annotations(log: str) -> list[Annotation]:
+    """Return the annotations of a log. Any workflow command other than errors and groups is a failure."""
     found = []
     for line in log.splitlines():
         if not line.lstrip().startswith("::") or re.match("::(group|endgroup)::", line):

@@ -1,11 +1,11 @@
-"""Run the program inside the test process: a call costs milliseconds instead of a start of Python.
+"""Runner of the program inside the test process, which saves the start of Python for each call.
 
-The entry point is the one that the installed command starts. A call has its own arguments, environment,
-current folder and descriptors 0 to 2, and everything it changes in this process is put back. Exceptions
-that leave the entry point reach the test.
+It calls the entry point of the installed command. A call has its own arguments, environment, current folder
+and descriptors 0 to 2. All its changes of this process are undone. Exceptions that leave the entry point
+reach the test.
 
-What differs from a process: modules are loaded already, no signal reaches it, and stdin, stdout and stderr
-are files. A test that depends on any of these starts the program as a process.
+Differences from a process: modules are already imported, signals do not reach the call, and stdin, stdout and
+stderr are files. A test that depends on one of these must start a process.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from seedream_cli.__main__ import main
 
 from .program import Result
 
-#: Seconds that threads of a call get to end in, once it has returned.
-_PATIENCE = 5.0
+#: Seconds for the threads of a call to end after it has returned.
+_THREAD_TIMEOUT = 5.0
 
 _running = threading.Lock()
 
@@ -41,12 +41,12 @@ class _Exit(BaseException):
 
 
 def is_possible() -> bool:
-    """Return True if no call is running and this is the main thread, the only one that handles signals."""
+    """Return True if no call is running and this is the main thread, which alone can set signal handlers."""
     return threading.current_thread() is threading.main_thread() and not _running.locked()
 
 
 def run(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: bytes = b"") -> Result:
-    """Run the program to its end."""
+    """Run the program to its end. Only one call at a time is possible."""
     with contextlib.ExitStack() as restoring:
         if not _running.acquire(blocking=False):
             raise RuntimeError("a call is running in this process already: start the other as a process")
@@ -61,29 +61,23 @@ def run(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: b
             main()
             code = 0
         except _Exit as exit_:
-            # What is still buffered is lost, as in a process.
+            # Buffered output is lost, as in a process.
             code = exit_.code
         except SystemExit as exit_:
-            code = _code_of(exit_)
+            code = _exit_code_of(exit_)
             for stream in streams:
                 stream.flush()
-        stdout, stderr = (_content(file) for file in files[1:])
-    return Result(
-        code, stdout.decode("utf-8", "surrogateescape"), stderr.decode("utf-8", "surrogateescape"), stdout
-    )
+        for file in files[1:]:
+            file.seek(0)
+        return Result.of_bytes(code, files[1].read(), files[2].read())
 
 
-def _code_of(error: SystemExit) -> int:
-    """Return the code with which Python would end, after it has printed a message."""
+def _exit_code_of(error: SystemExit) -> int:
+    """Return the exit code that Python would use. A message is printed, as Python does."""
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
     print(error.code, file=sys.stderr)
     return 1
-
-
-def _content(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()
 
 
 @contextlib.contextmanager
@@ -113,7 +107,7 @@ def _folder(cwd: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interpreter(arguments: Sequence[str]) -> Iterator[None]:
-    """Set what the program reads of the interpreter, and put back what it changes there."""
+    """Set arguments of the interpreter, and restore global state that the program changes."""
 
     def exit_(status: int) -> NoReturn:
         raise _Exit(status)
@@ -123,7 +117,7 @@ def _interpreter(arguments: Sequence[str]) -> Iterator[None]:
     threshold, argv, folder, real_exit = gc.get_threshold(), sys.argv, tempfile.tempdir, os._exit
     try:
         sys.argv = ["seedream", *arguments]
-        # It is found once in a process, from the environment.
+        # Python caches it, but it depends on the environment of the call.
         tempfile.tempdir = None
         os._exit = exit_
         yield
@@ -136,14 +130,14 @@ def _interpreter(arguments: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _threads() -> Iterator[None]:
-    """Wait for the threads that the call has started: they must not meet with the next one."""
+    """Wait for the threads that the call has started, so that they do not disturb the next call."""
     real_start = threading.Thread.start
-    ours = {threading.main_thread()}
+    own_threads = {threading.main_thread()}
 
     def start(self: threading.Thread) -> None:
-        # Those of servers in this process are not the call's.
-        if threading.current_thread() in ours:
-            ours.add(self)
+        # Threads of test servers do not belong to the call.
+        if threading.current_thread() in own_threads:
+            own_threads.add(self)
         real_start(self)
 
     threading.Thread.start = start  # type: ignore[method-assign]
@@ -151,16 +145,16 @@ def _threads() -> Iterator[None]:
         yield
     finally:
         threading.Thread.start = real_start  # type: ignore[method-assign]
-        deadline = time.monotonic() + _PATIENCE
-        left = ours - {threading.main_thread()}
+        deadline = time.monotonic() + _THREAD_TIMEOUT
+        left = own_threads - {threading.main_thread()}
         for thread in left:
             thread.join(max(0.0, deadline - time.monotonic()))
-        assert not any(thread.is_alive() for thread in left), f"threads are left of a call: {left}"
+        assert not any(thread.is_alive() for thread in left), f"threads of the call are still running: {left}"
 
 
 @contextlib.contextmanager
 def _standard_streams(files: Sequence[IO[bytes]]) -> Iterator[Sequence[io.TextIOWrapper[Any]]]:
-    """Make the files descriptors 0 to 2, and open the streams that Python would open on them."""
+    """Duplicate the files to descriptors 0 to 2, and open the streams that Python would open on them."""
     before = [os.dup(number) for number in range(3)]
     python = sys.stdin, sys.stdout, sys.stderr
     try:
@@ -174,7 +168,7 @@ def _standard_streams(files: Sequence[IO[bytes]]) -> Iterator[Sequence[io.TextIO
         sys.stdin, sys.stdout, sys.stderr = streams
         yield streams[1:]
     finally:
-        # While the descriptors are still the call's.
+        # Flush them before the descriptors are restored.
         for stream in streams:
             with contextlib.suppress(OSError, ValueError):
                 stream.close()

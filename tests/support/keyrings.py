@@ -1,4 +1,4 @@
-"""A desktop's keyring without a desktop: gnome-keyring on a session bus of its own."""
+"""Keyrings for tests: gnome-keyring on a private session bus, and one in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .needs import missing, program
 if TYPE_CHECKING:
     from secretstorage import Collection
 
-#: Unlocked with a password, so that what it has on disk is no plain text. It ends with its stdin.
+#: Script that unlocks the keyring with a password, so that it is encrypted on disk. It ends with its stdin.
 _SESSION = """
 printf 'a password' | "$1" --unlock --components=secrets >/dev/null 2>&1
 printf '%s\\n' "$DBUS_SESSION_BUS_ADDRESS"
@@ -25,7 +25,7 @@ _ADDRESS = "DBUS_SESSION_BUS_ADDRESS"
 
 
 class SecretService:
-    """``environment`` is what a program needs to find it."""
+    """A running Secret Service. ``environment`` has the variables with which a program finds it."""
 
     def __init__(self, address: str, unlock: Callable[[], None]) -> None:
         self.environment = {_ADDRESS: address}
@@ -33,25 +33,26 @@ class SecretService:
 
     @property
     def kept(self) -> dict[tuple[str, str], str]:
-        """Every secret, by service and user."""
+        """Return all secrets by service and user."""
         with self._collection() as collection:
-            found = [(each.get_attributes(), each.get_secret()) for each in collection.get_all_items()]
+            found = [(item.get_attributes(), item.get_secret()) for item in collection.get_all_items()]
         return {(names["service"], names["username"]): secret.decode() for names, secret in found}
 
     def put(self, profile: str, key: str) -> None:
-        """As the library writes it."""
+        """Store a key as the keyring library does."""
         names = {"service": "apipod-seedream", "username": profile, "application": "Python keyring library"}
         with self._collection() as collection:
             collection.create_item("seedream", names, key.encode(), replace=True)
 
     def clear(self) -> None:
+        """Delete all secrets."""
         with self._collection() as collection:
-            for each in collection.get_all_items():
-                each.delete()
+            for item in collection.get_all_items():
+                item.delete()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """There is no desktop that could ask for the password: whoever uses it meanwhile is refused."""
+        """Lock the keyring in the block. Access fails, as no desktop can ask for the password."""
         with self._collection() as collection:
             collection.lock()
         try:
@@ -76,9 +77,9 @@ class SecretService:
 
 @contextmanager
 def secret_service() -> Iterator[SecretService]:
-    """Started, unlocked and empty."""
+    """Start a Secret Service, unlocked and empty."""
     daemon, session = program("gnome-keyring-daemon"), program("dbus-run-session")
-    # A socket's path must be short.
+    # Paths of Unix sockets are limited to about 100 bytes.
     home = tempfile.mkdtemp(prefix="keyring-")
     environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": home, "XDG_DATA_HOME": home}
     process = subprocess.Popen(
@@ -95,7 +96,7 @@ def secret_service() -> Iterator[SecretService]:
             missing("a session bus")
 
         def unlock() -> None:
-            # The one that runs does it.
+            # The command asks the running daemon to unlock it.
             subprocess.run(
                 [daemon, "--unlock"],
                 input=b"a password",
@@ -112,7 +113,7 @@ def secret_service() -> Iterator[SecretService]:
 
 
 class Backend:
-    """Keeps secrets in memory; ``error`` is raised by every call that has to do with one."""
+    """Backend of the keyring library in memory. Every access raises ``error`` if it is set."""
 
     def __init__(self, *, priority: float = 5, error: Exception | None = None) -> None:
         self.priority = priority

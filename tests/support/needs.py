@@ -1,6 +1,6 @@
-"""Programs and fonts that tests need beyond pip: where one is missing, a test skips and says so.
+"""External programs and fonts that tests need. A test is skipped if one is missing.
 
-In CI, which installs them, a missing one is a failure.
+In CI, which installs all of them, a missing one is a failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 
 def program(name: str) -> str:
-    """The path of a program."""
+    """Return the path of a program, or skip the test."""
     found = shutil.which(name)
     if found is None:
         missing(f"the program {name}")
@@ -21,7 +21,7 @@ def program(name: str) -> str:
 
 
 def missing(what: str) -> None:
-    """Skip for want of something, unless nothing may be missing here."""
+    """Skip the test, or fail if SEEDREAM_TESTS_NEED_ALL is set."""
     if os.environ.get("SEEDREAM_TESTS_NEED_ALL"):
-        pytest.fail(f"missing here, although everything was to be installed: {what}")
+        pytest.fail(f"missing, although SEEDREAM_TESTS_NEED_ALL is set: {what}")
     pytest.skip(f"missing: {what}")

@@ -1,4 +1,8 @@
-"""What a network and a server can do to an answer, byte for byte."""
+"""Faults of the network and of the API, which replace a response byte for byte.
+
+Calling ``honest`` performs the requested step and returns the correct response. A fault that does not call it
+rejects the request before anything is done.
+"""
 
 from __future__ import annotations
 
@@ -8,67 +12,67 @@ import struct
 import time
 from collections.abc import Callable
 
-from .raw import HttpCall, answer
+from .raw import Exchange, answer
 from .service import Fault, Honest, Service, refusal
 
 
-def reset(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """The step is done; the connection is reset without an answer."""
+def reset(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Perform the step, and reset the connection without a response."""
     honest()
     _reset(exchange)
 
 
-def reset_before(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """Nothing is done; the connection is reset."""
+def reset_before(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Reset the connection without performing the step."""
     _reset(exchange)
 
 
-def drop(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """The step is done; the connection is closed without an answer."""
+def drop(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Perform the step, and close the connection without a response."""
     honest()
 
 
-def hang(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """The step is done; nothing ever comes."""
+def hang(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Perform the step, and never respond."""
     honest()
     exchange.closed.wait(5)
 
 
-def truncated(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """Half of the bytes that Content-Length announces."""
+def truncated(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Send half of the bytes that Content-Length announces."""
     whole = honest()
     exchange.connection.sendall(whole[: len(whole) - len(_body(whole)) // 2])
 
 
-def reset_midway(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """Half of the bytes, then a reset."""
+def reset_midway(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Send half of the bytes, then reset the connection."""
     truncated(service, exchange, honest)
     _reset(exchange)
 
 
-def hang_midway(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """Half of the bytes, then nothing."""
+def hang_midway(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Send half of the bytes, then nothing more."""
     truncated(service, exchange, honest)
     exchange.closed.wait(5)
 
 
-def cut(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """Half of the bytes, without a length that would tell."""
+def cut(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Send half of the bytes, without Content-Length."""
     body = _body(honest())
     exchange.connection.sendall(answer(200, body[: len(body) // 2], length=None))
 
 
-def chunks_cut(service: Service, exchange: HttpCall, honest: Honest) -> None:
-    """A chunked body that ends within a chunk."""
+def chunks_cut(service: Service, exchange: Exchange, honest: Honest) -> None:
+    """Send a chunked body that ends within a chunk."""
     body = _body(honest())
     head = answer(200, b"", headers={"Transfer-Encoding": "chunked"}, length=None)
     exchange.connection.sendall(head + f"{len(body):x}\r\n".encode() + body[: len(body) // 2])
 
 
 def replaced(*body: bytes, status: int = 200) -> Fault:
-    """The step is done; the answer has another body."""
+    """Return a fault that performs the step, and sends another body."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         honest()
         exchange.connection.sendall(answer(status, b"".join(body)))
 
@@ -86,9 +90,9 @@ endless = replaced(b'{"code": 0, "message": "', b"a" * (2 * 1024 * 1024), b'"}')
 def refused(
     status: int, code: str = "internal_error", *, done: bool = False, headers: dict[str, str] | None = None
 ) -> Fault:
-    """An error answer; ``done``: the step was done all the same, as behind a gateway that lost patience."""
+    """Return a fault that sends an error. ``done``: the step is performed, as after a gateway's timeout."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         if done:
             honest()
         exchange.connection.sendall(refusal(status, code, headers=headers))
@@ -100,7 +104,9 @@ in_progress = refused(409, "idempotency_in_progress", done=True, headers={"Retry
 
 
 def rate_limited(retry_after: str | Callable[[], str] | None) -> Fault:
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    """Return a fault that sends a 429, with this Retry-After or without one."""
+
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         value = retry_after() if callable(retry_after) else retry_after
         headers = {"Retry-After": value} if value is not None else None
         exchange.connection.sendall(refusal(429, "rate_limit_exceeded", headers=headers))
@@ -109,14 +115,14 @@ def rate_limited(retry_after: str | Callable[[], str] | None) -> Fault:
 
 
 def in_a_while() -> str:
-    """A Retry-After as an HTTP date; the program's clock may be ahead by what it has waited."""
+    """Return a Retry-After as an HTTP date, 20 s ahead because the program's clock may be ahead too."""
     return email.utils.formatdate(time.time() + 20, usegmt=True)
 
 
 def redirected(location: str, status: int = 302) -> Fault:
-    """To ``location``, in which {origin} is the service and {path} is what was asked for."""
+    """Return a fault that redirects. ``location`` may contain {origin} and {path} of the request."""
 
-    def fault(service: Service, exchange: HttpCall, honest: Honest) -> None:
+    def fault(service: Service, exchange: Exchange, honest: Honest) -> None:
         to = location.format(origin=service.origin, path=exchange.request.path)
         exchange.connection.sendall(answer(status, headers={"Location": to}))
 
@@ -127,6 +133,6 @@ def _body(whole: bytes) -> bytes:
     return whole.partition(b"\r\n\r\n")[2]
 
 
-def _reset(exchange: HttpCall) -> None:
+def _reset(exchange: Exchange) -> None:
     exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.connection.close()

@@ -1,4 +1,4 @@
-"""The program as a process."""
+"""Runner of the program, as a process or inside the test process."""
 
 from __future__ import annotations
 
@@ -13,35 +13,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import IO, Any, Self
 
 COMMAND = (sys.executable, "-m", "seedream_cli")
 
 
 @dataclass(frozen=True)
 class Result:
+    """Exit code and output of a finished run. ``raw`` are the bytes of stdout."""
+
     exit_code: int
     stdout: str
     stderr: str
     raw: bytes
 
+    @classmethod
+    def of_bytes(cls, exit_code: int, stdout: bytes, stderr: bytes) -> Self:
+        """Decode the output as UTF-8. Other bytes, which paths may contain, become surrogates."""
+        texts = [data.decode("utf-8", "surrogateescape") for data in (stdout, stderr)]
+        return cls(exit_code, texts[0], texts[1], stdout)
+
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
+        """Return the JSON document on stdout."""
         parsed = json.loads(self.stdout)
         assert isinstance(parsed, dict)
         return parsed
 
     @property
     def paths(self) -> list[str]:
+        """Return the lines of stdout."""
         return self.stdout.splitlines()
 
 
 class Program:
-    """Runs `seedream` in a home of its own, where nothing of this machine's user is seen."""
+    """Runner of `seedream` in a temporary home, isolated from the user's configuration."""
 
     def __init__(self, home: Path, *, in_process: bool = False) -> None:
-        #: Whether calls that need no process of their own are made in this one.
+        #: Run calls in the test process if they do not need their own.
         self._in_process = in_process
         self.cwd = home / "work"
         self.config = home / "config" / "apipod-seedream" / "config.toml"
@@ -60,7 +69,7 @@ class Program:
         }
 
     def as_process(self) -> Program:
-        """The program in the same home, environment and folder, with a process for every call."""
+        """Return a runner in the same home, environment and folder that starts a process for each call."""
         other = copy.copy(self)
         other._in_process = False
         return other
@@ -73,7 +82,7 @@ class Program:
         cwd: Path | None = None,
         timeout: float = 60,
     ) -> Result:
-        """Run to the end; ``env`` adds to the environment."""
+        """Run to the end. ``env`` is added to the environment."""
         environment = {**self.environment, **(env or {})}
         cwd = cwd or self.cwd
         data = stdin.encode() if isinstance(stdin, str) else stdin
@@ -91,15 +100,10 @@ class Program:
             timeout=timeout,
             check=False,
         )
-        return Result(
-            done.returncode,
-            done.stdout.decode("utf-8", "surrogateescape"),
-            done.stderr.decode("utf-8", "surrogateescape"),
-            done.stdout,
-        )
+        return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
     def shell(self, script: str, *, env: Mapping[str, str] | None = None) -> Result:
-        """Run a shell script in which `seedream` is the program."""
+        """Run a Bash script in which `seedream` is the program."""
         function = f'seedream() {{ "{sys.executable}" -m seedream_cli "$@"; }}\n'
         done = subprocess.run(
             ["bash", "-c", function + script],
@@ -110,10 +114,10 @@ class Program:
             timeout=60,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode(), done.stdout)
+        return Result.of_bytes(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
-        """Start and go on, to send it signals."""
+        """Start a process without waiting for it."""
         return Running(
             subprocess.Popen(
                 [*COMMAND, *arguments],
@@ -126,7 +130,7 @@ class Program:
         )
 
     def use(self, base_url: str, key: str = "sk-test-0123456789") -> None:
-        """Make this the service of all further runs."""
+        """Use this service and key in all further runs."""
         self.environment |= {"SEEDREAM_BASE_URL": base_url, "SEEDREAM_API_KEY": key}
 
     def write_config(self, text: str) -> None:
@@ -137,12 +141,12 @@ class Program:
 
 
 def _is_for_python(variable: str) -> bool:
-    """Whether Python reads it when it starts."""
+    """Return True if Python reads this variable when it starts."""
     return variable.startswith(("PYTHON", "LC_", "LANG")) and variable != "PYTHONDONTWRITEBYTECODE"
 
 
 class Running:
-    """A started program; both of its streams are read as they come."""
+    """A running process, whose output is read in the background."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -169,14 +173,15 @@ class Running:
         return self._read["stderr"].decode()
 
     def wait_for(self, condition: Callable[[], object], *, timeout: float = 20) -> None:
-        """Wait until something outside of the program tells that it is where it should be."""
+        """Wait until the condition is true. Fail if the program ends before."""
         deadline = monotonic() + timeout
         while not condition():
             assert self.process.poll() is None, self.result()
-            assert monotonic() < deadline, "the program did not come this far"
+            assert monotonic() < deadline, "the condition did not become true in time"
             sleep(0.01)
 
     def stop(self, number: signal.Signals) -> Result:
+        """Send a signal, and wait for the end."""
         self.process.send_signal(number)
         return self.result()
 
@@ -184,11 +189,13 @@ class Running:
         self.process.wait(timeout=30)
         for reader in self._readers:
             reader.join(timeout=30)
-        return Result(self.process.returncode, self.stdout, self.stderr, bytes(self._read["stdout"]))
+        return Result.of_bytes(
+            self.process.returncode, bytes(self._read["stdout"]), bytes(self._read["stderr"])
+        )
 
 
 def hint(result: Result) -> Sequence[str]:
-    """The words of the command that the last line of an error tells to run, without its first."""
+    """Return the arguments of the command that the last line of an error suggests."""
     import shlex
 
     words = shlex.split(result.stderr.strip().splitlines()[-1])

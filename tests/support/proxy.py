@@ -1,4 +1,4 @@
-"""Real proxies on loopback, which know a few names, forward nowhere else, and keep what they were asked."""
+"""HTTP and SOCKS proxies on loopback, which resolve only given names, and record what they received."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import ssl
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
-from .listening import Listening
+from .threaded_server import ThreadedServer
 
 
 def relay(
     one: socket.socket, other: socket.socket, saw: Callable[[bytes], object] = lambda data: None
 ) -> None:
-    """Carry bytes both ways until one side ends; ``saw`` gets those that ``one`` sends."""
+    """Forward bytes in both directions until one side closes. ``saw`` is called with those of ``one``."""
     opposite = {one: other, other: one}
     while True:
         ready = [side for side in opposite if isinstance(side, ssl.SSLSocket) and side.pending()]
@@ -28,10 +28,10 @@ def relay(
             opposite[side].sendall(data)
 
 
-class Proxy(Listening):
-    """``hosts`` are the names that it knows, each with a port of this machine. A ``login`` is asked for.
+class Proxy(ThreadedServer):
+    """Base of the proxies. ``hosts`` maps the known names to local ports. ``login`` is required if set.
 
-    ``asked`` are the hosts that it was asked for; ``received`` is every byte that clients sent.
+    ``asked`` are the requested targets. ``received`` are all bytes that clients sent.
     """
 
     scheme = "http"
@@ -44,7 +44,7 @@ class Proxy(Listening):
         self._login = login
 
     def url(self, scheme: str | None = None, login: tuple[str, str] | None = None) -> str:
-        """Its URL as a variable holds it, with its own login or another."""
+        """Return the proxy's URL for an environment variable, with its own login or another."""
         user = login or self._login
         before = f"{quote(user[0], safe='')}:{quote(user[1], safe='')}@" if user else ""
         return f"{scheme or self.scheme}://{before}127.0.0.1:{self.port}"
@@ -56,13 +56,13 @@ class Proxy(Listening):
     def _receive(self, connection: socket.socket, count: int) -> bytes:
         data = connection.recv(count)
         if not data:
-            raise ConnectionError("it left")
+            raise ConnectionError("the client closed the connection")
         self.received += data
         return data
 
 
 class HttpProxy(Proxy):
-    """An HTTP proxy: CONNECT, and requests for whole URLs."""
+    """HTTP proxy with CONNECT and absolute-form requests."""
 
     def serve(self, connection: socket.socket) -> None:
         data = b""
@@ -76,27 +76,27 @@ class HttpProxy(Proxy):
         if self._login is not None:
             expected = base64.b64encode(":".join(self._login).encode()).decode()
             if headers.get("proxy-authorization") != f"Basic {expected}":
-                # Such a proxy is known to repeat what it was given.
+                # Some proxies repeat the rejected login in their response.
                 given = base64.b64decode(headers.get("proxy-authorization", "").removeprefix("Basic "))
                 return connection.sendall(b"HTTP/1.1 407 No %b\r\nContent-Length: 0\r\n\r\n" % given)
         host = target.rpartition(":")[0] if method == "CONNECT" else urlsplit(target).hostname or ""
-        behind = self._connect(host)
-        if behind is None:
+        upstream = self._connect(host)
+        if upstream is None:
             return connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-        with behind:
+        with upstream:
             if method == "CONNECT":
                 connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 parts = urlsplit(target)
                 kept = [line for line in lines if not line.lower().startswith(("proxy-", "connection:"))]
                 asked = f"{method} {parts.path}?{parts.query} HTTP/1.1"
-                behind.sendall("\r\n".join([asked, *kept, "Connection: close", "", ""]).encode() + rest)
-            relay(connection, behind, self.received.extend)
+                upstream.sendall("\r\n".join([asked, *kept, "Connection: close", "", ""]).encode() + rest)
+            relay(connection, upstream, self.received.extend)
         return None
 
 
 class SocksProxy(Proxy):
-    """A SOCKS5 proxy."""
+    """SOCKS5 proxy."""
 
     scheme = "socks5"
 
@@ -123,12 +123,12 @@ class SocksProxy(Proxy):
             host = socket.inet_ntop(socket.AF_INET if kind == 1 else socket.AF_INET6, address)
         port = int.from_bytes(self._exactly(connection, 2), "big")
         self.asked.append(f"{host}:{port}")
-        behind = self._connect(host)
-        if behind is None:
+        upstream = self._connect(host)
+        if upstream is None:
             return connection.sendall(b"\x05\x04\x00\x01" + bytes(6))
-        with behind:
+        with upstream:
             connection.sendall(b"\x05\x00\x00\x01" + bytes(6))
-            relay(connection, behind, self.received.extend)
+            relay(connection, upstream, self.received.extend)
         return None
 
     def _exactly(self, connection: socket.socket, count: int) -> bytes:
@@ -138,8 +138,8 @@ class SocksProxy(Proxy):
         return data
 
 
-class Scripted(Listening):
-    """Answers whatever comes with the next of its replies, then leaves; None waits for the other's end."""
+class Scripted(ThreadedServer):
+    """Server that answers each message with the next reply. None: wait until the client closes."""
 
     def __init__(self, *replies: bytes | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A server at the socket: it answers bytes that no HTTP library would send, and keeps what it received."""
+"""HTTP server that sends any bytes, also invalid ones, and records the requests that it received."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .listening import Listening
+from .threaded_server import ThreadedServer
 
 
 @dataclass(frozen=True)
 class Request:
+    """A received request. Names of headers are in lower case."""
+
     method: str
     path: str
     headers: dict[str, str]
@@ -25,16 +27,19 @@ class Request:
 
 
 @dataclass
-class HttpCall:
-    """One connection's turn, handed to a reply that is a function: it may send, wait or close."""
+class Exchange:
+    """Argument of a reply that is a function, which may send, wait or close.
+
+    ``closed`` is set when the server shuts down.
+    """
 
     connection: socket.socket
     request: Request
     closed: threading.Event = field(default_factory=threading.Event)
 
 
-#: What to answer: bytes as they go out; None to close without an answer; or a function that does as it likes.
-Reply = bytes | None | Callable[[HttpCall], None]
+#: Bytes to send; None to close the connection without a response; or a function that sends the response.
+Reply = bytes | None | Callable[[Exchange], None]
 
 
 def answer(
@@ -44,7 +49,10 @@ def answer(
     headers: dict[str, str] | None = None,
     length: int | bool | None = True,
 ) -> bytes:
-    """An HTTP answer that closes its connection. ``length``: True for the right one, False for none."""
+    """Return an HTTP response after which the connection is closed.
+
+    ``length`` is the Content-Length: True for the correct one, False or None to omit it.
+    """
     content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     lines = [f"HTTP/1.1 {status} Any", "Connection: close"]
     if length is True:
@@ -56,15 +64,17 @@ def answer(
 
 
 def success(data: object, *, code: int = 200, **more: Any) -> bytes:
+    """Return a successful response of the API. ``more`` as for :func:`answer`."""
     return answer(200, {"code": code, "message": "success", "data": data}, **more)
 
 
 def accepted(task_id: str = "task_1", **more: Any) -> bytes:
+    """Return the response to an accepted create request."""
     return success({"task_id": task_id}, **more)
 
 
-class RawServer(Listening):
-    """Answers with ``replies`` in turn; the last one is repeated."""
+class RawServer(ThreadedServer):
+    """Server that answers with ``replies`` in turn, and repeats the last one. It closes each connection."""
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
         super().__init__()
@@ -84,7 +94,7 @@ class RawServer(Listening):
         self.answer_one(connection)
 
     def answer_one(self, connection: socket.socket) -> bool:
-        """Whether another request may follow on this connection."""
+        """Answer one request. Return True if another one may follow on this connection."""
         request = _read(connection)
         if request is None:
             return False
@@ -92,14 +102,14 @@ class RawServer(Listening):
             self.requests.append(request)
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if callable(reply):
-            reply(HttpCall(connection, request, self.closing))
+            reply(Exchange(connection, request, self.closing))
         elif reply is not None:
             connection.sendall(reply)
         return reply is not None
 
 
-class PatientServer(RawServer):
-    """Takes request after request from each connection, until the other side ends it."""
+class KeepAliveServer(RawServer):
+    """Server that answers all requests of a connection until the client closes it."""
 
     def serve(self, connection: socket.socket) -> None:
         while self.answer_one(connection):

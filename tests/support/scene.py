@@ -21,6 +21,8 @@ from .tasks import SERVICE, operation, run_task
 
 @dataclass
 class Scene:
+    """Environment of one test. The service that was started last is used."""
+
     folder: Path
     history: History
     clock: Clock

@@ -1,7 +1,7 @@
-"""The service, small and honest, at a socket where any step of it can go wrong.
+"""Fake API with fault injection.
 
-It knows what the program must not get wrong: which creates it has had, with which key and body, and
-which image belongs to which task. A `Strike` puts a fault in the place of some of its answers.
+It records the create requests with their keys and bodies, and has another image for each task, so that tests
+can check for duplicate payments and lost images. A `FaultRule` replaces some of its responses by a fault.
 """
 
 from __future__ import annotations
@@ -12,50 +12,56 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .images import noise
-from .raw import HttpCall, RawServer, Request, answer, success
+from .raw import Exchange, RawServer, Request, answer, success
 
 #: Polls until a task is completed.
 POLLS = 3
-SUBMIT, POLL, IMAGE = "submit", "poll", "image"
+#: Stages, which are kinds of requests.
+SUBMIT = "submit"
+POLL = "poll"
+IMAGE = "image"
 
-#: Does the step of the service, and gives its honest answer as bytes.
+#: Performs the requested step, and returns the correct response.
 Honest = Callable[[], bytes]
-#: What goes over the line instead.
-Fault = Callable[["Service", HttpCall, Honest], None]
+#: Sends something else in place of the correct response.
+Fault = Callable[["Service", Exchange, Honest], None]
 
 
 @dataclass
 class Task:
+    """A task of the service, with the key and the body of its create request."""
+
     id: str
     key: str
     body: bytes
     image: bytes
     polls: int = 0
-    #: How many links to its image were given.
+    #: Number of result URLs issued.
     links: int = 0
 
 
 @dataclass(frozen=True)
-class Strike:
-    """``fault`` in the place of this stage's answers, from the ``first`` on, ``times`` (None: for ever)."""
+class FaultRule:
+    """Rule that replaces responses of a stage by a fault: ``times`` (None: all) from the ``first`` on."""
 
     stage: str
     fault: Fault
     first: int = 1
     times: int | None = None
 
-    def strikes(self, count: int) -> bool:
+    def applies_to(self, count: int) -> bool:
+        """Return True for the request with this number, counted from 1 within the stage."""
         return count >= self.first and (self.times is None or count < self.first + self.times)
 
 
 @dataclass
 class Service:
-    """At ``base_url`` while its server is up. Counts every request of a stage from 1."""
+    """Fake API, which responds while ``server`` is running. ``counts`` are the requests of each stage."""
 
-    strikes: list[Strike] = field(default_factory=list)
-    #: By which name it is known, and gives links to itself.
+    fault_rules: list[FaultRule] = field(default_factory=list)
+    #: Host name of the base URL and of result URLs.
     host: str = "127.0.0.1"
-    #: What the last status answers have besides, or instead.
+    #: Fields that are added to the status of a completed task, or replace some.
     ends_as: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,14 +79,14 @@ class Service:
     def origin(self) -> str:
         return f"http://{self.host}:{self.server.port}"
 
-    def _serve(self, exchange: HttpCall) -> None:
+    def _serve(self, exchange: Exchange) -> None:
         stage, honest = self._step(exchange.request)
         with self._lock:
             self.counts[stage] += 1
             count = self.counts[stage]
-        for strike in self.strikes:
-            if strike.stage == stage and strike.strikes(count):
-                strike.fault(self, exchange, honest)
+        for rule in self.fault_rules:
+            if rule.stage == stage and rule.applies_to(count):
+                rule.fault(self, exchange, honest)
                 return
         exchange.connection.sendall(honest())
 
@@ -119,7 +125,7 @@ class Service:
         return success({"task_id": task.id, "status": "completed", "result": [url], **self.ends_as})
 
     def _image(self, request: Request) -> bytes:
-        # An image's host has nothing to do with the key.
+        # The API key must not be sent to an image host.
         assert "authorization" not in request.headers
         _, _, task_id, _ = request.path.split("/")
         task = next(task for task in self.tasks if task.id == task_id)
@@ -127,5 +133,6 @@ class Service:
 
 
 def refusal(status: int, code: str, *, headers: dict[str, str] | None = None) -> bytes:
+    """Return an error response of the API."""
     body = {"error": {"message": f"The service says {status}.", "type": "error", "code": code}}
     return answer(status, body, headers=headers)

@@ -1,4 +1,4 @@
-"""The types of fixtures that start servers."""
+"""Types of the fixtures that start servers."""
 
 from __future__ import annotations
 

@@ -55,6 +55,7 @@ def run_task(
 
 
 def of_kind(events: Iterable[Event], kind: type[E]) -> list[E]:
+    """Return the events of one class."""
     return [event for event in events if isinstance(event, kind)]
 
 

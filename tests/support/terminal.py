@@ -1,4 +1,4 @@
-"""The program under a real terminal of a given size, of which the screen can be read."""
+"""Runner of the program on a pseudo-terminal, with a terminal emulator that reads its screen."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ import pyte
 
 from .program import COMMAND, Program
 
-#: Makes its stdin the controlling terminal, as a shell would, and becomes the program.
-_IN_FRONT = """
+#: Script that makes stdin the controlling terminal, as a shell does, and executes the program.
+_LAUNCHER = """
 import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 if sys.argv[1] == "nohup":
@@ -33,8 +33,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is left on the screen after the end (without blank lines), and every byte that came."""
+class TerminalResult:
+    """Lines on the screen after the end (without blank ones), and all bytes that were received."""
 
     exit_code: int
     lines: list[str]
@@ -46,11 +46,12 @@ class Shown:
 
 
 class Terminal:
-    """Runs `seedream` with a terminal as stdin, stdout and stderr; ``stdout`` may be a file instead. With
-    ``nohup`` it goes on when the terminal hangs up. ``command`` is what runs instead of `seedream`; ``reads``
-    is how many bytes are taken at once.
+    """A run of `seedream` with a terminal as stdin, stdout and stderr.
 
-    ``screens`` are all screens that were seen, the latest last; a screen is its lines without blank ends.
+    ``stdout`` may be a file instead. With ``nohup`` the program survives when the terminal hangs up.
+    ``command`` replaces `seedream`. ``reads`` is the number of bytes that are read at once.
+
+    ``screens`` are all screens so far, the latest last. A screen is its lines without trailing blanks.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._changed = threading.Condition()
         self._master, slave = pty.openpty()
-        # Ends the reader before its descriptor is closed: the number may be another file's by then.
+        # A pipe that ends the reader before its descriptor is closed, whose number could be reused.
         self._done, self._end = os.pipe()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         file = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if stdout else slave
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-IS", "-c", _IN_FRONT, "nohup" if nohup else "", *command, *arguments],
+                [sys.executable, "-IS", "-c", _LAUNCHER, "nohup" if nohup else "", *command, *arguments],
                 stdin=slave,
                 stdout=file,
                 stderr=slave,
@@ -98,7 +99,7 @@ class Terminal:
         return self.screens[-1]
 
     def screen_until(self, predicate: Callable[[str], object], *, timeout: float = 20) -> str:
-        """Wait for a screen that fulfils the predicate (those that are gone already count); that screen."""
+        """Wait for a screen that fulfils the predicate, and return it. Earlier screens count too."""
         seen = 0
         deadline = monotonic() + timeout
         with self._changed:
@@ -115,7 +116,7 @@ class Terminal:
                 self._changed.wait(min(left, 0.2))
 
     def raw_until(self, expected: bytes, *, timeout: float = 20) -> None:
-        """Wait until these bytes have come."""
+        """Wait until these bytes were received."""
         deadline = monotonic() + timeout
         with self._changed:
             while expected not in self.raw:
@@ -124,29 +125,30 @@ class Terminal:
                 self._changed.wait(0.2)
 
     def cells(self) -> list[list[tuple[str, str, str]]]:
-        """The screen as (character, foreground, background), colours as pyte has them ("ff0000")."""
+        """Return rows of (character, foreground, background), with colours as in pyte ("ff0000")."""
         rows = [self._screen.buffer[number] for number in range(self._screen.lines)]
         return [[row[number][:3] for number in range(self.columns)] for row in rows]
 
     def modes(self) -> list[Any]:
-        """How the terminal is set, as termios has it."""
+        """Return the terminal's modes as termios does."""
         return termios.tcgetattr(self._master)
 
     def send(self, typed: bytes) -> None:
+        """Type these bytes."""
         os.write(self._master, typed)
 
     def hang_up(self) -> int:
-        """Close the terminal under the program, as its window would; its exit code."""
+        """Close the terminal, as closing its window does, and return the exit code."""
         self._close_master()
         return self.process.wait(timeout=30)
 
-    def result(self) -> Shown:
-        """Wait for the end."""
+    def result(self) -> TerminalResult:
+        """Wait for the end of the program."""
         exit_code = self.process.wait(timeout=60)
         self._reader.join(timeout=10)
         lines = [line for line in self.screen.split("\n") if line]
         self.close()
-        return Shown(exit_code, lines, self.raw)
+        return TerminalResult(exit_code, lines, self.raw)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -177,7 +179,7 @@ class Terminal:
             try:
                 data = os.read(self._master, self._reads) if self._master in ready else b""
             except OSError:
-                # Linux says so when nobody has the other end open any more.
+                # Linux raises it when no process has the other end open.
                 data = b""
             with self._changed:
                 if data:

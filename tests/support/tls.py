@@ -1,4 +1,4 @@
-"""A private authority, made with the program openssl, and hosts that speak TLS with its certificates."""
+"""Private certificate authority, created with openssl, and a TLS-terminating proxy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .listening import Listening
 from .needs import program
 from .proxy import relay
+from .threaded_server import ThreadedServer
 
-#: Python 3.13 wants these identifiers, and the default configuration of openssl is not the same everywhere.
+#: Python 3.13 requires these key identifiers, and openssl's default configuration differs between systems.
 _CONFIGURATION = """
 [req]
 distinguished_name = name
@@ -33,7 +33,7 @@ _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 @dataclass(frozen=True)
 class Authority:
-    """``certificate`` and ``folder`` are what SSL_CERT_FILE and SSL_CERT_DIR name to trust its hosts."""
+    """Certificate authority. ``certificate`` and ``folder`` are values for SSL_CERT_FILE and SSL_CERT_DIR."""
 
     certificate: Path
     folder: Path
@@ -41,7 +41,7 @@ class Authority:
 
 
 def authority(folder: Path, *names: str) -> Authority:
-    """An authority, and one certificate for hosts of these names, such as ``DNS:api.test``."""
+    """Create an authority, and a certificate for hosts with these names, such as ``DNS:api.test``."""
     openssl = program("openssl")
     (folder / "trusted").mkdir()
     (folder / "openssl.cnf").write_text(_CONFIGURATION.format(names=",".join(names)))
@@ -54,17 +54,8 @@ def authority(folder: Path, *names: str) -> Authority:
 
     config = ("-config", "openssl.cnf")
     run(
-        *("req", "-x509", *_NEW_KEY, *config),
-        *(
-            "-keyout",
-            "authority.key",
-            "-out",
-            "authority.pem",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN=authority of {names[0]}",
-        ),
+        *("req", "-x509", *_NEW_KEY, *config, "-keyout", "authority.key", "-out", "authority.pem"),
+        *("-days", "2", "-subj", f"/CN=authority of {names[0]}"),
     )
     run("req", *_NEW_KEY, *config, "-keyout", "host.key", "-out", "host.csr", "-subj", "/CN=host")
     run(
@@ -73,7 +64,7 @@ def authority(folder: Path, *names: str) -> Authority:
         *("-extfile", "openssl.cnf", "-extensions", "host"),
     )
     certificate = folder / "authority.pem"
-    # In a folder, OpenSSL looks for a certificate under the hash of its subject.
+    # In SSL_CERT_DIR, OpenSSL looks a certificate up by the hash of its subject.
     hashed = run("x509", "-hash", "-noout", "-in", "authority.pem")
     (folder / "trusted" / f"{hashed}.0").write_bytes(certificate.read_bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -81,17 +72,17 @@ def authority(folder: Path, *names: str) -> Authority:
     return Authority(certificate, folder / "trusted", context)
 
 
-class Front(Listening):
-    """Ends TLS, and passes on what was in it to a port of this machine that speaks without."""
+class Front(ThreadedServer):
+    """TLS-terminating proxy in front of a local port."""
 
     def __init__(self, authority: Authority, port: int) -> None:
         super().__init__()
         self._authority = authority
-        self._behind = port
+        self._port = port
 
     def serve(self, connection: socket.socket) -> None:
         with (
             self._authority.context.wrap_socket(connection, server_side=True) as secure,
-            socket.create_connection(("127.0.0.1", self._behind)) as behind,
+            socket.create_connection(("127.0.0.1", self._port)) as upstream,
         ):
-            relay(secure, behind)
+            relay(secure, upstream)

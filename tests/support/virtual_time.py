@@ -1,4 +1,4 @@
-"""A clock for many threads: it moves on to the earliest moment that any of them waits for."""
+"""Discrete-event simulation of threads that sleep: time advances to the next wake-up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 
 class VirtualTime:
-    """Runs one thread at a time, so that the same program always takes the same course."""
+    """Scheduler that runs one thread at a time, so that every run has the same order of events."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -22,22 +22,22 @@ class VirtualTime:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let the other threads run for ``seconds``."""
+        """Suspend this thread for ``seconds`` of virtual time."""
         turn = self._wait_for_turn(self.now + seconds)
         self._handed_back.set()
         turn.wait()
 
-    def run(self, programs: Iterable[Callable[[], None]], *, until: float) -> None:
-        """Run each of ``programs`` in its own thread. Raises what one of them raised."""
-        for program in programs:
+    def run(self, functions: Iterable[Callable[[], None]], *, until: float) -> None:
+        """Run each function in its own thread, and raise the exception of any of them."""
+        for function in functions:
             turn = self._wait_for_turn(self.now)
-            threading.Thread(target=self._run, args=(program, turn), daemon=True).start()
+            threading.Thread(target=self._run, args=(function, turn), daemon=True).start()
         while self._due and self._failure is None:
             self.now, _, turn = heapq.heappop(self._due)
-            assert self.now < until, "they take too long"
+            assert self.now < until, "the simulation did not end in time"
             self._handed_back.clear()
             turn.set()
-            assert self._handed_back.wait(20), "a thread waits for something else than this clock"
+            assert self._handed_back.wait(20), "a thread waits for something other than this clock"
         if self._failure is not None:
             raise self._failure
 
@@ -46,10 +46,10 @@ class VirtualTime:
         heapq.heappush(self._due, (at, next(self._number), turn))
         return turn
 
-    def _run(self, program: Callable[[], None], turn: threading.Event) -> None:
+    def _run(self, function: Callable[[], None], turn: threading.Event) -> None:
         turn.wait()
         try:
-            program()
+            function()
         except BaseException as failure:
             self._failure = failure
         finally:

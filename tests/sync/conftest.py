@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 from support.checkout import Checkout
 from support.clock import Clock
-from support.forked import Zygote
+from support.forked import ForkServer
 from support.machine import Machine
 from support.service import Service
 
@@ -50,14 +50,14 @@ def new_machine(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
 
 
 @pytest.fixture
-def new_checkout(zygote: Zygote, tmp_path: Path) -> Callable[..., Checkout]:
+def new_checkout(fork_server: ForkServer, tmp_path: Path) -> Callable[..., Checkout]:
     """Set up a machine with a home of its own, which runs sync as a process, by default in a new project."""
     count = 0
 
     def new_checkout(server: Server, manifest: str | None = None, *, folder: Path | None = None) -> Checkout:
         nonlocal count
         count += 1
-        checkout = Checkout(zygote, tmp_path / f"checkout-{count}", server.base_url, folder)
+        checkout = Checkout(fork_server, tmp_path / f"checkout-{count}", server.base_url, folder)
         if manifest is not None:
             checkout.write(manifest)
         return checkout

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 from support import network_faults as line
 from support.machine import NewMachine, execute
-from support.raw import HttpCall, RawServer
-from support.service import IMAGE, SUBMIT, Honest, Service, Strike
+from support.raw import Exchange, RawServer
+from support.service import IMAGE, SUBMIT, FaultRule, Honest, Service
 from support.starting import StartSandbox
 
 from seedream_cli.errors import (
@@ -94,7 +94,7 @@ def test_execute_writes_lockfile_entry_before_reporting_image(
 
 
 def test_execute_keeps_entry_of_saved_image_when_stopped(new_machine: NewMachine, service: Service) -> None:
-    service.strikes.append(Strike(IMAGE, line.hang_midway, first=2))
+    service.fault_rules.append(FaultRule(IMAGE, line.hang_midway, first=2))
     machine = new_machine(service, assets("a", "b", "c", "d"))
 
     def stop(event: SyncEvent) -> None:
@@ -184,7 +184,7 @@ def test_unwritable_lockfile_does_not_hide_failed_images(
     new_machine: NewMachine, service: Service, live_workers: LiveWorkers
 ) -> None:
     machine = new_machine(service, assets("good", "refused"))
-    service.strikes.append(Strike(SUBMIT, line.refused(400, "invalid_request"), first=2))
+    service.fault_rules.append(FaultRule(SUBMIT, line.refused(400, "invalid_request"), first=2))
     events: list[SyncEvent] = []
 
     def on_event(event: SyncEvent) -> None:
@@ -201,7 +201,7 @@ def test_unwritable_lockfile_does_not_hide_failed_images(
 
 
 def test_long_rate_limit_stops_run_and_keeps_images(new_machine: NewMachine, service: Service) -> None:
-    service.strikes.append(Strike(SUBMIT, line.rate_limited("3600"), first=2))
+    service.fault_rules.append(FaultRule(SUBMIT, line.rate_limited("3600"), first=2))
     machine = new_machine(service, assets(*(f"n{number}" for number in range(9))))
     executor = machine.executor(jobs=1, tasks={"rate_limiter": RateLimiter()})
     events = execute(executor)
@@ -230,7 +230,7 @@ def test_unreachable_service_stops_run_early(new_machine: NewMachine) -> None:
 def test_unreachable_count_is_reset_by_success(new_machine: NewMachine, service: Service) -> None:
     # Every other image succeeds.
     for first in range(1, 60, 6):
-        service.strikes.append(Strike(SUBMIT, line.reset_before, first=first, times=5))
+        service.fault_rules.append(FaultRule(SUBMIT, line.reset_before, first=first, times=5))
     machine = new_machine(service, assets(*(f"n{number}" for number in range(8))))
     executor = machine.executor(jobs=1)
     events = execute(executor)
@@ -247,12 +247,12 @@ def test_locked_history_stops_run_but_saves_paid_image(
         sqlite3.connect(machine.history.path, isolation_level=None, check_same_thread=False)
     ) as other:
 
-        def lock_history(service: Service, call: HttpCall, honest: Honest) -> None:
+        def lock_history(service: Service, call: Exchange, honest: Honest) -> None:
             if not other.in_transaction:
                 other.execute("BEGIN IMMEDIATE")
             call.connection.sendall(honest())
 
-        service.strikes.append(Strike(IMAGE, lock_history))
+        service.fault_rules.append(FaultRule(IMAGE, lock_history))
         executor = machine.executor(jobs=1)
         events = execute(executor)
     assert done(events) == {"a": "generated"}
@@ -270,11 +270,11 @@ def test_lockfile_with_merge_conflict_stops_run_and_loses_no_image(
     machine = new_machine(service, assets("a", "b", "c"))
     in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
 
-    def write_conflict(service: Service, call: HttpCall, honest: Honest) -> None:
+    def write_conflict(service: Service, call: Exchange, honest: Honest) -> None:
         machine.lock_file.write_bytes(in_conflict)
         call.connection.sendall(honest())
 
-    service.strikes.append(Strike(IMAGE, write_conflict, times=1))
+    service.fault_rules.append(FaultRule(IMAGE, write_conflict, times=1))
     with pytest.raises(SeedreamError, match="conflict") as caught:
         machine.sync(jobs=1)
     assert caught.value.exit_code == ExitCode.USAGE
@@ -290,7 +290,7 @@ def test_lockfile_with_merge_conflict_stops_run_and_loses_no_image(
 def test_stop_removes_partial_file_of_hanging_worker(
     new_machine: NewMachine, service: Service, live_workers: LiveWorkers
 ) -> None:
-    service.strikes.append(Strike(IMAGE, line.hang_midway))
+    service.fault_rules.append(FaultRule(IMAGE, line.hang_midway))
     machine = new_machine(service, assets("a"))
 
     def stop(event: SyncEvent) -> None:

@@ -37,7 +37,7 @@ PART_LEFT: Point = ("seedream_cli.files.partial_file:PartialFile.close", 1)
 FILE_MOVED: Point = ("seedream_cli.tasks.download:saved_file", 2)
 ENTRY_UNWRITTEN: Point = ("seedream_cli.sync.lockfile_writer:LockfileWriter.update", 1)
 ENTRY_WRITTEN: Point = ("seedream_cli.sync.executor:SyncExecutor._remove_old_file", 1)
-OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.landed", 1)
+OLD_FILE_REMOVED: Point = ("seedream_cli.output.plain_reporter:PlainReporter.image_done", 1)
 
 
 @pytest.fixture

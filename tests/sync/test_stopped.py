@@ -13,8 +13,8 @@ from support import network_faults as line
 from support.checkout import Checkout, NewCheckout
 from support.forked import Point, Run
 from support.program import Program, hint
-from support.raw import HttpCall
-from support.service import IMAGE, POLL, SUBMIT, Fault, Honest, Service, Strike
+from support.raw import Exchange
+from support.service import IMAGE, POLL, SUBMIT, Fault, FaultRule, Honest, Service
 
 from seedream_cli.sandbox.server import Sandbox
 
@@ -45,7 +45,7 @@ class HangAfterTwo:
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, call: HttpCall, honest: Honest) -> None:
+    def __call__(self, service: Service, call: Exchange, honest: Honest) -> None:
         path = f"{call.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path
@@ -73,7 +73,7 @@ class TestSignal:
         self, checkout: Checkout, service: Service, stage: str, fault: Fault, number: int, exit_code: int
     ) -> None:
         hanging = HangAfterTwo(fault)
-        service.strikes.append(Strike(stage, hanging))
+        service.fault_rules.append(FaultRule(stage, hanging))
         run = checkout.start("--jobs", "3")
         # Two images are saved, and three workers hang.
         wait_until(lambda: len(checkout.entries()) == 2 and hanging.count == 3)
@@ -89,7 +89,7 @@ class TestSignal:
         assert len(checkout.files) == 2
         assert checkout.is_consistent()
         # The suggested command resumes without paying twice.
-        service.strikes.clear()
+        service.fault_rules.clear()
         finished = checkout(*hint(stopped)[1:])
         assert finished.exit_code == 0, finished.stderr
         assert len(service.tasks) == len(NAMES)
@@ -110,14 +110,14 @@ class TestSignal:
         assert [image["done"] for image in stopped.document["images"]] == [None] * 6
 
     def test_signal_during_rate_limit_wait(self, checkout: Checkout, service: Service) -> None:
-        service.strikes.append(Strike(SUBMIT, line.rate_limited("50"), first=2))
+        service.fault_rules.append(FaultRule(SUBMIT, line.rate_limited("50"), first=2))
         run = checkout.start("--jobs", "1")
         wait_until(lambda: service.counts[SUBMIT] == 2)
         run.send(signal.SIGINT)
         stopped = run.result()
         assert stopped.exit_code == 130
         assert len(checkout.entries()) == 1
-        service.strikes.clear()
+        service.fault_rules.clear()
         assert checkout().exit_code == 0
         assert len(service.tasks) == len(NAMES)
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 from support.checkout import Checkout, NewCheckout
-from support.raw import HttpCall
-from support.service import IMAGE, Honest, Service, Strike
+from support.raw import Exchange
+from support.service import IMAGE, FaultRule, Honest, Service
 
 NAMES = [f"{who}{number}" for who in "ab" for number in range(5)]
 MANIFEST = "".join(f'[assets.{name}]\nprompt = "a {name}"\n' for name in NAMES)
@@ -17,12 +17,12 @@ def deliver_images_in_pairs(service: Service) -> None:
     """Deliver images two at a time: one to each of two runs with one worker."""
     both = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, call: HttpCall, honest: Honest) -> None:
+    def together(service: Service, call: Exchange, honest: Honest) -> None:
         whole = honest()
         both.wait()
         call.connection.sendall(whole)
 
-    service.strikes.append(Strike(IMAGE, together))
+    service.fault_rules.append(FaultRule(IMAGE, together))
 
 
 def check_is_complete(checkout: Checkout, service: Service) -> None:

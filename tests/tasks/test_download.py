@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from support.clock import Clock, longest
 from support.images import JPEG, png
-from support.raw import HttpCall, Reply, answer, success
+from support.raw import Exchange, Reply, answer, success
 from support.scene import Scene
 from support.tasks import SERVICE, error_of, of_kind, operation, run_task
 
@@ -77,7 +77,7 @@ class FakeService:
     def pending(self) -> list[Operation]:
         return self.scene.history.pending(SERVICE)
 
-    def _answer(self, exchange: HttpCall) -> None:
+    def _answer(self, exchange: Exchange) -> None:
         path = exchange.request.path.partition("?")[0]
         self.requested.append(path)
         reply: Reply

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from support.images import png
 from support.program import Program
-from support.raw import HttpCall, Reply, accepted, answer, success
+from support.raw import Exchange, Reply, accepted, answer, success
 from support.starting import StartRaw
 
 pytestmark = [
@@ -52,10 +52,10 @@ def peak_of(seedream: Program, *arguments: str) -> tuple[int, str, int]:
     return code, done.stdout, peak
 
 
-def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
+def sent(*pieces: bytes, then: bytes = b"") -> Callable[[Exchange], None]:
     """Return a reply: these bytes, and ``then`` repeatedly until the client closes the connection."""
 
-    def reply(exchange: HttpCall) -> None:
+    def reply(exchange: Exchange) -> None:
         for piece in pieces:
             exchange.connection.sendall(piece)
         block = then * (65536 // len(then)) if then else b""
@@ -65,14 +65,14 @@ def sent(*pieces: bytes, then: bytes = b"") -> Callable[[HttpCall], None]:
     return reply
 
 
-def large_png(size: int) -> Callable[[HttpCall], None]:
+def large_png(size: int) -> Callable[[Exchange], None]:
     """Return a reply: a PNG of about ``size`` bytes, nearly all in one chunk, sent in pieces."""
     small = png()
     header, end = small[:33], small[-12:]
     count = size // 65536
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {33 + 12 + count * 65536 + 12}\r\nConnection: close\r\n\r\n"
 
-    def reply(exchange: HttpCall) -> None:
+    def reply(exchange: Exchange) -> None:
         exchange.connection.sendall(head.encode() + header + struct.pack(">I", count * 65536) + b"IDAT")
         for _ in range(count):
             exchange.connection.sendall(bytes(65536))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from support.clock import Clock, longest, shortest
-from support.raw import HttpCall, RawServer, Reply, answer, success
+from support.raw import Exchange, RawServer, Reply, answer, success
 from support.scene import Scene
 from support.tasks import SERVICE, of_kind, operation, run_task
 
@@ -67,7 +67,7 @@ class Polls:
     def __post_init__(self) -> None:
         self.started = self.clock.time
 
-    def __call__(self, exchange: HttpCall) -> None:
+    def __call__(self, exchange: Exchange) -> None:
         self.times.append(round(self.clock.time - self.started, 6))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply is not None:

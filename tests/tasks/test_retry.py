@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.clock import Clock, longest, shortest
 
+import seedream_cli
 from seedream_cli.errors import KeyRefused, RateLimited, ServiceFailing, Stopped
 from seedream_cli.tasks.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff, requested_wait
 
@@ -107,7 +109,18 @@ def test_rate_limited_for_too_long_is_decided_once() -> None:
     assert error.message == message
 
 
-def test_a_spent_budget_says_nothing_of_a_wait_that_nobody_asked_for() -> None:
+def test_retry_after_is_compared_with_a_budget_in_one_place() -> None:
+    package = Path(seedream_cli.__file__).parent
+    readers = [
+        path.relative_to(package).as_posix()
+        for folder in ("tasks", "sync", "commands", "output")
+        for path in (package / folder).rglob("*.py")
+        if ".retry_after" in path.read_text("utf-8")
+    ]
+    assert readers == ["tasks/retry.py"]
+
+
+def test_requested_wait_with_a_spent_budget_is_zero_if_none_was_requested() -> None:
     assert requested_wait(ServiceFailing("no"), -1.0) == 0.0
 
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from support.clock import longest
 from support.images import png
-from support.raw import HttpCall, Reply, accepted, answer
+from support.raw import Exchange, Reply, accepted, answer
 from support.scene import Scene
 from support.tasks import SERVICE, error_of, of_kind, operation
 
@@ -86,7 +86,7 @@ def test_submit_accepted_is_recorded_and_not_sent_again(scene: Scene) -> None:
 def test_submit_records_the_intent_first(scene: Scene) -> None:
     found: list[tuple[object, ...]] = []
 
-    def read_history(exchange: HttpCall) -> None:
+    def read_history(exchange: Exchange) -> None:
         # Another connection sees only what was committed.
         with closing(sqlite3.connect(scene.history.path)) as other:
             found.extend(other.execute("SELECT status, task_id, idempotency_key, request FROM operations"))
