@@ -15,9 +15,9 @@ from support.images import png
 from support.tasks import operation
 
 from seedream_cli.errors import HistoryUnusable, UsageError
-from seedream_cli.history.request_bodies import LIFETIME, RequestBodyStore
+from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.images.source_images import SourceImage, read_source_image
-from seedream_cli.models import GenerationRequest, Operation
+from seedream_cli.models import IDEMPOTENCY_KEY_LIFETIME, GenerationRequest, Operation
 
 
 @pytest.fixture
@@ -138,9 +138,10 @@ def test_load_or_store_purges_expired_bodies(
     clock = Clock()
     folder = tmp_path / "bodies"
     folder.mkdir()
-    for name, age in (("op_old.json", LIFETIME + 1), ("op_young.json", LIFETIME - 60)):
+    for name, beyond in (("op_old.json", 1), ("op_young.json", -60)):
         (folder / name).write_bytes(b"{}")
-        os.utime(folder / name, (clock.time - age, clock.time - age))
+        modified = clock.time - IDEMPOTENCY_KEY_LIFETIME - beyond
+        os.utime(folder / name, (modified, modified))
     bodies = RequestBodyStore(folder, now=clock)
     bodies.attach([image])
     bodies.load_or_store(edit_operation)
