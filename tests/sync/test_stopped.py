@@ -144,9 +144,9 @@ class TestSignal:
             run.send(signal.SIGINT)
 
         stopped = checkout.start("--jobs", "1", at=at, act=interrupt_after_save).result()
-        # 0: the run had finished already. The number of calls of _drain_messages varies.
+        # 0: the run had finished already. The number of calls of _drain_messages depends on the machine.
         assert stopped.exit_code in (0, 130), stopped.stderr
-        assert reached or at[1] > 5
+        assert reached or "_drain_messages" in at[0]
         assert "Traceback" not in stopped.stderr
         assert [entry["path"] for entry in checkout.entries()] == checkout.files
         assert checkout.is_consistent()
