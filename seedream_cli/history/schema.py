@@ -90,7 +90,7 @@ class UnreadableRow(ValueError):
     """A row that this program cannot have written: someone edited it, or the disk is failing."""
 
 
-def values_of(operation: Operation) -> dict[str, Any]:
+def row_from_operation(operation: Operation) -> dict[str, Any]:
     """Return the parameters of UPSERT."""
     values = {name: getattr(operation, name) for name in _PLAIN}
     values["output"] = _path_to_keep(operation.output)
@@ -103,13 +103,13 @@ def values_of(operation: Operation) -> dict[str, Any]:
     return values
 
 
-def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
+def file_rows_from_operation(operation: Operation) -> Iterator[dict[str, Any]]:
     """Yield the parameters of UPSERT_FILE for each file."""
     for file in operation.files:
         yield {"operation": operation.id, **asdict(file), "path": _path_to_keep(file.path)}
 
 
-def operation_of(row: Any, files: Iterable[Any]) -> Operation:
+def operation_from_row(row: Any, files: Iterable[Any]) -> Operation:
     """Return the operation of a row and the rows of its files, which are indexed by column name.
 
     Raises UnreadableRow.
