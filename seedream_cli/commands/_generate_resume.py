@@ -71,7 +71,7 @@ def resume_operation(
         error.hint = error.hint or context.next.command("generate", "-o", "./", "--resume", operation.id)
         raise
     quality = operation.request.quality if operation.request else None
-    task_context = context.work(output=where, overwrite=overwrite, quality=quality)
+    task_context = context.make_task_context(output=where, overwrite=overwrite, quality=quality)
     # With --no-wait, a task that exists is only reported.
     act = generate_task if operation.task_id is None or not wait else download_task
     act(task_context, operation, wait=wait)

@@ -69,7 +69,7 @@ def create(
     todo = [(operation, where) for operation, where in targets if operation.id not in existing]
     task_context = None
     if todo:
-        task_context = context.work(overwrite=policy.overwrite, quality=request.quality)
+        task_context = context.make_task_context(overwrite=policy.overwrite, quality=request.quality)
         for operation, where in todo:
             prepare_folder(context, where, operation)
     for operation, where in targets:

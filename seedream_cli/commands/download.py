@@ -97,7 +97,7 @@ def _download(
             context.end(operation, unanswered(operation))
             continue
         quality = operation.request.quality if operation.request else None
-        task_context = context.work(output=where, overwrite=overwrite, quality=quality)
+        task_context = context.make_task_context(output=where, overwrite=overwrite, quality=quality)
         download_task(task_context, operation, wait=wait)
     return context.tracker.outcomes_of(operations)
 

@@ -85,14 +85,14 @@ def _query(context: CommandContext, tasks: list[str], *, watch: bool) -> Command
     """Ask the service for the state of each task. With ``watch``, wait until it is final."""
     from ..tasks.run import query_task
 
-    work = context.work()
+    task_context = context.make_task_context()
     operations = resolve_operations(context, tasks)
     context.tracker.expect(operations)
     for operation in operations:
         if operation.task_id is None:
             context.end(operation, unanswered(operation))
         else:
-            query_task(work, operation, wait=watch)
+            query_task(task_context, operation, wait=watch)
     return CommandResult(context.tracker.outcomes_of(operations))
 
 

@@ -23,5 +23,5 @@ def test_timeout_of_4k_task_is_longer(
     monkeypatch.delenv("SEEDREAM_TIMEOUT", raising=False)
     monkeypatch.chdir(tmp_path)
     context = CommandContext(TaskOptions(base_url="http://127.0.0.1:9/v1"), SavedImages(), flags=flags)
-    assert [context.work(quality=quality).timeout for quality in ("2K", "4K", None)] == waits
+    assert [context.make_task_context(quality=quality).timeout for quality in ("2K", "4K", None)] == waits
     context.close()
