@@ -1,6 +1,6 @@
 """Options that several commands share, each defined once.
 
-The decorator :func:`._command.command` adds a group of them to a command.
+The decorator :func:`._command.command` adds the options of an Options class to a command.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _SERVICE = "Service"
 
 
 def setting_option(
-    name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, besides: str = ""
+    name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, extra_help: str = ""
 ) -> Any:
-    """Return the option of a setting, named after it. The help shows its variable and its default.
+    """Return the option of a setting, with the same name. Its help shows the variable and the default.
 
-    ``besides`` is more text for the help, such as other values.
+    ``extra_help`` is appended to the help, such as the other values.
     """
-    key = SETTINGS[name]
-    facts = "env " + " or ".join(key.variables)
-    if key.default is not None:
-        facts += f"; default {key.default}"
-    if besides:
-        facts += f"; {besides}"
+    setting = SETTINGS[name]
+    facts = "env " + " or ".join(setting.variables)
+    if setting.default is not None:
+        facts += f"; default {setting.default}"
+    if extra_help:
+        facts += f"; {extra_help}"
     return typer.Option(
         f"--{name.replace('_', '-')}",
         *declarations,
-        help=f"{key.what[0].upper()}{key.what[1:]} ({facts}).",
+        help=f"{setting.what[0].upper()}{setting.what[1:]} ({facts}).",
         metavar=metavar,
         show_default=False,
         rich_help_panel=panel,
@@ -79,11 +79,12 @@ class ServiceOptions(Options, frozen=True):
     api_key_file: Annotated[str | None, setting_option("api_key_file", metavar="FILE", panel=_SERVICE)] = None
 
     def flags(self) -> dict[str, str | None]:
+        """Return the settings that these options set, by name."""
         return {"base_url": self.base_url, "api_key_file": self.api_key_file}
 
 
 class TaskOptions(ServiceOptions, frozen=True):
-    """Options of a command that works with tasks."""
+    """Options of a command that creates, queries or downloads tasks."""
 
     sandbox: Annotated[
         bool,
@@ -102,13 +103,13 @@ def _option_of_field(field: RequestField) -> Any:
         *filter(None, [field.short_option]),
         metavar=field.metavar,
         panel="Picture",
-        besides=f"or {', '.join(others)}" if others else "",
+        extra_help=f"or {', '.join(others)}" if others else "",
     )
     return Annotated[str | None, option]
 
 
 class OptionGroup(Struct, frozen=True):
-    """Options that a command gets as one parameter: a mapping from name to value."""
+    """A group of options that a command receives as one parameter: a mapping from name to value."""
 
     options: Mapping[str, Any]
 
@@ -120,7 +121,7 @@ RequestFieldOptions = Annotated[
 ]
 
 Timeout = Annotated[
-    str | None, setting_option("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")
+    str | None, setting_option("timeout", metavar="SECONDS", panel="Waiting", extra_help="300 for 4K")
 ]
 PollInterval = Annotated[str | None, setting_option("poll_interval", metavar="SECONDS", panel="Waiting")]
 MaxBytes = Annotated[str | None, setting_option("max_bytes", metavar="BYTES", panel="Output")]

@@ -19,7 +19,7 @@ from ..settings.schema import did_you_mean
 from ..text import clean, format_age, short_path, truncate
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._operations import resolve_operations, unanswered
+from ._operations import no_task_error, resolve_operations
 from ._options import PollInterval, TaskOptions, Timeout
 
 #: Columns that one line must leave for the beginning of a prompt. Without them, an operation gets two lines.
@@ -90,7 +90,7 @@ def _query(context: CommandContext, tasks: list[str], *, watch: bool) -> Command
     context.tracker.expect(operations)
     for operation in operations:
         if operation.task_id is None:
-            context.end(operation, unanswered(operation))
+            context.end(operation, no_task_error(operation))
         else:
             query_task(task_context, operation, wait=watch)
     return CommandResult(context.tracker.outcomes_of(operations))
