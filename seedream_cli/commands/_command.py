@@ -155,8 +155,8 @@ def _finish(context: CommandContext, result: CommandResult) -> ExitCode:
     # Checked last: only now has everything been written to stdout.
     if (full := context.reporter.stdout.failure) is not None:
         # The result is lost to the reader of stdout, but the tasks can still be resumed.
-        left = [outcome.operation for outcome in result.outcomes if not outcome.operation.is_done]
-        hint = context.failures.resume_command(*left) if left else None
+        resumable = [outcome.operation for outcome in result.outcomes if not outcome.operation.is_done]
+        hint = context.failures.resume_command(*resumable) if resumable else None
         context.reporter.fail(Failure(full, None, hint))
         codes.append(full.exit_code)
     return min(codes, key=PRECEDENCE.index, default=result.exit_code)

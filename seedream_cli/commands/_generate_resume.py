@@ -50,8 +50,8 @@ def resume_operation(
         _last_unfinished(context, output) if name == "last" else context.history.find(context.service, name)
     )
     if operation is None:
-        what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
-        raise UsageError(f"{what} at this service", code="unknown_operation", hint="seedream status")
+        problem = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
+        raise UsageError(f"{problem} at this service", code="unknown_operation", hint="seedream status")
     if operation.task_id is None:
         operation = _prepare_resend(context, operation, new_key=new_key)
     elif new_key:
@@ -90,8 +90,10 @@ def _last_unfinished(context: CommandContext, output: OutputTemplate | None) -> 
     if operation is None:
         return None
     print_targets(context, [operation], output)
-    left = context.history.pending(context.service) + context.history.unanswered(context.service, since=since)
-    if count := sum(other.id != operation.id for other in left):
+    unfinished = context.history.pending(context.service) + context.history.unanswered(
+        context.service, since=since
+    )
+    if count := sum(other.id != operation.id for other in unfinished):
         more = f"{count} more {'is' if count == 1 else 'are'} left"
         context.reporter.say(f"{more}: {context.next.command('download', '--pending')}")
     return operation

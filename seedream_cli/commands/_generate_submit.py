@@ -119,15 +119,15 @@ def _existing_file(operation: Operation, output: OutputTemplate, policy: Overwri
 
     if policy.skip_existing and not output.possible_targets(fields_of(operation)):
         raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
-    taken = conflicting_file(output, operation, overwrite=policy.overwrite)
-    if taken is not None and not policy.skip_existing:
+    conflict = conflicting_file(output, operation, overwrite=policy.overwrite)
+    if conflict is not None and not policy.skip_existing:
         raise InvalidOutput(
-            f"{output.display_path(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+            f"{output.display_path(str(conflict))} exists: --overwrite replaces it, --skip-existing keeps it",
             code="output_exists",
         )
-    if taken is None:
+    if conflict is None:
         check_sidecar_not_taken(output, operation, overwrite=policy.overwrite)
-    return taken
+    return conflict
 
 
 def _in_parallel(

@@ -23,27 +23,26 @@ def resolve_operations(context: CommandContext, names: Iterable[str]) -> list[Op
     """Return the operations with these names, without duplicates.
 
     A name that is not in the history is the id of an external task, created on another machine.
+    Raises UsageError for an empty name.
     """
-    found: dict[str, Operation] = {}
-    for name in names:
-        operation = context.history.find(context.service, name) or _external_task(context, name)
-        found[operation.id] = operation
-    return list(found.values())
-
-
-def _external_task(context: CommandContext, task_id: str) -> Operation:
     from ..files.output_path import external_operation_id, parse_output
 
-    if not task_id.strip():
-        raise UsageError("a task's id is empty")
-    return Operation(
-        id=external_operation_id(task_id),
-        service=context.service,
-        created=time.time(),
-        output=parse_output(None, cwd=os.getcwd()).template,
-        task_id=task_id,
-        status=TaskStatus.UNKNOWN,
-    )
+    operations: dict[str, Operation] = {}
+    for name in names:
+        operation = context.history.find(context.service, name)
+        if operation is None:
+            if not name.strip():
+                raise UsageError("a task's id is empty")
+            operation = Operation(
+                id=external_operation_id(name),
+                service=context.service,
+                created=time.time(),
+                output=parse_output(None, cwd=os.getcwd()).template,
+                task_id=name,
+                status=TaskStatus.UNKNOWN,
+            )
+        operations[operation.id] = operation
+    return list(operations.values())
 
 
 def print_targets(

@@ -85,10 +85,10 @@ def conflicting_file(output: OutputTemplate, operation: Operation, *, overwrite:
 
 def check_not_taken(output: OutputTemplate, operation: Operation, *, overwrite: bool) -> None:
     """Raise InvalidOutput if the target exists and is not the operation's own image."""
-    taken = conflicting_file(output, operation, overwrite=overwrite)
-    if taken is not None and str(taken) not in [file.path for file in operation.files]:
+    conflict = conflicting_file(output, operation, overwrite=overwrite)
+    if conflict is not None and str(conflict) not in [file.path for file in operation.files]:
         raise InvalidOutput(
-            f"{output.display_path(str(taken))} exists: --overwrite replaces it", code="output_exists"
+            f"{output.display_path(str(conflict))} exists: --overwrite replaces it", code="output_exists"
         )
     check_sidecar_not_taken(output, operation, overwrite=overwrite)
 

@@ -52,8 +52,8 @@ class Shutdown:
         # Use no lock: the handler runs in this thread and could deadlock. It raises out of sleep().
         # Sleep in slices: a signal that arrives just before sleep() begins does not interrupt it.
         end = time.monotonic() + seconds
-        while not self._requested and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, SLICE_SECONDS))
+        while not self._requested and (seconds_left := end - time.monotonic()) > 0:
+            time.sleep(min(seconds_left, SLICE_SECONDS))
         if self._requested:
             raise Stopped(self.exit_code)
 
