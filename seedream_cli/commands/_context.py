@@ -220,7 +220,7 @@ class CommandContext:
 
 
 def read_bytes_of_stdin(most: int = -1) -> bytes:
-    """Read at most ``most`` bytes of stdin. Raises UsageError if it is closed."""
+    """Read stdin, at most ``most`` bytes. Raises UsageError if it is closed."""
     if sys.stdin is None:
         raise UsageError("stdin is closed")
     return sys.stdin.buffer.read(most)

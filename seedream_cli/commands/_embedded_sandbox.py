@@ -20,7 +20,7 @@ DIALECT = "SEEDREAM_SANDBOX_DIALECT"
 
 
 def store_path() -> Path:
-    """Return the path of the database that all sandboxes of this machine share."""
+    """Return the database that all sandboxes of this machine share."""
     return resolve.state_folder() / "sandbox.sqlite3"
 
 

@@ -119,7 +119,7 @@ class TestHelpOfEveryCommand:
 
 
 def test_help_of_generate_has_every_setting() -> None:
-    """No option accepts the API key itself. Every other setting has an option."""
+    """No option takes the key: what is above is about all the others."""
     [generate] = [command for command in TREE if command.path == ("generate",)]
     flags = {option.flags[-1].removeprefix("--").replace("-", "_") for option in generate.options}
     assert set(SETTINGS) - flags == {"api_key"}
