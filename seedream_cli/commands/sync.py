@@ -293,7 +293,7 @@ def _task_contexts(
     limiter = RateLimiter()
     return {
         quality: replace(
-            context.work(quality=quality),
+            context.make_task_context(quality=quality),
             pause=cancel_token.pause,
             shield=cancel_token.shield,
             rate_limiter=limiter,
