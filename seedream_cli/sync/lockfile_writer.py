@@ -1,4 +1,4 @@
-"""Update the lockfile during a run. Other runs of the same project may update it at the same time."""
+"""Update of the lockfile during a run. Other runs of the same project may update it at the same time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lock, line_of, read, signature_from, signature_of
+from .lockfile import Entry, Key, Lock, format_line, read, signature_from, signature_of
 
 
 class LockfileWriter:
@@ -33,39 +33,44 @@ class LockfileWriter:
             self.update({})
 
     def update(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
-        """Write these lines and remove those, in one step. Raises NotSaved, InvalidLockfile."""
-        change = {**dict.fromkeys(drop), **put}
-        self._ours |= change
-        # Another run may have written the file since.
-        self._signature = signature_from(atomic_write(self._path, lambda: self._text(change)))
+        """Write the lines of ``put`` and remove those of ``drop``, in one step.
+
+        A key in both is written. Raises NotSaved, and InvalidLockfile if the file has become invalid.
+        """
+        changes = {**dict.fromkeys(drop), **put}
+        # Recorded before writing: if it fails now, the next update writes these lines too.
+        self._ours |= changes
+        # The status of the file written here, not a later stat(): another run may write it in between.
+        self._signature = signature_from(atomic_write(self._path, lambda: self._format(changes)))
 
     def has(self, path: str) -> bool:
         """Return True if the lockfile has an image at ``path``."""
-        return self._present().paths[path] > 0
+        return self._current_lines().paths[path] > 0
 
-    def _present(self) -> _SortedLines:
+    def _current_lines(self) -> _SortedLines:
         if self._initial is not None:
             self._sorted, self._initial = _SortedLines(self._initial), None
         return self._sorted
 
-    def _text(self, change: Mapping[Key, Entry | None]) -> bytes:
+    def _format(self, changes: Mapping[Key, Entry | None]) -> bytes:
+        """Return the new content of the file. If another run wrote it, its lines are read again."""
         if signature_of(self._path) != self._signature:
             # Duplicate lines of images that are not part of this run are kept for a later plan.
-            self._initial, change = read(self._path).entries, self._ours
-        lines = self._present()
-        for key, entry in change.items():
+            self._initial, changes = read(self._path).entries, self._ours
+        lines = self._current_lines()
+        for key, entry in changes.items():
             lines.set(key, entry)
         return lines.text
 
 
 class _SortedLines:
-    """Formatted lines in the order of their keys. All are written for each new one, so they are cached."""
+    """Formatted lines, sorted by key. Kept, because every update writes all of them."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        in_order = sorted(entries, key=lambda entry: entry.key)
-        self._keys = [entry.key for entry in in_order]
-        self._lines = [line_of(entry) for entry in in_order]
-        self._paths = [entry.path for entry in in_order]
+        by_key = sorted(entries, key=lambda entry: entry.key)
+        self._keys = [entry.key for entry in by_key]
+        self._lines = [format_line(entry) for entry in by_key]
+        self._paths = [entry.path for entry in by_key]
         #: Number of lines with each path.
         self.paths = Counter(self._paths)
 
@@ -79,8 +84,8 @@ class _SortedLines:
         while end < len(self._keys) and self._keys[end] == key:
             end += 1
         self.paths.subtract(self._paths[first:end])
-        put = [] if entry is None else [entry]
-        self._keys[first:end] = [key for _ in put]
-        self._lines[first:end] = map(line_of, put)
-        self._paths[first:end] = [one.path for one in put]
-        self.paths.update(self._paths[first : first + len(put)])
+        new = [] if entry is None else [entry]
+        self._keys[first:end] = [entry.key for entry in new]
+        self._lines[first:end] = map(format_line, new)
+        self._paths[first:end] = [entry.path for entry in new]
+        self.paths.update(entry.path for entry in new)

@@ -22,7 +22,7 @@ from seedream_cli.sync import manifest
 from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
 from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
-from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile import Entry, format_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.plan_items import Action, PlanItem
@@ -76,7 +76,7 @@ class Machine(ExitStack):
         self.manifest.write_text(text, encoding="utf-8")
 
     def write_lockfile(self, *entries: Entry) -> None:
-        self.lock_file.write_bytes(text_of(entries))
+        self.lock_file.write_bytes(format_lockfile(entries))
 
     def entries(self) -> list[Entry]:
         return list(lock.read(self.lock_file).entries)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile import Entry, format_lockfile
 from seedream_cli.sync.manifest import load
 
 from .images import png
@@ -83,7 +83,7 @@ class Project:
                 "time": "2026-01-01T00:00:00Z",
             }
             entries.append(Entry(**{**given, **values}))
-        self.lock_file.write_bytes(text_of(entries))
+        self.lock_file.write_bytes(format_lockfile(entries))
 
     @property
     def lock(self) -> dict[str, dict[str, Any]]:

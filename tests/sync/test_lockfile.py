@@ -18,10 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from seedream_cli.errors import ExitCode, NotSaved, UsageError
+from seedream_cli.errors import ExitCode, InvalidLockfile, NotSaved, UsageError
 from seedream_cli.files import atomic_write as whole
-from seedream_cli.sync.diagnostics import InvalidLockfile
-from seedream_cli.sync.lockfile import Entry, Lock, read, resolve, text_of, timestamp
+from seedream_cli.sync.lockfile import Entry, Lock, format_lockfile, read, resolve, timestamp
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
 
@@ -33,7 +32,7 @@ LINE = (
 
 
 def write(file: Path, entries: Iterable[Entry]) -> None:
-    whole.atomic_write(file, lambda: text_of(entries))
+    whole.atomic_write(file, lambda: format_lockfile(entries))
 
 
 @pytest.fixture
@@ -125,7 +124,7 @@ def test_lockfile_round_trip(file: Path, entries: list[Entry]) -> None:
     found = read(file).entries
     assert found == tuple(sorted(entries, key=lambda entry: entry.key))
     before = file.read_bytes()
-    assert text_of(reversed(found)) == file.read_bytes()
+    assert format_lockfile(reversed(found)) == file.read_bytes()
     assert file.read_bytes() == before
 
 
@@ -266,7 +265,7 @@ def test_lockfile_after_killed_write(file: Path) -> None:
 def test_lockfile_wait_for_other_program_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
-    monkeypatch.setattr(whole, "_PATIENCE", 0.05)
+    monkeypatch.setattr(whole, "_BUSY_TIMEOUT", 0.05)
     with open(file.parent / ".seedream.lock.part", "w") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
         with pytest.raises(NotSaved, match=r"seedream\.lock"):

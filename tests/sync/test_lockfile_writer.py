@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.sync import lockfile as lock
-from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile import Entry, format_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 
 HERO = Entry("hero", 1, "d" * 64, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z")
@@ -32,7 +32,7 @@ def write(path: Path) -> Callable[..., None]:
 
     def write(*entries: Entry) -> None:
         fresh = path.with_suffix(".fresh")
-        fresh.write_bytes(text_of(entries))
+        fresh.write_bytes(format_lockfile(entries))
         os.replace(fresh, path)
 
     return write

@@ -13,12 +13,11 @@ from textwrap import dedent
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.errors import ExitCode, UsageError
+from seedream_cli.errors import ExitCode, InvalidManifest, UsageError
 from seedream_cli.files.output_path import EXTENSIONS, OutputTemplate, TemplateFields, parse_output
 from seedream_cli.files.safe_names import slug
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of, idempotency_key
-from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import Manifest, load
 from seedream_cli.sync.path_template import PathTemplate
 

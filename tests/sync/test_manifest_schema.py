@@ -19,8 +19,8 @@ from seedream_cli.catalog import (
     MODELS,
     QUALITIES,
 )
+from seedream_cli.errors import InvalidManifest
 from seedream_cli.settings.schema import SETTINGS
-from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest import load
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
