@@ -129,7 +129,7 @@ def project(seedream: Program) -> Project:
 
 
 def test_readme_manifest_images(project: Project) -> None:
-    images = [image.wanted.path("png") for image in load(project.manifest).images()]
+    images = [image.target.path("png") for image in load(project.manifest).images()]
     assert sorted(images) == sorted(re.findall(r"\S+\.png", MANIFEST))
 
 

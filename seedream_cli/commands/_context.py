@@ -221,14 +221,14 @@ class CommandContext:
 
 
 def read_bytes_of_stdin(most: int = -1) -> bytes:
-    """Read stdin, at most ``most`` bytes. Raises UsageProblem if it is closed."""
+    """Read stdin, at most ``most`` bytes. Raises UsageError if it is closed."""
     if sys.stdin is None:
         raise UsageError("stdin is closed")
     return sys.stdin.buffer.read(most)
 
 
 def read_stdin() -> str:
-    """Read all of stdin as text. Raises UsageProblem if it is closed or not UTF-8."""
+    """Read all of stdin as text. Raises UsageError if it is closed or not UTF-8."""
     try:
         return read_bytes_of_stdin().decode("utf-8-sig")
     except UnicodeDecodeError:

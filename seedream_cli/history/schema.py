@@ -145,7 +145,7 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
 
 
 def merge(before: Operation | None, now: Operation) -> Operation:
-    """Return ``now`` with the task, files, results and delivery that only ``before`` has."""
+    """Return ``now``, without losing what only ``before`` has: the task, files, results, delivery."""
     if before is None:
         return now
     if before.task_id is not None and now.task_id is None:

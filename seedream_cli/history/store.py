@@ -42,7 +42,7 @@ _BUSY_TIMEOUT = 10.0
 #: limit, 64 threads would each wait 10 s in turn.
 _LAST_BUSY_TIMEOUT = 0.1
 
-#: Rows of the same second are ordered by when they were recorded.
+#: Rows with the same time are ordered by when they were recorded.
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 #: For queries with few results. The plus stops SQLite from scanning all rows through the index on `created`.
 _NEWEST_OF_FEW = _NEWEST_FIRST.replace("created", "+created")
@@ -58,8 +58,8 @@ SELECT request, seconds FROM (
 class History:
     """The history at ``path``: one connection, guarded by one lock. Threads may share it.
 
-    ``now`` returns Unix seconds. ``service`` in the methods is the host of the API. All methods raise
-    HistoryUnusable.
+    ``now`` returns Unix seconds. ``service`` in the methods is the normalized base URL of the API
+    (:func:`~seedream_cli.settings.resolve.service_of`). All methods may raise HistoryUnusable.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:

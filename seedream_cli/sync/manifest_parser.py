@@ -139,10 +139,10 @@ class ManifestParser:
         count = self._whole_number((*keys, "count"), table, MAX_IMAGES)
         take = self._whole_number((*keys, "take"), table, MAX_TAKE)
         request, images = self._asset_parser.parse(keys, table)
-        wanted = self._target_paths(keys, table, count, request) if has_valid_name else ()
+        targets = self._target_paths(keys, table, count, request) if has_valid_name else ()
         if len(self._diagnostics.problems) > before:
             return None
-        return Asset(name, request, digest_of(request), take, wanted, images)
+        return Asset(name, request, digest_of(request), take, targets, images)
 
     def _whole_number(self, keys: Keys, table: Table, maximum: int) -> int:
         value = table.get(keys[-1], 1)
@@ -164,11 +164,11 @@ class ManifestParser:
         try:
             template = self._template(text, several=count > 1)
             for number in range(1, count + 1):
-                wanted = template.wanted(name, number, request)
-                if problem := self._registry.claim(wanted, (name, number if count > 1 else 0)):
+                target = template.target(name, number, request)
+                if problem := self._registry.claim(target, (name, number if count > 1 else 0)):
                     self._diagnostics.add(keys, problem)
                     break
-                found.append(wanted)
+                found.append(target)
         except WrongTemplate as error:
             self._diagnostics.add(keys, *error.args)
         return tuple(found)

@@ -93,7 +93,7 @@ class PathTemplate:
             self.used |= {"n"}
         self._components = [_joined(each) for each in components]
 
-    def wanted(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
+    def target(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
         """Return the path of image ``number`` (from 1) of an asset. Raises WrongTemplate."""
         values = self._values(name, number, request)
         parts = []
@@ -258,12 +258,12 @@ class PathRegistry:
         self._files: dict[str, _Owner] = dict.fromkeys(self._reserved, ("", 0))
         self._folders: dict[str, _Owner] = {"": ("", 0)}
 
-    def claim(self, wanted: TargetPath, owner: _Owner) -> str | None:
+    def claim(self, target: TargetPath, owner: _Owner) -> str | None:
         """Claim every possible path of an image. Return the mistake if one of them is taken."""
-        keys = wanted.case_insensitive_keys
+        keys = target.case_insensitive_keys
         for index, key in enumerate(keys):
             if key in self._files:
-                return f"leads to {wanted.paths[index]}, which is the place of {self._describe(key)}"
+                return f"leads to {target.paths[index]}, which is the place of {self._describe(key)}"
         for key in keys:
             self._files[key] = owner
         folder = keys[0].rpartition("/")[0]

@@ -53,7 +53,7 @@ class Project:
 
     def path_of(self, item: PlanItem, extension: str) -> str:
         """Return the path of the item's image, given the extension for its format (``png``)."""
-        return item.path or item.required_image().wanted.path(extension)
+        return item.path or item.required_image().target.path(extension)
 
     def check_replaceable(self, item: PlanItem, path: str, sha256: str) -> bool:
         """Return True if ``path`` has a file that the bytes of ``sha256`` may replace, False if it has none.

@@ -21,7 +21,7 @@ from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync import manifest
 from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
-from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
+from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, history_lookup
 from seedream_cli.sync.lockfile import Entry, format_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan import Plan, plan
@@ -95,9 +95,9 @@ class Machine(ExitStack):
     def plan(self, **options: Any) -> Plan:
         """Return the plan of `seedream sync`."""
         hashes = HashCache(self.manifest, self._state / "files", now=time.time_ns)
-        lookup = remembered(self.history, SERVICE, self.folder, sandbox=False)
+        lookup = history_lookup(self.history, SERVICE, self.folder, sandbox=False)
         return plan(
-            manifest.load(self.manifest), lock.read(self.lock_file), hashes, remembered=lookup, **options
+            manifest.load(self.manifest), lock.read(self.lock_file), hashes, history_lookup=lookup, **options
         )
 
     def task_context(self, **options: Any) -> TaskContext:
@@ -125,7 +125,7 @@ class Machine(ExitStack):
         tasks = tasks or self.task_context()
         max_tasks = options.pop("max_tasks", None)
         given: dict[str, Any] = {
-            "work_of": lambda quality: tasks,
+            "task_context_for": lambda quality: tasks,
             "history": tasks.history,
             "service": SERVICE,
             "key_id": KEY_ID,
@@ -140,7 +140,7 @@ class Machine(ExitStack):
     ) -> Outcome:
         """Generate or fetch one image, by default the only one of the plan. Keywords as for SyncContext."""
         if item is None:
-            [item] = self.plan().of(Action.GENERATE, Action.FETCH)
+            [item] = self.plan().with_action(Action.GENERATE, Action.FETCH)
         outcome = Outcome()
         context = replace(context or self.sync_context(**options), on_event=outcome.events.append)
         context.project.prepare(item)

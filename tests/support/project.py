@@ -69,7 +69,7 @@ class Project:
         """
         entries = []
         for shade, image in enumerate(load(self.manifest).images(), 1):
-            file = self.folder / image.wanted.path("png")
+            file = self.folder / image.target.path("png")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(shade=shade))
             given = {
@@ -77,7 +77,7 @@ class Project:
                 "number": image.number,
                 "digest": image.digest,
                 "take": image.take,
-                "path": image.wanted.path("png"),
+                "path": image.target.path("png"),
                 "sha256": hashlib.sha256(png(shade=shade)).hexdigest(),
                 "task_id": f"task_{image.name}_{image.number}",
                 "time": "2026-01-01T00:00:00Z",

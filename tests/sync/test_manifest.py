@@ -76,7 +76,7 @@ def refuse(write: Write) -> Refuse:
 
 
 def paths(manifest: Manifest) -> list[str]:
-    return [path for image in manifest.images() for path in image.wanted.paths[:1]]
+    return [path for image in manifest.images() for path in image.target.paths[:1]]
 
 
 def of(asset: str, *, before: str = "") -> str:
@@ -100,8 +100,8 @@ def test_manifest_example(write: Write, tmp_path: Path) -> None:
         "A red fox in snow, flat vector, warm palette", "seedream-5.0-lite", "16:9", "3K"
     )
     assert badge.count == 2
-    assert [wanted.path("png") for wanted in badge.wanted] == ["icons/badge-1.png", "icons/badge-2.png"]
-    assert [wanted.path("jpg") for wanted in hero.wanted] == ["assets/hero.jpg"]
+    assert [target.path("png") for target in badge.targets] == ["icons/badge-1.png", "icons/badge-2.png"]
+    assert [target.path("jpg") for target in hero.targets] == ["assets/hero.jpg"]
     assert manifest.folder == tmp_path
     assert manifest.lock_path == tmp_path / "seedream.lock"
     assert manifest.line_of("assets", "badge", "count") == 15
@@ -111,7 +111,7 @@ def test_manifest_example(write: Write, tmp_path: Path) -> None:
 def test_asset_names(write: Write, name: str) -> None:
     [image] = write(f'[assets."{name}"]\nprompt = "x"').images()
     assert image.name == name
-    assert image.wanted.path("png") == f"{name}.png"
+    assert image.target.path("png") == f"{name}.png"
 
 
 @pytest.mark.parametrize(
@@ -274,12 +274,12 @@ def test_dir_template(write: Write, folder: str, expected: str) -> None:
 
 def test_path_extension_is_open_until_bytes_are_known(write: Write) -> None:
     [image] = write(of("")).images()
-    assert image.wanted.open
-    assert image.wanted.paths == ("hero.png", "hero.jpg", "hero.webp")
+    assert image.target.open
+    assert image.target.paths == ("hero.png", "hero.jpg", "hero.webp")
     [image] = write(of('path = "hero.png"')).images()
-    assert not image.wanted.open
-    assert image.wanted.paths == ("hero.png",)
-    assert image.wanted.path("webp") == "hero.png"
+    assert not image.target.open
+    assert image.target.paths == ("hero.png",)
+    assert image.target.path("webp") == "hero.png"
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_paths_that_do_not_collide(write: Write, first: str, second: str) -> Non
 def test_path_equals_output_template(text: str, name: str, prompt: str, number: int, several: bool) -> None:
     request = GenerationRequest(prompt, "a/model", "21:9", "4K")
     template = PathTemplate(text, variables={}, folder=[], several=several)
-    wanted = template.wanted(name, number, request)
+    wanted = template.target(name, number, request)
     fields = TemplateFields(slug(prompt), "", "a/model", "21:9", "4K", 0.0, name)
     output = parse_output(text, cwd="/project")
     # What is left open is closed by the rules of --output too, once there are bytes.
