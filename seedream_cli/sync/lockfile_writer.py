@@ -38,8 +38,8 @@ class LockfileWriter:
         A key in both is written. Raises NotSaved, and InvalidLockfile if the file has become invalid.
         """
         changes = {**dict.fromkeys(drop), **put}
-        # Recorded first: while a merge conflict makes the file invalid, nothing is written, and the update after
-        # the repair writes these lines too.
+        # Recorded first: an update that finds a merge conflict writes nothing, and the first one after the
+        # repair writes these lines too.
         self._ours |= changes
         # The status of the file written here, not a later stat(): another run may write it in between.
         self._signature = signature_from(atomic_write(self._path, lambda: self._format(changes)))
