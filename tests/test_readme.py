@@ -175,7 +175,8 @@ def calls(script: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-SHARD, MERGE = GITHUB["jobs"]["shard"], GITHUB["jobs"]["merge"]
+SHARD = GITHUB["jobs"]["shard"]
+MERGE = GITHUB["jobs"]["merge"]
 [CONTAINER] = KUBERNETES["spec"]["template"]["spec"]["containers"]
 #: Environment of each machine of the matrix.
 MACHINES = [

@@ -26,11 +26,11 @@ from .schema import (
     UPSERT_FILE,
     UnreadableRow,
     duration_of,
-    file_values_of,
+    file_rows_from_operation,
     is_of_kind,
     merge,
-    operation_of,
-    values_of,
+    operation_from_row,
+    row_from_operation,
 )
 
 #: Version of SCHEMA, stored as ``user_version``. A file of a later version is refused and never changed.
@@ -155,13 +155,13 @@ class History:
 
     def _merge_and_write(self, db: sqlite3.Connection, operation: Operation) -> Operation:
         rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-        before = operation_of(rows[0], _files(db, operation.id)) if rows else None
+        before = operation_from_row(rows[0], _files(db, operation.id)) if rows else None
         merged = merge(before, operation)
         if merged != before:
-            db.execute(UPSERT, values_of(merged))
+            db.execute(UPSERT, row_from_operation(merged))
             if before is None or before.status != merged.status:
                 db.execute("INSERT INTO states VALUES (?, ?, ?)", (merged.id, self._now(), merged.status))
-            db.executemany(UPSERT_FILE, file_values_of(merged))
+            db.executemany(UPSERT_FILE, file_rows_from_operation(merged))
         return merged
 
     def durations(self, service: str, kind: tuple[str, str, bool], *, limit: int) -> list[float]:
@@ -181,7 +181,7 @@ class History:
         query = f"SELECT * FROM operations WHERE {condition}{order} LIMIT ?"  # noqa: S608 - constants only
         with self._exclusive() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
-            return [operation_of(row, _files(db, row["id"])) for row in rows]
+            return [operation_from_row(row, _files(db, row["id"])) for row in rows]
 
     def _prepare(self) -> None:
         """Choose the journal mode and create the tables.

@@ -26,7 +26,8 @@ from seedream_cli.sandbox.server import Sandbox
 pytestmark = pytest.mark.slow
 
 KEY = "sk-canary-4f9d2c7be1"
-API, IMAGES = "api.seedream.test", "images.seedream.test"
+API = "api.seedream.test"
+IMAGES = "images.seedream.test"
 #: User name and password, with characters that URLs and headers encode differently.
 LOGIN = ("ada", "pa55/wörd:@%")
 
