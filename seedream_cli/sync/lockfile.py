@@ -76,8 +76,11 @@ class Entry(Struct, frozen=True):
         return _ENCODER.encode({**{key: getattr(self, key) for key in ENTRY_KEYS}, **self.extra})
 
 
-class Lock(Struct, frozen=True):
-    """The lines of a lockfile in their order. ``path`` is as given, ``signature`` that of the file."""
+class Lockfile(Struct, frozen=True):
+    """The entries of a lockfile, in the order of its lines.
+
+    ``path`` is as given. ``signature`` is None if the file does not exist.
+    """
 
     path: Path
     entries: tuple[Entry, ...] = ()
@@ -106,7 +109,7 @@ def timestamp(seconds: float) -> str:
     return clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(seconds))
 
 
-def read(path: Path) -> Lock:
+def read(path: Path) -> Lockfile:
     """Read a lockfile. One that does not exist is empty.
 
     Raises InvalidLockfile with all mistakes, and UsageError if the file cannot be read at all.
@@ -116,7 +119,7 @@ def read(path: Path) -> Lock:
             signature = signature_from(os.fstat(file.fileno()))
             data = file.read()
     except FileNotFoundError:
-        return Lock(path)
+        return Lockfile(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_lock") from None
     reader = _LockfileReader(str(path))
@@ -125,7 +128,7 @@ def read(path: Path) -> Lock:
         reader.read_line(number, line)
     if reader.problems:
         raise InvalidLockfile(str(path), reader.problems)
-    return Lock(path, tuple(reader.entries), signature)
+    return Lockfile(path, tuple(reader.entries), signature)
 
 
 def format_line(entry: Entry) -> bytes:

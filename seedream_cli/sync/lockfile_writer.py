@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lock, format_line, read, signature_from, signature_of
+from .lockfile import Entry, Key, Lockfile, format_line, read, signature_from, signature_of
 
 
 class LockfileWriter:
@@ -16,14 +16,14 @@ class LockfileWriter:
     Lines that another run writes meanwhile are kept, except those of images of this run.
     """
 
-    def __init__(self, lock: Lock, entries: Mapping[Key, Entry]) -> None:
-        self._path = lock.path
-        self._signature = lock.signature
+    def __init__(self, lockfile: Lockfile, entries: Mapping[Key, Entry]) -> None:
+        self._path = lockfile.path
+        self._signature = lockfile.signature
         #: The initial lines. They are formatted when there is something to write.
         self._initial: Iterable[Entry] | None = entries.values()
         self._sorted = _SortedLines(())
         # `entries` is deduplicated; more lines in the file mean that a merge left duplicates.
-        self._is_clean = len(lock.entries) == len(entries)
+        self._is_clean = len(lockfile.entries) == len(entries)
         #: The lines that this run wrote; None for a line that it removed.
         self._ours: dict[Key, Entry | None] = {}
 
@@ -44,7 +44,7 @@ class LockfileWriter:
         # The status of the file written here, not a later stat(): another run may write it in between.
         self._signature = signature_from(atomic_write(self._path, lambda: self._format(changes)))
 
-    def has(self, path: str) -> bool:
+    def has_path(self, path: str) -> bool:
         """Return True if the lockfile has an image at ``path``."""
         return self._current_lines().paths[path] > 0
 

@@ -58,9 +58,9 @@ class Manifest(Struct, frozen=True, dict=True):
     text: str
 
     @property
-    def lock_path(self) -> Path:
+    def lockfile_path(self) -> Path:
         """Return the path of the lockfile: ``seedream.lock`` beside ``seedream.toml``."""
-        return lock_path(self.path)
+        return lockfile_path(self.path)
 
     def images(self) -> Iterator[Image]:
         """Yield every image, sorted by name and number."""
@@ -76,7 +76,7 @@ class Manifest(Struct, frozen=True, dict=True):
         return TomlLineIndex(self.text)
 
 
-def lock_path(manifest: Path) -> Path:
+def lockfile_path(manifest: Path) -> Path:
     """Return the path of a manifest's lockfile."""
     return manifest.with_suffix(".lock")
 
@@ -90,7 +90,7 @@ def load(path: Path) -> Manifest:
         raise UsageError(f"{path} is a lock, not a manifest", code="no_manifest")
     text = _read_text(path)
     folder = Path(os.path.abspath(path)).parent
-    reserved = {path.name: "the manifest", lock_path(path).name: "its lock"}
+    reserved = {path.name: "the manifest", lockfile_path(path).name: "its lock"}
     tables = _parse_toml(path, text)
     assets = parse_assets(tables, text=text, file=str(path), folder=folder, reserved=reserved)
     return Manifest(path, folder, assets, text)

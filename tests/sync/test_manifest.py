@@ -103,7 +103,7 @@ def test_manifest_example(write: Write, tmp_path: Path) -> None:
     assert [target.path("png") for target in badge.targets] == ["icons/badge-1.png", "icons/badge-2.png"]
     assert [target.path("jpg") for target in hero.targets] == ["assets/hero.jpg"]
     assert manifest.folder == tmp_path
-    assert manifest.lock_path == tmp_path / "seedream.lock"
+    assert manifest.lockfile_path == tmp_path / "seedream.lock"
     assert manifest.line_of("assets", "badge", "count") == 15
 
 
@@ -474,7 +474,7 @@ def test_manifest_missing_or_unreadable(tmp_path: Path) -> None:
         load(tmp_path / "seedream.lock")
 
 
-def test_lock_path_of_other_manifest(tmp_path: Path) -> None:
+def test_lockfile_path_of_other_manifest(tmp_path: Path) -> None:
     (tmp_path / "icons.toml").write_text('[assets.icons]\nprompt = "x"\npath = "icons.lock"')
     with pytest.raises(InvalidManifest, match=r"icons\.lock"):
         load(tmp_path / "icons.toml")
