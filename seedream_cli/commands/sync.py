@@ -168,13 +168,13 @@ def sync(
 
 def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
     """Plan, and execute the plan unless an option forbids that. Raise Drift or UsageError if one does."""
-    from ..sync.lockfile import read
+    from ..sync.lockfile import read_lockfile
     from ..sync.lockfile_writer import LockfileWriter
-    from ..sync.manifest import load
+    from ..sync.manifest import load_manifest
     from ._sync_report import SyncReport
 
-    manifest = load(file)
-    lockfile = read(manifest.lockfile_path)
+    manifest = load_manifest(file)
+    lockfile = read_lockfile(manifest.lockfile_path)
     plan = _plan(context, manifest, lockfile, args)
     report = SyncReport(context, manifest, plan, args.options_to_repeat)
     if args.check or args.dry_run:

@@ -65,7 +65,7 @@ class HashCache:
         except (OSError, ValueError):
             return UNREADABLE
         entry = self._cached.get(path)
-        if self._trust and entry is not None and entry[:4] == _stat_signature(status) and not _is_racy(entry):
+        if self._trust and entry is not None and entry[:4] == _stat_data(status) and not _is_racy(entry):
             return entry[5]
         return self._hash(path)
 
@@ -103,8 +103,8 @@ class HashCache:
         except OSError:
             self._forget(path)
             return UNREADABLE
-        if _stat_signature(before) == _stat_signature(after):
-            self._cached[path] = (*_stat_signature(after), hashed_at, digest)
+        if _stat_data(before) == _stat_data(after):
+            self._cached[path] = (*_stat_data(after), hashed_at, digest)
             self._changed = True
         else:
             self._forget(path)
@@ -114,7 +114,8 @@ class HashCache:
         self._changed = self._cached.pop(path, None) is not None or self._changed
 
 
-def _stat_signature(status: os.stat_result) -> tuple[int, int, int, int]:
+def _stat_data(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return the first four values of a _CacheEntry."""
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 

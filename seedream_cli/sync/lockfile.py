@@ -109,14 +109,14 @@ def timestamp(seconds: float) -> str:
     return clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(seconds))
 
 
-def read(path: Path) -> Lockfile:
+def read_lockfile(path: Path) -> Lockfile:
     """Read a lockfile. One that does not exist is empty.
 
     Raises InvalidLockfile with all mistakes, and UsageError if the file cannot be read at all.
     """
     try:
         with path.open("rb") as file:
-            signature = signature_from(os.fstat(file.fileno()))
+            signature = stat_signature(os.fstat(file.fileno()))
             data = file.read()
     except FileNotFoundError:
         return Lockfile(path)
@@ -131,6 +131,11 @@ def read(path: Path) -> Lockfile:
     return Lockfile(path, tuple(reader.entries), signature)
 
 
+def stat_signature(status: os.stat_result) -> StatSignature:
+    """Return the signature of a file with this status."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def format_line(entry: Entry) -> bytes:
     """Format an entry as a line of the file."""
     return f"{entry.line}\n".encode()
@@ -139,19 +144,6 @@ def format_line(entry: Entry) -> bytes:
 def format_lockfile(entries: Iterable[Entry]) -> bytes:
     """Format a whole lockfile, sorted."""
     return b"".join(map(format_line, sorted(entries, key=lambda entry: entry.key)))
-
-
-def signature_of(path: Path) -> StatSignature | None:
-    """Return the signature of the file, or None if it does not exist."""
-    try:
-        return signature_from(os.stat(path))
-    except OSError:
-        return None
-
-
-def signature_from(status: os.stat_result) -> StatSignature:
-    """Return the signature for the result of stat()."""
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class _LockfileReader:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lockfile, format_line, read, signature_from, signature_of
+from .lockfile import Entry, Key, Lockfile, format_line, read_lockfile, stat_signature
 
 
 class LockfileWriter:
@@ -19,7 +20,7 @@ class LockfileWriter:
     def __init__(self, lockfile: Lockfile, entries: Mapping[Key, Entry]) -> None:
         self._path = lockfile.path
         self._signature = lockfile.signature
-        #: The initial lines. They are formatted when there is something to write.
+        #: The initial lines. A run that writes nothing does not sort and format them.
         self._initial: Iterable[Entry] | None = entries.values()
         self._sorted = _SortedLines(())
         # `entries` is deduplicated; more lines in the file mean that a merge left duplicates.
@@ -42,7 +43,7 @@ class LockfileWriter:
         # repair writes these lines too.
         self._ours |= changes
         # The status of the file written here, not a later stat(): another run may write it in between.
-        self._signature = signature_from(atomic_write(self._path, lambda: self._format(changes)))
+        self._signature = stat_signature(atomic_write(self._path, lambda: self._format(changes)))
 
     def has_path(self, path: str) -> bool:
         """Return True if the lockfile has an image at ``path``."""
@@ -55,9 +56,13 @@ class LockfileWriter:
 
     def _format(self, changes: Mapping[Key, Entry | None]) -> bytes:
         """Return the new content of the file. If another run wrote it, its lines are read again."""
-        if signature_of(self._path) != self._signature:
+        try:
+            signature = stat_signature(os.stat(self._path))
+        except OSError:
+            signature = None
+        if signature != self._signature:
             # Duplicate lines of images that are not part of this run are kept for a later plan.
-            self._initial, changes = read(self._path).entries, self._ours
+            self._initial, changes = read_lockfile(self._path).entries, self._ours
         lines = self._current_lines()
         for key, entry in changes.items():
             lines.set(key, entry)
@@ -77,6 +82,7 @@ class _SortedLines:
 
     @property
     def text(self) -> bytes:
+        """Return the content of the file."""
         return b"".join(self._lines)
 
     def set(self, key: Key, entry: Entry | None) -> None:
@@ -86,7 +92,7 @@ class _SortedLines:
             end += 1
         self.paths.subtract(self._paths[first:end])
         new = [] if entry is None else [entry]
-        self._keys[first:end] = [entry.key for entry in new]
+        self._keys[first:end] = [key] * len(new)
         self._lines[first:end] = map(format_line, new)
         self._paths[first:end] = [entry.path for entry in new]
         self.paths.update(entry.path for entry in new)

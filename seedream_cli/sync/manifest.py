@@ -81,7 +81,7 @@ def lockfile_path(manifest: Path) -> Path:
     return manifest.with_suffix(".lock")
 
 
-def load(path: Path) -> Manifest:
+def load_manifest(path: Path) -> Manifest:
     """Read a manifest and its prompt files.
 
     Raises InvalidManifest with all mistakes, and UsageError if the file cannot be read at all.

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from seedream_cli.errors import ExitCode, InvalidLockfile, NotSaved, UsageError
 from seedream_cli.files import atomic_write as atomic_write_module
 from seedream_cli.files.atomic_write import atomic_write
-from seedream_cli.sync.lockfile import Entry, Lockfile, format_lockfile, read, resolve, timestamp
+from seedream_cli.sync.lockfile import Entry, Lockfile, format_lockfile, read_lockfile, resolve, timestamp
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
 
@@ -51,7 +51,7 @@ def refuse(file: Path) -> Refuse:
     def refuse(data: str | bytes) -> list[str]:
         file.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
         with pytest.raises(InvalidLockfile) as caught:
-            read(file)
+            read_lockfile(file)
         assert all(problem.what for problem in caught.value.problems)
         return [f"{problem.line}: {problem.key}" for problem in caught.value.problems]
 
@@ -69,7 +69,7 @@ def test_lockfile_is_sorted(file: Path) -> None:
     assert file.read_text(encoding="utf-8") == LINE + "\n"
     keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
     write(file, [replace(HERO, name=name, number=number) for name, number in keys])
-    assert [entry.key for entry in read(file).entries] == sorted(keys)
+    assert [entry.key for entry in read_lockfile(file).entries] == sorted(keys)
 
 
 def test_lockfile_is_not_ascii_escaped(file: Path) -> None:
@@ -78,23 +78,23 @@ def test_lockfile_is_not_ascii_escaped(file: Path) -> None:
     data = file.read_bytes()
     assert "雪狐.png".encode() in data
     assert data.count(b"\n") == 1
-    assert read(file).entries == (entry,)
+    assert read_lockfile(file).entries == (entry,)
 
 
 def test_lockfile_ignores_blank_lines_crlf_and_bom(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + line_with(number=2).encode())
-    assert [entry.key for entry in read(file).entries] == [("hero", 1), ("hero", 2)]
+    assert [entry.key for entry in read_lockfile(file).entries] == [("hero", 1), ("hero", 2)]
 
 
 def test_lockfile_keeps_unknown_keys(file: Path) -> None:
     file.write_text(line_with(cost="0.035", note={"b": [1, None], "a": "雪"}))
-    [entry] = read(file).entries
+    [entry] = read_lockfile(file).entries
     assert entry.extra == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
     write(file, [entry])
     assert file.read_text(encoding="utf-8").endswith(
         '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
     )
-    assert read(file).entries == (entry,)
+    assert read_lockfile(file).entries == (entry,)
 
 
 NAMES = st.text(st.characters(categories=["Ll", "Lo", "Nd"], max_codepoint=0x3FFFF), min_size=1, max_size=6)
@@ -122,7 +122,7 @@ ENTRIES = st.builds(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lockfile_round_trip(file: Path, entries: list[Entry]) -> None:
     write(file, entries)
-    found = read(file).entries
+    found = read_lockfile(file).entries
     assert found == tuple(sorted(entries, key=lambda entry: entry.key))
     assert format_lockfile(reversed(found)) == file.read_bytes()
 
@@ -171,10 +171,10 @@ def test_lockfile_merge_conflict_is_reported_once(refuse: Refuse) -> None:
 def test_lockfile_mistakes_are_usage_error(file: Path, tmp_path: Path) -> None:
     file.write_text("no")
     with pytest.raises(InvalidLockfile, match=r"seedream\.lock:1: ") as caught:
-        read(file)
+        read_lockfile(file)
     assert (caught.value.exit_code, caught.value.code) == (ExitCode.USAGE, "invalid_lock")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
-        read(tmp_path)
+        read_lockfile(tmp_path)
 
 
 def test_lockfile_duplicate_resolved_by_file() -> None:
@@ -220,7 +220,7 @@ def test_lockfile_mode_and_symlink(file: Path, tmp_path: Path) -> None:
     write(file, [replace(HERO, take=2)])
     assert stat.S_IMODE(target.stat().st_mode) == 0o604
     assert file.is_symlink()
-    assert read(target).entries == read(file).entries == (replace(HERO, take=2),)
+    assert read_lockfile(target).entries == read_lockfile(file).entries == (replace(HERO, take=2),)
     assert os.listdir(target.parent) == [target.name]
 
 
@@ -237,7 +237,7 @@ def test_lockfile_write_failure_keeps_old_file(
         patch.setattr(os, stage, fail)
         with pytest.raises(NotSaved, match="No space left on device"):
             write(file, [replace(HERO, take=2)])
-    assert read(file).entries == (HERO,)
+    assert read_lockfile(file).entries == (HERO,)
     assert leftovers(file) == []
 
 
@@ -254,7 +254,7 @@ atomic_write(Path(sys.argv[1]), lambda: b"{}")
 def test_lockfile_after_killed_write(file: Path) -> None:
     write(file, [HERO])
     subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(file)], check=False)
-    assert read(file).entries == (HERO,)
+    assert read_lockfile(file).entries == (HERO,)
     assert leftovers(file) == [".seedream.lock.part"]
     write(file, [replace(HERO, take=2)])
     assert leftovers(file) == []

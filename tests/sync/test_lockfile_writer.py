@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from seedream_cli.errors import ExitCode, NotSaved, SeedreamError
 from seedream_cli.files.partial_file import PartialFile
-from seedream_cli.sync.lockfile import Entry, Lockfile, format_lockfile, read
+from seedream_cli.sync.lockfile import Entry, Lockfile, format_lockfile, read_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 
 HERO = Entry("hero", 1, "d" * 64, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z")
@@ -41,12 +41,12 @@ def write(path: Path) -> Write:
 
 
 def writer_for(path: Path) -> LockfileWriter:
-    lockfile = read(path)
+    lockfile = read_lockfile(path)
     return LockfileWriter(lockfile, lockfile.resolved(lambda path: None))
 
 
 def entries_in(path: Path) -> list[Entry]:
-    return list(read(path).entries)
+    return list(read_lockfile(path).entries)
 
 
 def test_lockfile_writer_creates_file(path: Path) -> None:
@@ -127,7 +127,7 @@ def test_lockfile_writer_leaves_invalid_file_until_repaired(path: Path, write: W
 def test_lockfile_writer_removes_duplicates(path: Path, write: Write) -> None:
     on_disk = replace(HERO, sha256="b" * 64, time="2025-01-01T00:00:00Z")
     write(BADGE, HERO, on_disk)
-    lockfile = read(path)
+    lockfile = read_lockfile(path)
     LockfileWriter(lockfile, lockfile.resolved({"hero.png": "b" * 64}.get)).tidy()
     assert entries_in(path) == [BADGE, on_disk]
 

@@ -18,7 +18,7 @@ from seedream_cli.files.output_path import EXTENSIONS, OutputTemplate, TemplateF
 from seedream_cli.files.safe_names import slug
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of, idempotency_key
-from seedream_cli.sync.manifest import Manifest, load
+from seedream_cli.sync.manifest import Manifest, load_manifest
 from seedream_cli.sync.path_template import PathTemplate
 
 EXAMPLE = """
@@ -51,7 +51,7 @@ def write(tmp_path: Path) -> Write:
             data = content if isinstance(content, bytes) else content.encode("utf-8")
             (tmp_path / name).write_bytes(data)
         (tmp_path / "seedream.toml").write_text(dedent(text), encoding="utf-8")
-        return load(tmp_path / "seedream.toml")
+        return load_manifest(tmp_path / "seedream.toml")
 
     return write
 
@@ -150,7 +150,7 @@ def test_manifest_with_crlf_is_equal(tmp_path: Path) -> None:
     found = []
     for data in (text, text.replace("\n", "\r\n"), text.replace("\n", "\r"), "\ufeff" + text):
         file.write_bytes(data.encode("utf-8"))
-        found.append(load(file).assets)
+        found.append(load_manifest(file).assets)
     assert found == [found[0]] * 4
 
 
@@ -467,22 +467,22 @@ def test_manifest_invalid_utf8(tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     file.write_bytes(b"a = 1\r\nb = '\xff'\n")
     with pytest.raises(InvalidManifest, match=r"seedream.toml:2: "):
-        load(file)
+        load_manifest(file)
 
 
 def test_manifest_missing_or_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"seedream\.toml"):
-        load(tmp_path / "seedream.toml")
+        load_manifest(tmp_path / "seedream.toml")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
-        load(tmp_path)
+        load_manifest(tmp_path)
     with pytest.raises(UsageError, match=r"seedream\.lock"):
-        load(tmp_path / "seedream.lock")
+        load_manifest(tmp_path / "seedream.lock")
 
 
 def test_lockfile_path_of_other_manifest(tmp_path: Path) -> None:
     (tmp_path / "icons.toml").write_text('[assets.icons]\nprompt = "x"\npath = "icons.lock"')
     with pytest.raises(InvalidManifest, match=r"icons\.lock"):
-        load(tmp_path / "icons.toml")
+        load_manifest(tmp_path / "icons.toml")
 
 
 def test_manifest_path_from_other_folder(
@@ -491,7 +491,7 @@ def test_manifest_path_from_other_folder(
     (tmp_path / "prompts").mkdir()
     write('[assets.a]\nprompt_file = "a.md"', **{"a.md": "x"})
     monkeypatch.chdir(tmp_path / "prompts")
-    manifest = load(Path("../seedream.toml"))
+    manifest = load_manifest(Path("../seedream.toml"))
     assert manifest.folder == tmp_path
     assert manifest.path == Path("../seedream.toml")
 

@@ -21,7 +21,7 @@ from seedream_cli.catalog import (
 )
 from seedream_cli.errors import InvalidManifest
 from seedream_cli.settings.schema import SETTINGS
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
@@ -138,7 +138,7 @@ INVALID = [
 def test_manifest_accepted_by_schema_and_parser(tmp_path: Path, text: str) -> None:
     assert is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
-    load(tmp_path / "seedream.toml")
+    load_manifest(tmp_path / "seedream.toml")
 
 
 @pytest.mark.parametrize("text", INVALID)
@@ -146,4 +146,4 @@ def test_manifest_refused_by_schema_and_parser(tmp_path: Path, text: str) -> Non
     assert not is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
     with pytest.raises(InvalidManifest):
-        load(tmp_path / "seedream.toml")
+        load_manifest(tmp_path / "seedream.toml")
