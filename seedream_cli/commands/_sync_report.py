@@ -214,7 +214,7 @@ class SyncReport:
             return Document()
         return SyncedProject(
             manifest=os.path.abspath(self._manifest.path),
-            lock=os.path.abspath(self._manifest.lock_path),
+            lock=os.path.abspath(self._manifest.lockfile_path),
             to_pay=self._plan.to_pay,
             counts=CountsDocument(**{state.value: self._plan.counts.get(state, 0) for state in State}),
             images=[self._image_document(item) for item in self._plan.items],
@@ -248,7 +248,7 @@ class SyncReport:
     def _location(self, item: PlanItem) -> tuple[Path, int]:
         """Return file and line of the image: of its asset in the manifest, or the lockfile for an orphan."""
         if item.image is None:
-            return self._manifest.lock_path, 1
+            return self._manifest.lockfile_path, 1
         return self._manifest.path, self._manifest.line_of("assets", item.name)
 
     def _write_step_summary(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:

@@ -21,7 +21,7 @@ from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
 
 if TYPE_CHECKING:
     from ..sync.assets import Image
-    from ..sync.lockfile import Entry, Lock
+    from ..sync.lockfile import Entry, Lockfile
     from ..sync.lockfile_writer import LockfileWriter
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
@@ -168,13 +168,13 @@ def sync(
 
 def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
     """Plan, and execute the plan unless an option forbids that. Raise Drift or UsageError if one does."""
-    from ..sync.lockfile import read
+    from ..sync.lockfile import read_lockfile
     from ..sync.lockfile_writer import LockfileWriter
-    from ..sync.manifest import load
+    from ..sync.manifest import load_manifest
     from ._sync_report import SyncReport
 
-    manifest = load(file)
-    lockfile = read(manifest.lock_path)
+    manifest = load_manifest(file)
+    lockfile = read_lockfile(manifest.lockfile_path)
     plan = _plan(context, manifest, lockfile, args)
     report = SyncReport(context, manifest, plan, args.options_to_repeat)
     if args.check or args.dry_run:
@@ -194,7 +194,7 @@ def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
         report.close()
 
 
-def _plan(context: CommandContext, manifest: Manifest, lockfile: Lock, args: _SyncArgs) -> Plan:
+def _plan(context: CommandContext, manifest: Manifest, lockfile: Lockfile, args: _SyncArgs) -> Plan:
     """Return the plan, and save the hashes of files that were read for it."""
     from ..sync import sharding
     from ..sync.hash_cache import HashCache
@@ -246,7 +246,7 @@ def _execute(
     remote = plan.with_action(*REMOTE)
     cancel_token = CancelToken()
     project = Project(manifest.folder)
-    project.prepare_lock(manifest.lock_path, context.shutdown.defer_signals)
+    project.prepare_lockfile(manifest.lockfile_path, context.shutdown.defer_signals)
     context.bodies.attach(image for asset in manifest.assets for image in asset.sources)
     qualities = {item.image.request.quality for item in remote if item.image}
     sync_context = SyncContext(

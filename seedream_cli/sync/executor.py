@@ -165,7 +165,7 @@ class SyncExecutor:
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
         if item.old_path is None or item.old_path == path or before is None:
             return None
-        if self.lockfile_writer.has(item.old_path):
+        if self.lockfile_writer.has_path(item.old_path):
             return None
         try:
             self.context.project.remove(replace(before, path=item.old_path), unless_same_as=path)

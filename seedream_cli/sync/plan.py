@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from ..errors import UsageError
 from ..settings.schema import did_you_mean
-from .lockfile import Entry, Key, Lock
+from .lockfile import Entry, Key, Lockfile
 from .manifest import Manifest
 from .plan_items import Action, PlanItem, State
 from .plan_rules import Classifier, FileState, HistoryLookup
@@ -73,7 +73,7 @@ class Plan(Struct, frozen=True):
 
 def plan(
     manifest: Manifest,
-    lock: Lock,
+    lockfile: Lockfile,
     files: FileState,
     *,
     history_lookup: HistoryLookup = lambda image: None,
@@ -93,7 +93,7 @@ def plan(
     Raises UsageError for a glob that matches no name.
     """
     images = list(manifest.images())
-    entries = lock.resolved(files.sha256)
+    entries = lockfile.resolved(files.sha256)
     is_chosen = _name_filter(only, {image.name for image in images} | {name for name, _ in entries})
     orphans = {key: entries[key] for key in entries.keys() - {image.key for image in images}}
     classifier = Classifier(

@@ -38,7 +38,7 @@ class Project:
         """Create the image's folder. Raises InvalidOutput if it is not writable or outside the project."""
         self._prepare_folder(self._any_target(item).parent)
 
-    def prepare_lock(self, path: Path, shield: Shield) -> None:
+    def prepare_lockfile(self, path: Path, shield: Shield) -> None:
         """Check that the lockfile can be written. Raises InvalidOutput."""
         ensure_writable(part_path(Path(os.path.realpath(path)), "op_lock", 1), shield)
 

@@ -17,13 +17,12 @@ from seedream_cli.errors import SeedreamError, UsageError
 from seedream_cli.events import Event
 from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.history.store import History
-from seedream_cli.sync import lockfile as lock
-from seedream_cli.sync import manifest
 from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
 from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, history_lookup
-from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.lockfile import Entry, format_lockfile, read_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.plan_items import Action, PlanItem
 from seedream_cli.sync.project_files import Project
@@ -76,10 +75,10 @@ class Machine(ExitStack):
         self.manifest.write_text(text, encoding="utf-8")
 
     def write_lockfile(self, *entries: Entry) -> None:
-        self.lock_file.write_bytes(text_of(entries))
+        self.lock_file.write_bytes(format_lockfile(entries))
 
     def entries(self) -> list[Entry]:
-        return list(lock.read(self.lock_file).entries)
+        return list(read_lockfile(self.lock_file).entries)
 
     def is_consistent(self) -> bool:
         """Return True if every lockfile entry has its file, with the entry's bytes."""
@@ -97,7 +96,11 @@ class Machine(ExitStack):
         hashes = HashCache(self.manifest, self._state / "files", now=time.time_ns)
         lookup = history_lookup(self.history, SERVICE, self.folder, sandbox=False)
         return plan(
-            manifest.load(self.manifest), lock.read(self.lock_file), hashes, history_lookup=lookup, **options
+            load_manifest(self.manifest),
+            read_lockfile(self.lock_file),
+            hashes,
+            history_lookup=lookup,
+            **options,
         )
 
     def task_context(self, **options: Any) -> TaskContext:
@@ -169,7 +172,7 @@ class Machine(ExitStack):
         return SyncExecutor(
             plan=plan,
             context=self.sync_context(shared, **(context or {})),
-            lockfile_writer=LockfileWriter(lock.read(self.lock_file), plan.entries),
+            lockfile_writer=LockfileWriter(read_lockfile(self.lock_file), plan.entries),
             cancel_token=cancel_token,
             jobs=jobs,
             **{"on_event": lambda event: None, **options},

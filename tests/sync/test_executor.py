@@ -29,9 +29,8 @@ from seedream_cli.errors import (
 from seedream_cli.events import ImageDone, ImageFailed
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.models import SavedFile
-from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync.executor import SyncEvent
-from seedream_cli.sync.lockfile import Entry, Key
+from seedream_cli.sync.lockfile import Entry, Key, read_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan_items import PlanItem
 from seedream_cli.sync.project_files import Project
@@ -194,7 +193,7 @@ def test_unwritable_lockfile_does_not_hide_failed_images(
             thread.join(20)
 
     executor = machine.executor(on_event=on_event, jobs=1)
-    executor.lockfile_writer = FullDiskWriter(lock.read(machine.lock_file), {})
+    executor.lockfile_writer = FullDiskWriter(read_lockfile(machine.lock_file), {})
     with pytest.raises(NotSaved, match="full"):
         executor.execute()
     assert list(failed(events)) == ["refused"]

@@ -23,7 +23,7 @@ from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.assets import Image
 from seedream_cli.sync.image_task import FETCHED, GENERATED, RESUMED, history_lookup
 from seedream_cli.sync.lockfile import Entry
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan_items import Action
 
 DAY = 86400.0
@@ -55,7 +55,7 @@ Unanswered = Callable[..., tuple[Sandbox, Machine]]
 
 
 def image_of(machine: Machine) -> Image:
-    [image] = load(machine.manifest).images()
+    [image] = load_manifest(machine.manifest).images()
     return image
 
 

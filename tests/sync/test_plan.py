@@ -14,8 +14,8 @@ from seedream_cli.errors import UsageError
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of
 from seedream_cli.sync.hash_cache import UNREADABLE
-from seedream_cli.sync.lockfile import Entry, Lock
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.lockfile import Entry, Lockfile
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan import Action, HistoryLookup, Plan, PlanItem, State, plan
 from seedream_cli.sync.sharding import Shard
 
@@ -56,10 +56,13 @@ def make_plan(tmp_path: Path) -> MakePlan:
         text: str, entries: Sequence[Entry] = (), files: dict[str, str] | None = None, **options: Any
     ) -> Plan:
         (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
-        manifest = load(tmp_path / "seedream.toml")
+        manifest = load_manifest(tmp_path / "seedream.toml")
         extensions = options.pop("extensions", {})
         return plan(
-            manifest, Lock(manifest.lock_path, tuple(entries)), FakeFiles(files or {}, extensions), **options
+            manifest,
+            Lockfile(manifest.lockfile_path, tuple(entries)),
+            FakeFiles(files or {}, extensions),
+            **options,
         )
 
     return make_plan
