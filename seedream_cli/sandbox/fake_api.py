@@ -90,7 +90,7 @@ class FakeApi:
 
     def create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """``POST /images/generations``."""
-        fault = self._faults.take(fault_names.SUBMIT)
+        fault = self._faults.next_fault(fault_names.SUBMIT)
         if fault is not None and fault.mishap is Mishap.DROP_BEFORE:
             return ApiResponse(0, mishap=fault.mishap)
         return self._apply_fault(fault, lambda: self._create(headers, raw))
@@ -103,7 +103,7 @@ class FakeApi:
         def applies(fault: Fault) -> bool:
             return completed or fault.name != fault_names.NO_RESULT_YET
 
-        fault = self._faults.take(fault_names.STATUS, applies)
+        fault = self._faults.next_fault(fault_names.STATUS, applies)
         return self._apply_fault(fault, lambda: self._status(headers, task, fault))
 
     def account(self, headers: Mapping[str, str]) -> ApiResponse:
@@ -114,7 +114,7 @@ class FakeApi:
             data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
             return ApiResponse(200, self._headers(), success(self._dialect, data))
 
-        return self._apply_fault(self._faults.take(fault_names.ACCOUNT), handle)
+        return self._apply_fault(self._faults.next_fault(fault_names.ACCOUNT), handle)
 
     def _apply_fault(self, fault: Fault | None, handle: Callable[[], ApiResponse]) -> ApiResponse:
         """Run ``handle`` and apply the fault. An ApiError becomes an error response."""
@@ -175,7 +175,7 @@ class FakeApi:
             response_headers["X-Request-Cost"] = COSTS[body["quality"]]
         if creation.verdict is Verdict.REPLAYED:
             response_headers["X-Idempotent-Replay"] = "true"
-        return ApiResponse(200, response_headers, creation.answer)
+        return ApiResponse(200, response_headers, creation.response)
 
     def _idempotency_key(self, headers: Mapping[str, str]) -> str | None:
         key = headers.get("idempotency-key")
@@ -194,7 +194,7 @@ class FakeApi:
             raise ApiError(402, "insufficient_quota", "Insufficient quota")
 
     def _new_task(self, body: dict[str, Any], key_id: str, idempotency_key: str | None) -> StoredTask:
-        fault = self._faults.take(fault_names.TASK)
+        fault = self._faults.next_fault(fault_names.TASK)
         outcome = _COMPLETED if fault is None else fault.name.removeprefix("task-")
         task_id = f"task_{secrets.token_hex(8)}" if self._dialect == SEED else f"img_{secrets.token_hex(12)}"
         return StoredTask(

@@ -53,7 +53,7 @@ class ImageServer:
         path, _, query = target.partition("?")
         fields = dict(parse_qsl(query))
         # A redirected request would otherwise be redirected again, without end.
-        fault = self._faults.take(
+        fault = self._faults.next_fault(
             fault_names.IMAGE,
             lambda fault: fault.name != fault_names.IMAGE_REDIRECT or _REDIRECTED not in fields,
         )
