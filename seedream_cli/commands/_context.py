@@ -19,7 +19,7 @@ from ..models import Operation
 from ..output import reporter
 from ..output.outcome import Failure
 from ..output.presenters import Presenter
-from ..settings import resolve
+from ..settings import locations, resolve
 from ..urls import is_loopback
 from ._failures import FailureBuilder
 from ._hints import NextCommand
@@ -86,7 +86,7 @@ class CommandContext:
         if self.sandboxed:
             if self.settings.flags.get("base_url") is not None:
                 raise UsageError("--sandbox and --base-url name two services: choose one")
-            return resolve.SANDBOX_SERVICE
+            return locations.SANDBOX_SERVICE
         return resolve.service_of(self.settings.value("base_url"))
 
     @property
@@ -98,13 +98,13 @@ class CommandContext:
     def history(self) -> History:
         from ..history.store import History
 
-        history = History(resolve.history_path(), now=time.time)
+        history = History(Path(locations.history_path()), now=time.time)
         self._resources.callback(history.close)
         return history
 
     @cached_property
     def api_key(self) -> str:
-        return resolve.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
+        return locations.SANDBOX_SERVICE if self.sandboxed else self.settings.api_key(read_stdin)
 
     @cached_property
     def client(self) -> Client:
@@ -116,7 +116,7 @@ class CommandContext:
         client = Client(base_url, self.api_key, observe=self.reporter.trace)
         self._close_at_end(client.close)
         self.reporter.service = (
-            "the sandbox" if service == resolve.SANDBOX_SERVICE else urlsplit(base_url).netloc
+            "the sandbox" if service == locations.SANDBOX_SERVICE else urlsplit(base_url).netloc
         )
         return client
 
@@ -124,7 +124,7 @@ class CommandContext:
     def bodies(self) -> RequestBodyStore:
         from ..history.request_bodies import RequestBodyStore
 
-        return RequestBodyStore(resolve.state_folder() / "bodies")
+        return RequestBodyStore(Path(locations.state_folder(), "bodies"))
 
     def make_task_context(
         self, *, output: OutputTemplate | None = None, overwrite: bool = False, quality: str | None = None
@@ -185,7 +185,7 @@ class CommandContext:
         self._resources.close()
 
     def _key_origin(self) -> str:
-        return (self.settings.key_place or ("", ""))[1]
+        return (self.settings.api_key_source or ("", ""))[1]
 
     def _is_known(self, operation: Operation) -> bool:
         try:

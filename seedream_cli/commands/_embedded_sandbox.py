@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..settings import resolve
+from ..settings import locations
 
 if TYPE_CHECKING:
     from ..sandbox.server import Sandbox
@@ -21,7 +21,7 @@ DIALECT = "SEEDREAM_SANDBOX_DIALECT"
 
 def store_path() -> Path:
     """Return the database that all sandboxes of this machine share."""
-    return resolve.state_folder() / "sandbox.sqlite3"
+    return Path(locations.state_folder(), "sandbox.sqlite3")
 
 
 def sandbox_from_environment() -> Sandbox:

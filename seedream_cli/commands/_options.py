@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 
 from ..request_fields import REQUEST_FIELDS, RequestField
-from ..settings.schema import SETTINGS
+from ..settings.schema import PROFILE, SETTINGS
 
 _CONVERSATION = "Conversation"
 _SERVICE = "Service"
@@ -25,16 +25,16 @@ def setting_option(
 
     ``besides`` is appended to the help, such as the other values.
     """
-    key = SETTINGS[name]
-    facts = "env " + " or ".join(key.variables)
-    if key.default is not None:
-        facts += f"; default {key.default}"
+    setting = SETTINGS[name]
+    facts = "env " + " or ".join(setting.variables)
+    if setting.default is not None:
+        facts += f"; default {setting.default}"
     if besides:
         facts += f"; {besides}"
     return typer.Option(
         f"--{name.replace('_', '-')}",
         *declarations,
-        help=f"{key.what[0].upper()}{key.what[1:]} ({facts}).",
+        help=f"{setting.description[0].upper()}{setting.description[1:]} ({facts}).",
         metavar=metavar,
         show_default=False,
         rich_help_panel=panel,
@@ -64,7 +64,7 @@ class Options(Struct, frozen=True):
         str | None,
         typer.Option(
             "--profile",
-            help="The profile of the config to use (env SEEDREAM_PROFILE).",
+            help=f"The profile of the config to use (env {PROFILE.variables[0]}).",
             metavar="NAME",
             show_default=False,
             rich_help_panel=_SERVICE,

@@ -116,10 +116,3 @@ class TestHelpOfEveryCommand:
                 assert f"[env var: {variable}" in shown
             if option.default is not None:
                 assert re.search(rf"default: {re.escape(option.default)}[];]", shown), option
-
-
-def test_help_of_generate_has_every_setting() -> None:
-    """No option takes the key: what is above is about all the others."""
-    [generate] = [command for command in TREE if command.path == ("generate",)]
-    flags = {option.flags[-1].removeprefix("--").replace("-", "_") for option in generate.options}
-    assert set(SETTINGS) - flags == {"api_key"}
