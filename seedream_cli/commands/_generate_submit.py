@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Maximum of --count. All tasks run in parallel, and a typo would pay for all of them. `seedream sync` is for
 #: larger sets: it shows its plan and has a spending cap.
-MOST_TASKS = 50
+MAX_COUNT = 50
 
 #: An operation and the output of its images.
 _Target = tuple[Operation, "OutputTemplate"]
@@ -49,7 +49,7 @@ class OverwritePolicy(Struct, frozen=True):
     sidecar: bool = False
 
 
-def create(
+def create_tasks(
     context: CommandContext,
     request: GenerationRequest,
     parts: PromptParts | None,

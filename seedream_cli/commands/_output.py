@@ -145,21 +145,21 @@ def show_images(
     *,
     preview: bool,
     opened: bool,
-    moved: str | None,
-    placed: bool,
+    override: str | None,
+    has_output: bool,
     saves: bool = True,
 ) -> None:
     """Show images as they are saved. Raises UsageError if this call does not save any.
 
-    ``moved`` is the value of --output. ``placed``: the operations exist and have an output of their own, so
-    that the setting does not apply and only ``moved`` overrides it.
+    ``override`` is the value of --output. ``has_output``: the operations exist and have an output of
+    their own, so that the setting does not apply and only ``override`` changes it.
     """
     flags = [flag for flag, given in (("--preview", preview), ("--open", opened)) if given]
     if not flags:
         return
     if not saves:
         raise UsageError(f"{flags[0]} shows saved images: it does not go with --no-wait or --dry-run")
-    if (moved if placed else context.settings.value("output")) == "-":
+    if (override if has_output else context.settings.value("output")) == "-":
         raise UsageError(f"{flags[0]} shows saved images: -o - saves none")
     # Programs use --quiet and --json, and cannot use a preview.
     preview = preview and not context.options.quiet and not context.options.json

@@ -56,7 +56,7 @@ def download(
     An image goes where its generate wanted it, unless -o says otherwise. One that
     is on disk unchanged is not fetched again.
     """
-    show_images(context, preview=preview, opened=open_, moved=output, placed=True)
+    show_images(context, preview=preview, opened=open_, override=output, has_output=True)
     if bool(tasks) == pending:
         raise UsageError("name tasks, or ask for --pending", hint="seedream download --pending")
     override = output_template(context) if output is not None else None

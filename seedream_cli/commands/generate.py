@@ -15,7 +15,7 @@ from ._command import CommandResult, command
 from ._context import CommandContext
 from ._generate_request import RequestArgs, is_literal
 from ._generate_resume import check_resume_options, resume_operation
-from ._generate_submit import MOST_TASKS, OverwritePolicy, create, show_requests
+from ._generate_submit import MAX_COUNT, OverwritePolicy, create_tasks, show_requests
 from ._options import (
     MaxBytes,
     NoWait,
@@ -82,10 +82,10 @@ Count = Annotated[
     typer.Option(
         "-n",
         "--count",
-        help=f"So many tasks side by side, each paid for; at most {MOST_TASKS}.",
+        help=f"So many tasks side by side, each paid for; at most {MAX_COUNT}.",
         metavar="N",
         min=1,
-        max=MOST_TASKS,
+        max=MAX_COUNT,
         rich_help_panel=_PICTURE,
     ),
 ]
@@ -169,8 +169,8 @@ def generate(
         context,
         preview=preview,
         opened=open_,
-        moved=output,
-        placed=resume is not None,
+        override=output,
+        has_output=resume is not None,
         saves=not no_wait and not dry_run,
     )
     if resume is not None:
@@ -200,8 +200,8 @@ def generate(
         if dry_run:
             show_requests(context, request, count)
             return CommandResult()
-        places = OverwritePolicy(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
-        outcomes = create(context, request, parts, count, places)
+        policy = OverwritePolicy(overwrite, skip_existing, wait=not no_wait, sidecar=sidecar)
+        outcomes = create_tasks(context, request, parts, count, policy)
     submitted = [one.operation for one in outcomes if one.operation.task_id and one.failure is None]
     # Nobody waits for these tasks: say how to get their images.
     later = context.failures.resume_command(*submitted) if no_wait and submitted else None

@@ -15,7 +15,7 @@ from ..errors import SeedreamError
 #: Upper bound of the first backoff, in seconds. It doubles with every failure.
 FIRST_BACKOFF = 0.5
 #: Upper bound of every backoff, in seconds.
-LONGEST_BACKOFF = 16.0
+MAX_BACKOFF = 16.0
 
 #: Returns a number between two bounds. Drawing evenly is "full jitter"; tests return one of the bounds.
 Jitter = Callable[[float, float], float]
@@ -67,7 +67,7 @@ class Retries:
 
 def backoff(failures: int, jitter: Jitter) -> float:
     """Return the seconds to wait after ``failures`` earlier failures: exponential backoff, full jitter."""
-    return jitter(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)))
+    return jitter(0.0, min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)))
 
 
 def requested_wait(error: SeedreamError, budget: float) -> float:

@@ -13,7 +13,7 @@ from support.clock import Clock, longest, shortest
 
 import seedream_cli
 from seedream_cli.errors import KeyRefused, RateLimited, ServiceFailing, Stopped
-from seedream_cli.tasks.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Retries, backoff, requested_wait
+from seedream_cli.tasks.retry import FIRST_BACKOFF, MAX_BACKOFF, Retries, backoff, requested_wait
 
 
 def retries(clock: Clock, *, attempts: int = 5, seconds: float = 60.0) -> Retries:
@@ -133,8 +133,8 @@ def test_backoff_is_drawn_from_zero_to_its_exponential_bound(failures: int, shar
         return low + (high - low) * share
 
     pause = backoff(failures, jitter)
-    assert bounds == [(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 60)))]
-    assert 0 <= pause <= LONGEST_BACKOFF
+    assert bounds == [(0.0, min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 60)))]
+    assert 0 <= pause <= MAX_BACKOFF
 
 
 def test_backoff_has_full_jitter_by_default() -> None:
