@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from seedream_cli.errors import ExitCode
 from seedream_cli.settings import locations
 from seedream_cli.settings.resolve import PROJECT_FILE
-from seedream_cli.settings.schema import SETTINGS
+from seedream_cli.settings.schema import PROFILE, SETTINGS
 
 from .tree import Argument, Command, Option
 from .values import STATIC
@@ -193,9 +193,9 @@ def _variables(command: Command) -> Iterator[Row]:
         is_read = _takes(command, flag) or (setting.secret and _takes(command, "--api-key-file"))
         if is_read or not command.path:
             default = f" (default {setting.default})" if setting.default is not None else ""
-            yield ", ".join(setting.variables), f"{setting.what}{default}"
+            yield ", ".join(setting.variables), f"{setting.description}{default}"
     if not command.path or _takes(command, "--profile"):
-        yield "SEEDREAM_PROFILE", "the profile of the config to use"
+        yield ", ".join(PROFILE.variables), "the profile of the config to use"
     for option in _all_options(command):
         for variable in option.variables:
             yield variable, f"the value of {option.flags[-1]}"

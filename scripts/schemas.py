@@ -132,7 +132,7 @@ def _default_schema(name: str) -> Schema:
     setting = SETTINGS[name]
     is_number = setting.default is not None and not isinstance(setting.parse(setting.default), str)
     kind = {"type": ["string", "number"]} if is_number else {"type": "string", "pattern": r"\S"}
-    return {"description": f"{setting.what[0].upper()}{setting.what[1:]}.", **kind}
+    return {"description": f"{setting.description[0].upper()}{setting.description[1:]}.", **kind}
 
 
 def _head(title: str, description: str) -> Schema:

@@ -13,7 +13,7 @@ from seedream_cli.settings.schema import ALL_SETTINGS
 #: Kind of value → its values, each with a description, or "" if it needs none.
 STATIC: Mapping[str, Mapping[str, str]] = {
     **{field.name: field.choices for field in REQUEST_FIELDS.values() if field.choices},
-    "setting": {key.name: key.what for key in ALL_SETTINGS.values()},
+    "setting": {setting.name: setting.description for setting in ALL_SETTINGS.values()},
     "shell": dict.fromkeys(SCRIPTS, ""),
     "dialect": {"live": "the current reference", "seed": "the older one"},
     "fault": FAULTS,

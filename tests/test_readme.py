@@ -64,7 +64,8 @@ def test_help_exit_codes(seedream: Program) -> None:
 
 def test_readme_settings() -> None:
     expected = [
-        [key.name, "` or `".join(key.variables), key.default or "", key.what] for key in ALL_SETTINGS.values()
+        [setting.name, "` or `".join(setting.variables), setting.default or "", setting.description]
+        for setting in ALL_SETTINGS.values()
     ]
     assert [[cell.strip("`") for cell in row] for row in rows("setting")] == expected
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,8 +25,8 @@ from ..output.documents import (
     StyleDocument,
 )
 from ..output.stdio import is_terminal
-from ..settings import resolve
-from ..settings.schema import DEFAULT_PROFILE, PROFILE, SETTINGS, Setting, known
+from ..settings import locations
+from ..settings.schema import DEFAULT_PROFILE, PROFILE, SETTINGS, Setting, setting_named
 from ..text import clean
 from ._command import command
 from ._context import CommandContext, read_stdin
@@ -80,7 +81,7 @@ def set_(context: CommandContext, key: Name, value: Value = None, keyring: InKey
     seedream config set api_key --keyring
     seedream config set quality 4K --profile print
     """
-    setting = known(key)
+    setting = setting_named(key)
     if keyring:
         from ..settings import keyring as desktop_keyring
 
@@ -93,7 +94,7 @@ def set_(context: CommandContext, key: Name, value: Value = None, keyring: InKey
     context.reporter.notice(f"{setting.name} is stored in {where}")
     for variable in filter(os.environ.get, setting.variables):
         context.reporter.notice(f"{variable} is set in the environment, and comes before it")
-    path = str(resolve.config_path())
+    path = locations.config_path()
     context.reporter.result([], ConfigSet(path, setting.name, keyring if setting.secret else UNSET))
 
 
@@ -106,11 +107,11 @@ def get(context: CommandContext, key: Name) -> None:
     seedream config get quality
     seedream config get output --profile print
     """
-    setting = context.settings.get(known(key).name)
-    document = ConfigGet(setting.key, setting.shown, setting.origin)
-    context.reporter.result([] if setting.shown is None else [clean(setting.shown)], document)
-    if setting.shown is None:
-        context.reporter.say(f"{setting.key} is not set")
+    setting = context.settings.get(setting_named(key).name)
+    document = ConfigGet(setting.name, setting.display_value, setting.origin)
+    context.reporter.result([] if setting.display_value is None else [clean(setting.display_value)], document)
+    if setting.display_value is None:
+        context.reporter.say(f"{setting.name} is not set")
 
 
 @app.command(cls=Command)
@@ -124,8 +125,8 @@ def unset(context: CommandContext, key: Name) -> None:
     """
     from ..settings import config_edit
 
-    setting = known(key)
-    path, profile = resolve.config_path(), context.settings.profile
+    setting = setting_named(key)
+    path, profile = Path(locations.config_path()), context.settings.profile
     if setting.secret:
         removed = config_edit.remove_key(path, profile)
     else:
@@ -146,12 +147,12 @@ def list_(context: CommandContext) -> None:
     """
     settings = list(context.settings.list())
     styles = list(context.settings.styles.values())
-    rows = [(setting.key, setting.shown or "-", setting.origin) for setting in settings]
+    rows = [(setting.name, setting.display_value or "-", setting.origin) for setting in settings]
     rows += [(f"styles.{style.name}", style.text, style.origin) for style in styles]
     width = max(len(key) for key, _, _ in rows)
     lines = [clean(f"{key:<{width}}  {value}  ({origin})") for key, value, origin in rows]
     document = ConfigList(
-        [SettingDocument(setting.key, setting.shown, setting.origin) for setting in settings],
+        [SettingDocument(setting.name, setting.display_value, setting.origin) for setting in settings],
         [StyleDocument(style.name, style.text, style.origin) for style in styles],
     )
     context.reporter.result(lines, document)
@@ -166,7 +167,7 @@ def path(context: CommandContext) -> None:
     seedream config path
     "$EDITOR" "$(seedream config path)"
     """
-    config_path = str(resolve.config_path())
+    config_path = locations.config_path()
     context.reporter.result([config_path], ConfigPath(config_path))
 
 
@@ -183,7 +184,7 @@ def check(context: CommandContext) -> None:
     context.reporter.say(f"asking {context.reporter.service}")
     account = client.get_account()
     base_url = context.settings.value("base_url")
-    setting, origin = context.settings.key_place or ("api_key", "default")
+    setting, origin = context.settings.api_key_source or ("api_key", "default")
     lines = [f"{base_url} takes the key", clean(f"{setting} is from {origin}")]
     lines += [clean(f"{name}: {value}") for name, value in account.items()]
     document = CheckDocument(base_url, KeyOriginDocument(setting, origin), dict(account))
@@ -237,7 +238,7 @@ def _store(context: CommandContext, setting: Setting, text: str, *, keyring: boo
     """Store the value in the keyring or the config file, and return words for where that is."""
     from ..settings import config_edit
 
-    path, profile = resolve.config_path(), context.settings.profile
+    path, profile = Path(locations.config_path()), context.settings.profile
     if keyring:
         config_edit.store_key_in_keyring(path, profile, text)
         return f"the desktop's keyring, as {_location(setting, profile)} says"
@@ -261,5 +262,5 @@ def _toml_value(setting: Setting, text: str) -> str | int | float:
 
 def _location(setting: Setting, profile: str) -> str:
     """Return the path of the config file, with the table of any profile but the default one."""
-    path = resolve.config_path()
-    return str(path) if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"
+    path = locations.config_path()
+    return path if setting is PROFILE or profile == DEFAULT_PROFILE else f"{path} [profiles.{profile}]"

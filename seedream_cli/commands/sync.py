@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ..errors import Drift, SeedreamError, Stopped, UsageError
 from ..output.presenters import SyncedImages
-from ..settings import resolve
+from ..settings import locations, resolve
 from ._command import CommandResult, command
 from ._context import CommandContext
 from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
@@ -200,7 +200,7 @@ def _plan(context: CommandContext, manifest: Manifest, lockfile: Lockfile, args:
     from ..sync.hash_cache import HashCache
     from ..sync.plan import plan
 
-    sandbox = context.service == resolve.SANDBOX_SERVICE
+    sandbox = context.service == locations.SANDBOX_SERVICE
 
     def find_in_history(image: Image) -> Entry | None:
         # The import and the history cost start-up time: few runs come across a file that needs them.
@@ -209,7 +209,7 @@ def _plan(context: CommandContext, manifest: Manifest, lockfile: Lockfile, args:
         return history_lookup(context.history, context.service, manifest.folder, sandbox=sandbox)(image)
 
     hashes = HashCache(
-        manifest.path, resolve.state_folder() / "files", now=time.time_ns, trust=not args.rehash
+        manifest.path, Path(locations.state_folder(), "files"), now=time.time_ns, trust=not args.rehash
     )
     result = plan(
         manifest,
@@ -266,7 +266,7 @@ def _execute(
         jobs=args.jobs,
         on_event=report.handle,
         shield=context.shutdown.defer_signals,
-        sandbox=context.service == resolve.SANDBOX_SERVICE,
+        sandbox=context.service == locations.SANDBOX_SERVICE,
     )
     context.reporter.start_batch(len(remote))
     try:
@@ -293,7 +293,7 @@ def _task_contexts(
     limiter = RateLimiter()
     return {
         quality: replace(
-            context.work(quality=quality),
+            context.make_task_context(quality=quality),
             pause=cancel_token.pause,
             shield=cancel_token.shield,
             rate_limiter=limiter,

@@ -60,7 +60,7 @@ def _operations(line: CommandLine, *, settled: bool = True) -> Iterator[Candidat
     """Yield the newest operations that are not on the line yet. Without ``settled``, only unfinished ones."""
     import sqlite3
 
-    path = os.path.join(locations.state_folder(), locations.HISTORY_FILE)
+    path = locations.history_path()
     db = sqlite3.connect(_database_uri(path), uri=True, timeout=_BUSY_TIMEOUT)
     try:
         values = (_service(line), settled, _MAX_TASKS)
@@ -81,7 +81,9 @@ def _service(line: CommandLine) -> str:
     if "--sandbox" in line.words:
         return SANDBOX_SERVICE
     base_url = line.value("--base-url")
-    if not (base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _read_text(_config_path())):
+    if not (
+        base_url or os.environ.get("SEEDREAM_BASE_URL") or "base_url" in _read_text(locations.config_path())
+    ):
         return DEFAULT_BASE_URL
     # Loading the settings takes longer than everything else here, so do it only if the URL may be changed.
     from ..settings import resolve
@@ -110,7 +112,7 @@ def _database_uri(path: str) -> str:
 
 
 def _profiles(line: CommandLine) -> Iterator[Candidate]:
-    config = _read_toml(_config_path())
+    config = _read_toml(locations.config_path())
     in_use = config.get("profile", "default")
     for name, table in config.get("profiles", {}).items():
         if _is_word(name):
@@ -118,7 +120,7 @@ def _profiles(line: CommandLine) -> Iterator[Candidate]:
 
 
 def _styles(line: CommandLine) -> Iterator[Candidate]:
-    named = _read_toml(_config_path()).get("styles", {}) | _read_toml(_MANIFEST).get("styles", {})
+    named = _read_toml(locations.config_path()).get("styles", {}) | _read_toml(_MANIFEST).get("styles", {})
     for name, text in named.items():
         if _is_word(name):
             yield name, str(text)
@@ -136,10 +138,6 @@ def _assets(line: CommandLine) -> Iterator[Candidate]:
 def _is_word(name: str) -> bool:
     """Return True if the name fits on one line and is not an option. The shell quotes special characters."""
     return bool(name) and name.isprintable() and not name.startswith("-")
-
-
-def _config_path() -> str:
-    return os.path.join(locations.config_folder(), locations.CONFIG_FILE)
 
 
 def _read_toml(path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API's judgement: a request in, an answer out, no sockets."""
+"""The fake API: it turns a request into a response, without sockets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from urllib.parse import unquote
 from msgspec import Struct
 from msgspec.structs import replace
 
-from . import faults as known
+from . import faults as fault_names
 from .faults import Fault, Faults
 from .image_server import signed_url
 from .rate_limit import RateLimit
-from .responses import DIALECTS, LIVE, SEED, ApiError, ApiResponse, Mishap, error, success
+from .responses import DIALECTS, LIVE, SEED, ApiError, ApiResponse, Mishap, Refusal, error, success
 from .store import Idempotency, Store, StoredTask, Verdict
 from .validation import check, parse
 
@@ -24,11 +24,12 @@ CREATE = "/images/generations"
 STATUS = "/images/status/"
 ACCOUNT = "/account/status"
 
-#: Quality → what the service says that an image costs.
+#: Quality → cost of an image, as the service reports it.
 COSTS: Mapping[str, str] = {"2K": "0.035", "3K": "0.05", "4K": "0.07"}
 
 _COMPLETED = "completed"
-_PENDING_SHARE = 0.2  # The first part of a task's time, in which nothing has begun yet.
+#: Share of a task's time in which it is pending.
+_PENDING_SHARE = 0.2
 
 #: Outcome → (error code, error message).
 _FAILURES: Mapping[str, tuple[str, str]] = {
@@ -76,7 +77,7 @@ class FakeApi:
         self._image_origin = image_origin
         self._rate = RateLimit(rate, clock)
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
+    def respond(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """Route a request. ``path`` is below the base URL and still percent-encoded, without a query."""
         if path == CREATE:
             return self._check_method("POST", method) or self.create(headers, raw)
@@ -85,51 +86,54 @@ class FakeApi:
         task_id = path.removeprefix(STATUS)
         if path.startswith(STATUS) and task_id and "/" not in task_id:
             return self._check_method("GET", method) or self.status(headers, unquote(task_id))
-        return self._error_response(ApiError(404, "not_found", "No such endpoint"))
+        return self._error_response(Refusal(404, "not_found", "No such endpoint"))
 
     def create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         """``POST /images/generations``."""
-        fault = self._faults.take(known.SUBMIT)
+        fault = self._faults.next_fault(fault_names.SUBMIT)
         if fault is not None and fault.mishap is Mishap.DROP_BEFORE:
             return ApiResponse(0, mishap=fault.mishap)
-        return self._respond(fault, lambda: self._create(headers, raw))
+        return self._apply_fault(fault, lambda: self._create(headers, raw))
 
     def status(self, headers: Mapping[str, str], task_id: str) -> ApiResponse:
         """``GET /images/status/{task_id}``."""
         task = self._store.find(task_id)
         completed = task is not None and self._state(task) == _COMPLETED
 
-        def ready(fault: Fault) -> bool:
-            return completed or fault.name != known.NO_RESULT_YET
+        def applies(fault: Fault) -> bool:
+            return completed or fault.name != fault_names.NO_RESULT_YET
 
-        fault = self._faults.take(known.STATUS, ready)
-        return self._respond(fault, lambda: self._status(headers, task, fault))
+        fault = self._faults.next_fault(fault_names.STATUS, applies)
+        return self._apply_fault(fault, lambda: self._status(headers, task, fault))
 
     def account(self, headers: Mapping[str, str]) -> ApiResponse:
         """``GET /account/status``."""
-        fault = self._faults.take(known.ACCOUNT)
-        return self._respond(fault, lambda: self._account(headers))
 
-    def _respond(self, fault: Fault | None, handle: Callable[[], ApiResponse]) -> ApiResponse:
+        def handle() -> ApiResponse:
+            self._authenticate(headers)
+            data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
+            return ApiResponse(200, self._headers(), success(self._dialect, data))
+
+        return self._apply_fault(self._faults.next_fault(fault_names.ACCOUNT), handle)
+
+    def _apply_fault(self, fault: Fault | None, handle: Callable[[], ApiResponse]) -> ApiResponse:
         """Run ``handle`` and apply the fault. An ApiError becomes an error response."""
         if fault is not None and fault.refusal is not None:
-            refusal = fault.refusal
-            refused = ApiError(refusal.status, refusal.code, refusal.message, refusal.retry_after)
-            return self._error_response(refused)
+            return self._error_response(fault.refusal)
         try:
-            answer = handle()
-        except ApiError as refused:
-            answer = self._error_response(refused)
-        return answer if fault is None else replace(answer, mishap=fault.mishap)
+            response = handle()
+        except ApiError as problem:
+            response = self._error_response(problem.refusal)
+        return response if fault is None else replace(response, mishap=fault.mishap)
 
     def _check_method(self, allowed: str, method: str) -> ApiResponse | None:
+        """Return an error response if the method is not allowed, otherwise None."""
         if method == allowed:
             return None
-        answer = self._error_response(ApiError(405, "method_not_allowed", f"Use {allowed}"))
-        return replace(answer, headers={**answer.headers, "Allow": allowed})
+        response = self._error_response(Refusal(405, "method_not_allowed", f"Use {allowed}"))
+        return replace(response, headers={**response.headers, "Allow": allowed})
 
-    def _error_response(self, problem: ApiError) -> ApiResponse:
-        refusal = problem.refusal
+    def _error_response(self, refusal: Refusal) -> ApiResponse:
         headers = self._headers()
         if refusal.retry_after is not None:
             headers["Retry-After"] = str(refusal.retry_after)
@@ -152,26 +156,26 @@ class FakeApi:
     def _create(self, headers: Mapping[str, str], raw: bytes) -> ApiResponse:
         caller = self._authenticate(headers)
         idempotency_key = self._idempotency_key(headers)
-        sent = parse(raw)
-        body = check(sent, self._dialect)
+        document = parse(raw)
+        body = check(document, self._dialect)
         self._check_funds(caller)
         idempotency = None
         if idempotency_key is not None:
-            idempotency = Idempotency(idempotency_key, caller.key_id, f"POST {CREATE}", _digest(sent))
+            idempotency = Idempotency(idempotency_key, caller.key_id, f"POST {CREATE}", _digest(document))
 
-        def make() -> tuple[StoredTask, dict[str, Any]]:
+        def new_task() -> tuple[StoredTask, dict[str, Any]]:
             task = self._new_task(body, caller.key_id, idempotency_key)
             return task, success(self._dialect, {"task_id": task.task_id})
 
-        creation = self._store.create(make, now=self._clock(), idempotency=idempotency)
+        creation = self._store.create(new_task, now=self._clock(), idempotency=idempotency)
         if creation.verdict is Verdict.CONFLICT:
             raise ApiError(409, "idempotency_conflict", "Idempotency-Key was used with another body")
-        answer_headers = self._headers()
+        response_headers = self._headers()
         if self._dialect == LIVE:
-            answer_headers["X-Request-Cost"] = COSTS[body["quality"]]
+            response_headers["X-Request-Cost"] = COSTS[body["quality"]]
         if creation.verdict is Verdict.REPLAYED:
-            answer_headers["X-Idempotent-Replay"] = "true"
-        return ApiResponse(200, answer_headers, creation.answer)
+            response_headers["X-Idempotent-Replay"] = "true"
+        return ApiResponse(200, response_headers, creation.response)
 
     def _idempotency_key(self, headers: Mapping[str, str]) -> str | None:
         key = headers.get("idempotency-key")
@@ -190,7 +194,7 @@ class FakeApi:
             raise ApiError(402, "insufficient_quota", "Insufficient quota")
 
     def _new_task(self, body: dict[str, Any], key_id: str, idempotency_key: str | None) -> StoredTask:
-        fault = self._faults.take(known.TASK)
+        fault = self._faults.next_fault(fault_names.TASK)
         outcome = _COMPLETED if fault is None else fault.name.removeprefix("task-")
         task_id = f"task_{secrets.token_hex(8)}" if self._dialect == SEED else f"img_{secrets.token_hex(12)}"
         return StoredTask(
@@ -199,7 +203,7 @@ class FakeApi:
 
     def _state(self, task: StoredTask) -> str:
         elapsed = self._clock() - task.created
-        if elapsed >= task.seconds and task.outcome != known.NEVER_COMPLETES:
+        if elapsed >= task.seconds and task.outcome != fault_names.NEVER_COMPLETES:
             return task.outcome
         return "pending" if elapsed < task.seconds * _PENDING_SHARE else "processing"
 
@@ -209,14 +213,15 @@ class FakeApi:
         caller = self._authenticate(headers)
         if task is None or task.key_id != caller.key_id:
             raise ApiError(404, "task_not_found", "Task not found")
-        data = self._data(task)
-        if fault is not None and fault.name == known.NO_RESULT_YET:
+        data = self._task_data(task)
+        if fault is not None and fault.name == fault_names.NO_RESULT_YET:
             data["result"] = []
-        if fault is not None and fault.name == known.STRANGE_STATUS:
+        if fault is not None and fault.name == fault_names.STRANGE_STATUS:
             data = {"task_id": task.task_id, "status": "warming_up"}
         return ApiResponse(200, self._headers(), success(self._dialect, data))
 
-    def _data(self, task: StoredTask) -> dict[str, Any]:
+    def _task_data(self, task: StoredTask) -> dict[str, Any]:
+        """Return the `data` of a status response."""
         state = self._state(task)
         data: dict[str, Any] = {"task_id": task.task_id, "status": state}
         if state == _COMPLETED:
@@ -235,11 +240,6 @@ class FakeApi:
             share = (self._clock() - task.created) / task.seconds if task.seconds else 1.0
             data["progress"] = max(0, min(99, int(share * 100)))
         return data
-
-    def _account(self, headers: Mapping[str, str]) -> ApiResponse:
-        self._authenticate(headers)
-        data = {"status": "active", "plan": "sandbox", "balance": "100.00"}
-        return ApiResponse(200, self._headers(), success(self._dialect, data))
 
 
 def _digest(body: Mapping[str, Any]) -> str:

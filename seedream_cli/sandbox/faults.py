@@ -1,4 +1,4 @@
-"""What can be made to go wrong, by name: one row a fault, in the order in which a request meets them."""
+"""The faults that the sandbox can simulate, in the order in which a request meets them."""
 
 from __future__ import annotations
 
@@ -21,53 +21,57 @@ STRANGE_STATUS = "strange-status"
 IMAGE_REDIRECT = "image-redirect"
 NEVER_COMPLETES = "never-completes"
 
-_LONG = 3600  # Seconds: longer than any client should wait without being asked to.
+#: In seconds: longer than a client should wait unless the user asked for it.
+_LONG_RETRY_AFTER = 3600
 
 
 class Fault(Struct, frozen=True):
-    """One row. A fault with neither refusal nor mishap is known to its stage by its name."""
+    """A fault. One with neither refusal nor mishap is implemented where its name is compared."""
 
     name: str
-    what: str
+    description: str
     stage: str
     refusal: Refusal | None = None
     mishap: Mishap | None = None
 
 
 def _refusals(stage: str, *rows: tuple[str, Refusal]) -> list[Fault]:
-    """Rows that answer with an HTTP error instead of doing what was asked."""
+    """Return faults that refuse the request with an HTTP error."""
     faults = []
     for suffix, refusal in rows:
-        what = f"HTTP {refusal.status}: {refusal.message}"
+        description = f"HTTP {refusal.status}: {refusal.message}"
         if refusal.retry_after is not None:
-            what += f" (Retry-After: {refusal.retry_after})"
-        faults.append(Fault(f"{stage}-{suffix}", what, stage, refusal=refusal))
+            description += f" (Retry-After: {refusal.retry_after})"
+        faults.append(Fault(f"{stage}-{suffix}", description, stage, refusal=refusal))
     return faults
 
 
-_KEY = ("401", Refusal(401, "invalid_api_key", "Invalid API key"))
-_RATE = ("429", Refusal(429, "rate_limit_exceeded", "Rate limit exceeded", 1))
-_LONG_RATE = ("429-long", Refusal(429, "rate_limit_exceeded", "Rate limit exceeded", _LONG))
-_SERVER = (
+_INVALID_KEY = ("401", Refusal(401, "invalid_api_key", "Invalid API key"))
+_RATE_LIMITED = ("429", Refusal(429, "rate_limit_exceeded", "Rate limit exceeded", 1))
+_LONG_RATE_LIMITED = (
+    "429-long",
+    Refusal(429, "rate_limit_exceeded", "Rate limit exceeded", _LONG_RETRY_AFTER),
+)
+_SERVER_ERRORS = (
     ("500", Refusal(500, "internal_error", "Internal server error")),
     ("502", Refusal(502, "internal_error", "Bad gateway")),
     ("503", Refusal(503, "internal_error", "Service temporarily unavailable")),
     ("504", Refusal(504, "internal_error", "Gateway timeout")),
 )
 
-_ROWS = (
+_FAULTS = (
     *_refusals(
         SUBMIT,
         ("400", Refusal(400, "invalid_parameter", "Invalid aspect_ratio value")),
-        _KEY,
+        _INVALID_KEY,
         ("402", Refusal(402, "insufficient_quota", "Insufficient quota")),
         ("403", Refusal(403, "permission_denied", "Insufficient balance or permission")),
         ("404", Refusal(404, "model_not_available", "Model not available")),
         ("409", Refusal(409, "idempotency_conflict", "Idempotency-Key was used with another body")),
         ("in-progress", Refusal(409, "idempotency_in_progress", "The first request is still running", 1)),
-        _RATE,
-        _LONG_RATE,
-        *_SERVER,
+        _RATE_LIMITED,
+        _LONG_RATE_LIMITED,
+        *_SERVER_ERRORS,
     ),
     Fault(
         "submit-drop",
@@ -93,12 +97,12 @@ _ROWS = (
     Fault("submit-hang", "the task is created, the answer never comes", SUBMIT, mishap=Mishap.HANG),
     *_refusals(
         STATUS,
-        _KEY,
+        _INVALID_KEY,
         ("403", Refusal(403, "permission_denied", "Permission denied")),
         ("404", Refusal(404, "task_not_found", "Task not found")),
-        _RATE,
-        _LONG_RATE,
-        *_SERVER,
+        _RATE_LIMITED,
+        _LONG_RATE_LIMITED,
+        *_SERVER_ERRORS,
     ),
     Fault("status-drop", "the connection is closed without an answer", STATUS, mishap=Mishap.DROP),
     Fault("status-html", "the answer is an HTML page with HTTP 200", STATUS, mishap=Mishap.HTML),
@@ -124,23 +128,23 @@ _ROWS = (
     Fault("image-html", "an HTML page with HTTP 200 instead of the image", IMAGE, mishap=Mishap.HTML),
     Fault(IMAGE_REDIRECT, "HTTP 302 to the same image under another link", IMAGE),
     Fault("image-hang", "the image never comes", IMAGE, mishap=Mishap.HANG),
-    *_refusals(ACCOUNT, _KEY, _SERVER[0]),
+    *_refusals(ACCOUNT, _INVALID_KEY, _SERVER_ERRORS[0]),
 )
 
-#: Name → row.
-ROWS: Mapping[str, Fault] = {row.name: row for row in _ROWS}
+FAULTS_BY_NAME: Mapping[str, Fault] = {fault.name: fault for fault in _FAULTS}
 
-#: Name → one line for people.
-FAULTS: Mapping[str, str] = {row.name: row.what for row in _ROWS}
+#: Name → description.
+FAULTS: Mapping[str, str] = {fault.name: fault.description for fault in _FAULTS}
 
 
 def _always(fault: Fault) -> bool:
     return True
 
 
-class _Charge(Struct):
+class _RequestedFault(Struct):
     fault: Fault
-    left: int | None  # None: every time.
+    #: How many times it still happens. None: every time.
+    remaining: int | None
 
 
 class Faults:
@@ -153,38 +157,34 @@ class Faults:
 
     def __init__(self, specs: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
-        self._charges = [_parse(spec) for spec in specs]
+        self._requested = [_parse(spec) for spec in specs]
 
-    def take(self, stage: str, ready: Callable[[Fault], bool] = _always) -> Fault | None:
+    def next_fault(self, stage: str, applies: Callable[[Fault], bool] = _always) -> Fault | None:
         """Return the next fault of this stage and use it up once, or None.
 
-        A fault for which ``ready`` returns False waits, and so do the faults after it.
+        A fault for which ``applies`` returns False waits, and so do the faults after it.
         """
         with self._lock:
-            for charge in self._charges:
-                if charge.fault.stage != stage or charge.left == 0:
+            for requested in self._requested:
+                if requested.fault.stage != stage or requested.remaining == 0:
                     continue
-                if not ready(charge.fault):
+                if not applies(requested.fault):
                     return None
-                if charge.left is not None:
-                    charge.left -= 1
-                return charge.fault
+                if requested.remaining is not None:
+                    requested.remaining -= 1
+                return requested.fault
         return None
 
-    def strikes(self, name: str) -> bool:
-        """Return True, and use it up once, if the fault of this name is next."""
-        return self.take(ROWS[name].stage, lambda fault: fault.name == name) is not None
 
-
-def _parse(spec: str) -> _Charge:
-    name, equals, count = spec.strip().partition("=")
-    fault = ROWS.get(name)
+def _parse(spec: str) -> _RequestedFault:
+    name, equals_sign, count = spec.strip().partition("=")
+    fault = FAULTS_BY_NAME.get(name)
     if fault is None:
-        close = difflib.get_close_matches(name, ROWS, n=1, cutoff=0.5)
-        meant = f"did you mean {close[0]}?" if close else f"known are: {', '.join(ROWS)}"
-        raise ValueError(f"no fault is called {name!r}; {meant}")
-    if not equals:
-        return _Charge(fault, None)
+        close = difflib.get_close_matches(name, FAULTS, n=1, cutoff=0.5)
+        suggestion = f"did you mean {close[0]}?" if close else f"known are: {', '.join(FAULTS)}"
+        raise ValueError(f"no fault is called {name!r}; {suggestion}")
+    if not equals_sign:
+        return _RequestedFault(fault, None)
     if not (count.isascii() and count.isdecimal() and 0 < len(count) < 10 and int(count) > 0):
         raise ValueError(f"{spec!r}: the count must be a whole number from 1; did you mean {name}=1?")
-    return _Charge(fault, int(count))
+    return _RequestedFault(fault, int(count))

@@ -14,12 +14,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from .image_server import Reply
-from .responses import Mishap
+from .responses import HttpResponse, Mishap
 
 _HOST = "127.0.0.1"
-_MAX_BODY = 256 * 1024 * 1024  # 14 source images as data, with room to spare.
-_PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
+#: In bytes: 14 source images as data, with room to spare.
+_MAX_BODY = 256 * 1024 * 1024
+#: What a captive portal or a misconfigured proxy may return in place of JSON.
+_HTML_PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
+)
 
 
 class HttpRequest(Struct, frozen=True):
@@ -44,13 +47,13 @@ class HttpServer(ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(
-        self, port: int, respond: Callable[[HttpRequest], Reply], log: Callable[[str], None]
+        self, port: int, respond: Callable[[HttpRequest], HttpResponse], log: Callable[[str], None]
     ) -> None:
         self.respond = respond
         self.log = log
         self.stopping = threading.Event()
-        self._idle = threading.Condition()
-        self._open: set[socket.socket] = set()
+        self._connections_changed = threading.Condition()
+        self._connections: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
         super().__init__((_HOST, port), _Connection)
 
@@ -74,24 +77,24 @@ class HttpServer(ThreadingHTTPServer):
             self.shutdown()
             self._thread.join()
         self.server_close()
-        with self._idle:
-            for connection in self._open:
+        with self._connections_changed:
+            for connection in self._connections:
                 _shut_down(connection)
             # A thread that is drawing may take longer; it is a daemon thread.
-            self._idle.wait_for(lambda: not self._open, timeout=2.0)
+            self._connections_changed.wait_for(lambda: not self._connections, timeout=2.0)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._idle:
-            self._open.add(request)
+        with self._connections_changed:
+            self._connections.add(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._idle:
-                self._open.discard(request)
-                self._idle.notify_all()
+            with self._connections_changed:
+                self._connections.discard(request)
+                self._connections_changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # Broken connections are normal. Anything else is a bug and must be visible.
@@ -116,36 +119,36 @@ class _Connection(BaseHTTPRequestHandler):
     server: HttpServer
 
     def _handle(self) -> None:
-        body = self._body()
+        """Handle a request of any method."""
+        body = self._read_body()
         if body is None:
             return
         headers: dict[str, str] = {}
         for name, value in self.headers.items():
             lower = name.lower()
             headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-        reply = self.server.respond(HttpRequest(self.command, self.path, headers, body))
-        word = str(reply.status) if reply.mishap is None else reply.mishap.value
-        path = self.path.partition("?")[0]
+        response = self.server.respond(HttpRequest(self.command, self.path, headers, body))
+        outcome = str(response.status) if response.mishap is None else response.mishap.value
         # Control characters of a path must not reach the terminal.
-        shown = "".join(char if char.isprintable() else "?" for char in path)
-        self.server.log(f"{self.command} {shown} {word}")
-        self._deliver(reply)
+        path = "".join(char if char.isprintable() else "?" for char in self.path.partition("?")[0])
+        self.server.log(f"{self.command} {path} {outcome}")
+        self._deliver(response)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
 
-    def _body(self) -> bytes | None:
+    def _read_body(self) -> bytes | None:
         """Read the request body. Return None if there is nothing more to answer on this connection."""
         length = self.headers.get("Content-Length", "0")
-        problem = 0
+        refused_status = 0
         if "Transfer-Encoding" in self.headers:
-            problem = 411
+            refused_status = 411
         elif not (length.isascii() and length.isdecimal()):
-            problem = 400
+            refused_status = 400
         elif len(length) > 12 or int(length) > _MAX_BODY:
-            problem = 413
-        if problem:
+            refused_status = 413
+        if refused_status:
             self.close_connection = True
-            self._send(Reply(problem, {"Connection": "close"}, b""))
+            self._send(HttpResponse(refused_status, {"Connection": "close"}, b""))
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -153,21 +156,21 @@ class _Connection(BaseHTTPRequestHandler):
             return None
         return body
 
-    def _deliver(self, reply: Reply) -> None:
-        mishap = reply.mishap
+    def _deliver(self, response: HttpResponse) -> None:
+        mishap = response.mishap
         if mishap is None:
-            self._send(reply)
+            self._send(response)
         elif mishap in _PAGES:
-            self._send(Reply(200, {"Content-Type": "text/html; charset=utf-8"}, _PAGES[mishap]))
+            self._send(HttpResponse(200, {"Content-Type": "text/html; charset=utf-8"}, _PAGES[mishap]))
         else:
             self.close_connection = True
-            _MISHAPS[mishap](self, reply)
+            _MISHAPS[mishap](self, response)
 
-    def _send(self, reply: Reply, body: bytes | None = None) -> None:
-        """Send the head of ``reply`` with ``body``, or with its own body if none is given."""
-        self._send_head(reply.status, {**reply.headers, "Content-Length": str(len(reply.body))})
+    def _send(self, response: HttpResponse, body: bytes | None = None) -> None:
+        """Send the head of ``response`` with ``body``, or with its own body if none is given."""
+        self._send_head(response.status, {**response.headers, "Content-Length": str(len(response.body))})
         if self.command != "HEAD":
-            self.wfile.write(reply.body if body is None else body)
+            self.wfile.write(response.body if body is None else body)
 
     def _send_head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -175,17 +178,17 @@ class _Connection(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _send_truncated(self, reply: Reply) -> None:
-        self._send(reply, reply.body[: len(reply.body) // 2])
+    def _send_truncated(self, response: HttpResponse) -> None:
+        self._send(response, response.body[: len(response.body) // 2])
 
-    def _send_cut(self, reply: Reply) -> None:
-        self._send_head(reply.status, {**reply.headers, "Connection": "close"})
-        self.wfile.write(reply.body[: len(reply.body) // 2])
+    def _send_cut(self, response: HttpResponse) -> None:
+        self._send_head(response.status, {**response.headers, "Connection": "close"})
+        self.wfile.write(response.body[: len(response.body) // 2])
 
-    def _drop(self, reply: Reply) -> None:
+    def _drop(self, response: HttpResponse) -> None:
         _shut_down(self.connection)
 
-    def _hang(self, reply: Reply) -> None:
+    def _hang(self, response: HttpResponse) -> None:
         while not self.server.stopping.wait(0.02):
             readable, _, _ = select.select([self.connection], [], [], 0.05)
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
@@ -201,9 +204,9 @@ class _Connection(BaseHTTPRequestHandler):
         """Suppress the log of http.server, which would write each request with its query to stderr."""
 
 
-_PAGES: Mapping[Mishap, bytes] = {Mishap.HTML: _PAGE, Mishap.EMPTY: b""}
+_PAGES: Mapping[Mishap, bytes] = {Mishap.HTML: _HTML_PAGE, Mishap.EMPTY: b""}
 
-_MISHAPS: Mapping[Mishap, Callable[[_Connection, Reply], None]] = {
+_MISHAPS: Mapping[Mishap, Callable[[_Connection, HttpResponse], None]] = {
     Mishap.DROP: _Connection._drop,
     Mishap.DROP_BEFORE: _Connection._drop,
     Mishap.HANG: _Connection._hang,

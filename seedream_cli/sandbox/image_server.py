@@ -10,28 +10,20 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
 
-from msgspec import Struct
-
-from . import faults as known
-from .faults import Fault, Faults
+from . import faults as fault_names
+from .faults import Faults
 from .picture import PillowMissing
-from .responses import Mishap, Refusal
+from .responses import ApiError, HttpResponse, Refusal
 from .store import Store
 
 _PREFIX = "/results/"
-_CACHED = 8
+#: Images that are kept in memory, the latest used ones.
+_MAX_CACHED_IMAGES = 8
+#: Query field of a URL to which an earlier request was redirected.
 _REDIRECTED = "redirected"
 
+#: Request body → the bytes of its image.
 Draw = Callable[[dict[str, object]], bytes]
-
-
-class Reply(Struct, frozen=True):
-    """An HTTP response with its bytes. With a ``mishap``, it does not arrive like this."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    mishap: Mishap | None = None
 
 
 def signed_url(origin: str, secret: bytes, task_id: str, number: int, expires: float) -> str:
@@ -45,12 +37,6 @@ def _signature(secret: bytes, path: str, expires: str) -> str:
     return hmac.new(secret, f"GET\n{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
 
 
-class _Rejected(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.refusal = Refusal(status, code, message)
-
-
 class ImageServer:
     """Serves the images of a store's tasks under signed URLs."""
 
@@ -59,75 +45,74 @@ class ImageServer:
         self._clock = clock
         self._faults = faults
         self._draw = draw
-        self._drawing = threading.Lock()
-        self._drawn: OrderedDict[str, bytes] = OrderedDict()
+        self._draw_lock = threading.Lock()
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
-        """Answer a request. ``target`` is the path with its query, percent-encoded."""
+    def respond(self, method: str, target: str, headers: Mapping[str, str]) -> HttpResponse:
+        """Respond to a request. ``target`` is the path with its query, percent-encoded."""
         path, _, query = target.partition("?")
         fields = dict(parse_qsl(query))
-        fault = self._faults.take(
-            known.IMAGE, lambda fault: fault.name != known.IMAGE_REDIRECT or _REDIRECTED not in fields
+        # A redirected request would otherwise be redirected again, without end.
+        fault = self._faults.next_fault(
+            fault_names.IMAGE,
+            lambda fault: fault.name != fault_names.IMAGE_REDIRECT or _REDIRECTED not in fields,
         )
+        if fault is not None and fault.refusal is not None:
+            return _error_response(fault.refusal)
         try:
-            if fault is not None and fault.refusal is not None:
-                refusal = fault.refusal
-                raise _Rejected(refusal.status, refusal.code, refusal.message)
-            body = self._body(method, path, fields, headers)
-        except _Rejected as rejected:
-            return _error_reply(rejected.refusal)
-        return _reply(fault, target, body)
+            task_id = self._check_request(method, path, fields, headers)
+            image = self._image(task_id)
+        except ApiError as error:
+            return _error_response(error.refusal)
+        if fault is not None and fault.name == fault_names.IMAGE_REDIRECT:
+            return HttpResponse(302, {"Location": f"{target}&{_REDIRECTED}=1"}, b"")
+        mishap = None if fault is None else fault.mishap
+        return HttpResponse(200, {"Content-Type": "image/png"}, image, mishap)
 
-    def _body(self, method: str, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+    def _check_request(
+        self, method: str, path: str, fields: Mapping[str, str], headers: Mapping[str, str]
+    ) -> str:
+        """Return the id of the task whose image is asked for. Raises ApiError as an object store refuses."""
         if method != "GET":
-            raise _Rejected(405, "MethodNotAllowed", "The specified method is not allowed.")
+            raise ApiError(405, "MethodNotAllowed", "The specified method is not allowed.")
         if "authorization" in headers:
             # Object stores refuse a second kind of credentials. This detects a client that sends its API key
             # to the image host.
-            raise _Rejected(400, "InvalidArgument", "Only one auth mechanism allowed")
+            raise ApiError(400, "InvalidArgument", "Only one auth mechanism allowed")
         if not path.startswith(_PREFIX):
-            raise _Rejected(404, "NoSuchKey", "The specified key does not exist.")
-        self._check_link(path, fields)
-        task_id = unquote(path.removeprefix(_PREFIX).rpartition("/")[0])
-        return self._image(task_id)
-
-    def _check_link(self, path: str, fields: Mapping[str, str]) -> None:
+            raise ApiError(404, "NoSuchKey", "The specified key does not exist.")
         expires = fields.get("expires", "")
         expected = _signature(self._store.secret, path, expires)
         # As bytes, because compare_digest() refuses non-ASCII text.
         if not hmac.compare_digest(expected.encode(), fields.get("signature", "").encode(errors="replace")):
-            raise _Rejected(403, "SignatureDoesNotMatch", "The request signature does not match.")
+            raise ApiError(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if self._clock() >= float(expires):
-            raise _Rejected(403, "AccessDenied", "Request has expired")
+            raise ApiError(403, "AccessDenied", "Request has expired")
+        return unquote(path.removeprefix(_PREFIX).rpartition("/")[0])
 
     def _image(self, task_id: str) -> bytes:
+        """Return the image of a task, drawn when it is first asked for. Raises ApiError."""
         # One picture at a time: drawing a 4K picture takes hundreds of megabytes.
-        with self._drawing:
-            if (image := self._drawn.get(task_id)) is not None:
-                self._drawn.move_to_end(task_id)
+        with self._draw_lock:
+            if (image := self._cache.get(task_id)) is not None:
+                self._cache.move_to_end(task_id)
                 return image
             task = self._store.find(task_id)
             if task is None:
-                raise _Rejected(404, "NoSuchKey", "The specified key does not exist.")
+                raise ApiError(404, "NoSuchKey", "The specified key does not exist.")
             try:
                 image = self._draw(dict(task.body))
             except PillowMissing as missing:
-                raise _Rejected(500, "InternalError", str(missing)) from missing
-            self._drawn[task_id] = image
-            if len(self._drawn) > _CACHED:
-                self._drawn.popitem(last=False)
+                raise ApiError(500, "InternalError", str(missing)) from missing
+            self._cache[task_id] = image
+            if len(self._cache) > _MAX_CACHED_IMAGES:
+                self._cache.popitem(last=False)
             return image
 
 
-def _reply(fault: Fault | None, target: str, image: bytes) -> Reply:
-    if fault is not None and fault.name == known.IMAGE_REDIRECT:
-        return Reply(302, {"Location": f"{target}&{_REDIRECTED}=1"}, b"")
-    return Reply(200, {"Content-Type": "image/png"}, image, None if fault is None else fault.mishap)
-
-
-def _error_reply(refusal: Refusal) -> Reply:
+def _error_response(refusal: Refusal) -> HttpResponse:
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message></Error>\n"
     )
-    return Reply(refusal.status, {"Content-Type": "application/xml"}, text.encode())
+    return HttpResponse(refusal.status, {"Content-Type": "application/xml"}, text.encode())

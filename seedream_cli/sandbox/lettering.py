@@ -1,4 +1,4 @@
-"""Set text: break it into lines, choose a size, and find fonts. The caller measures widths."""
+"""Typesetting: break a text into lines, choose a font size, and find fonts. The caller measures widths."""
 
 from __future__ import annotations
 
@@ -15,21 +15,14 @@ _ELLIPSIS = "…"
 #: Font sizes to try, as shares of the short side of the picture, with the maximum number of lines for each.
 _SIZES = ((0.078, 2), (0.064, 3), (0.054, 4), (0.046, 5), (0.040, 6), (0.034, 6))
 
-# Six lines never hold more, and measuring takes time.
+#: Six lines never hold more, and measuring takes time.
 _MEASURED_CHARACTERS = 900
 
-Measure = Callable[[str, int], float]  # Text and font size in pixels → width in pixels.
+#: Text and font size in pixels → width in pixels.
+Measure = Callable[[str, int], float]
 
 
-def is_cjk(char: str) -> bool:
-    return unicodedata.east_asian_width(char) in "WF" and not _is_symbol(char)
-
-
-def _is_symbol(char: str) -> bool:
-    return unicodedata.category(char) in ("So", "Sk", "Cn")
-
-
-def _is_mark(char: str) -> bool:
+def _is_closing_mark(char: str) -> bool:
     """Return True for punctuation that belongs to the text before it, in any script."""
     return unicodedata.category(char) in ("Pe", "Pf", "Po")
 
@@ -41,51 +34,50 @@ def is_dash(char: str) -> bool:
 def tidy(text: str) -> str:
     """Return one line of visible characters, without control, format and surrogate characters."""
     spaced = " ".join(text[: 4 * _MEASURED_CHARACTERS].split())
-    return "".join(char for char in spaced if not _is_invisible(char))
-
-
-def _is_invisible(char: str) -> bool:
     # Variation selectors such as U+FE0F choose the form of an emoji and have no glyph.
-    return unicodedata.category(char)[0] == "C" or "\ufe00" <= char <= "\ufe0f"
+    return "".join(
+        char for char in spaced if unicodedata.category(char)[0] != "C" and not "\ufe00" <= char <= "\ufe0f"
+    )
 
 
 def set_text(text: str, width: float, short_side: int, measure: Measure) -> tuple[list[str], int]:
     """Return lines and font size in pixels: the largest size at which the text needs few enough lines."""
-    shown = text[:_MEASURED_CHARACTERS]
+    measured = text[:_MEASURED_CHARACTERS]
     lines: list[str] = []
     size = 0
-    for share, most in _SIZES:
+    for share, max_lines in _SIZES:
         size = round(short_side * share)
-        lines = wrap(shown, width, _at(size, measure))
-        if len(lines) <= most:
-            return _balanced(shown, lines, width, _at(size, measure)), size
-    return _shortened(lines, width, _at(size, measure)), size
+        lines = _wrap(measured, width, _at(size, measure))
+        if len(lines) <= max_lines:
+            return _balance(measured, lines, width, _at(size, measure)), size
+    return _truncate(lines, width, _at(size, measure)), size
 
 
 def _at(size: int, measure: Measure) -> Callable[[str], float]:
     return lambda part: measure(part, size)
 
 
-def _balanced(text: str, lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
+def _balance(text: str, lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
     """Return equally many lines of similar length, so that no single word is left on the last line."""
     for share in (0.6, 0.7, 0.8, 0.9):
-        narrower = wrap(text, width * share, measure)
+        narrower = _wrap(text, width * share, measure)
         if len(narrower) == len(lines):
             return narrower
     return lines
 
 
-def _shortened(lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
+def _truncate(lines: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
+    """Return the first lines, with an ellipsis at the end of the last."""
     kept = lines[:_MAX_LINES]
     last = kept[-1]
-    while last and (last[-1].isspace() or is_dash(last[-1]) or _is_mark(last[-1])):
+    while last and (last[-1].isspace() or is_dash(last[-1]) or _is_closing_mark(last[-1])):
         last = last[:-1]
     while last and measure(last + _ELLIPSIS) > width:
         last = last[:-1].rstrip()
     return [*kept[:-1], last + _ELLIPSIS]
 
 
-def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+def _wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     """Break a text into lines no wider than ``width``, at spaces and between CJK characters."""
     lines: list[str] = []
     line = ""
@@ -97,13 +89,13 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
             lines.append(line.rstrip())
         line = piece.lstrip()
         while len(line) > 1 and measure(line.rstrip()) > width:
-            head = _head(line, width, measure)
-            lines.append(line[:head])
-            line = line[head:]
+            length = _fitting_length(line, width, measure)
+            lines.append(line[:length])
+            line = line[length:]
     return [*lines, line.rstrip()] if line.strip() else lines
 
 
-def _head(word: str, width: float, measure: Callable[[str], float]) -> int:
+def _fitting_length(word: str, width: float, measure: Callable[[str], float]) -> int:
     """Return how many characters of a too long word fit on a line."""
     count = 1
     while count < len(word) - 1 and measure(word[: count + 1]) <= width:
@@ -125,12 +117,17 @@ def _pieces(text: str) -> list[str]:
 
 def _may_break(before: str, after: str) -> bool:
     # No line begins with a closing mark, in Chinese neither.
-    if _is_mark(after) or after.isspace():
+    if _is_closing_mark(after) or after.isspace():
         return False
-    return is_cjk(before) or is_cjk(after)
+    return _is_cjk(before) or _is_cjk(after)
 
 
-#: File names from the most to the least pleasant, as they begin, in lower case.
+def _is_cjk(char: str) -> bool:
+    is_symbol = unicodedata.category(char) in ("So", "Sk", "Cn")
+    return unicodedata.east_asian_width(char) in "WF" and not is_symbol
+
+
+#: File names that begin like these, in lower case, best first.
 _CHINESE = (
     "notosanscjk-regular",
     "notosanscjksc-regular",
@@ -158,7 +155,7 @@ _WESTERN = (
 _SUFFIXES = frozenset({".ttf", ".ttc", ".otf", ".otc"})
 
 
-def _folders() -> list[Path]:
+def _font_folders() -> list[Path]:
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA", "")
         folders = [Path(os.environ.get("WINDIR", r"C:\Windows"), "Fonts")]
@@ -171,19 +168,19 @@ def _folders() -> list[Path]:
 
 
 def chinese_fonts() -> Iterator[Path]:
-    """Fonts with Chinese characters that are there, best first."""
+    """Yield installed fonts with Chinese characters, best first."""
     return _installed(_CHINESE)
 
 
 def western_fonts() -> Iterator[Path]:
-    """Fonts with Latin, Greek and Cyrillic letters that are there, best first."""
+    """Yield installed fonts with Latin, Greek and Cyrillic letters, best first."""
     return _installed(_WESTERN)
 
 
 def _installed(names: tuple[str, ...]) -> Iterator[Path]:
     found = [
         Path(folder, file)
-        for root in _folders()
+        for root in _font_folders()
         for folder, _, files in os.walk(root)
         for file in files
         if os.path.splitext(file)[1].lower() in _SUFFIXES

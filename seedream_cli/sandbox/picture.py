@@ -1,7 +1,7 @@
-"""The sandbox's pictures: a dusk landscape with the prompt's words set on it.
+"""The sandbox's pictures: a landscape at dusk with the prompt as text.
 
-The same body always gives the same picture. This is the one place that needs Pillow, which is
-loaded with the first picture, so that a server can start without it.
+Equal request bodies give equal pictures. Only this module needs Pillow. It is imported for the first picture,
+so that a server can start without it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,28 @@ _SIZES: Mapping[str, tuple[int, int]] = {
 }
 _SCALES: Mapping[str, float] = {"2K": 1.0, "3K": 1.5, "4K": 2.0}
 
+#: Layers of hills.
 _LAYERS = 5
-_REDUCTION = 4  # The scene is soft: drawn at a quarter of the size and enlarged, it looks the same.
-_HORIZON = 0.60  # Share of the height.
+#: The scene is soft: drawn at a quarter of the size and enlarged, it looks the same.
+_REDUCTION = 4
+#: Height of the horizon, as a share of the picture's height from the top.
+_HORIZON = 0.60
+#: Font size in pixels at which glyphs are compared with the box that is drawn for a missing one.
+_PROBE_PIXELS = 32
 
-_PROBE = 32  # Font size in pixels at which glyphs are told from the box of a missing one.
+Colour = tuple[int, int, int]
+
+#: Moods: hue at the zenith, hue at the horizon, brightness of the sky (0 to 1).
+_MOODS = (
+    (0.64, 0.055, 0.62),  # Indigo over amber.
+    (0.72, 0.950, 0.60),  # Violet over rose.
+    (0.57, 0.105, 0.70),  # Blue over gold.
+    (0.60, 0.985, 0.66),  # Steel blue over coral.
+    (0.52, 0.130, 0.68),  # Teal over straw.
+    (0.67, 0.870, 0.56),  # Deep blue over orchid.
+    (0.55, 0.600, 0.52),  # A night in blues.
+    (0.47, 0.160, 0.64),  # Sea green over pale lime.
+)
 
 
 class PillowMissing(RuntimeError):
@@ -79,7 +96,7 @@ def draw(body: Mapping[str, object]) -> bytes:
     from PIL.Image import Resampling
 
     image = image.resize((width, height), Resampling.BICUBIC)
-    _letter(image, str(body.get("prompt", "")), f"seedream sandbox · {ratio} · {quality}")
+    _add_text(image, str(body.get("prompt", "")), f"seedream sandbox · {ratio} · {quality}")
     png = BytesIO()
     # Run lengths suit smooth colours with a grain: faster and a fifth smaller than the default.
     image.save(png, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -92,12 +109,12 @@ def _seed(body: Mapping[str, object]) -> int:
 
 
 def _scene(chance: random.Random, width: int, height: int) -> Image:
-    colours = palette(chance, _LAYERS)
+    colours = _choose_palette(chance, _LAYERS)
     image = _sky(colours, width, height)
     _add_disc(image, colours, chance)
     _add_hills(image, colours, chance)
     _add_shade(image)
-    return _with_grain(image, chance)
+    return _add_grain(image, chance)
 
 
 def _sky(colours: Palette, width: int, height: int) -> Image:
@@ -109,7 +126,7 @@ def _sky(colours: Palette, width: int, height: int) -> Image:
     for y in range(height):
         position = min(1.0, y / (height * _HORIZON)) * stops
         stop = min(int(position), stops - 1)
-        column.putpixel((0, y), mix(colours.sky[stop], colours.sky[stop + 1], position - stop))
+        column.putpixel((0, y), _mix(colours.sky[stop], colours.sky[stop + 1], position - stop))
     return column.filter(ImageFilter.GaussianBlur(height * 0.05)).resize((width, height))
 
 
@@ -142,7 +159,7 @@ def _add_hills(image: Image, colours: Palette, chance: random.Random) -> None:
         depth = layer / (_LAYERS - 1)
         base = height * (_HORIZON - 0.05 + 0.30 * depth**1.25)
         relief = height * (0.030 + 0.035 * depth) * chance.uniform(0.85, 1.2)
-        heights = ridge(chance, width * 2, base * 2, relief * 2, across * (2.6 - 1.7 * depth))
+        heights = _ridge_heights(chance, width * 2, base * 2, relief * 2, across * (2.6 - 1.7 * depth))
         _add_hill(image, heights, colour, colours.sky[-2], depth)
 
 
@@ -159,12 +176,12 @@ def _add_hill(image: Image, heights: list[float], colour: Colour, mist: Colour, 
     column = Image.new("RGB", (1, height), colour)
     for y in range(max(0, top), height):
         share = min(1.0, (y - top) / foot) * 0.30 * (1 - depth)
-        column.putpixel((0, y), mix(colour, mist, share))
+        column.putpixel((0, y), _mix(colour, mist, share))
     image.paste(column.resize((width, height)), (0, 0), mask.reduce(2))
 
 
 def _add_shade(image: Image) -> None:
-    """Darken the foot, where the words stand: they can be read on every palette."""
+    """Darken the foot, so that the text there can be read on every palette."""
     from PIL import Image
 
     width, height = image.size
@@ -174,7 +191,7 @@ def _add_shade(image: Image) -> None:
     image.paste((6, 8, 18), (0, 0), column.resize((width, height)))
 
 
-def _with_grain(image: Image, chance: random.Random) -> Image:
+def _add_grain(image: Image, chance: random.Random) -> Image:
     """Return the picture with a little noise. Without it, wide gradients show bands."""
     from PIL import Image, ImageChops
 
@@ -183,104 +200,8 @@ def _with_grain(image: Image, chance: random.Random) -> Image:
     return ImageChops.add(image, Image.merge("RGB", (noise, noise, noise)), offset=-1)
 
 
-def _letter(image: Image, prompt: str, caption: str) -> None:
-    from PIL import Image, ImageDraw, ImageFilter
-
-    width, height = image.size
-    short = min(width, height)
-    margin = round(short * 0.07)
-    prompt = tidy(prompt)
-    family = _family(prompt)
-    text = _drawable(prompt, family)
-    caption_font = _font("", round(short * 0.0185))
-    ImageDraw.Draw(image, "RGBA").text(
-        (margin, height - margin), caption, font=caption_font, fill=(255, 255, 255, 150), anchor="ls"
-    )
-    if not text:
-        return
-    column = min(width - 2 * margin, short * 1.25)
-    lines, pixels = set_text(text, column, short, lambda part, size: _font(family, size).getlength(part))
-    font = _font(family, pixels)
-    leading = round(pixels * 1.32)
-    foot = height - margin - round(short * 0.06)
-    top = foot - leading * len(lines)
-    words = Image.new("L", (width, height - top + leading))
-    pen = ImageDraw.Draw(words)
-    for number, line in enumerate(lines, start=1):
-        pen.text((margin, number * leading), line, font=font, fill=255, anchor="ls")
-    soft = words.reduce(8).filter(ImageFilter.GaussianBlur(pixels / 40)).resize(words.size)
-    image.paste((0, 0, 8), (0, top + pixels // 24), soft.point([level * 130 // 255 for level in range(256)]))
-    image.paste((255, 252, 246), (0, top), words.point([level * 240 // 255 for level in range(256)]))
-
-
-@functools.lru_cache(maxsize=16)
-def _font(family: str, pixels: int) -> FreeTypeFont:
-    """Return the font of a file, or Pillow's own for an empty path."""
-    from PIL import ImageFont
-
-    if family:
-        return ImageFont.truetype(family, pixels)
-    font = ImageFont.load_default(pixels)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise PillowMissing  # Built without FreeType: letters of one size only.
-    return font
-
-
-@functools.cache
-def _families() -> tuple[str, ...]:
-    """Return Pillow's own font, then the first of each kind that can be loaded."""
-    families = [""]
-    for paths in (western_fonts(), chinese_fonts()):
-        for path in paths:
-            try:
-                _font(str(path), _PROBE)
-            except OSError:
-                continue
-            families.append(str(path))
-            break
-    return tuple(families)
-
-
-def _family(text: str) -> str:
-    """Return the font with most characters of a text. Pillow's own wins a tie: it is the same everywhere."""
-    return max(_families(), key=lambda family: sum(not is_dash(char) for char in _known(text, family)))
-
-
-def _known(text: str, family: str) -> set[str]:
-    """Return the characters of a text for which a font has a glyph. Others would be drawn as boxes."""
-    font = _font(family, _PROBE)
-    box = bytes(font.getmask("\U0010ffff"))
-    return {char for char in set(text) if char.isspace() or bytes(font.getmask(char)) not in (box, b"")}
-
-
-def _drawable(text: str, family: str) -> str:
-    """Replace characters that the font does not have by plain ones, or remove them."""
-    plain = {
-        char: "-" if is_dash(char) else unicodedata.normalize("NFKD", char)[0]
-        for char in set(text) - _known(text, family)
-    }
-    known = _known("".join(plain.values()), family)
-    shown = "".join((plain[char] if plain[char] in known else "") if char in plain else char for char in text)
-    return " ".join(shown.split())
-
-
-Colour = tuple[int, int, int]
-
-#: Moods: hue at the zenith, hue at the horizon, brightness of the sky (0 to 1).
-_MOODS = (
-    (0.64, 0.055, 0.62),  # Indigo over amber.
-    (0.72, 0.950, 0.60),  # Violet over rose.
-    (0.57, 0.105, 0.70),  # Blue over gold.
-    (0.60, 0.985, 0.66),  # Steel blue over coral.
-    (0.52, 0.130, 0.68),  # Teal over straw.
-    (0.67, 0.870, 0.56),  # Deep blue over orchid.
-    (0.55, 0.600, 0.52),  # A night in blues.
-    (0.47, 0.160, 0.64),  # Sea green over pale lime.
-)
-
-
 class Palette(Struct, frozen=True):
-    """``sky`` runs from zenith to horizon; ``hills`` from the farthest to the nearest."""
+    """The colours of a scene, ``sky`` from zenith to horizon, ``hills`` from far to near."""
 
     sky: tuple[Colour, ...]
     hills: tuple[Colour, ...]
@@ -288,34 +209,37 @@ class Palette(Struct, frozen=True):
     glow: Colour
 
 
-def hsl(hue: float, saturation: float, lightness: float) -> Colour:
+def _hsl(hue: float, saturation: float, lightness: float) -> Colour:
+    """Convert a colour. All three numbers are from 0 to 1."""
     red, green, blue = colorsys.hls_to_rgb(hue % 1.0, lightness, saturation)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
+def _mix(first: Colour, second: Colour, share: float) -> Colour:
     """Mix two colours. ``share`` (0 to 1) is that of ``second``."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
-def palette(chance: random.Random, layers: int) -> Palette:
+def _choose_palette(chance: random.Random, layers: int) -> Palette:
     zenith_hue, horizon_hue, light = chance.choice(_MOODS)
     zenith_hue += chance.uniform(-0.02, 0.02)
     horizon_hue += chance.uniform(-0.015, 0.015)
-    zenith = hsl(zenith_hue, 0.48, 0.17 + 0.06 * light)
-    high = hsl(zenith_hue - 0.015, 0.40, 0.30 + 0.10 * light)
-    middle = mix(high, hsl(horizon_hue, 0.38, 0.60), 0.52)
-    low = hsl(horizon_hue, 0.54, 0.52 + 0.24 * light)
-    horizon = hsl(horizon_hue + 0.02, 0.74, 0.68 + 0.20 * light)
-    near = hsl(zenith_hue + 0.01, 0.42, 0.075)
-    haze = mix(low, high, 0.42)
-    hills = tuple(mix(haze, near, ((layer + 0.6) / (layers - 0.4)) ** 0.8) for layer in range(layers))
-    glow = hsl(horizon_hue + 0.015, 0.90, 0.82)
-    return Palette((zenith, high, middle, low, horizon), hills, mix(glow, (255, 255, 255), 0.55), glow)
+    zenith = _hsl(zenith_hue, 0.48, 0.17 + 0.06 * light)
+    high = _hsl(zenith_hue - 0.015, 0.40, 0.30 + 0.10 * light)
+    middle = _mix(high, _hsl(horizon_hue, 0.38, 0.60), 0.52)
+    low = _hsl(horizon_hue, 0.54, 0.52 + 0.24 * light)
+    horizon = _hsl(horizon_hue + 0.02, 0.74, 0.68 + 0.20 * light)
+    near = _hsl(zenith_hue + 0.01, 0.42, 0.075)
+    haze = _mix(low, high, 0.42)
+    hills = tuple(_mix(haze, near, ((layer + 0.6) / (layers - 0.4)) ** 0.8) for layer in range(layers))
+    glow = _hsl(horizon_hue + 0.015, 0.90, 0.82)
+    return Palette((zenith, high, middle, low, horizon), hills, _mix(glow, (255, 255, 255), 0.55), glow)
 
 
-def ridge(chance: random.Random, width: int, base: float, relief: float, waves: float) -> list[float]:
+def _ridge_heights(
+    chance: random.Random, width: int, base: float, relief: float, waves: float
+) -> list[float]:
     """Return the heights of a ridge for x = 0…width-1.
 
     ``base`` is its mean and ``relief`` its amplitude, both in pixels from the top; ``waves`` is the number of
@@ -330,3 +254,85 @@ def ridge(chance: random.Random, width: int, base: float, relief: float, waves: 
         base - relief * sum(size * math.sin(x * step * wave + phase) for wave, phase, size in parts)
         for x in range(width)
     ]
+
+
+def _add_text(image: Image, prompt: str, caption: str) -> None:
+    """Add the prompt as large text above a small caption."""
+    from PIL import Image, ImageDraw, ImageFilter
+
+    width, height = image.size
+    short = min(width, height)
+    margin = round(short * 0.07)
+    prompt = tidy(prompt)
+    font_path = _choose_font(prompt)
+    text = _drawable(prompt, font_path)
+    caption_font = _font("", round(short * 0.0185))
+    ImageDraw.Draw(image, "RGBA").text(
+        (margin, height - margin), caption, font=caption_font, fill=(255, 255, 255, 150), anchor="ls"
+    )
+    if not text:
+        return
+    column = min(width - 2 * margin, short * 1.25)
+    lines, pixels = set_text(text, column, short, lambda part, size: _font(font_path, size).getlength(part))
+    font = _font(font_path, pixels)
+    leading = round(pixels * 1.32)
+    foot = height - margin - round(short * 0.06)
+    top = foot - leading * len(lines)
+    words = Image.new("L", (width, height - top + leading))
+    pen = ImageDraw.Draw(words)
+    for number, line in enumerate(lines, start=1):
+        pen.text((margin, number * leading), line, font=font, fill=255, anchor="ls")
+    soft = words.reduce(8).filter(ImageFilter.GaussianBlur(pixels / 40)).resize(words.size)
+    image.paste((0, 0, 8), (0, top + pixels // 24), soft.point([level * 130 // 255 for level in range(256)]))
+    image.paste((255, 252, 246), (0, top), words.point([level * 240 // 255 for level in range(256)]))
+
+
+@functools.lru_cache(maxsize=16)
+def _font(font_path: str, pixels: int) -> FreeTypeFont:
+    """Return the font of a file, or Pillow's own for an empty path."""
+    from PIL import ImageFont
+
+    if font_path:
+        return ImageFont.truetype(font_path, pixels)
+    font = ImageFont.load_default(pixels)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise PillowMissing  # Built without FreeType: letters of one size only.
+    return font
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """Return Pillow's own font (""), then the first Western and the first Chinese font that can be loaded."""
+    fonts = [""]
+    for paths in (western_fonts(), chinese_fonts()):
+        for path in paths:
+            try:
+                _font(str(path), _PROBE_PIXELS)
+            except OSError:
+                continue
+            fonts.append(str(path))
+            break
+    return tuple(fonts)
+
+
+def _choose_font(text: str) -> str:
+    """Return the font with most characters of a text. Pillow's own wins a tie: it is the same everywhere."""
+    return max(_fonts(), key=lambda path: sum(not is_dash(char) for char in _known_characters(text, path)))
+
+
+def _known_characters(text: str, font_path: str) -> set[str]:
+    """Return the characters of a text for which a font has a glyph. Others would be drawn as boxes."""
+    font = _font(font_path, _PROBE_PIXELS)
+    box = bytes(font.getmask("\U0010ffff"))
+    return {char for char in set(text) if char.isspace() or bytes(font.getmask(char)) not in (box, b"")}
+
+
+def _drawable(text: str, font_path: str) -> str:
+    """Replace characters that the font does not have by plain ones, or remove them."""
+    replacements = {
+        char: "-" if is_dash(char) else unicodedata.normalize("NFKD", char)[0]
+        for char in set(text) - _known_characters(text, font_path)
+    }
+    known = _known_characters("".join(replacements.values()), font_path)
+    replacements = {char: other if other in known else "" for char, other in replacements.items()}
+    return " ".join("".join(replacements.get(char, char) for char in text).split())

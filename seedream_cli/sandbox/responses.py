@@ -1,4 +1,4 @@
-"""The responses of the API, in both of its dialects.
+"""The responses of the sandbox, and those of the API in both of its dialects.
 
 ``seed`` follows the first public description: success has code 0, errors are under ``error``. ``live``
 follows the current reference: success has code 200, errors have ``data.error_code``, and every response has
@@ -7,6 +7,7 @@ an ``X-Request-ID``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -17,7 +18,7 @@ LIVE = "live"
 DIALECTS = (LIVE, SEED)
 
 #: HTTP status → ``type`` of the error. Other statuses are server errors.
-_TYPES = {
+_ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "insufficient_quota_error",
@@ -54,7 +55,7 @@ class Refusal(Struct, frozen=True):
 
 
 class ApiError(Exception):
-    """Raised to refuse a request. The fake API turns it into an error response."""
+    """Raised to refuse a request. The API and the image server each turn it into an error response."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -70,12 +71,23 @@ class ApiResponse(Struct, frozen=True):
     mishap: Mishap | None = None
 
 
+class HttpResponse(Struct, frozen=True):
+    """An HTTP response with its bytes. With a ``mishap``, it does not arrive like this."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    mishap: Mishap | None = None
+
+
 def success(dialect: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a successful response."""
     return {"code": 0 if dialect == SEED else 200, "message": "success", "data": data}
 
 
 def error(dialect: str, refusal: Refusal) -> dict[str, Any]:
-    kind = _TYPES.get(refusal.status, "server_error")
+    """Return the body of an error response."""
+    kind = _ERROR_TYPES.get(refusal.status, "server_error")
     if dialect == SEED:
         return {"error": {"message": refusal.message, "type": kind, "code": refusal.code}}
     validation = refusal.status == 400 and refusal.code in _VALIDATION_CODES

@@ -21,7 +21,8 @@ from . import picture
 from .fake_api import FakeApi
 from .faults import Faults
 from .http_server import HttpRequest, HttpServer
-from .image_server import Draw, ImageServer, Reply
+from .image_server import Draw, ImageServer
+from .responses import HttpResponse
 from .store import Store
 
 #: Where the API lives below its origin. Clients recognise the sandbox by this path.
@@ -30,8 +31,8 @@ BASE_PATH = "/sandbox/v1"
 Origin = Literal["api", "image"]
 
 # Limits, because a server may run for days.
-_RECORDED_REQUESTS = 10_000
-_RECORDED_BYTES = 64 * 1024 * 1024
+_MAX_RECORDED_REQUESTS = 10_000
+_MAX_RECORDED_BYTES = 64 * 1024 * 1024
 
 
 class RecordedRequest(Struct, frozen=True):
@@ -69,8 +70,8 @@ class Sandbox:
         draw: Draw | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        armed = Faults(faults)
-        write = log or _discard
+        enabled_faults = Faults(faults)
+        write_log = log or _discard
         #: The latest requests, oldest first.
         self.requests: list[RecordedRequest] = []
         self._recording = threading.Lock()
@@ -85,15 +86,15 @@ class Sandbox:
                 rate=rate,
                 url_seconds=url_seconds,
                 clock=clock,
-                faults=armed,
+                faults=enabled_faults,
                 image_origin=lambda: self.image_origin,
             )
             self._image_server = ImageServer(
-                self._store, clock=clock, faults=armed, draw=draw or picture.draw
+                self._store, clock=clock, faults=enabled_faults, draw=draw or picture.draw
             )
-            self._images = HttpServer(0, self._answer_image, write)
+            self._images = HttpServer(0, self._respond_with_image, write_log)
             undo.callback(self._images.stop)
-            self._api = HttpServer(port, self._answer_api, write)
+            self._api = HttpServer(port, self._respond_as_api, write_log)
             undo.callback(self._api.stop)
             self._closing = undo.pop_all()
 
@@ -124,29 +125,30 @@ class Sandbox:
         self.close()
 
     def task_count(self) -> int:
+        """Return the number of tasks in the store."""
         return self._store.count()
 
-    def _answer_api(self, request: HttpRequest) -> Reply:
+    def _respond_as_api(self, request: HttpRequest) -> HttpResponse:
         self._record(request, "api")
         path = request.target.partition("?")[0]
         # Anything outside the base path is unknown to the API, and so is the empty path.
         inside = path.removeprefix(BASE_PATH) if path.startswith(f"{BASE_PATH}/") else ""
-        answer = self._fake_api.answer(request.method, inside, request.headers, request.body)
-        headers = {"Content-Type": "application/json", **answer.headers}
-        body = json.dumps(answer.body, ensure_ascii=False).encode(errors="replace")
-        return Reply(answer.status, headers, body, answer.mishap)
+        response = self._fake_api.respond(request.method, inside, request.headers, request.body)
+        headers = {"Content-Type": "application/json", **response.headers}
+        body = json.dumps(response.body, ensure_ascii=False).encode(errors="replace")
+        return HttpResponse(response.status, headers, body, response.mishap)
 
-    def _answer_image(self, request: HttpRequest) -> Reply:
+    def _respond_with_image(self, request: HttpRequest) -> HttpResponse:
         self._record(request, "image")
-        return self._image_server.answer(request.method, request.target, request.headers)
+        return self._image_server.respond(request.method, request.target, request.headers)
 
     def _record(self, request: HttpRequest, origin: Origin) -> None:
         recorded = RecordedRequest(request.method, request.target, request.headers, request.body, origin)
         with self._recording:
             self.requests.append(recorded)
             self._recorded_bytes += len(recorded.body)
-            del self.requests[:-_RECORDED_REQUESTS]
-            if self._recorded_bytes > _RECORDED_BYTES:
+            del self.requests[:-_MAX_RECORDED_REQUESTS]
+            if self._recorded_bytes > _MAX_RECORDED_BYTES:
                 del self.requests[: len(self.requests) // 2]
                 # Computed again, because a test may have cleared the list.
                 self._recorded_bytes = sum(len(kept.body) for kept in self.requests)

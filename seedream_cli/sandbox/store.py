@@ -22,6 +22,7 @@ from msgspec import Struct
 #: How long the service keeps an idempotency key: 7 days, in seconds.
 IDEMPOTENCY_SECONDS = 7 * 24 * 3600.0
 
+#: Seconds to wait for another process that writes.
 _TIMEOUT = 10.0
 
 _SCHEMA = (
@@ -37,7 +38,10 @@ _SCHEMA = (
 
 
 class StoredTask(Struct, frozen=True):
-    """``created`` is in Unix seconds, ``seconds`` how long it takes, ``key_id`` the key's fingerprint."""
+    """A task. ``created`` is in Unix seconds, ``seconds`` is its duration.
+
+    ``key_id`` is the fingerprint of the API key that created it.
+    """
 
     task_id: str
     created: float
@@ -62,20 +66,22 @@ class Idempotency(Struct, frozen=True):
 
 
 class Verdict(Enum):
+    """The outcome of a create request with regard to its idempotency key."""
+
     CREATED = "created"
     REPLAYED = "replayed"
     CONFLICT = "conflict"
 
 
 class Creation(Struct, frozen=True):
-    """``answer`` is the first request's answer, empty on a conflict."""
+    """The outcome of a create request. ``response`` is that of the first request, {} on a conflict."""
 
     verdict: Verdict
-    answer: dict[str, Any]
+    response: dict[str, Any]
 
 
 class Store:
-    """One open store. Safe to share between threads; raises sqlite3.Error for a file that is not one."""
+    """The open database. Safe to share between threads. Raises OSError for a file that cannot be used."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,29 +95,29 @@ class Store:
             # Not WAL: it needs shared memory, which some network file systems lack.
             self._connection.execute("PRAGMA journal_mode = TRUNCATE")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            with self._writing() as connection:
+            with self._transaction() as connection:
                 for statement in _SCHEMA:
                     connection.execute(statement)
                 connection.execute(
                     "INSERT OR IGNORE INTO secret (id, value) VALUES (1, ?)", (secrets.token_bytes(32),)
                 )
-        except sqlite3.Error as problem:
+        except sqlite3.Error as error:
             self._connection.close()
-            raise OSError(None, f"{path} is unusable: {problem}") from problem
+            raise OSError(None, f"{path} is unusable: {error}") from error
         except BaseException:
             self._connection.close()
             raise
         self.secret: bytes = self._connection.execute("SELECT value FROM secret").fetchone()[0]
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # The first problem is the one to report, not that nothing was left to undo.
+                # Report the first error, not a failed rollback.
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
@@ -123,17 +129,28 @@ class Store:
         now: float,
         idempotency: Idempotency | None = None,
     ) -> Creation:
-        """Insert the task that ``make`` returns with its answer, unless the idempotency key is known.
+        """Insert the task that ``make`` returns with its response, unless the idempotency key is known.
 
         ``make`` is called only when a task is really created, inside the transaction.
         """
-        with self._writing() as connection:
+        with self._transaction() as connection:
             if idempotency is not None:
                 connection.execute("DELETE FROM idempotency WHERE created <= ?", (now - IDEMPOTENCY_SECONDS,))
-                if known := _known(connection, idempotency):
-                    return known
-            task, answer = make()
-            _insert(connection, task)
+                if earlier := _find_earlier(connection, idempotency):
+                    return earlier
+            task, response = make()
+            connection.execute(
+                "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    task.task_id,
+                    task.created,
+                    task.seconds,
+                    task.outcome,
+                    json.dumps(task.body),
+                    task.key_id,
+                    task.idempotency_key,
+                ),
+            )
             if idempotency is not None:
                 connection.execute(
                     "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?)",
@@ -142,11 +159,11 @@ class Store:
                         idempotency.route,
                         idempotency.key,
                         idempotency.digest,
-                        json.dumps(answer),
+                        json.dumps(response),
                         now,
                     ),
                 )
-            return Creation(Verdict.CREATED, answer)
+            return Creation(Verdict.CREATED, response)
 
     def find(self, task_id: str) -> StoredTask | None:
         with self._lock:
@@ -168,7 +185,8 @@ class Store:
             self._connection.close()
 
 
-def _known(connection: sqlite3.Connection, idempotency: Idempotency) -> Creation | None:
+def _find_earlier(connection: sqlite3.Connection, idempotency: Idempotency) -> Creation | None:
+    """Return what the first request with this idempotency key decides, or None if there was none."""
     row = connection.execute(
         "SELECT digest, answer FROM idempotency WHERE key_id = ? AND route = ? AND idempotency_key = ?",
         (idempotency.key_id, idempotency.route, idempotency.key),
@@ -178,18 +196,3 @@ def _known(connection: sqlite3.Connection, idempotency: Idempotency) -> Creation
     if row[0] != idempotency.digest:
         return Creation(Verdict.CONFLICT, {})
     return Creation(Verdict.REPLAYED, json.loads(row[1]))
-
-
-def _insert(connection: sqlite3.Connection, task: StoredTask) -> None:
-    connection.execute(
-        "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            task.task_id,
-            task.created,
-            task.seconds,
-            task.outcome,
-            json.dumps(task.body),
-            task.key_id,
-            task.idempotency_key,
-        ),
-    )

@@ -42,8 +42,9 @@ def set_value(path: Path, profile: str, name: str, value: Value) -> None:
             raise unknown_profile(path, str(value), profiles)
 
     def change(document: TOMLDocument) -> bool:
-        table: Any = document if name == PROFILE.name else _profile(document, profile)
-        table[name] = _on_one_line(value) if isinstance(value, Mapping) else value
+        table: Any = document if name == PROFILE.name else _get_or_add_profile(document, profile)
+        # An inline table, because settings that follow a normal table would belong to it.
+        table[name] = _inline_table(value) if isinstance(value, Mapping) else value
         return True
 
     _rewrite(path, change)
@@ -53,8 +54,8 @@ def unset_value(path: Path, profile: str, name: str) -> bool:
     """Remove one setting from the table of a profile, or from the top. Return False if it was not set."""
 
     def change(document: TOMLDocument) -> bool:
-        of_profile: Any = document.get("profiles", {}).get(profile, {})
-        table: Any = document if name == PROFILE.name else of_profile
+        profile_table: Any = document.get("profiles", {}).get(profile, {})
+        table: Any = document if name == PROFILE.name else profile_table
         if name not in table:
             return False
         del table[name]
@@ -63,8 +64,7 @@ def unset_value(path: Path, profile: str, name: str) -> bool:
     return _rewrite(path, change)
 
 
-def _on_one_line(table: Mapping[str, str]) -> Any:
-    """Return an inline table: settings that follow a normal table would belong to it."""
+def _inline_table(table: Mapping[str, str]) -> Any:
     import tomlkit
 
     inline = tomlkit.inline_table()
@@ -72,7 +72,7 @@ def _on_one_line(table: Mapping[str, str]) -> Any:
     return inline
 
 
-def _profile(document: TOMLDocument, profile: str) -> Any:
+def _get_or_add_profile(document: TOMLDocument, profile: str) -> Any:
     # tomlkit keeps comments and order. Its import takes 45 ms, so only edits import it.
     import tomlkit
     from tomlkit.items import InlineTable
@@ -97,11 +97,14 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
             # Raise the usual error, and leave the file alone, if the program could not read it.
             read_config(path)
             signature = _stat_signature(target)
-            text = _changed(target.read_bytes() if signature is not None else b"", change)
-            if text is None:
+            data = _apply_change(target.read_bytes() if signature is not None else b"", change)
+            if data is None:
                 return False
-            _refuse_read_only(target, path)
-            if _replace_if_unchanged(target, text, signature):
+            if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
+                # Replacing it would succeed, but somebody did not want that.
+                hint = f"chmod u+w {shlex.quote(str(path))}" if os.name == "posix" else None
+                raise UsageError(f"{path} is read-only", code="config_unwritable", hint=hint)
+            if _replace_if_unchanged(target, data, signature):
                 return True
             # Another program wrote the file meanwhile: apply the change to the new version.
     except (TOMLKitError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -114,30 +117,23 @@ def _rewrite(path: Path, change: Callable[[TOMLDocument], bool]) -> bool:
         raise UsageError("what is to be stored is not valid Unicode text", code="invalid_setting") from None
 
 
-def _changed(data: bytes, change: Callable[[TOMLDocument], bool]) -> bytes | None:
+def _apply_change(data: bytes, change: Callable[[TOMLDocument], bool]) -> bytes | None:
     """Return the file with the change, otherwise equal byte by byte. Return None if nothing changed."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     text = data.decode("utf-8-sig")
     # Keep CRLF line ends.
-    dos = 0 < text.count("\n") == text.count("\r\n")
-    document = tomlkit.parse(text.replace("\r\n", "\n") if dos else text)
+    has_crlf = 0 < text.count("\n") == text.count("\r\n")
+    document = tomlkit.parse(text.replace("\r\n", "\n") if has_crlf else text)
     if not change(document):
         return None
     written = tomlkit.dumps(document)
     # Among dotted keys, tomlkit inserts some tables where they capture the keys that follow.
     if tomllib.loads(written) != document.unwrap():
         raise TOMLKitError("something else would be changed with it")
-    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
-    return mark + (written.replace("\n", "\r\n") if dos else written).encode("utf-8")
-
-
-def _refuse_read_only(target: Path, path: Path) -> None:
-    """Refuse to change a read-only file. Replacing it would succeed, but somebody did not want that."""
-    if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
-        hint = f"chmod u+w {shlex.quote(str(path))}" if os.name == "posix" else None
-        raise UsageError(f"{path} is read-only", code="config_unwritable", hint=hint)
+    byte_order_mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    return byte_order_mark + (written.replace("\n", "\r\n") if has_crlf else written).encode("utf-8")
 
 
 #: Inode, modification time and size: they change with the file.

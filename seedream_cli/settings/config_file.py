@@ -47,7 +47,7 @@ def read_config(path: Path) -> dict[str, Any]:
                 code="unknown_setting",
             )
     profiles = config.get("profiles", {})
-    if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
+    if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
         raise UsageError(
             f"{path}: profiles are tables, such as [profiles.{DEFAULT_PROFILE}]", code="invalid_setting"
         )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: The service name under which the keyring's own program lists our entries.
 SERVICE = "apipod-seedream"
 
-_ELSEWHERE = "keep the key in the config, which nobody else can read (mode 0600), or set SEEDREAM_API_KEY"
-_INTO_THE_CONFIG = "seedream config set api_key"
+_OTHER_PLACES = "keep the key in the config, which nobody else can read (mode 0600), or set SEEDREAM_API_KEY"
+_STORE_IN_CONFIG = "seedream config set api_key"
 #: The lowest priority that the library recommends. Lower ones store nothing, or store plain text.
 _RECOMMENDED_PRIORITY = 1
 
@@ -66,19 +66,22 @@ def _backend() -> KeyringBackend:
     # The backend chosen in that config may not exist, so this call can fail as well.
     usable = _call_backend(lambda: _recommended_backend(keyring.get_keyring()))
     if usable is None:
-        raise KeyringError("no desktop's keyring can be used here", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG)
+        raise KeyringError(
+            "no desktop's keyring can be used here", detail=_OTHER_PLACES, hint=_STORE_IN_CONFIG
+        )
     return usable
 
 
 def _recommended_backend(found: KeyringBackend) -> KeyringBackend | None:
     # The library's chaining backend would fall back to one that stores plain text.
-    each = getattr(found, "backends", [found])
-    return next((one for one in each if one.priority >= _RECOMMENDED_PRIORITY), None)
+    candidates = getattr(found, "backends", [found])
+    return next((backend for backend in candidates if backend.priority >= _RECOMMENDED_PRIORITY), None)
 
 
-def _call_backend(ask: Callable[[], T], secret: str | None = None) -> T:
+def _call_backend(call: Callable[[], T], secret: str | None = None) -> T:
+    """Call a backend. Raises KeyringError with a message that does not contain ``secret``."""
     try:
-        return ask()
+        return call()
     except SeedreamError:
         # Stopped: Ctrl-C while the keyring waits to be unlocked.
         raise
@@ -94,12 +97,12 @@ def _keyring_error(error: Exception, secret: str | None) -> KeyringError:
         return KeyringError(
             "the desktop's keyring is locked, and was not unlocked",
             code="keyring_locked",
-            detail=f"unlock it and try again, or {_ELSEWHERE}",
-            hint=_INTO_THE_CONFIG,
+            detail=f"unlock it and try again, or {_OTHER_PLACES}",
+            hint=_STORE_IN_CONFIG,
         )
     from ..text import redact
 
-    words = redact(f"{type(error).__name__}: {error}", secret)
+    reason = redact(f"{type(error).__name__}: {error}", secret)
     return KeyringError(
-        f"the desktop's keyring failed: {words[:200]}", detail=_ELSEWHERE, hint=_INTO_THE_CONFIG
+        f"the desktop's keyring failed: {reason[:200]}", detail=_OTHER_PLACES, hint=_STORE_IN_CONFIG
     )

@@ -30,28 +30,35 @@ from ..errors import InvalidOutput, KeyringError, KeyringUnusable, MalformedKey,
 from ..urls import is_loopback
 from . import locations
 from .config_file import read_config, read_toml, settings_as_text, unknown_profile
-from .locations import SANDBOX_SERVICE as SANDBOX_SERVICE
+from .locations import SANDBOX_SERVICE
 from .schema import ALL_SETTINGS, DEFAULT_PROFILE, PROFILE, SETTINGS, looks_like_api_key, parse_api_key
 
 PROJECT_FILE = "seedream.toml"
 #: The origin of an API key that is in the desktop's keyring.
 KEYRING = "keyring"
 
+# Ranks of the sources. The lowest wins.
+_FLAG = 0
+_ENVIRONMENT = 1
+_PROJECT = 2
+_CONFIG = 3
+_DEFAULT = 4
+
 
 class ResolvedSetting(Struct, frozen=True):
     """A value with its origin: `flag`, `environment: NAME`, the path of a file, `keyring` or `default`.
 
-    ``rank`` is 0 for a flag; a lower rank wins. The value of an API key in the keyring is "": the keyring is
-    opened only when the key is used.
+    ``rank`` is that of the source; the lowest rank wins. The value of an API key in the keyring is "",
+    because the keyring is opened only when the key is used.
     """
 
-    key: str
+    name: str
     value: Any
     origin: str
     rank: int
 
     @property
-    def shown(self) -> str | None:
+    def display_value(self) -> str | None:
         """Return the value as text. Of an API key, only the last four characters of a long one are shown.
 
         `api_key_file` is masked too if it may hold a key by mistake.
@@ -59,8 +66,8 @@ class ResolvedSetting(Struct, frozen=True):
         if self.value is None:
             return None
         text = f"{self.value:.15g}" if isinstance(self.value, float) else str(self.value)
-        if not ALL_SETTINGS[self.key].secret and not (
-            self.key == "api_key_file" and looks_like_api_key(text)
+        if not ALL_SETTINGS[self.name].secret and not (
+            self.name == "api_key_file" and looks_like_api_key(text)
         ):
             return text
         return f"…{text[-4:]}" if len(text) >= 16 else "…"
@@ -87,25 +94,28 @@ class Settings(Struct, frozen=True, dict=True):
     def get(self, name: str) -> ResolvedSetting:
         """Return the value and its origin. Raises UsageError, or MalformedKey for a key."""
         if name == PROFILE.name:
-            return self._chosen
-        strongest = self._strongest(name)
-        if strongest is None:
-            return ResolvedSetting(name, None, "default", len(SETTINGS))
-        text, origin, rank = strongest
+            return self._profile_setting
+        source = self._find_strongest(name)
+        if source is None:
+            return ResolvedSetting(name, None, "default", _DEFAULT)
+        text, origin, rank = source
         if origin == KEYRING:
             return ResolvedSetting(name, "", origin, rank)
         try:
             return ResolvedSetting(name, SETTINGS[name].parse(text), origin, rank)
         except InvalidOutput as error:
             # Name the origin, except for a flag, which the user has just typed.
-            raise (error if rank == 0 else InvalidOutput(f"{name} from {origin}: {error.message}")) from None
+            raise (
+                error if rank == _FLAG else InvalidOutput(f"{name} from {origin}: {error.message}")
+            ) from None
         except ValueError as error:
             if SETTINGS[name].secret:
                 raise MalformedKey(f"the API key from {origin} is malformed: {error}") from None
-            what = f"--{name.replace('_', '-')}" if origin == "flag" else f"{name} from {origin}"
-            raise UsageError(f"{what}: {error}", code="invalid_setting") from None
+            subject = f"--{name.replace('_', '-')}" if rank == _FLAG else f"{name} from {origin}"
+            raise UsageError(f"{subject}: {error}", code="invalid_setting") from None
 
     def value(self, name: str) -> Any:
+        """Return the value. Raises the errors of :meth:`get`."""
         return self.get(name).value
 
     def list(self) -> Iterator[ResolvedSetting]:
@@ -115,46 +125,47 @@ class Settings(Struct, frozen=True, dict=True):
 
     def api_key(self, stdin: Callable[[], str]) -> str:
         """Return the API key from the strongest source. ``stdin`` reads a key file named `-`."""
-        place = self.key_place
-        if place is None:
+        source = self.api_key_source
+        if source is None:
             raise MissingKey(
                 "no API key: set SEEDREAM_API_KEY, name a file with --api-key-file, or store one; "
                 "--sandbox needs none"
             )
-        chosen = self.get(place[0])
-        if chosen.origin == KEYRING:
+        setting = self.get(source[0])
+        if setting.origin == KEYRING:
             return self._key_from_keyring()
-        if chosen.key == "api_key":
-            return str(chosen.value)
-        return self._key_from_file(chosen, stdin)
+        if setting.name == "api_key":
+            return str(setting.value)
+        return self._key_from_file(setting, stdin)
 
     @property
-    def key_place(self) -> tuple[str, str] | None:
+    def api_key_source(self) -> tuple[str, str] | None:
         """Return which setting the key comes from (`api_key` or `api_key_file`), and its origin."""
         # Within one source, api_key wins over api_key_file. The losing value is not validated.
-        found = []
+        sources = []
         for name in ("api_key", "api_key_file"):
-            if strongest := self._strongest(name):
-                found.append((strongest[2], name, strongest[1]))
-        return min(found)[1:] if found else None
+            if source := self._find_strongest(name):
+                _, origin, rank = source
+                sources.append((rank, name, origin))
+        return min(sources)[1:] if sources else None
 
     @property
     def profile(self) -> str:
-        return str(self._chosen.value)
+        return str(self._profile_setting.value)
 
     @cached_property
-    def _chosen(self) -> ResolvedSetting:
+    def _profile_setting(self) -> ResolvedSetting:
         if self.profile_flag:
-            return ResolvedSetting(PROFILE.name, self.profile_flag, "flag", 0)
+            return ResolvedSetting(PROFILE.name, self.profile_flag, "flag", _FLAG)
         for variable in PROFILE.variables:
             if named := self.environment.get(variable):
-                return ResolvedSetting(PROFILE.name, named, f"environment: {variable}", 1)
+                return ResolvedSetting(PROFILE.name, named, f"environment: {variable}", _ENVIRONMENT)
         named = self._config.get("profile")
         if named is None:
-            return ResolvedSetting(PROFILE.name, DEFAULT_PROFILE, "default", 4)
+            return ResolvedSetting(PROFILE.name, DEFAULT_PROFILE, "default", _DEFAULT)
         if not isinstance(named, str) or not named:
             raise UsageError(f"profile in {self.config_path} is not a name", code="invalid_setting")
-        return ResolvedSetting(PROFILE.name, named, str(self.config_path), 3)
+        return ResolvedSetting(PROFILE.name, named, str(self.config_path), _CONFIG)
 
     @cached_property
     def notices(self) -> tuple[str, ...]:
@@ -171,7 +182,7 @@ class Settings(Struct, frozen=True, dict=True):
     @cached_property
     def styles(self) -> Mapping[str, Style]:
         """Return `[styles]` of the config file and the project file. The project wins."""
-        found = {}
+        styles = {}
         for table, path in (
             (self._config.get("styles", {}), self.config_path),
             (self._project.get("styles", {}), self.project_path or PROJECT_FILE),
@@ -182,8 +193,8 @@ class Settings(Struct, frozen=True, dict=True):
             for name, text in table.items():
                 if not isinstance(text, str) or not text.strip():
                     raise UsageError(f"{origin}: {name} is not a style in words", code="invalid_setting")
-                found[name] = Style(name, text.strip(), origin)
-        return dict(sorted(found.items()))
+                styles[name] = Style(name, text.strip(), origin)
+        return dict(sorted(styles.items()))
 
     @cached_property
     def _project(self) -> dict[str, Any]:
@@ -226,26 +237,26 @@ class Settings(Struct, frozen=True, dict=True):
             table.setdefault("output", folder.rstrip("/") + "/")
         return settings_as_text(table, origin)
 
-    def _strongest(self, name: str) -> tuple[str, str, int] | None:
-        """Return the text that counts for a setting, its origin and its rank; None if nothing sets it.
+    def _find_strongest(self, name: str) -> tuple[str, str, int] | None:
+        """Return the text of a setting from its strongest source, with origin and rank; None if not set.
 
         A source is read only if no stronger one has the setting, so a losing value cannot cause an error.
         """
         # Not a generator: an exception that a signal raises while Python closes a generator is lost.
-        key = SETTINGS[name]
+        setting = SETTINGS[name]
         flag = self.flags.get(name)
         if flag is not None:
-            return flag, "flag", 0
-        for variable in key.variables:
+            return flag, "flag", _FLAG
+        for variable in setting.variables:
             if value := self.environment.get(variable):
-                return value, f"environment: {variable}", 1
-        if key.in_project and name in self._project_table:
-            return self._project_table[name], self._project_origin, 2
+                return value, f"environment: {variable}", _ENVIRONMENT
+        if setting.in_project and name in self._project_table:
+            return self._project_table[name], self._project_origin, _PROJECT
         if name in self._profile_table:
-            return self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", 3
+            return self._profile_table[name], f"{self.config_path} [profiles.{self.profile}]", _CONFIG
         if name == "api_key" and self._config.get("profiles", {}).get(self.profile, {}).get(name):
-            return "", KEYRING, 3
-        return (key.default, "default", 4) if key.default is not None else None
+            return "", KEYRING, _CONFIG
+        return (setting.default, "default", _DEFAULT) if setting.default is not None else None
 
     def _key_from_keyring(self) -> str:
         from . import keyring
@@ -271,8 +282,8 @@ class Settings(Struct, frozen=True, dict=True):
         # Messages name the origin of the path, not the path: it may be a key by mistake.
         where = "--api-key-file" if file.origin == "flag" else f"api_key_file, {file.origin}"
         try:
-            on_stdin = file.value in ("-", "/dev/stdin")
-            text = stdin() if on_stdin else Path(file.value).read_text(encoding="utf-8-sig")
+            is_stdin = file.value in ("-", "/dev/stdin")
+            text = stdin() if is_stdin else Path(file.value).read_text(encoding="utf-8-sig")
         except OSError as error:
             raise MissingKey(
                 f"the file with the API key ({where}) cannot be read: {error.strerror}"
@@ -296,20 +307,7 @@ def load(
         cwd = Path.cwd()
     except FileNotFoundError:
         raise UsageError("the current folder does not exist any more", code="no_folder") from None
-    return Settings(os.environ, cwd, config_path(), profile, flags or {}, project)
-
-
-def config_path() -> Path:
-    return Path(locations.config_folder()) / locations.CONFIG_FILE
-
-
-def state_folder() -> Path:
-    """Return the folder of the history and of the sandbox's tasks."""
-    return Path(locations.state_folder())
-
-
-def history_path() -> Path:
-    return state_folder() / locations.HISTORY_FILE
+    return Settings(os.environ, cwd, Path(locations.config_path()), profile, flags or {}, project)
 
 
 def service_of(base_url: str) -> str:

@@ -1,4 +1,4 @@
-"""The table of settings: their names, what they mean, and how their values are read and checked."""
+"""The table of settings: each is defined once, with its name, its meaning and the check of its value."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:[0-9]+)?")
 
 DEFAULT_PROFILE = "default"
 
-#: Seconds: longer waits are beyond what a system's timers take, and beyond any task.
-LONGEST = 30 * 86400.0
+#: 30 days in seconds. System timers overflow at longer waits, and no task takes as long.
+_MAX_SECONDS = 30 * 86400.0
 
 
-def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
+def _parse_choice(choices: Mapping[str, str]) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in choices:
             raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
@@ -35,7 +35,7 @@ def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
     return parse
 
 
-def _number(value: str) -> float:
+def _parse_float(value: str) -> float:
     """Parse a number. Return NaN for anything else, so that every range check fails."""
     try:
         return float(value)
@@ -43,19 +43,22 @@ def _number(value: str) -> float:
         return math.nan
 
 
-def _positive(value: str) -> float:
-    if not 0 < _number(value) <= LONGEST:
-        raise ValueError(f"{value!r} is not a number of seconds above 0, at most {LONGEST:.0f} (30 days)")
-    return _number(value)
+def _parse_positive_seconds(value: str) -> float:
+    seconds = _parse_float(value)
+    if not 0 < seconds <= _MAX_SECONDS:
+        limit = f"{_MAX_SECONDS:.0f} (30 days)"
+        raise ValueError(f"{value!r} is not a number of seconds above 0, at most {limit}")
+    return seconds
 
 
-def _seconds(value: str) -> float:
-    if not 0 <= _number(value) <= LONGEST:
-        raise ValueError(f"{value!r} is not a number of seconds from 0 to {LONGEST:.0f} (30 days)")
-    return _number(value)
+def _parse_seconds(value: str) -> float:
+    seconds = _parse_float(value)
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise ValueError(f"{value!r} is not a number of seconds from 0 to {_MAX_SECONDS:.0f} (30 days)")
+    return seconds
 
 
-def _whole(value: str) -> int:
+def _parse_bytes(value: str) -> int:
     if not value.isascii() or not value.isdecimal() or int(value) == 0:
         raise ValueError(f"{value!r} is not a whole number of bytes above 0")
     return int(value)
@@ -73,7 +76,7 @@ def looks_like_api_key(file: str) -> bool:
     return len(file) >= 8 and os.path.basename(file) == file and not os.path.exists(file)
 
 
-def _key_file(value: str) -> str:
+def _check_key_file(value: str) -> str:
     """Refuse to store a key in place of the name of its file."""
     if looks_like_api_key(value):
         raise ValueError("there is no such file; a key itself is stored by: seedream config set api_key")
@@ -102,16 +105,20 @@ def parse_base_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _output(value: str) -> str:
+def _parse_output(value: str) -> str:
     parse_output(value, cwd=os.getcwd())
     return value
 
 
 class Setting(Struct, frozen=True):
-    """One setting. ``parse`` raises ValueError with a reason that never contains a secret."""
+    """A setting, from which its options, environment variables, schemas, man pages and help are derived.
+
+    ``description`` completes the sentence "It is …". ``parse`` raises ValueError with a reason that never
+    contains a secret. Without ``in_project``, a project file cannot change the setting.
+    """
 
     name: str
-    what: str
+    description: str
     parse: Callable[[str], Any]
     default: str | None = None
     secret: bool = False
@@ -122,23 +129,24 @@ class Setting(Struct, frozen=True):
     check: Callable[[str], Any] | None = None
 
 
-def _key(
-    name: str, what: str, parse: Callable[[str], Any], default: str | None = None, **more: Any
+def _setting(
+    name: str, description: str, parse: Callable[[str], Any], default: str | None = None, **more: Any
 ) -> Setting:
+    """Return a setting. Its environment variable is named after it unless ``variables`` are given."""
     more.setdefault("variables", (f"SEEDREAM_{name.upper()}",))
-    return Setting(name, what, parse, default, **more)
+    return Setting(name, description, parse, default, **more)
 
 
-def _setting_of(field: RequestField) -> Setting:
-    check = _one_of(field.choices) if field.accepted_by else None
-    return _key(field.name, field.description, field.parse, field.default, check=check)
+def _setting_of_field(field: RequestField) -> Setting:
+    check = _parse_choice(field.choices) if field.accepted_by else None
+    return _setting(field.name, field.description, field.parse, field.default, check=check)
 
 
 #: A setting has the same name everywhere: `--aspect-ratio`, `SEEDREAM_ASPECT_RATIO`, `aspect_ratio`.
 SETTINGS: Mapping[str, Setting] = {
-    key.name: key
-    for key in (
-        _key(
+    setting.name: setting
+    for setting in (
+        _setting(
             "api_key",
             "the API key",
             parse_api_key,
@@ -146,31 +154,37 @@ SETTINGS: Mapping[str, Setting] = {
             in_project=False,
             variables=("SEEDREAM_API_KEY", "APIPOD_API_KEY"),
         ),
-        _key("api_key_file", "a file that holds the API key", parse_text, in_project=False, check=_key_file),
-        _key("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
-        *(_setting_of(field) for field in REQUEST_FIELDS.values() if field.changes_image),
-        _key("output", "file, folder or template of the images", _output, DEFAULT_TEMPLATE),
-        _key("timeout", "seconds to wait for a task", _seconds, "120"),
-        _key("poll_interval", "seconds between polls, at the least", _positive, "2"),
-        _key("max_bytes", "the largest image that is saved", _whole, str(200 * 1024 * 1024)),
-        *(_setting_of(field) for field in REQUEST_FIELDS.values() if not field.changes_image),
+        _setting(
+            "api_key_file",
+            "a file that holds the API key",
+            parse_text,
+            in_project=False,
+            check=_check_key_file,
+        ),
+        _setting("base_url", "where the API is", parse_base_url, DEFAULT_BASE_URL, in_project=False),
+        *(_setting_of_field(field) for field in REQUEST_FIELDS.values() if field.changes_image),
+        _setting("output", "file, folder or template of the images", _parse_output, DEFAULT_TEMPLATE),
+        _setting("timeout", "seconds to wait for a task", _parse_seconds, "120"),
+        _setting("poll_interval", "seconds between polls, at the least", _parse_positive_seconds, "2"),
+        _setting("max_bytes", "the largest image that is saved", _parse_bytes, str(200 * 1024 * 1024)),
+        *(_setting_of_field(field) for field in REQUEST_FIELDS.values() if not field.changes_image),
     )
 }
 
 #: The profile in use. It is set outside the profiles, and a project cannot choose it.
-PROFILE = _key("profile", "the profile in use", parse_text, DEFAULT_PROFILE, in_project=False)
+PROFILE = _setting("profile", "the profile in use", parse_text, DEFAULT_PROFILE, in_project=False)
 #: Everything that `config` shows and changes.
 ALL_SETTINGS: Mapping[str, Setting] = {PROFILE.name: PROFILE, **SETTINGS}
 
 
-def known(name: str) -> Setting:
+def setting_named(name: str) -> Setting:
     """Return the setting of this name; `-` and `_` are equal. Raises UsageError with a suggestion."""
     # Repeat only what could be the name of a setting: anything else may be a key.
-    word, glued, _ = name.partition("=")
-    could_be_one = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
-    if glued:
+    word, equals_sign, _ = name.partition("=")
+    is_plain_name = re.fullmatch(r"[A-Za-z_-]{1,32}", word)
+    if equals_sign:
         raise UsageError(
-            f"{f'{word}=…' if could_be_one else 'that'} is one word: a setting and its value are two",
+            f"{f'{word}=…' if is_plain_name else 'that'} is one word: a setting and its value are two",
             code="unknown_setting",
             hint="seedream config set --help",
         )
@@ -180,16 +194,17 @@ def known(name: str) -> Setting:
             code="unknown_setting",
             hint='"$EDITOR" "$(seedream config path)"',
         )
-    key = ALL_SETTINGS.get(name.replace("-", "_"))
-    if key is None:
+    setting = ALL_SETTINGS.get(name.replace("-", "_"))
+    if setting is None:
         raise UsageError(
-            f"no setting is called {repr(name) if could_be_one else 'so'}{did_you_mean(name, ALL_SETTINGS)}",
+            f"no setting is called {repr(name) if is_plain_name else 'so'}{did_you_mean(name, ALL_SETTINGS)}",
             code="unknown_setting",
             hint="seedream config list",
         )
-    return key
+    return setting
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return a suggestion to append to an error message, "" if nothing is similar."""
     close = get_close_matches(word, choices, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

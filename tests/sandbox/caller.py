@@ -1,4 +1,4 @@
-"""What a client would send to a sandbox, over real HTTP or straight to its service."""
+"""Requests to a sandbox over HTTP, and to a fake API without it."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def fetch(
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     try:
         connection.request(method, url.removeprefix(f"{parts.scheme}://{parts.netloc}"), raw, headers or {})
-        answer = connection.getresponse()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Got(answer.status, found, answer.read())
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Got(response.status, found, response.read())
     finally:
         connection.close()
 
 
 class Caller:
-    """What a client would send to a sandbox."""
+    """A client of a sandbox with an API key."""
 
     def __init__(self, sandbox: Sandbox, key: str = "sk-test") -> None:
         self.sandbox = sandbox
@@ -70,13 +70,13 @@ class Caller:
         return fetch(f"{self.sandbox.base_url}/account/status", headers=self.headers)
 
     def image_url(self) -> str:
-        """The link of a new task, in a sandbox where tasks take no time."""
+        """Return the image URL of a new task, in a sandbox where tasks take no time."""
         return str(self.status(self.task_id()).json["data"]["result"][0])
 
 
-def create(service: FakeApi, headers: Mapping[str, str] = KEY, **body: Any) -> ApiResponse:
-    """Ask the service itself for a task."""
-    return service.create(headers, json.dumps({"prompt": "a fox", **body}).encode())
+def create(api: FakeApi, headers: Mapping[str, str] = KEY, **body: Any) -> ApiResponse:
+    """Create a task without HTTP."""
+    return api.create(headers, json.dumps({"prompt": "a fox", **body}).encode())
 
 
 Start = Callable[..., Sandbox]

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told otherwise, and sandboxes that keep to it."""
+"""A clock that only tests advance, and sandboxes that use it."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def clock() -> Clock:
 
 @pytest.fixture
 def start(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
-    """Starts sandboxes that share one store, and ends them with the test."""
+    """Return a function that starts a sandbox. All share one store, and are closed after the test."""
     with ExitStack() as stack:
 
-        def start_one(**options: Any) -> Sandbox:
+        def start_sandbox(**options: Any) -> Sandbox:
             options = {"clock": clock, "rate": 0, "seconds": 0, "draw": lambda body: TINY_IMAGE, **options}
             return stack.enter_context(Sandbox(tmp_path / "store" / "tasks.db", **options))
 
-        yield start_one
+        yield start_sandbox
 
 
 @pytest.fixture
 def make(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., FakeApi]]:
-    """Makes services that share one store and take the handed-in clock."""
+    """Return a function that makes a fake API. All share one store and the clock."""
     store = Store(tmp_path / "tasks.db")
 
-    def make_one(dialect: str = "live", faults: tuple[str, ...] = (), **options: Any) -> FakeApi:
+    def make_api(dialect: str = "live", faults: tuple[str, ...] = (), **options: Any) -> FakeApi:
         options = {"seconds": 10.0, "rate": 0, "url_seconds": 60.0, "clock": clock, **options}
         return FakeApi(
             store,
@@ -56,5 +56,5 @@ def make(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., F
             **options,
         )
 
-    yield make_one
+    yield make_api
     store.close()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,20 +9,20 @@ from seedream_cli.sandbox.faults import SUBMIT, Faults
 
 def test_fault_count_is_used_up() -> None:
     faults = Faults(["submit-429=2"])
-    assert [faults.strikes("submit-429") for _ in range(4)] == [True, True, False, False]
+    assert [faults.next_fault(SUBMIT) is not None for _ in range(4)] == [True, True, False, False]
 
 
 def test_faults_of_one_stage_in_order() -> None:
     faults = Faults(["submit-500=2", "image-404", "submit-429=1", "submit-500=1"])
-    taken = [faults.take(SUBMIT) for _ in range(5)]
+    taken = [faults.next_fault(SUBMIT) for _ in range(5)]
     names = ["submit-500", "submit-500", "submit-429", "submit-500", None]
     assert [fault and fault.name for fault in taken] == names
 
 
 def test_fault_not_ready_keeps_its_place() -> None:
     faults = Faults(["submit-500=1", "submit-429=1"])
-    assert faults.take(SUBMIT, lambda fault: fault.name != "submit-500") is None
-    taken = faults.take(SUBMIT)
+    assert faults.next_fault(SUBMIT, lambda fault: fault.name != "submit-500") is None
+    taken = faults.next_fault(SUBMIT)
     assert taken is not None
     assert taken.name == "submit-500"
 
@@ -50,13 +50,9 @@ def test_fault_spec_refused_with_suggestion(spec: str, meant: str) -> None:
 
 def test_fault_count_is_shared_by_threads() -> None:
     faults = Faults(["submit-429=50"])
-    struck: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda: struck.extend(faults.strikes("submit-429") for _ in range(20)))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(struck) == 50
+
+    def count_faults(_: int) -> int:
+        return sum(faults.next_fault(SUBMIT) is not None for _ in range(20))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(count_faults, range(8))) == 50

@@ -1,4 +1,4 @@
-"""What can happen to an answer on its way, seen from the other end of the socket."""
+"""Responses that do not arrive as they were sent, as a client sees them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sandbox.caller import TINY_IMAGE, Caller, Start, fetch
 
-from seedream_cli.sandbox.faults import IMAGE, ROWS
+from seedream_cli.sandbox.faults import FAULTS_BY_NAME, IMAGE
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_mishap_of_create(start: Start, name: str, created: int) -> None:
         with pytest.raises(TimeoutError):
             caller.create(timeout=0.2)
     else:
-        answer = caller.create()
-        assert (answer.status, b"<html>" in answer.raw) == (200, name == "submit-html")
-        assert name == "submit-html" or answer.raw == b""
+        response = caller.create()
+        assert (response.status, b"<html>" in response.raw) == (200, name == "submit-html")
+        assert name == "submit-html" or response.raw == b""
     assert sandbox.task_count() == created
     assert caller.create().json["code"] == 200
 
@@ -50,20 +50,22 @@ def test_mishap_of_status(start: Start, name: str) -> None:
         with pytest.raises(TimeoutError):
             caller.status(task, timeout=0.2)
     else:
-        answer = caller.status(task)
-        assert (answer.status, b"<html>" in answer.raw) == (200, True)
+        response = caller.status(task)
+        assert (response.status, b"<html>" in response.raw) == (200, True)
     assert caller.status(task).json["data"]["status"] == "completed"
 
 
-IMAGE_REFUSALS = [row for row in ROWS.values() if row.stage == IMAGE and row.refusal is not None]
+IMAGE_REFUSALS = [
+    fault for fault in FAULTS_BY_NAME.values() if fault.stage == IMAGE and fault.refusal is not None
+]
 
 
-@pytest.mark.parametrize("row", IMAGE_REFUSALS, ids=lambda row: row.name)
-def test_image_refused(start: Start, row: Any) -> None:
-    url = Caller(start(faults=[f"{row.name}=1"])).image_url()
+@pytest.mark.parametrize("fault", IMAGE_REFUSALS, ids=lambda fault: fault.name)
+def test_image_refused(start: Start, fault: Any) -> None:
+    url = Caller(start(faults=[f"{fault.name}=1"])).image_url()
     refused = fetch(url)
-    assert (refused.status, row.name) == (row.refusal.status, f"image-{refused.status}")
-    assert f"<Code>{row.refusal.code}</Code>".encode() in refused.raw
+    assert (refused.status, fault.name) == (fault.refusal.status, f"image-{refused.status}")
+    assert f"<Code>{fault.refusal.code}</Code>".encode() in refused.raw
     assert fetch(url).status == 200
 
 
@@ -97,9 +99,9 @@ def test_image_redirect(start: Start) -> None:
 
 
 def test_every_fault_has_a_test() -> None:
-    """A new row in the table of faults needs a test of what it does."""
+    """Refusals are tested together; any other fault is named in a test of its own."""
     texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    named = {row.name for row in ROWS.values() if row.refusal is None}
+    named = {fault.name for fault in FAULTS_BY_NAME.values() if fault.refusal is None}
     outcomes = {"task-failed", "task-cancelled", "task-rejected"}
     assert [name for name in sorted(named - outcomes) if name not in texts] == []
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 BODY = {"model": "seedream-v4.5", "prompt": "a red fox in snow", "aspect_ratio": "16:9", "quality": "2K"}
 
-#: The ratio that the pixels have, which rounds the name of two of them.
+#: Ratio → that of its pixels, where the name is rounded.
 EXACT = {"21:9": 3024 / 1296}
 
 
@@ -69,6 +69,6 @@ def test_picture_of_any_prompt(prompt: str) -> None:
 def test_server_without_pillow(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     sandbox: Sandbox = start(draw=None)
-    answer = fetch(Caller(sandbox).image_url())
-    assert answer.status == 500
-    assert b"apipod-seedream[sandbox]" in answer.raw
+    response = fetch(Caller(sandbox).image_url())
+    assert response.status == 500
+    assert b"apipod-seedream[sandbox]" in response.raw

@@ -1,4 +1,4 @@
-"""The sandbox over real sockets: two origins, signed links, and everything that can happen on the way."""
+"""The sandbox over real sockets: two origins, signed URLs, a shared store, the log."""
 
 from __future__ import annotations
 
@@ -77,20 +77,20 @@ def test_store_shared_by_sandboxes(start: Start) -> None:
 def test_idempotency_with_eight_threads(start: Start) -> None:
     sandboxes = [start(), start()]
     barrier = threading.Barrier(8)
-    answers: list[Any] = []
+    responses: list[Any] = []
 
     def create(number: int) -> None:
         barrier.wait()
-        answers.append(Caller(sandboxes[number % 2]).create(idempotency_key="op-1"))
+        responses.append(Caller(sandboxes[number % 2]).create(idempotency_key="op-1"))
 
     threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {answer.status for answer in answers} == {200}
-    assert len({answer.json["data"]["task_id"] for answer in answers}) == 1
-    assert sum("x-idempotent-replay" in answer.headers for answer in answers) == 7
+    assert {response.status for response in responses} == {200}
+    assert len({response.json["data"]["task_id"] for response in responses}) == 1
+    assert sum("x-idempotent-replay" in response.headers for response in responses) == 7
     assert sandboxes[0].task_count() == 1
 
 

@@ -439,9 +439,9 @@ def test_keyring_is_used_only_for_marked_key(config_file: Path, backend: Backend
     backend.error = AssertionError("the keyring was asked")
     assert key(config_file, SEEDREAM_API_KEY="sk-environment") == "sk-environment"
     settings = Settings({}, config_file.parent, config_file)
-    shown = settings.get("api_key")
-    assert (shown.shown, shown.origin) == ("…", "keyring")
-    assert settings.key_place == ("api_key", "keyring")
+    setting = settings.get("api_key")
+    assert (setting.display_value, setting.origin) == ("…", "keyring")
+    assert settings.api_key_source == ("api_key", "keyring")
     assert len(list(settings.list())) > 10
 
 

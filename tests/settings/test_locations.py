@@ -1,4 +1,4 @@
-"""Where files are kept is what platformdirs says, which the plain case on Linux does without."""
+"""The locations of files, which are those of platformdirs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import platformdirs
 import pytest
 
-from seedream_cli.settings import locations as folders
+from seedream_cli.settings import locations
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="home folders have another variable there")
 
@@ -22,8 +22,8 @@ def test_locations_match_platformdirs(monkeypatch: pytest.MonkeyPatch, home: str
         monkeypatch.delenv(variable, raising=False)
         if value is not None:
             monkeypatch.setenv(variable, value)
-    assert folders.config_folder() == platformdirs.user_config_dir(folders.APP_NAME, appauthor=False)
-    assert folders.state_folder() == platformdirs.user_state_dir(folders.APP_NAME, appauthor=False)
+    assert locations.config_folder() == platformdirs.user_config_dir(locations.APP_NAME, appauthor=False)
+    assert locations.state_folder() == platformdirs.user_state_dir(locations.APP_NAME, appauthor=False)
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
@@ -34,4 +34,4 @@ def test_locations_with_relative_home_match_platformdirs(
     monkeypatch.delenv("HOME", raising=False)
     if home is not None:
         monkeypatch.setenv("HOME", home)
-    assert folders.config_folder() == platformdirs.user_config_dir(folders.APP_NAME, appauthor=False)
+    assert locations.config_folder() == platformdirs.user_config_dir(locations.APP_NAME, appauthor=False)

@@ -143,10 +143,10 @@ def test_api_key_given_as_file_name_is_not_shown(resolve: Make, tmp_path: Path) 
         named.api_key(no_stdin)
     assert "sk-" not in missing.value.message
     assert "SEEDREAM_API_KEY_FILE" in missing.value.message
-    assert named.get("api_key_file").shown == "…6789"
+    assert named.get("api_key_file").display_value == "…6789"
     (tmp_path / "a-file-that-is-there.txt").touch()
     for path in ("keys/mine", "/run/secrets/seedream", str(tmp_path / "a-file-that-is-there.txt"), "-"):
-        assert resolve(environment={"SEEDREAM_API_KEY_FILE": path}).get("api_key_file").shown == path
+        assert resolve(environment={"SEEDREAM_API_KEY_FILE": path}).get("api_key_file").display_value == path
 
 
 def test_api_key_missing_names_ways_to_set_it(resolve: Make) -> None:
@@ -167,10 +167,10 @@ def test_api_key_malformed_is_not_shown(resolve: Make) -> None:
 def test_api_key_is_masked(resolve: Make) -> None:
     keys = {"sk-0123456789abcdef": "…cdef", "0123456789abcdef": "…cdef", "0123456789abcde": "…", "x": "…"}
     for key, shown in keys.items():
-        assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").shown == shown
+        assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").display_value == shown
     # A number is shown as it was written.
     for text in ("300", "0.05", "1234567.5"):
-        assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").shown == text
+        assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").display_value == text
 
 
 PROFILES = """
@@ -291,7 +291,7 @@ def test_config_file_with_any_content(content: bytes) -> None:
             (Path(folder) / name).write_bytes(content)
             for key in SETTINGS:
                 with suppress(UsageError, MalformedKey):
-                    shown = Settings({}, Path(folder), Path(folder) / "config.toml").get(key).shown
+                    shown = Settings({}, Path(folder), Path(folder) / "config.toml").get(key).display_value
                     assert shown is None or isinstance(shown, str)
             (Path(folder) / name).unlink()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedream_cli.errors import UsageError
-from seedream_cli.settings.schema import SETTINGS, known, parse_api_key, parse_base_url
+from seedream_cli.settings.schema import SETTINGS, parse_api_key, parse_base_url, setting_named
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_values_refused(name: str, text: str) -> None:
 
 def test_setting_named_by_underscore_or_dash() -> None:
     for name in SETTINGS:
-        assert known(name).name == known(name.replace("_", "-")).name == name
+        assert setting_named(name).name == setting_named(name.replace("_", "-")).name == name
     with pytest.raises(UsageError, match="'aspct_ratio'; did you mean 'aspect_ratio'"):
-        known("aspct_ratio")
+        setting_named("aspct_ratio")
     # A value that is glued to its name is not repeated.
     with pytest.raises(UsageError) as refused:
-        known("api_key=sk-secret")
+        setting_named("api_key=sk-secret")
     assert "sk-secret" not in f"{refused.value}{refused.value.hint}"
     assert refused.value.hint == "seedream config set --help"
