@@ -32,7 +32,7 @@ StatSignature = tuple[int, int, int, int]
 ENTRY_KEYS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
 
 #: The ``extra`` of an image that was made by the sandbox.
-OF_THE_SANDBOX: Mapping[str, Any] = {"sandbox": True}
+SANDBOX_MARK: Mapping[str, Any] = {"sandbox": True}
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,7 +66,7 @@ class Entry(Struct, frozen=True):
         return (self.name, self.number)
 
     @property
-    def is_trial(self) -> bool:
+    def is_from_sandbox(self) -> bool:
         """Return True if the image was made by the sandbox."""
         return self.extra.get("sandbox") is True
 

@@ -73,6 +73,7 @@ class Manifest(Struct, frozen=True, dict=True):
 
     @cached_property
     def _lines(self) -> TomlLineIndex:
+        # Built on demand: only messages need line numbers.
         return TomlLineIndex(self.text)
 
 
@@ -97,6 +98,7 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def _read_text(path: Path) -> str:
+    """Return the text of a manifest, with LF line endings. Raises UsageError, InvalidManifest."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -112,6 +114,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
+    """Parse TOML. Raises InvalidManifest with the line of a syntax error."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .assets import Image, label_of
-from .lockfile import OF_THE_SANDBOX, Entry, Key
+from .lockfile import SANDBOX_MARK, Entry, Key
 
 
 class State(StrEnum):
@@ -90,7 +90,7 @@ class PlanItem(Struct, frozen=True):
     ) -> Entry:
         """Return the entry of the saved image. ``time`` is formatted by ``lockfile.timestamp``."""
         image = self.required_image()
-        extra = OF_THE_SANDBOX if sandbox else {}
+        extra = SANDBOX_MARK if sandbox else {}
         return Entry(image.name, image.number, image.digest, image.take, path, sha256, task_id, time, extra)
 
     def moved_entry(self) -> Entry:

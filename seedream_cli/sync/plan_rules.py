@@ -205,7 +205,7 @@ class Classifier:
 
         Outside the sandbox, a placeholder made by the sandbox never counts.
         """
-        if entry.is_trial and not self._sandbox:
+        if entry.is_from_sandbox and not self._sandbox:
             return False
         return (entry.digest, entry.take) == (image.digest, image.take)
 

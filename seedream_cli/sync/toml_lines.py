@@ -27,8 +27,9 @@ class TomlLineIndex:
     """The line, from 1, of each key of a TOML text. For an invalid text the index is incomplete."""
 
     def __init__(self, text: str) -> None:
-        self._found: dict[tuple[str, ...], int] = {}
-        self._certain: set[tuple[str, ...]] = set()
+        self._line_of_key: dict[tuple[str, ...], int] = {}
+        #: Keys with a line of their own. The others have the line of the first key inside them.
+        self._explicit: set[tuple[str, ...]] = set()
         self._scan(text)
 
     def line_of(self, *keys: str) -> int:
@@ -37,14 +38,17 @@ class TomlLineIndex:
         Keys in an inline table or an array have the line of the key that it belongs to.
         """
         for length in range(len(keys), 0, -1):
-            if (line := self._found.get(keys[:length])) is not None:
+            if (line := self._line_of_key.get(keys[:length])) is not None:
                 return line
         return 1
 
     def _scan(self, text: str) -> None:
         table: tuple[str, ...] = ()
-        line, counted, position = 1, 0, 0
-        while (position := _end(_BLANK, text, position)) < len(text):
+        line = 1
+        position = 0
+        # Line feeds before this position are counted in `line`.
+        counted = 0
+        while (position := _skip(_BLANK, text, position)) < len(text):
             line += text.count("\n", counted, position)
             counted = position
             if header := _HEADER.match(text, position):
@@ -59,11 +63,11 @@ class TomlLineIndex:
 
     def _record(self, keys: tuple[str, ...], line: int) -> None:
         for length in range(1, min(len(keys), _MAX_DEPTH)):
-            self._found.setdefault(keys[:length], line)
+            self._line_of_key.setdefault(keys[:length], line)
         # The header of a table wins over the header of a table inside it, which may come first.
-        if keys not in self._certain:
-            self._certain.add(keys)
-            self._found[keys] = line
+        if keys not in self._explicit:
+            self._explicit.add(keys)
+            self._line_of_key[keys] = line
 
 
 def _split_key(key: str) -> tuple[str, ...]:
@@ -81,9 +85,10 @@ def _split_key(key: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    found = pattern.match(text, position)
-    return found.end() if found else position
+def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
+    """Return the position after a match of the pattern at ``position``."""
+    match = pattern.match(text, position)
+    return match.end() if match else position
 
 
 def _end_of_line(text: str, position: int) -> int:
@@ -92,11 +97,12 @@ def _end_of_line(text: str, position: int) -> int:
 
 
 def _end_of_value(text: str, position: int) -> int:
+    """Return the position of the line feed after a value, which may have arrays and multi-line strings."""
     depth = 0
     while position < len(text):
-        sign = text[position]
-        if sign == "\n" and depth <= 0:
+        character = text[position]
+        if character == "\n" and depth <= 0:
             break
-        depth += (sign in "[{") - (sign in "]}")
-        position = _end(_TOKEN, text, position)
+        depth += (character in "[{") - (character in "]}")
+        position = _skip(_TOKEN, text, position)
     return position

@@ -457,7 +457,7 @@ class TestHistoryLookup:
         machine.get_image()
         entry = find_entry(image_of(machine))
         assert entry is not None
-        assert entry.is_trial
+        assert entry.is_from_sandbox
 
 
 def test_unusable_history_sends_no_request(start: Start, new_machine: NewMachine) -> None:

@@ -375,9 +375,8 @@ def test_path_equals_output_template(text: str, name: str, prompt: str, number: 
     for extension in EXTENSIONS:
         expected = output.target(fields, number=number, several=several, extension=extension)
         assert f"/project/{target.path(extension)}" == os.path.normpath(expected)
-        assert str(
-            completed.target(fields, number=1, several=False, extension=extension)
-        ) == os.path.normpath(expected)
+        saved_to = completed.target(fields, number=1, several=False, extension=extension)
+        assert str(saved_to) == os.path.normpath(expected)
         assert len(target.path(extension).encode()) <= 250 * (1 + text.count("/"))
     assert completed.explicit_ending == output.explicit_ending
 
