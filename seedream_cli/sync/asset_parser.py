@@ -17,7 +17,7 @@ from ..prompt import join_parts, resolve_style
 from ..request_fields import IMAGE_FIELDS, RequestField
 from .diagnostics import DiagnosticCollector, Keys, Table, type_name
 from .path_template import resolve_path
-from .templates import WrongTemplate, expand_variables, read_prompt_file
+from .templates import InvalidTemplate, expand_variables, read_prompt_file
 
 
 class AssetParser:
@@ -125,12 +125,12 @@ class AssetParser:
             return None
         try:
             text = value if key == "prompt" else self._text_of(value)
-        except WrongTemplate as error:
+        except InvalidTemplate as error:
             self._diagnostics.add(keys, *error.args)
             return None
         try:
             return self._filled(text)
-        except WrongTemplate as error:
+        except InvalidTemplate as error:
             where = "" if key == "prompt" else f"{value} "
             self._diagnostics.add(keys, *(where + reason for reason in error.args))
             return None
@@ -158,11 +158,11 @@ class AssetParser:
         try:
             resolve_style(text, self.styles)
         except ValueError as error:
-            raise WrongTemplate(f"is no style's name: {error}") from None
+            raise InvalidTemplate(f"is no style's name: {error}") from None
         return self._filled(text)
 
     def _text_of(self, name: str) -> str:
-        """Return the text of a prompt file. Raise WrongTemplate if it cannot be used."""
+        """Return the text of a prompt file. Raise InvalidTemplate if it cannot be used."""
         if name not in self._prompt_files:
             self._prompt_files[name] = read_prompt_file(self._folder, resolve_path(name))
         return self._prompt_files[name]
@@ -182,7 +182,7 @@ class AssetParser:
                 check_total_size([image.name for image in found], text)
             except InvalidRequest as error:
                 self._diagnostics.add(keys, f"has a wrong one: {error.message}")
-            except WrongTemplate as error:
+            except InvalidTemplate as error:
                 self._diagnostics.add(keys, *(f"has {text[:80]!r}, which {reason}" for reason in error.args))
         return found
 
@@ -195,6 +195,6 @@ class AssetParser:
             real = os.path.realpath(path)
             if os.path.commonpath([real, self._real]) != self._real:
                 # Otherwise a symbolic link in a checkout could send any picture on this machine.
-                raise WrongTemplate("leaves the project")
+                raise InvalidTemplate("leaves the project")
             self._images[text] = read_source_image(path, text)
         return self._images[text]

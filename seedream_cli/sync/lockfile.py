@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from ..errors import Diagnostic, InvalidLockfile, UsageError
 from .path_template import is_safe_name, resolve_path
-from .templates import WrongTemplate
+from .templates import InvalidTemplate
 
 Key = tuple[str, int]
 """The name of the asset and the number of the image. Lines are sorted by it."""
@@ -224,7 +224,7 @@ def _check_path(value: object) -> str | None:
         return "is not text"
     try:
         return None if resolve_path(value) == value else "is not as this program writes it"
-    except WrongTemplate as error:
+    except InvalidTemplate as error:
         return str(error.args[0])
 
 

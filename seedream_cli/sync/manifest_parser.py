@@ -22,7 +22,7 @@ from .path_template import (
     is_safe_name,
     parse_folder,
 )
-from .templates import Piece, WrongTemplate
+from .templates import InvalidTemplate, Piece
 
 #: A set, because every table of thousands of assets is compared with it.
 _ASSET_KEYS = frozenset(ASSET_KEYS)
@@ -101,7 +101,7 @@ class ManifestParser:
         if self._diagnostics.is_text(value, keys):
             try:
                 self._dir = parse_folder(value)
-            except WrongTemplate as error:
+            except InvalidTemplate as error:
                 self._diagnostics.add(keys, *error.args)
                 # A folder that no other path can have, so that its images collide with nothing.
                 self._dir = [("{dir}", None)]
@@ -169,7 +169,7 @@ class ManifestParser:
                     self._diagnostics.add(keys, problem)
                     break
                 found.append(target)
-        except WrongTemplate as error:
+        except InvalidTemplate as error:
             self._diagnostics.add(keys, *error.args)
         return tuple(found)
 

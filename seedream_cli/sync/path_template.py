@@ -19,7 +19,7 @@ from ..files.safe_names import NAME_BYTES, safe_component, safe_value, slug, utf
 from ..models import GenerationRequest
 from ..text import clean
 from .diagnostics import suggestion
-from .templates import Piece, WrongTemplate, braced, parse_template
+from .templates import InvalidTemplate, Piece, braced, parse_template
 
 FIELDS = ("dir", "name", "n", "ext", "model", "ratio", "quality", "slug")
 #: Fields of `--output` that a path cannot have.
@@ -83,7 +83,7 @@ class PathTemplate:
     """The template of a path, with fields, variables, and ``{dir}``, which is a template too.
 
     ``several`` adds ``-{n}`` before the extension if the path does not contain the number. Raises
-    WrongTemplate.
+    InvalidTemplate.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class PathTemplate:
         ]
 
     def target(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
-        """Return the path of image ``number`` (from 1) of an asset. Raises WrongTemplate."""
+        """Return the path of image ``number`` (from 1) of an asset. Raises InvalidTemplate."""
         if self._fields <= _PLAIN_FIELDS:
             # The parser has checked the name with is_safe_name(), so it is inserted unchanged.
             values = {"name": name, "n": str(number), "ext": _OPEN_EXTENSION}
@@ -129,7 +129,7 @@ class PathTemplate:
             if len(part) > NAME_BYTES // 4 and (
                 len(utf8(part.replace(_OPEN_EXTENSION, _LONGEST_EXTENSION))) > NAME_BYTES
             ):
-                raise WrongTemplate(f"has a name of more than {NAME_BYTES} bytes")
+                raise InvalidTemplate(f"has a name of more than {NAME_BYTES} bytes")
             parts.append(part if isinstance(component, str) else safe_component(part))
         path = inside_project("/".join(parts))
         return TargetPath(tuple(path.split(_OPEN_EXTENSION)))
@@ -184,7 +184,7 @@ def parse_path(
 ) -> list[Piece]:
     """Parse the template of a path, and replace its variables.
 
-    ``{dir}`` is replaced by the pieces of ``folder``; without ``folder`` it is refused. Raises WrongTemplate
+    ``{dir}`` is replaced by the pieces of ``folder``; without ``folder`` it is refused. Raises InvalidTemplate
     with every mistake.
     """
     known = [field for field in FIELDS if folder is not None or field != "dir"]
@@ -209,31 +209,31 @@ def parse_path(
                 f"{suggestion(name, (*known, *variables))}; fields are {names}"
             ] = None
     if reasons:
-        raise WrongTemplate(*reasons)
+        raise InvalidTemplate(*reasons)
     return pieces
 
 
 def parse_folder(text: str) -> list[Piece]:
-    """Parse the value of ``{dir}``, which is a template too. Raises WrongTemplate."""
+    """Parse the value of ``{dir}``, which is a template too. Raises InvalidTemplate."""
     pieces = parse_path(text, {})
     folder = _fill(pieces, extension=_SAMPLE, field=_SAMPLE)
     if not folder:
-        raise WrongTemplate("is empty")
+        raise InvalidTemplate("is empty")
     _check_path(f"{folder}/{_SAMPLE}")
     inside_project(folder)
     return pieces
 
 
 def inside_project(path: str) -> str:
-    """Resolve ``.`` and ``..`` in a path. Raises WrongTemplate if it leaves the project."""
+    """Resolve ``.`` and ``..`` in a path. Raises InvalidTemplate if it leaves the project."""
     normalized = posixpath.normpath(path)
     if normalized == ".." or normalized.startswith(("../", "/")):
-        raise WrongTemplate("leaves the project")
+        raise InvalidTemplate("leaves the project")
     return normalized
 
 
 def resolve_path(text: str) -> str:
-    """Resolve a path without fields. Raises WrongTemplate if it cannot be a file of the project."""
+    """Resolve a path without fields. Raises InvalidTemplate if it cannot be a file of the project."""
     _check_path(text)
     return inside_project(text)
 
@@ -253,18 +253,18 @@ def _fill(pieces: Sequence[Piece], *, extension: str, field: str) -> str:
 
 
 def _check_path(path: str) -> None:
-    """Raise WrongTemplate if the path is not a relative path with ``/``, or cannot be printed unchanged."""
+    """Raise InvalidTemplate if the path is not a relative path with ``/``, or cannot be printed unchanged."""
     if not path:
-        raise WrongTemplate("is empty")
+        raise InvalidTemplate("is empty")
     if clean(path) != path:
         # Control characters and CI workflow commands. Paths are printed unchanged, one per line.
-        raise WrongTemplate("has what a terminal or a CI service's log would obey")
+        raise InvalidTemplate("has what a terminal or a CI service's log would obey")
     if "\\" in path:
-        raise WrongTemplate("has a backslash: write / between folders")
+        raise InvalidTemplate("has a backslash: write / between folders")
     if path.startswith("/") or _DRIVE.match(path):
-        raise WrongTemplate("is absolute: paths are relative to the manifest's folder")
+        raise InvalidTemplate("is absolute: paths are relative to the manifest's folder")
     if path == "-" or path.rpartition("/")[2] in (".", ".."):
-        raise WrongTemplate("names no file")
+        raise InvalidTemplate("names no file")
 
 
 def _split(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:

@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
 _MAX_PROMPT_FILE = 1024 * 1024
 
 
-class WrongTemplate(ValueError):
+class InvalidTemplate(ValueError):
     """A prompt or path that cannot be used.
 
     ``args`` are the reasons. Each completes a sentence whose subject is the key: "has a lone {: ...".
@@ -27,7 +27,7 @@ class WrongTemplate(ValueError):
 
 
 def parse_template(text: str) -> list[Piece]:
-    """Split a text into pieces. ``{{`` and ``}}`` are braces. Raises WrongTemplate for a single brace."""
+    """Split a text into pieces. ``{{`` and ``}}`` are braces. Raises InvalidTemplate for a single brace."""
     pieces: list[Piece] = []
     # split() returns literals at even positions and tokens at odd ones.
     parts = _TOKEN.split(text)
@@ -35,7 +35,7 @@ def parse_template(text: str) -> list[Piece]:
         if literal:
             pieces.append((literal, None))
         if token in ("{", "}"):
-            raise WrongTemplate(f"has a lone {token}: write {token * 2} for a brace")
+            raise InvalidTemplate(f"has a lone {token}: write {token * 2} for a brace")
         if token in ("{{", "}}"):
             pieces.append((token[0], None))
         elif token:
@@ -49,7 +49,7 @@ def braced(name: str) -> str:
 
 
 def expand_variables(text: str, variables: Mapping[str, str]) -> str:
-    """Replace the variables of a prompt. Braces in their values are text. Raises WrongTemplate."""
+    """Replace the variables of a prompt. Braces in their values are text. Raises InvalidTemplate."""
     if "{" not in text and "}" not in text:
         return text
     pieces = parse_template(text)
@@ -61,26 +61,26 @@ def expand_variables(text: str, variables: Mapping[str, str]) -> str:
         else:
             reasons.append(f"has {braced(name)}, which is no variable: write {{{{ and }}}} for braces")
     if reasons:
-        raise WrongTemplate(*reasons)
+        raise InvalidTemplate(*reasons)
     return "".join([literal if name is None else variables[name] for literal, name in pieces])
 
 
 def read_prompt_file(folder: Path, name: str) -> str:
-    """Return the text of a prompt file. Raises WrongTemplate with the reason."""
+    """Return the text of a prompt file. Raises InvalidTemplate with the reason."""
     path = folder / name
     try:
         if not path.is_file():
-            raise WrongTemplate(
+            raise InvalidTemplate(
                 f"names {name}, which is no file" if path.exists() else f"names {name}, which is not there"
             )
         with path.open("rb") as file:
             data = file.read(_MAX_PROMPT_FILE + 1)
         if len(data) > _MAX_PROMPT_FILE:
-            raise WrongTemplate(f"names {name}, which is too large for a prompt")
+            raise InvalidTemplate(f"names {name}, which is too large for a prompt")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise WrongTemplate(f"names {name}, which is not UTF-8 text") from None
+        raise InvalidTemplate(f"names {name}, which is not UTF-8 text") from None
     except OSError as error:
-        raise WrongTemplate(f"names {name}, which cannot be read: {error.strerror}") from None
+        raise InvalidTemplate(f"names {name}, which cannot be read: {error.strerror}") from None
     # git may check out a file with other line endings, and the request must be the same.
     return text.replace("\r\n", "\n").replace("\r", "\n")
