@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 #: The value of a setting in the config file. A table says where the API key is instead.
-Value = str | int | float | Mapping[str, str]
+TomlValue = str | int | float | Mapping[str, str]
 
 
-def set_value(path: Path, profile: str, name: str, value: Value) -> None:
+def set_value(path: Path, profile: str, name: str, value: TomlValue) -> None:
     """Set one setting in the table of a profile, or `profile` at the top of the file. Raises UsageError."""
     if name == PROFILE.name:
         profiles = read_config(path).get("profiles", {})
