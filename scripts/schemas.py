@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from seedream_cli.catalog import MODELS, Model
+from seedream_cli.errors import InvalidManifest
 from seedream_cli.output.documents import Document
 from seedream_cli.request_fields import IMAGE_FIELDS, RequestField
 from seedream_cli.settings.schema import SETTINGS
-from seedream_cli.sync.diagnostics import InvalidManifest
 from seedream_cli.sync.manifest_keys import DEFAULTS_KEYS, ManifestTables
 from seedream_cli.tasks.sidecar import SidecarDocument
 

@@ -16,6 +16,9 @@ from .errors import InvalidRequest
 from .prompt import PromptParts
 from .request_fields import IMAGE_FIELDS, REQUEST_FIELDS
 
+#: Seconds for which the service keeps idempotency keys (API reference). A later repetition is billed again.
+IDEMPOTENCY_KEY_LIFETIME = 7 * 86400.0
+
 
 class GenerationRequest(Struct, frozen=True):
     """The request that ``POST /images/generations`` gets.

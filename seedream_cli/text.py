@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 #: Characters of a server's error message that are shown.
 MAX_DETAIL_LENGTH = 500
@@ -78,10 +79,15 @@ def redact(text: str, secret: str | None) -> str:
     """Replace the secret by ``***``, also in its URL-encoded and its JSON-escaped form."""
     if secret is None or len(secret) < _MIN_SECRET_LENGTH:
         return text
+    for form in _forms_of(secret):
+        text = text.replace(form, "***")
+    return text
+
+
+@lru_cache(maxsize=4)
+def _forms_of(secret: str) -> tuple[str, ...]:
     # Imported here: most commands never handle a key, and start faster without these modules.
     import json
     from urllib.parse import quote
 
-    for form in dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])):
-        text = text.replace(form, "***")
-    return text
+    return tuple(dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])))

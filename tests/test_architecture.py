@@ -184,7 +184,8 @@ HEAVY = {
 PLATFORM = set() if sys.platform == "linux" else {"platformdirs"}
 
 
-TOML, NETWORK = frozenset({"tomllib"}), frozenset({"tomllib", "sqlite3", "httpx", "httpcore", "ssl"})
+TOML = frozenset({"tomllib"})
+NETWORK = frozenset({"tomllib", "sqlite3", "httpx", "httpcore", "ssl"})
 #: Command line → what of it all may be loaded.
 NEEDED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("--version", "--help", "generate --help", "help generate"), frozenset()),

@@ -1,4 +1,4 @@
-"""How the parts of a prompt are joined, and which style is meant."""
+"""Joining the parts of a prompt, and resolving the name of a style."""
 
 from __future__ import annotations
 

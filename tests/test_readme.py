@@ -26,7 +26,7 @@ from seedream_cli.errors import PRECEDENCE, ExitCode
 from seedream_cli.files.output_path import FIELDS
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.settings.schema import ALL_SETTINGS
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.manifest_keys import ASSET_KEYS
 from seedream_cli.sync.path_template import DEFAULT_PATH
 from seedream_cli.sync.path_template import FIELDS as FIELDS_OF_PATHS
@@ -130,7 +130,7 @@ def project(seedream: Program) -> Project:
 
 
 def test_readme_manifest_images(project: Project) -> None:
-    images = [image.wanted.path("png") for image in load(project.manifest).images()]
+    images = [image.target.path("png") for image in load_manifest(project.manifest).images()]
     assert sorted(images) == sorted(re.findall(r"\S+\.png", MANIFEST))
 
 
@@ -176,7 +176,8 @@ def calls(script: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-SHARD, MERGE = GITHUB["jobs"]["shard"], GITHUB["jobs"]["merge"]
+SHARD = GITHUB["jobs"]["shard"]
+MERGE = GITHUB["jobs"]["merge"]
 [CONTAINER] = KUBERNETES["spec"]["template"]["spec"]["containers"]
 #: Environment of each machine of the matrix.
 MACHINES = [

@@ -1,4 +1,4 @@
-"""Which hosts may be reached. All of this is judged before a socket opens."""
+"""URLs: loopback hosts, and hosts that images may be fetched from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_is_loopback() -> None:
 def test_check_image_url_allows_public_host(host: str) -> None:
     check_image_url(f"https://{host}/1.png?sig=x", local=False)
     check_image_url(f"HTTPS://{host}/1.png", local=False)
-    # An API on this machine may keep its images here.
+    # An API on this machine may also serve its images from here.
     for url in ("http://127.0.0.1:8000/1.png", "http://localhost/1", "https://[::1]/1"):
         check_image_url(url, local=True)
 
@@ -63,7 +63,7 @@ def test_check_image_url_refuses_scheme_or_invalid_url(why: str, urls: list[str]
     for url in urls:
         with pytest.raises(NotSaved, match=why):
             check_image_url(url, local=False)
-    # An API on this machine is not believed everything.
+    # Other schemes and invalid URLs are refused even then.
     for url in ("file:///etc/passwd", "http:///1.png", "gopher://127.0.0.1/", "http://[::1"):
         with pytest.raises(NotSaved):
             check_image_url(url, local=True)
@@ -84,7 +84,7 @@ def test_without_query() -> None:
         # Loopback, short, decimal, hexadecimal, octal, with a dot at the end.
         *("127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.0.0.1.", "[::1]"),
         *("localhost", "localhost\u3002", "images.localhost"),
-        # Private; with dots of IDNA; for benchmarks; link-local, where clouds keep their secrets.
+        # Private; with IDNA dots; for benchmarks; link-local, which has the metadata services of clouds.
         *(
             "10.0.0.1",
             "10\u30020\uff0e0\uff611",
@@ -95,7 +95,7 @@ def test_without_query() -> None:
         ),
         # Shared by carriers, unspecified, multicast, broadcast.
         *("100.64.0.1", "0.0.0.0", "[::]", "224.0.0.1", "[ff0e::1]", "255.255.255.255"),  # noqa: S104
-        # Link-local with a zone, unique local, mapped, compatible, of a site.
+        # IPv6: link-local with a zone, unique local, IPv4-mapped, IPv4-compatible, site-local.
         *(
             "[fe80::1%25eth0]",
             "[fd00::1]",
@@ -104,7 +104,7 @@ def test_without_query() -> None:
             "[::10.0.0.1]",
             "[fec0::1]",
         ),
-        # Behind NAT64, in 6to4, NAT64 of one's own.
+        # IPv6: NAT64, 6to4, NAT64 of a local network.
         *("[64:ff9b::10.0.0.1]", "[2002:0a00:0001::1]", "[64:ff9b:1::8.8.8.8]"),
     ],
 )

@@ -133,10 +133,11 @@ class Client:
                 self._observed("GET", url) as set_response,
                 self._images.stream("GET", url, seconds=left) as response,
             ):
-                set_response(response)
+                head = RawResponse(response.status, response.headers, b"", self._now(), self._secret)
+                set_response(head)
                 location = response.headers.get("location")
                 if location is None or response.status not in _REDIRECTS:
-                    yield _image_stream(response, self._now())
+                    yield _image_stream(response, head)
                     return
             try:
                 url = urljoin(url, location)
@@ -159,9 +160,10 @@ class Client:
             self._observed(method, url) as set_response,
             self._api.stream(method, url, seconds=seconds, content=content, headers=headers) as response,
         ):
-            set_response(response)
-            raw = self._head(response)
-            raw = replace(raw, body=_read_body(response, raw.request_id), at=self._now())
+            redacted = {name.lower(): redact(value, self._secret) for name, value in response.headers.items()}
+            head = RawResponse(response.status, redacted, b"", self._now(), self._secret)
+            set_response(head)
+            raw = replace(head, body=_read_body(response, head.request_id), at=self._now())
         if 300 <= raw.status < 400:
             raise RedirectRefused(
                 f"the API redirects to {_redirect_host(raw.headers.get('location'), url)} "
@@ -172,13 +174,13 @@ class Client:
         return raw
 
     @contextmanager
-    def _observed(self, method: str, url: str) -> Iterator[Callable[[Response], None]]:
+    def _observed(self, method: str, url: str) -> Iterator[Callable[[RawResponse], None]]:
         """Report one HTTP call to the observer when the block ends. The block sets the response."""
         started = time.monotonic()
-        response: Response | None = None
+        response: RawResponse | None = None
         problem: Unreachable | None = None
 
-        def set_response(received: Response) -> None:
+        def set_response(received: RawResponse) -> None:
             nonlocal response
             response = received
 
@@ -194,23 +196,19 @@ class Client:
                     url=without_query(url),
                     status=response.status if response else None,
                     seconds=time.monotonic() - started,
-                    request_id=self._head(response).request_id if response else None,
+                    request_id=response.request_id if response else None,
                     problem=problem.message if problem else None,
                 )
             )
 
-    def _head(self, response: Response) -> RawResponse:
-        """Return a response without its body. The key is redacted in its headers."""
-        headers = {name.lower(): redact(value, self._secret) for name, value in response.headers.items()}
-        return RawResponse(response.status, headers, b"", self._now(), self._secret)
 
-
-def _image_stream(response: Response, now: float) -> ImageStream:
+def _image_stream(response: Response, head: RawResponse) -> ImageStream:
+    """Return the image of a response. Raises ImageRefused for any status but 200, NotSaved if compressed."""
     if response.status != 200:
         raise ImageRefused(
             f"the image's host answered with HTTP {response.status}",
             http_status=response.status,
-            retry_after=RawResponse(response.status, response.headers, b"", now).retry_after,
+            retry_after=head.retry_after,
         )
     if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise NotSaved("the image came compressed, although that was not asked for")

@@ -1,8 +1,8 @@
-"""Runs a command: from its parameters to its result, its report and its exit code.
+"""The command decorator: from parameters to result, report and exit code.
 
-A command is a function that takes a :class:`~._context.CommandContext` and its own parameters and returns a
-:class:`CommandResult`; :func:`command` adds the options that it shares with others. Every error is reported
-here, once, with the command to run next.
+A command is a function that takes a :class:`~._context.CommandContext` and its own parameters, and returns a
+:class:`CommandResult`. The decorator :func:`command` adds the options that it shares with other commands.
+Every error is reported here, once, with the command to run next.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ._context import CommandContext
 from ._options import OptionGroup, Options
 from ._signals import signal_handlers
 
-#: Errors of a machine that is out of resources; nothing is wrong with the program.
+#: errno values of a machine that is out of resources. They are not reported as bugs.
 _OUT_OF_RESOURCES = {
     errno.EMFILE,
     errno.ENFILE,
@@ -40,7 +40,7 @@ _OUT_OF_RESOURCES = {
     getattr(errno, "EDQUOT", errno.ENOSPC),
 }
 
-#: Commands whose document has no tasks: what a usage error prints with --json.
+#: Presenters of the commands whose JSON document has no tasks, for usage errors.
 _PRESENTERS_WITHOUT_TASKS: Mapping[str, type[Presenter]] = {
     "config": Presenter,
     "sandbox": Presenter,
@@ -51,10 +51,10 @@ _PRESENTERS_WITHOUT_TASKS: Mapping[str, type[Presenter]] = {
 
 
 class CommandResult(Struct, frozen=True):
-    """What a command did.
+    """The result of a command.
 
-    ``failures`` are those of other things than tasks, such as a set's images. ``exit_code`` is for a command
-    that nothing failed in. ``next_command`` is how to continue.
+    ``failures`` are those that belong to no task, such as the images of `sync`. ``exit_code`` applies if
+    nothing failed. ``next_command`` is the command that continues the work.
     """
 
     outcomes: Sequence[TaskOutcome] = ()
@@ -64,21 +64,24 @@ class CommandResult(Struct, frozen=True):
 
     @property
     def all_failures(self) -> list[Failure]:
-        return [*(one.failure for one in self.outcomes if one.failure is not None), *self.failures]
+        return [
+            *(outcome.failure for outcome in self.outcomes if outcome.failure is not None),
+            *self.failures,
+        ]
 
 
 Body = Callable[..., CommandResult | None]
-#: Chooses a presenter from a command's parameters.
-Present = Callable[[Mapping[str, Any]], Presenter]
+#: Chooses the presenter of a command from the values of its parameters.
+ChoosePresenter = Callable[[Mapping[str, Any]], Presenter]
 
 
 def command(
-    options: type[Options], present: Present = lambda values: Presenter()
+    options: type[Options], choose_presenter: ChoosePresenter = lambda values: Presenter()
 ) -> Callable[[Body], Callable[..., None]]:
-    """Make a command of a function: add the shared ``options``, run it, and exit with its code.
+    """Make a function a command: add the shared ``options``, run it, and exit with its code.
 
-    Parameters that are named as a setting are flags of that setting. A parameter whose annotation has an
-    OptionGroup stands for the options of the group.
+    A parameter with the name of a setting is the flag of that setting. A parameter that is annotated with an
+    OptionGroup is replaced by the options of the group.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -101,10 +104,10 @@ def command(
                 own.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
 
         @functools.wraps(body)
-        def parsed(**values: Any) -> None:
+        def run(**values: Any) -> None:
             context = CommandContext(
                 options(**{name: values.pop(name) for name in options.__struct_fields__}),
-                present(values),
+                choose_presenter(values),
                 flags={name: value for name, value in values.items() if name in SETTINGS},
                 overwrite=bool(values.get("overwrite")),
             )
@@ -114,9 +117,9 @@ def command(
 
         # Typer reads a command's parameters from its signature, and their types from its annotations.
         parameters = [*own, *shared]
-        parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        parsed.__annotations__ = {one.name: one.annotation for one in parameters}
-        return parsed
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
 
     return decorate
 
@@ -142,25 +145,25 @@ def _run(context: CommandContext, body: Callable[[], CommandResult | None]) -> E
 
 
 def _finish(context: CommandContext, result: CommandResult) -> ExitCode:
-    """Print what is left of the result, and return the exit code."""
+    """Print the rest of the result, and return the exit code."""
     failures = result.all_failures
     worst = min(failures, key=lambda failure: PRECEDENCE.index(failure.error.exit_code), default=None)
     context.reporter.finish(result.outcomes, worst)
     if result.next_command is not None:
         context.reporter.say(f"  {result.next_command}")
     codes = [failure.error.exit_code for failure in failures]
-    # Only now has stdout been given everything.
+    # Checked last: only now has everything been written to stdout.
     if (full := context.reporter.stdout.failure) is not None:
-        # stdout did not take the result, but it can be had again.
-        left = [one.operation for one in result.outcomes if not one.operation.is_done]
-        hint = context.failures.resume_command(*left) if left else None
+        # The result is lost to the reader of stdout, but the tasks can still be resumed.
+        resumable = [outcome.operation for outcome in result.outcomes if not outcome.operation.is_done]
+        hint = context.failures.resume_command(*resumable) if resumable else None
         context.reporter.fail(Failure(full, None, hint))
         codes.append(full.exit_code)
     return min(codes, key=PRECEDENCE.index, default=result.exit_code)
 
 
 def _report_end(context: CommandContext, error: SeedreamError) -> Failure:
-    """Report the error that ends the call, and how to resume what is unfinished."""
+    """Report the error that ends the call, with the commands that resume unfinished operations."""
     unfinished = context.tracker.unfinished
     if isinstance(error, Stopped) and unfinished:
         error.message = _stopped_message(unfinished)
@@ -173,27 +176,27 @@ def _report_end(context: CommandContext, error: SeedreamError) -> Failure:
 
 
 def _as_error(context: CommandContext, problem: Exception) -> SeedreamError:
-    """Return one of our errors for whatever a command raised. An unforeseen one is a bug."""
+    """Return the SeedreamError for any exception of a command. An unexpected exception is a bug."""
     if isinstance(problem, SeedreamError):
         return problem
     if context.options.verbose:
-        for line in _without_key(context, "".join(traceback.format_exception(problem))).splitlines():
+        for line in _redact_key(context, "".join(traceback.format_exception(problem))).splitlines():
             context.reporter.say(line)
     if isinstance(problem, OSError) and problem.errno in _OUT_OF_RESOURCES:
-        what = f" ({problem.filename})" if problem.filename else ""
-        return NotSaved(f"system error: {problem.strerror}{what}", code="system")
+        file = f" ({problem.filename})" if problem.filename else ""
+        return NotSaved(f"system error: {problem.strerror}{file}", code="system")
     return SeedreamError(
-        f"unforeseen {type(problem).__name__}: {_without_key(context, str(problem))[:200]}",
+        f"unforeseen {type(problem).__name__}: {_redact_key(context, str(problem))[:200]}",
         code="unforeseen",
         detail="This is a bug: please report it with what the same command prints with --verbose.",
     )
 
 
-def _without_key(context: CommandContext, text: str) -> str:
-    """Mask the key in the text of an exception."""
+def _redact_key(context: CommandContext, text: str) -> str:
+    """Redact the API key in the text of an exception."""
     from ..text import redact
 
-    # Nothing more is resolved here: that may be what has just failed.
+    # Do not resolve the settings here: that may be the step that has just failed.
     keys = [vars(context).get("api_key"), *map(os.environ.get, SETTINGS["api_key"].variables)]
     for key in keys:
         text = redact(text, key)
@@ -201,26 +204,27 @@ def _without_key(context: CommandContext, text: str) -> str:
 
 
 def _stopped_message(unfinished: Sequence[Operation]) -> str:
+    """Return the message of Stopped: the tasks that still run, and the requests without a response."""
     tasks = [operation for operation in unfinished if operation.task_id]
     unanswered = [operation for operation in unfinished if not operation.task_id]
-    which = unanswered[0].id if len(unanswered) == 1 else f"{len(unanswered)} requests"
+    requests = unanswered[0].id if len(unanswered) == 1 else f"{len(unanswered)} requests"
     verb = "was" if len(unanswered) == 1 else "were"
     if not tasks:
-        same = "resuming sends the same request, with the same key"
-        return f"stopped before {which} {verb} answered; {same}"
-    go_on = f"{tasks[0].task_id} goes" if len(tasks) == 1 else f"{len(tasks)} tasks go"
-    rest = f", {which} {verb} not answered yet" if unanswered else ""
-    return f"stopped; {go_on} on at the service{rest}, nothing is lost"
+        promise = "resuming sends the same request, with the same key"
+        return f"stopped before {requests} {verb} answered; {promise}"
+    running = f"{tasks[0].task_id} goes" if len(tasks) == 1 else f"{len(tasks)} tasks go"
+    rest = f", {requests} {verb} not answered yet" if unanswered else ""
+    return f"stopped; {running} on at the service{rest}, nothing is lost"
 
 
 def refuse(error: SeedreamError, arguments: Sequence[str]) -> ExitCode:
-    """Report a command line that could not be parsed, as JSON if it asked for that."""
+    """Report a command line that could not be parsed, as JSON if it contains --json."""
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     presenter = _PRESENTERS_WITHOUT_TASKS.get(arguments[0] if arguments else "", SavedImages)()
-    quiet = reporter(
+    quiet_reporter = reporter(
         presenter, json="--json" in before_dashes, quiet=True, verbose=False, environment=os.environ
     )
     failure = Failure(error, None, error.hint)
-    quiet.fail(failure)
-    quiet.finish([], failure)
+    quiet_reporter.fail(failure)
+    quiet_reporter.finish([], failure)
     return error.exit_code

@@ -1,4 +1,4 @@
-"""Start a sandbox: inside this process for ``--sandbox``, or as a server."""
+"""Creation of the sandbox: inside this process for ``--sandbox``, or as a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..settings import locations
 if TYPE_CHECKING:
     from ..sandbox.server import Sandbox
 
-# Environment variables of every sandbox.
+# Names of the environment variables that configure every sandbox.
 SECONDS = "SEEDREAM_SANDBOX_SECONDS"
 FAULT = "SEEDREAM_SANDBOX_FAULT"
 DIALECT = "SEEDREAM_SANDBOX_DIALECT"
@@ -24,8 +24,8 @@ def store_path() -> Path:
     return Path(locations.state_folder(), "sandbox.sqlite3")
 
 
-def embedded() -> Sandbox:
-    """Return a sandbox on free ports, configured by the environment."""
+def sandbox_from_environment() -> Sandbox:
+    """Return a sandbox on free ports, configured by environment variables. Raises UsageError."""
     seconds = os.environ.get(SECONDS) or "3"
     try:
         return start_sandbox(
@@ -45,7 +45,10 @@ def start_sandbox(
     faults: list[str],
     log: Callable[[str], None] | None = None,
 ) -> Sandbox:
-    """Return a sandbox. Raises ValueError for an unknown fault or dialect, UsageError if it cannot run."""
+    """Return a new sandbox.
+
+    Raises ValueError for an unknown fault or dialect, and UsageError if the sandbox cannot start.
+    """
     from ..files.permissions import make_private_dir
     from ..sandbox import picture
     from ..sandbox.server import Sandbox

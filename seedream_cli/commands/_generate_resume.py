@@ -1,4 +1,4 @@
-"""`generate --resume`: continue an operation from its present state, without paying twice."""
+"""`generate --resume`: continues an operation from its current state, without paying twice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def resume_operation(
     wait: bool,
     sidecar: bool = False,
 ) -> list[TaskOutcome]:
-    """Resume the operation of this name. ``output`` overrides where its images go."""
+    """Resume the operation with this name: its id, its task id, or "last".
+
+    ``output`` overrides the output of the operation. Raises UsageError if there is nothing to resume.
+    """
     from ..files.output_path import OutputTemplate
     from ..tasks.run import download_task, generate_task
 
@@ -47,39 +50,39 @@ def resume_operation(
         _last_unfinished(context, output) if name == "last" else context.history.find(context.service, name)
     )
     if operation is None:
-        what = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
-        raise UsageError(f"{what} at this service", code="unknown_operation", hint="seedream status")
+        problem = "nothing is left to resume" if name == "last" else f"no operation is called {name!r}"
+        raise UsageError(f"{problem} at this service", code="unknown_operation", hint="seedream status")
     if operation.task_id is None:
         operation = _prepare_resend(context, operation, new_key=new_key)
     elif new_key:
         raise UsageError(f"{operation.id} was answered: its task is {operation.task_id}", code="answered")
-    where = output
     if sidecar and operation.request is None:
         raise UsageError(f"{operation.id} was asked for by another machine: what describes it is there")
-    before, operation = operation, replace(operation, sidecar=operation.sidecar or sidecar)
-    if where is not None:
-        check_not_taken(where, operation, overwrite=overwrite)
-        if not where.stdout:
-            operation = replace(operation, output=where.template)
-    if operation != before and operation.task_id is not None:
-        # Recorded, so that a later resume saves to the same place.
+    unchanged = operation
+    operation = replace(operation, sidecar=operation.sidecar or sidecar)
+    if output is not None:
+        check_not_taken(output, operation, overwrite=overwrite)
+        if not output.stdout:
+            operation = replace(operation, output=output.template)
+    if operation != unchanged and operation.task_id is not None:
+        # Record the new output, so that a later resume saves to the same place.
         operation = context.history.record(operation)
     try:
-        prepare_folder(context, where or OutputTemplate(operation.output), operation)
+        prepare_folder(context, output or OutputTemplate(operation.output), operation)
     except InvalidOutput as error:
-        # Suggest the current folder: the idempotency key expires, so do not wait for this one.
+        # Suggest the current folder: the idempotency key may expire before this folder is repaired.
         error.hint = error.hint or context.next.command("generate", "-o", "./", "--resume", operation.id)
         raise
     quality = operation.request.quality if operation.request else None
-    task_context = context.work(output=where, overwrite=overwrite, quality=quality)
-    # With --no-wait, a task that exists is only reported.
-    act = generate_task if operation.task_id is None or not wait else download_task
-    act(task_context, operation, wait=wait)
+    task_context = context.make_task_context(output=output, overwrite=overwrite, quality=quality)
+    # With --no-wait, generate_task only reports a task that exists.
+    run_task = generate_task if operation.task_id is None or not wait else download_task
+    run_task(task_context, operation, wait=wait)
     return context.tracker.outcomes_of([operation])
 
 
 def _last_unfinished(context: CommandContext, output: OutputTemplate | None) -> Operation | None:
-    """Return the newest unfinished operation. Print it, and how many others there are."""
+    """Return the newest unfinished operation, or None. Print it, and the number of the others."""
     from ..tasks.submit import KEY_LIFETIME
 
     since = time.time() - KEY_LIFETIME
@@ -87,15 +90,17 @@ def _last_unfinished(context: CommandContext, output: OutputTemplate | None) -> 
     if operation is None:
         return None
     print_targets(context, [operation], output)
-    left = context.history.pending(context.service) + context.history.unanswered(context.service, since=since)
-    if count := sum(one.id != operation.id for one in left):
+    unfinished = context.history.pending(context.service) + context.history.unanswered(
+        context.service, since=since
+    )
+    if count := sum(other.id != operation.id for other in unfinished):
         more = f"{count} more {'is' if count == 1 else 'are'} left"
         context.reporter.say(f"{more}: {context.next.command('download', '--pending')}")
     return operation
 
 
 def _prepare_resend(context: CommandContext, operation: Operation, *, new_key: bool) -> Operation:
-    """Return the operation as it may be sent again. Raises UsageError if that could pay twice."""
+    """Return the operation in the state to send it again. Raises UsageError if that could pay twice."""
     from ..tasks.submit import check_can_resubmit
 
     if new_key:

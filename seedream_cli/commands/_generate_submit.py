@@ -1,4 +1,4 @@
-"""Create the tasks of one call of `generate`: one, or batch in parallel."""
+"""Creation of the tasks of one call of `generate`: a single task, or several in parallel."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ..files.output_path import OutputTemplate
     from ..tasks.context import TaskContext
 
-#: The largest --count. All tasks run in parallel, and a typo pays for all of them. Larger sets are for
-#: `seedream sync`, which shows its plan and has a spending cap.
+#: Maximum of --count. All tasks run in parallel, and a typo would pay for all of them. `seedream sync` is for
+#: larger sets: it shows its plan and has a spending cap.
 MOST_TASKS = 50
 
 #: An operation and the output of its images.
@@ -41,7 +41,7 @@ _Target = tuple[Operation, "OutputTemplate"]
 
 
 class OverwritePolicy(Struct, frozen=True):
-    """How to treat existing files, and whether this call saves anything."""
+    """The treatment of existing files, and whether this call waits for images to save."""
 
     overwrite: bool
     skip_existing: bool
@@ -56,32 +56,32 @@ def create(
     count: int,
     policy: OverwritePolicy,
 ) -> list[TaskOutcome]:
-    """Create ``count`` tasks and return their outcomes. Check everything before the first is sent."""
+    """Create ``count`` tasks and return their outcomes. Everything is checked before the first is sent."""
     targets = [
-        (replace(operation, parts=parts, sidecar=policy.sidecar), where)
-        for operation, where in _new_operations(context, request, count, policy)
+        (replace(operation, parts=parts, sidecar=policy.sidecar), output)
+        for operation, output in _new_operations(context, request, count, policy)
     ]
     existing = {
-        operation.id: taken
-        for operation, where in targets
-        if (taken := _existing_file(operation, where, policy))
+        operation.id: file
+        for operation, output in targets
+        if (file := _existing_file(operation, output, policy))
     }
-    todo = [(operation, where) for operation, where in targets if operation.id not in existing]
+    todo = [(operation, output) for operation, output in targets if operation.id not in existing]
     task_context = None
     if todo:
-        task_context = context.work(overwrite=policy.overwrite, quality=request.quality)
-        for operation, where in todo:
-            prepare_folder(context, where, operation)
-    for operation, where in targets:
+        task_context = context.make_task_context(overwrite=policy.overwrite, quality=request.quality)
+        for operation, output in todo:
+            prepare_folder(context, output, operation)
+    for operation, output in targets:
         if operation.id in existing:
-            report_kept_file(context, operation, where, existing[operation.id])
+            report_kept_file(context, operation, output, existing[operation.id])
     if task_context is not None and count > 1:
         _in_parallel(context, task_context, todo, wait=policy.wait)
     elif task_context is not None:
         from ..tasks.run import generate_task
 
-        [(operation, where)] = todo
-        generate_task(replace(task_context, output=where), operation, wait=policy.wait)
+        [(operation, output)] = todo
+        generate_task(replace(task_context, output=output), operation, wait=policy.wait)
     return context.tracker.outcomes
 
 
@@ -90,20 +90,20 @@ def _new_operations(
 ) -> list[_Target]:
     from ..files.output_path import new_operation_id, parse_output
 
-    where = output_template(context, wait=policy.wait)
-    if where.stdout and count > 1:
+    template = output_template(context, wait=policy.wait)
+    if template.stdout and count > 1:
         raise InvalidOutput("-o - takes one image: it does not go with --count")
-    if where.stdout and policy.sidecar:
+    if template.stdout and policy.sidecar:
         raise InvalidOutput("--sidecar writes beside a file: it does not go with -o -")
     now = time.time()
     targets = []
     for number in range(1, count + 1):
-        output = where.for_batch_item(number) if count > 1 else where
+        output = template.for_batch_item(number) if count > 1 else template
         operation = Operation(
             id=new_operation_id(),
             service=context.service,
             created=now,
-            # An image for stdout gets the default name if it is downloaded later.
+            # An image for stdout gets the default name if it is downloaded by a later call.
             output=output.template or parse_output(None, cwd=os.getcwd()).template,
             request=request,
             idempotency_key=str(uuid.uuid4()),
@@ -113,21 +113,21 @@ def _new_operations(
     return targets
 
 
-def _existing_file(operation: Operation, where: OutputTemplate, policy: OverwritePolicy) -> Path | None:
-    """Return the existing file that --skip-existing keeps. Raises InvalidOutput if one is in the way."""
+def _existing_file(operation: Operation, output: OutputTemplate, policy: OverwritePolicy) -> Path | None:
+    """Return the existing file that --skip-existing keeps, or None. Raises InvalidOutput for other files."""
     from ..files.output_path import fields_of
 
-    if policy.skip_existing and not where.possible_targets(fields_of(operation)):
+    if policy.skip_existing and not output.possible_targets(fields_of(operation)):
         raise InvalidOutput("--skip-existing needs a name that is known beforehand: -o without {task}")
-    taken = conflicting_file(where, operation, overwrite=policy.overwrite)
-    if taken is not None and not policy.skip_existing:
+    conflict = conflicting_file(output, operation, overwrite=policy.overwrite)
+    if conflict is not None and not policy.skip_existing:
         raise InvalidOutput(
-            f"{where.display_path(str(taken))} exists: --overwrite replaces it, --skip-existing keeps it",
+            f"{output.display_path(str(conflict))} exists: --overwrite replaces it, --skip-existing keeps it",
             code="output_exists",
         )
-    if taken is None:
-        check_sidecar_not_taken(where, operation, overwrite=policy.overwrite)
-    return taken
+    if conflict is None:
+        check_sidecar_not_taken(output, operation, overwrite=policy.overwrite)
+    return conflict
 
 
 def _in_parallel(
@@ -136,7 +136,7 @@ def _in_parallel(
     from ..tasks.batch import TaskBatch
     from ..tasks.run import generate_task
 
-    outputs = {operation.id: where for operation, where in todo}
+    outputs = {operation.id: output for operation, output in todo}
     batch = TaskBatch(
         task_context,
         [operation for operation, _ in todo],
@@ -150,8 +150,8 @@ def _in_parallel(
     try:
         batch.run()
     finally:
-        if left := len(batch.not_begun):
-            context.reporter.notice(f"{left} of {len(todo)} {'was' if left == 1 else 'were'} not sent")
+        if unsent := len(batch.not_begun):
+            context.reporter.notice(f"{unsent} of {len(todo)} {'was' if unsent == 1 else 'were'} not sent")
 
 
 def show_requests(context: CommandContext, request: GenerationRequest, count: int) -> None:
@@ -159,10 +159,10 @@ def show_requests(context: CommandContext, request: GenerationRequest, count: in
     from ..output.json_reporter import to_json
 
     base_url = "http://127.0.0.1/sandbox/v1" if context.sandboxed else context.settings.value("base_url")
-    row = MODELS.get(request.model)
-    limit = row.prompt_limit if row else None
+    model = MODELS.get(request.model)
+    limit = model.prompt_limit if model else None
     url = f"{base_url}/images/generations"
     document = DryRun([RequestDocument("POST", url, request.body(), len(request.prompt), limit)] * count)
-    of = f" of {limit}" if limit is not None else ""
-    context.reporter.say(f"the prompt, {len(request.prompt)}{of} characters: {request.prompt}")
+    of_limit = f" of {limit}" if limit is not None else ""
+    context.reporter.say(f"the prompt, {len(request.prompt)}{of_limit} characters: {request.prompt}")
     context.reporter.result(to_json(document).split("\n"), document)

@@ -1,6 +1,6 @@
-"""Help as a page of text, its options in groups, as wide as the terminal allows.
+"""Help as plain text, with options in groups, as wide as the terminal.
 
-Typer would draw it with rich, which takes longer to load than all else that help needs.
+Typer would draw help with rich, which takes longer to import than everything else that help needs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from typer.core import TyperCommand, TyperGroup
 if TYPE_CHECKING:
     Formatter = Any
 
-_ARGUMENTS, _OPTIONS = "Arguments", "Options"
-#: Characters of a command's first sentence that are shown: it is broken, not cut.
-_WHOLE = 1000
+_ARGUMENTS = "Arguments"
+_OPTIONS = "Options"
+#: Limit in characters for a command's first sentence: high enough to wrap it instead of cutting it.
+_SHORT_HELP_LIMIT = 1000
 
 
 class Command(TyperCommand):
-    """A command with such a page."""
+    """A command with help as plain text."""
 
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
         _write_parameters(self, ctx, formatter)
 
 
 class Group(TyperGroup):
-    """The same for what has commands below it: these come first."""
+    """A group of commands with help as plain text. Its commands come before its options."""
 
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
         commands: Iterable[Any] = (self.get_command(ctx, name) for name in self.list_commands(ctx))
-        rows = [(command.name, command.get_short_help_str(_WHOLE)) for command in commands]
+        rows = [(command.name, command.get_short_help_str(_SHORT_HELP_LIMIT)) for command in commands]
         _write_rows(ctx, formatter, "Commands", rows)
         _write_parameters(self, ctx, formatter)
 
@@ -50,9 +51,9 @@ def _write_rows(
     context: typer.Context, formatter: Formatter, heading: str, rows: Iterable[tuple[str, str]]
 ) -> None:
     with formatter.section(_styled(context, heading, bold=True)):
-        named = [(_styled(context, name, fg="cyan"), what) for name, what in rows]
-        # On a narrow terminal, long names stand on lines of their own: what they mean needs room for a word.
-        formatter.write_dl(named, col_max=min(30, formatter.width // 3))
+        styled_rows = [(_styled(context, name, fg="cyan"), text) for name, text in rows]
+        # On a narrow terminal, put long names on lines of their own, so that their texts have room to wrap.
+        formatter.write_dl(styled_rows, col_max=min(30, formatter.width // 3))
 
 
 def _styled(context: typer.Context, text: str, **style: Any) -> str:

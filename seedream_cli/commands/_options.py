@@ -1,6 +1,6 @@
 """Options that several commands share, each defined once.
 
-The decorator :func:`._command.command` adds a group of them to a command.
+The decorator :func:`._command.command` adds the options of an Options class to a command.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SERVICE = "Service"
 def setting_option(
     name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, besides: str = ""
 ) -> Any:
-    """Return the option of a setting, named after it. The help shows its variable and its default.
+    """Return the option of a setting, with the same name. Its help shows the variable and the default.
 
-    ``besides`` is more text for the help, such as other values.
+    ``besides`` is appended to the help, such as the other values.
     """
     setting = SETTINGS[name]
     facts = "env " + " or ".join(setting.variables)
@@ -79,11 +79,12 @@ class ServiceOptions(Options, frozen=True):
     api_key_file: Annotated[str | None, setting_option("api_key_file", metavar="FILE", panel=_SERVICE)] = None
 
     def flags(self) -> dict[str, str | None]:
+        """Return the settings that these options set, by name."""
         return {"base_url": self.base_url, "api_key_file": self.api_key_file}
 
 
 class TaskOptions(ServiceOptions, frozen=True):
-    """Options of a command that works with tasks."""
+    """Options of a command that creates, queries or downloads tasks."""
 
     sandbox: Annotated[
         bool,
@@ -108,7 +109,7 @@ def _option_of_field(field: RequestField) -> Any:
 
 
 class OptionGroup(Struct, frozen=True):
-    """Options that a command gets as one parameter: a mapping from name to value."""
+    """A group of options that a command receives as one parameter: a mapping from name to value."""
 
     options: Mapping[str, Any]
 

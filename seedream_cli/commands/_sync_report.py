@@ -70,7 +70,7 @@ class SyncReport:
 
     def frozen_error(self) -> Drift:
         """Print the document, annotate each image to generate, and return the error of `--frozen`."""
-        items = self._plan.of(Action.GENERATE)
+        items = self._plan.with_action(Action.GENERATE)
         for item in items:
             self._annotate(item, f"{item.label} is {item.state}")
         self._context.reporter.result([], self._document())
@@ -136,7 +136,7 @@ class SyncReport:
 
     def _report_skipped(self) -> None:
         """Report orphaned and edited images that the plan leaves alone, with the option that handles them."""
-        skipped = self._plan.of(Action.NOTHING)
+        skipped = self._plan.with_action(Action.NOTHING)
         if orphans := [item.label for item in skipped if item.state == State.ORPHAN]:
             self._context.reporter.notice(
                 f"{_abbreviated(orphans)}: in the lock and not in the manifest "
@@ -200,7 +200,7 @@ class SyncReport:
         """Return the display path, with `{ext}` for an extension that only the image decides."""
         if item.path is not None:
             return self._display_path(item.path)
-        return self._display_path("{ext}".join(item.image.wanted.parts)) if item.image is not None else ""
+        return self._display_path("{ext}".join(item.image.target.parts)) if item.image is not None else ""
 
     def _counts(self) -> str:
         counts = self._plan.counts
@@ -214,7 +214,7 @@ class SyncReport:
             return Document()
         return SyncedProject(
             manifest=os.path.abspath(self._manifest.path),
-            lock=os.path.abspath(self._manifest.lock_path),
+            lock=os.path.abspath(self._manifest.lockfile_path),
             to_pay=self._plan.to_pay,
             counts=CountsDocument(**{state.value: self._plan.counts.get(state, 0) for state in State}),
             images=[self._image_document(item) for item in self._plan.items],
@@ -248,7 +248,7 @@ class SyncReport:
     def _location(self, item: PlanItem) -> tuple[Path, int]:
         """Return file and line of the image: of its asset in the manifest, or the lockfile for an orphan."""
         if item.image is None:
-            return self._manifest.lock_path, 1
+            return self._manifest.lockfile_path, 1
         return self._manifest.path, self._manifest.line_of("assets", item.name)
 
     def _write_step_summary(self, rows: Sequence[Sequence[str]], header: Sequence[str], closing: str) -> None:

@@ -1,4 +1,4 @@
-"""The operations of one call and how they ended, so that an error can say how to resume them."""
+"""The state of the operations of one call, so that an error can name those to resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..output.outcome import Failure, TaskOutcome
 
 
 class TaskTracker:
-    """The latest state of each operation, in the order in which they began."""
+    """The latest state of each operation, in the order in which they were first tracked."""
 
     def __init__(self) -> None:
         self._operations: dict[str, Operation] = {}
@@ -22,25 +22,28 @@ class TaskTracker:
             self._operations[operation.id] = operation
 
     def update(self, operation: Operation) -> None:
-        """Note the operation's latest state."""
+        """Store the latest state of an operation."""
         self._operations[operation.id] = operation
 
     def end(self, operation: Operation, failure: Failure | None) -> None:
-        """Note the operation's last state of this call, and why it has no image, if so."""
+        """Store the final state of an operation in this call, and its failure, if any."""
         self._operations[operation.id] = operation
         self._ended.add(operation.id)
         if failure is not None:
             self._failures[operation.id] = failure
 
     def outcomes_of(self, operations: Iterable[Operation]) -> list[TaskOutcome]:
-        """Return what became of these operations, in this order."""
-        return [TaskOutcome(self._operations[one.id], self._failures.get(one.id)) for one in operations]
+        """Return the outcomes of these operations, in this order."""
+        return [
+            TaskOutcome(self._operations[operation.id], self._failures.get(operation.id))
+            for operation in operations
+        ]
 
     def has_ended(self, operation: Operation) -> bool:
         return operation.id in self._ended
 
     def fail(self, operation: Operation, failure: Failure) -> None:
-        """Note a failure that came from outside the operation, such as a signal."""
+        """Store a failure with a cause outside the operation, such as a signal."""
         self._failures[operation.id] = failure
 
     @property
@@ -49,9 +52,9 @@ class TaskTracker:
 
     @property
     def unfinished(self) -> list[Operation]:
-        """Operations that can be resumed: still running, or failed on the way to their image."""
+        """Return the operations that can be resumed: running, or failed before their images were saved."""
         return [
-            one
-            for one in self._operations.values()
-            if not one.is_final and (one.id in self._failures or one.id not in self._ended)
+            operation
+            for operation in self._operations.values()
+            if not operation.is_final and (operation.id in self._failures or operation.id not in self._ended)
         ]

@@ -14,7 +14,7 @@ from ..output.outcome import TaskOutcome
 from ..output.presenters import SavedImages
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._operations import print_targets, resolve_operations, unanswered
+from ._operations import no_task_error, print_targets, resolve_operations
 from ._options import MaxBytes, NoWait, OutputTemplate, Overwrite, PollInterval, TaskOptions, Timeout
 from ._output import Open, Preview, check_not_taken, output_template, prepare_folder, show_images
 
@@ -59,20 +59,23 @@ def download(
     show_images(context, preview=preview, opened=open_, moved=output, placed=True)
     if bool(tasks) == pending:
         raise UsageError("name tasks, or ask for --pending", hint="seedream download --pending")
-    moved = output_template(context) if output is not None else None
-    operations = _pending(context, moved) if pending else resolve_operations(context, tasks or [])
+    override = output_template(context) if output is not None else None
+    operations = (
+        _pending_operations(context, override) if pending else resolve_operations(context, tasks or [])
+    )
     return CommandResult(_download(context, operations, output=output, overwrite=overwrite, wait=not no_wait))
 
 
-def _pending(context: CommandContext, moved: Template | None) -> list[Operation]:
+def _pending_operations(context: CommandContext, override: Template | None) -> list[Operation]:
+    """Return the operations with images to save. Print them, and the requests without a response."""
     from ..tasks.submit import KEY_LIFETIME
 
     operations = context.history.pending(context.service)
     context.reporter.say(f"{len(operations)} task{'' if len(operations) == 1 else 's'} with images to save")
-    print_targets(context, operations, moved)
-    # A request without an answer may have created a task that is paid for.
-    for left in context.history.unanswered(context.service, since=time.time() - KEY_LIFETIME):
-        context.reporter.say(f"{left.id} has had no answer yet: {context.next.resume(left)}")
+    print_targets(context, operations, override)
+    # A request without a response may have created a task, which is then billed.
+    for operation in context.history.unanswered(context.service, since=time.time() - KEY_LIFETIME):
+        context.reporter.say(f"{operation.id} has had no answer yet: {context.next.resume(operation)}")
     return operations
 
 
@@ -81,37 +84,34 @@ def _download(
 ) -> list[TaskOutcome]:
     from ..tasks.run import download_task
 
-    targets = [_target(context, operation, flagged=output is not None) for operation in operations]
-    if len(operations) > 1 and any(where is not None and where.stdout for where in targets):
+    overrides = [_output_override(context, operation, flagged=output is not None) for operation in operations]
+    if len(operations) > 1 and any(override is not None and override.stdout for override in overrides):
         raise InvalidOutput("-o - takes one task")
-    for operation, where in zip(operations, targets, strict=True):
-        if where is not None and operation.task_id is not None:
-            check_not_taken(where, operation, overwrite=overwrite)
-            prepare_folder(context, where, operation)
-    operations = [
-        _moved(context, operation, where) for operation, where in zip(operations, targets, strict=True)
-    ]
-    context.tracker.expect(operations)
-    for operation, where in zip(operations, targets, strict=True):
+    # Check every output before the first operation is changed.
+    for operation, override in zip(operations, overrides, strict=True):
+        if override is not None and operation.task_id is not None:
+            check_not_taken(override, operation, overwrite=overwrite)
+            prepare_folder(context, override, operation)
+    moved = []
+    for operation, override in zip(operations, overrides, strict=True):
+        if override is not None and not override.stdout and operation.task_id is not None:
+            operation = replace(operation, output=override.template)
+            # Record the new output for a later resume. An external task is recorded once its image is saved.
+            if operation.request is not None:
+                operation = context.history.record(operation)
+        moved.append(operation)
+    context.tracker.expect(moved)
+    for operation, override in zip(moved, overrides, strict=True):
         if operation.task_id is None:
-            context.end(operation, unanswered(operation))
+            context.end(operation, no_task_error(operation))
             continue
         quality = operation.request.quality if operation.request else None
-        task_context = context.work(output=where, overwrite=overwrite, quality=quality)
+        task_context = context.make_task_context(output=override, overwrite=overwrite, quality=quality)
         download_task(task_context, operation, wait=wait)
-    return context.tracker.outcomes_of(operations)
+    return context.tracker.outcomes_of(moved)
 
 
-def _moved(context: CommandContext, operation: Operation, where: Template | None) -> Operation:
-    """Return the operation with the output of this call, recorded for a later resume."""
-    if where is None or where.stdout or operation.task_id is None:
-        return operation
-    moved = replace(operation, output=where.template)
-    # A task of another machine is recorded when an image of it is saved.
-    return context.history.record(moved) if moved.request is not None else moved
-
-
-def _target(context: CommandContext, operation: Operation, *, flagged: bool) -> Template | None:
+def _output_override(context: CommandContext, operation: Operation, *, flagged: bool) -> Template | None:
     """Return the output of this call, or None to use the operation's own."""
     has_no_output = operation.request is None and not operation.files
     return output_template(context) if flagged or has_no_output else None

@@ -1,4 +1,4 @@
-"""`seedream help`: the same as `--help` behind a command."""
+"""`seedream help COMMAND`: the same as `seedream COMMAND --help`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def help_(context: typer.Context, command: Command = None) -> None:
     seedream help generate
     seedream help config set
     """
-    asked = context.find_root()
+    described = context.find_root()
     for word in command or []:
-        # A dash: an option of the group, which would be obeyed.
-        if word.startswith("-") or not hasattr(asked.command, "resolve_command"):
-            asked.fail(f"{asked.command_path} has no command {word!r}")
-        name, found, _ = asked.command.resolve_command(asked, [word])
-        asked = typer.Context(found, info_name=name, parent=asked)
-    typer.echo(asked.get_help())
+        # Reject a leading dash: resolve_command() would parse the word as an option of the group.
+        if word.startswith("-") or not hasattr(described.command, "resolve_command"):
+            described.fail(f"{described.command_path} has no command {word!r}")
+        name, subcommand, _ = described.command.resolve_command(described, [word])
+        described = typer.Context(subcommand, info_name=name, parent=described)
+    typer.echo(described.get_help())

@@ -19,7 +19,7 @@ from ..settings.schema import did_you_mean
 from ..text import clean, format_age, short_path, truncate
 from ._command import CommandResult, command
 from ._context import CommandContext
-from ._operations import resolve_operations, unanswered
+from ._operations import no_task_error, resolve_operations
 from ._options import PollInterval, TaskOptions, Timeout
 
 #: Columns that one line must leave for the beginning of a prompt. Without them, an operation gets two lines.
@@ -85,14 +85,14 @@ def _query(context: CommandContext, tasks: list[str], *, watch: bool) -> Command
     """Ask the service for the state of each task. With ``watch``, wait until it is final."""
     from ..tasks.run import query_task
 
-    work = context.work()
+    task_context = context.make_task_context()
     operations = resolve_operations(context, tasks)
     context.tracker.expect(operations)
     for operation in operations:
         if operation.task_id is None:
-            context.end(operation, unanswered(operation))
+            context.end(operation, no_task_error(operation))
         else:
-            query_task(work, operation, wait=watch)
+            query_task(task_context, operation, wait=watch)
     return CommandResult(context.tracker.outcomes_of(operations))
 
 

@@ -21,7 +21,7 @@ from ._options import MaxBytes, PollInterval, TaskOptions, Timeout
 
 if TYPE_CHECKING:
     from ..sync.assets import Image
-    from ..sync.lockfile import Entry, Lock
+    from ..sync.lockfile import Entry, Lockfile
     from ..sync.lockfile_writer import LockfileWriter
     from ..sync.manifest import Manifest
     from ..sync.plan import Plan
@@ -168,18 +168,18 @@ def sync(
 
 def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
     """Plan, and execute the plan unless an option forbids that. Raise Drift or UsageError if one does."""
-    from ..sync.lockfile import read
+    from ..sync.lockfile import read_lockfile
     from ..sync.lockfile_writer import LockfileWriter
-    from ..sync.manifest import load
+    from ..sync.manifest import load_manifest
     from ._sync_report import SyncReport
 
-    manifest = load(file)
-    lockfile = read(manifest.lock_path)
+    manifest = load_manifest(file)
+    lockfile = read_lockfile(manifest.lockfile_path)
     plan = _plan(context, manifest, lockfile, args)
     report = SyncReport(context, manifest, plan, args.options_to_repeat)
     if args.check or args.dry_run:
         report.show_plan()
-        if args.check and plan.drift:
+        if args.check and plan.has_drift:
             raise report.drift_error()
         return
     if args.frozen and plan.to_pay:
@@ -187,14 +187,14 @@ def _sync(context: CommandContext, file: Path, args: _SyncArgs) -> None:
     if args.max_tasks is not None and plan.to_pay > args.max_tasks:
         raise report.spending_cap_error(args.max_tasks)
     lockfile_writer = LockfileWriter(lockfile, plan.entries)
-    if plan.acts:
+    if plan.has_actions:
         _execute(context, manifest, plan, lockfile_writer, report, args)
     else:
         lockfile_writer.tidy()
         report.close()
 
 
-def _plan(context: CommandContext, manifest: Manifest, lockfile: Lock, args: _SyncArgs) -> Plan:
+def _plan(context: CommandContext, manifest: Manifest, lockfile: Lockfile, args: _SyncArgs) -> Plan:
     """Return the plan, and save the hashes of files that were read for it."""
     from ..sync import sharding
     from ..sync.hash_cache import HashCache
@@ -204,9 +204,9 @@ def _plan(context: CommandContext, manifest: Manifest, lockfile: Lock, args: _Sy
 
     def find_in_history(image: Image) -> Entry | None:
         # The import and the history cost start-up time: few runs come across a file that needs them.
-        from ..sync.image_task import remembered
+        from ..sync.image_task import history_lookup
 
-        return remembered(context.history, context.service, manifest.folder, sandbox=sandbox)(image)
+        return history_lookup(context.history, context.service, manifest.folder, sandbox=sandbox)(image)
 
     hashes = HashCache(
         manifest.path, Path(locations.state_folder(), "files"), now=time.time_ns, trust=not args.rehash
@@ -216,7 +216,7 @@ def _plan(context: CommandContext, manifest: Manifest, lockfile: Lock, args: _Sy
         lockfile,
         hashes,
         # --check must give the same result on every machine, and only this one has this history.
-        remembered=find_in_history if not args.check else lambda image: None,
+        history_lookup=find_in_history if not args.check else lambda image: None,
         only=args.only,
         shard=sharding.shard_of(args.shard, os.environ) if args.shard is not None else sharding.WHOLE,
         force=args.force,
@@ -243,14 +243,14 @@ def _execute(
     from ..sync.spending_cap import SpendingCap
     from ..tasks.worker_pool import CancelToken
 
-    remote = plan.of(*REMOTE)
+    remote = plan.with_action(*REMOTE)
     cancel_token = CancelToken()
     project = Project(manifest.folder)
-    project.prepare_lock(manifest.lock_path, context.shutdown.defer_signals)
+    project.prepare_lockfile(manifest.lockfile_path, context.shutdown.defer_signals)
     context.bodies.attach(image for asset in manifest.assets for image in asset.sources)
     qualities = {item.image.request.quality for item in remote if item.image}
     sync_context = SyncContext(
-        work_of=_task_contexts(context, cancel_token, qualities).__getitem__,
+        task_context_for=_task_contexts(context, cancel_token, qualities).__getitem__,
         history=context.history,
         service=context.service,
         key_id=resolve.fingerprint(context.api_key) if remote else "",
@@ -273,7 +273,7 @@ def _execute(
         executor.execute()
     except Exception as error:
         if isinstance(error, Stopped):
-            running = sum(bool(operation.task_id) for operation in executor.under_way.values())
+            running = sum(bool(operation.task_id) for operation in executor.in_progress.values())
             error.message = report.stopped_message(running)
             error.hint = report.repeat_command
         report.close(executor.not_begun)
@@ -293,7 +293,7 @@ def _task_contexts(
     limiter = RateLimiter()
     return {
         quality: replace(
-            context.work(quality=quality),
+            context.make_task_context(quality=quality),
             pause=cancel_token.pause,
             shield=cancel_token.shield,
             rate_limiter=limiter,

@@ -19,10 +19,7 @@ from typing import Any
 from ..errors import HistoryUnusable, UsageError
 from ..files.permissions import fsync_dir, make_private_dir, open_private
 from ..images.source_images import SourceImage, is_reference, with_data
-from ..models import GenerationRequest, Operation
-
-#: Seconds for which the service keeps idempotency keys (API reference). An older body can never be sent.
-LIFETIME = 7 * 86400.0
+from ..models import IDEMPOTENCY_KEY_LIFETIME, GenerationRequest, Operation
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -67,7 +64,7 @@ class RequestBodyStore:
             except OSError as error:
                 raise _unusable(path, error) from None
             else:
-                # With a new idempotency key, it may be needed for another LIFETIME.
+                # With a new idempotency key, it may be needed for another lifetime of a key.
                 with suppress(OSError):
                     os.utime(path)
                 return body
@@ -126,7 +123,7 @@ class RequestBodyStore:
         self._has_purged = True
         with suppress(OSError):
             for path in list(self._folder.iterdir()):
-                if self._now() - path.stat().st_mtime > LIFETIME:
+                if self._now() - path.stat().st_mtime > IDEMPOTENCY_KEY_LIFETIME:
                     path.unlink(missing_ok=True)
 
     def _path(self, operation: Operation) -> Path:

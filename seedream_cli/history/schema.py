@@ -90,39 +90,39 @@ class UnreadableRow(ValueError):
     """A row that this program cannot have written: someone edited it, or the disk is failing."""
 
 
-def values_of(operation: Operation) -> dict[str, Any]:
+def row_from_operation(operation: Operation) -> dict[str, Any]:
     """Return the parameters of UPSERT."""
     values = {name: getattr(operation, name) for name in _PLAIN}
-    values["output"] = _path_to_keep(operation.output)
+    values["output"] = _encode_path(operation.output)
     values["endpoint"] = "POST /images/generations"
-    values["request"] = _dumped(operation.request.body()) if operation.request else None
-    values["results"] = _dumped(operation.results)
+    values["request"] = _compact_json(operation.request.body()) if operation.request else None
+    values["results"] = _compact_json(operation.results)
     values["settled"] = int(operation.is_done)
-    values["parts"] = _dumped(asdict(operation.parts)) if operation.parts else None
+    values["parts"] = _compact_json(asdict(operation.parts)) if operation.parts else None
     values["sidecar"] = int(operation.sidecar)
     return values
 
 
-def file_values_of(operation: Operation) -> Iterator[dict[str, Any]]:
+def file_rows_from_operation(operation: Operation) -> Iterator[dict[str, Any]]:
     """Yield the parameters of UPSERT_FILE for each file."""
     for file in operation.files:
-        yield {"operation": operation.id, **asdict(file), "path": _path_to_keep(file.path)}
+        yield {"operation": operation.id, **asdict(file), "path": _encode_path(file.path)}
 
 
-def operation_of(row: Any, files: Iterable[Any]) -> Operation:
+def operation_from_row(row: Any, files: Iterable[Any]) -> Operation:
     """Return the operation of a row and the rows of its files, which are indexed by column name.
 
     Raises UnreadableRow.
     """
     try:
         plain = {name: row[name] for name in _PLAIN}
-        plain["output"] = _kept_path(row["output"])
+        plain["output"] = _decode_path(row["output"])
         request = GenerationRequest.from_body(json.loads(row["request"])) if row["request"] else None
         saved = tuple(
             SavedFile(
                 **{
                     **{name: file[name] for name in SavedFile.__struct_fields__},
-                    "path": _kept_path(file["path"]),
+                    "path": _decode_path(file["path"]),
                 }
             )
             for file in files
@@ -145,7 +145,7 @@ def operation_of(row: Any, files: Iterable[Any]) -> Operation:
 
 
 def merge(before: Operation | None, now: Operation) -> Operation:
-    """Return ``now`` with the task, files, results and delivery that only ``before`` has."""
+    """Return ``now``, without losing what only ``before`` has: the task, files, results, delivery."""
     if before is None:
         return now
     if before.task_id is not None and now.task_id is None:
@@ -245,7 +245,7 @@ _FILE = {
 }
 
 
-def _path_to_keep(path: str) -> str | bytes:
+def _encode_path(path: str) -> str | bytes:
     """Return a path as SQLite can store it: bytes if the file name is not valid Unicode."""
     try:
         path.encode("utf-8")
@@ -254,9 +254,9 @@ def _path_to_keep(path: str) -> str | bytes:
     return path
 
 
-def _kept_path(stored: str | bytes) -> str:
+def _decode_path(stored: str | bytes) -> str:
     return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")
 
 
-def _dumped(value: Any) -> str:
+def _compact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

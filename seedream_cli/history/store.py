@@ -26,11 +26,11 @@ from .schema import (
     UPSERT_FILE,
     UnreadableRow,
     duration_of,
-    file_values_of,
+    file_rows_from_operation,
     is_of_kind,
     merge,
-    operation_of,
-    values_of,
+    operation_from_row,
+    row_from_operation,
 )
 
 #: Version of SCHEMA, stored as ``user_version``. A file of a later version is refused and never changed.
@@ -42,7 +42,7 @@ _BUSY_TIMEOUT = 10.0
 #: limit, 64 threads would each wait 10 s in turn.
 _LAST_BUSY_TIMEOUT = 0.1
 
-#: Rows of the same second are ordered by when they were recorded.
+#: Rows with the same time are ordered by when they were recorded.
 _NEWEST_FIRST = " ORDER BY created DESC, rowid DESC"
 #: For queries with few results. The plus stops SQLite from scanning all rows through the index on `created`.
 _NEWEST_OF_FEW = _NEWEST_FIRST.replace("created", "+created")
@@ -58,8 +58,8 @@ SELECT request, seconds FROM (
 class History:
     """The history at ``path``: one connection, guarded by one lock. Threads may share it.
 
-    ``now`` returns Unix seconds. ``service`` in the methods is the host of the API. All methods raise
-    HistoryUnusable.
+    ``now`` returns Unix seconds. ``service`` in the methods is the normalized base URL of the API
+    (:func:`~seedream_cli.settings.resolve.service_of`). All methods may raise HistoryUnusable.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
@@ -155,13 +155,13 @@ class History:
 
     def _merge_and_write(self, db: sqlite3.Connection, operation: Operation) -> Operation:
         rows = db.execute("SELECT * FROM operations WHERE id = ?", (operation.id,)).fetchall()
-        before = operation_of(rows[0], _files(db, operation.id)) if rows else None
+        before = operation_from_row(rows[0], _files(db, operation.id)) if rows else None
         merged = merge(before, operation)
         if merged != before:
-            db.execute(UPSERT, values_of(merged))
+            db.execute(UPSERT, row_from_operation(merged))
             if before is None or before.status != merged.status:
                 db.execute("INSERT INTO states VALUES (?, ?, ?)", (merged.id, self._now(), merged.status))
-            db.executemany(UPSERT_FILE, file_values_of(merged))
+            db.executemany(UPSERT_FILE, file_rows_from_operation(merged))
         return merged
 
     def durations(self, service: str, kind: tuple[str, str, bool], *, limit: int) -> list[float]:
@@ -181,7 +181,7 @@ class History:
         query = f"SELECT * FROM operations WHERE {condition}{order} LIMIT ?"  # noqa: S608 - constants only
         with self._exclusive() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
-            return [operation_of(row, _files(db, row["id"])) for row in rows]
+            return [operation_from_row(row, _files(db, row["id"])) for row in rows]
 
     def _prepare(self) -> None:
         """Choose the journal mode and create the tables.

@@ -53,7 +53,7 @@ class Image(Struct, frozen=True):
     digest: str
     #: From 1. A higher take asks for another image of the same request.
     take: int
-    wanted: TargetPath
+    target: TargetPath
     #: True if the asset has more than this image.
     several: bool = False
 
@@ -79,14 +79,14 @@ class Asset(Struct, frozen=True):
     digest: str
     take: int
     #: The path of each image, in order.
-    wanted: tuple[TargetPath, ...]
+    targets: tuple[TargetPath, ...]
     #: The source images, which must be attached to a create request.
     sources: tuple[SourceImage, ...] = ()
 
     @property
     def count(self) -> int:
-        return len(self.wanted)
+        return len(self.targets)
 
     def images(self) -> Iterator[Image]:
-        for number, wanted in enumerate(self.wanted, 1):
-            yield Image(self.name, number, self.request, self.digest, self.take, wanted, self.count > 1)
+        for number, target in enumerate(self.targets, 1):
+            yield Image(self.name, number, self.request, self.digest, self.take, target, self.count > 1)

@@ -1,4 +1,4 @@
-"""Mistakes in a manifest or lockfile: all of them are collected, each with its file, line and key."""
+"""Collect all mistakes of a manifest before reporting them, each with its file, line and key."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
-from ..errors import Diagnostic, InvalidFile, InvalidLockfile, InvalidManifest
+from ..errors import Diagnostic
 from ..settings.schema import did_you_mean
 from .toml_lines import TomlLineIndex
 
-__all__ = ["Diagnostic", "InvalidFile", "InvalidLockfile", "InvalidManifest"]
+Keys = tuple[str, ...]
+"""The parts of a dotted key, such as ``("assets", "hero", "prompt")``."""
+Table = Mapping[str, Any]
+"""A TOML table, as tomllib returns it."""
 
 #: TOML types and their names in messages. The order matters: a Python bool is also an int.
 _TYPE_NAMES = {
@@ -22,10 +25,8 @@ _TYPE_NAMES = {
     list: "an array",
     dict: "a table",
 }
+#: Keys that TOML lets one write without quotes.
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-Keys = tuple[str, ...]
-Table = Mapping[str, Any]
 
 #: Cached, because ten thousand assets can have the same mistake.
 suggestion = lru_cache(did_you_mean)
@@ -60,14 +61,14 @@ class DiagnosticCollector:
         """Add a mistake for each key of the table that is not in ``known``."""
         for name in table:
             if name not in known:
-                choice = f": there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-                self.add((*keys, name), f"is unknown{suggestion(name, known) or choice}")
+                choices = f": there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+                self.add((*keys, name), f"is unknown{suggestion(name, known) or choices}")
 
 
 def type_name(value: object) -> str:
     """Return the name of a TOML value's type, with its article."""
-    for each, name in _TYPE_NAMES.items():
-        if isinstance(value, each):
+    for toml_type, name in _TYPE_NAMES.items():
+        if isinstance(value, toml_type):
             return name
     return "a date or a time"
 

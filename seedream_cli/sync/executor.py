@@ -70,10 +70,10 @@ class SyncExecutor:
         self.shield = shield
         self.sandbox = sandbox
         #: The latest known operation of each image in progress, by label.
-        self.under_way: dict[str, Operation] = {}
+        self.in_progress: dict[str, Operation] = {}
         self._unreported: deque[SyncEvent] = deque()
         self._workers = ImageWorkers(
-            self.context, self.plan.of(*REMOTE), cancel_token=self.cancel_token, jobs=self.jobs
+            self.context, self.plan.with_action(*REMOTE), cancel_token=self.cancel_token, jobs=self.jobs
         )
 
     @property
@@ -165,7 +165,7 @@ class SyncExecutor:
         before = self.plan.entries.get(item.key) if item.action == Action.RECORD else item.entry
         if item.old_path is None or item.old_path == path or before is None:
             return None
-        if self.lockfile_writer.has(item.old_path):
+        if self.lockfile_writer.has_path(item.old_path):
             return None
         try:
             self.context.project.remove(replace(before, path=item.old_path), unless_same_as=path)
@@ -181,10 +181,10 @@ class SyncExecutor:
                 if isinstance(message, WorkerSucceeded):
                     succeeded.append(message)
                 elif isinstance(message, WorkerFailed):
-                    operation = self.under_way.pop(message.item.label, None)
+                    operation = self.in_progress.pop(message.item.label, None)
                     self._unreported.append(ImageFailed(message.item.label, message.error, operation))
                 else:
-                    self.under_way[message.label] = message.event.operation
+                    self.in_progress[message.label] = message.event.operation
                     self._unreported.append(message)
             # Last: a lockfile that cannot be written must not hide the failures of images.
             if succeeded:
@@ -206,7 +206,7 @@ class SyncExecutor:
         self.lockfile_writer.update(put, drop)
         for message in succeeded:
             item, result = message.item, message.result
-            self.under_way.pop(item.label, None)
+            self.in_progress.pop(item.label, None)
             self._unreported.append(
                 ImageDone(
                     item.label,

@@ -47,26 +47,26 @@ class HashCache:
         self._now = now
         self._trust = trust
         self._cached = _read_cache(self._file)
-        self._looked_at: set[str] = set()
+        self._requested: set[str] = set()
         self._changed = False
 
     def exists(self, path: str) -> bool:
-        """Return True if the path exists, whatever it is."""
+        """Return True if anything has this path: a file, a folder, or a dangling symbolic link."""
         return os.path.lexists(self._project + path)
 
     def sha256(self, path: str) -> str | None:
         """Return the SHA-256 (hex) of a file, None if it does not exist, UNREADABLE if it cannot be read."""
-        self._looked_at.add(path)
+        self._requested.add(path)
         try:
             status = os.stat(self._project + path)
         except (FileNotFoundError, NotADirectoryError):
-            # A dangling symbolic link occupies the name.
+            # stat() does not find a dangling symbolic link, but no file can be created in its place.
             return UNREADABLE if self.exists(path) else None
         except (OSError, ValueError):
             return UNREADABLE
-        known = self._cached.get(path)
-        if self._trust and known is not None and known[:4] == _stat_signature(status) and not _is_racy(known):
-            return known[5]
+        entry = self._cached.get(path)
+        if self._trust and entry is not None and entry[:4] == _stat_data(status) and not _is_racy(entry):
+            return entry[5]
         return self._hash(path)
 
     def extension(self, path: str) -> str | None:
@@ -79,7 +79,7 @@ class HashCache:
 
     def save(self) -> None:
         """Write the cache for the next run. A failure to write it is ignored."""
-        gone = [path for path in self._cached if path not in self._looked_at and not self.exists(path)]
+        gone = [path for path in self._cached if path not in self._requested and not self.exists(path)]
         for path in gone:
             del self._cached[path]
         if not (self._changed or gone):
@@ -91,9 +91,9 @@ class HashCache:
             self._changed = False
 
     def _hash(self, path: str) -> str:
-        looked_at = self._now()
+        hashed_at = self._now()
         try:
-            # Opening a pipe would block.
+            # Without O_NONBLOCK, opening a named pipe would wait for a writer.
             with open(self._project + path, "rb", buffering=0, opener=_open_nonblocking) as file:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
@@ -103,8 +103,8 @@ class HashCache:
         except OSError:
             self._forget(path)
             return UNREADABLE
-        if _stat_signature(before) == _stat_signature(after):
-            self._cached[path] = (*_stat_signature(after), looked_at, digest)
+        if _stat_data(before) == _stat_data(after):
+            self._cached[path] = (*_stat_data(after), hashed_at, digest)
             self._changed = True
         else:
             self._forget(path)
@@ -114,13 +114,14 @@ class HashCache:
         self._changed = self._cached.pop(path, None) is not None or self._changed
 
 
-def _stat_signature(status: os.stat_result) -> tuple[int, int, int, int]:
+def _stat_data(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return the first four values of a _CacheEntry."""
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _is_racy(known: _CacheEntry) -> bool:
-    _, modified, changed, _, looked_at, _ = known
-    return max(modified, changed) + _RACY_NS > looked_at
+def _is_racy(entry: _CacheEntry) -> bool:
+    _, modified, changed, _, hashed_at, _ = entry
+    return max(modified, changed) + _RACY_NS > hashed_at
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
@@ -133,11 +134,8 @@ def _read_cache(file: Path) -> dict[str, _CacheEntry]:
         document = json.loads(file.read_bytes())
         if document["version"] != _VERSION:
             return {}
-        files = {path: tuple(known) for path, known in document["files"].items()}
+        entries = {path: tuple(values) for path, values in document["files"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    return files if all(map(_is_cache_entry, files.values())) else {}
-
-
-def _is_cache_entry(values: tuple[object, ...]) -> bool:
-    return len(values) == 6 and all(type(value) is int for value in values[:5]) and type(values[5]) is str
+    types = (int, int, int, int, int, str)
+    return entries if all(tuple(map(type, entry)) == types for entry in entries.values()) else {}

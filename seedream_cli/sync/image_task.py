@@ -52,7 +52,7 @@ class SyncContext(Struct, frozen=True):
     """Everything that the images of one run share."""
 
     #: Returns the context of tasks with this quality.
-    work_of: Callable[[str], TaskContext]
+    task_context_for: Callable[[str], TaskContext]
     history: History
     service: str
     #: Fingerprint of the API key.
@@ -67,7 +67,7 @@ class SyncContext(Struct, frozen=True):
     parts: set[PartialFile] = field(default_factory=set)
 
     def task_context(self, quality: str) -> TaskContext:
-        return replace(self.work_of(quality), on_event=self.on_event)
+        return replace(self.task_context_for(quality), on_event=self.on_event)
 
 
 class ImageResult(Struct, frozen=True):
@@ -84,7 +84,7 @@ class ImageResult(Struct, frozen=True):
         return self.operation.cost if self.how == GENERATED else None
 
 
-def remembered(
+def history_lookup(
     history: History, service: str, folder: Path, *, sandbox: bool
 ) -> Callable[[Image], Entry | None]:
     """Return a function that finds an image's entry in the history.
@@ -114,9 +114,9 @@ def _entry_of(image: Image, operation: Operation, folder: Path, *, sandbox: bool
     path = None
     with suppress(ValueError):
         path = Path(file.path).relative_to(folder).as_posix()
-    if path not in image.wanted.paths:
+    if path not in image.target.paths:
         # The operation belongs to another image with the same request, from which this one was copied.
-        path = image.wanted.path(os.path.splitext(file.path)[1].removeprefix("."))
+        path = image.target.path(os.path.splitext(file.path)[1].removeprefix("."))
     item = PlanItem(image.name, image.number, State.NEW, Action.RECORD, image)
     return item.saved_entry(
         path=path,
@@ -235,7 +235,7 @@ def _operation_of(context: SyncContext, image: Image, attempt: int) -> Operation
 
 
 def _output_template(context: SyncContext, image: Image) -> str:
-    return image.wanted.template(str(context.project.folder))
+    return image.target.template(str(context.project.folder))
 
 
 def _poll_and_save(

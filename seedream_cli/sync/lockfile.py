@@ -18,26 +18,29 @@ from typing import Any, TypeGuard
 
 from msgspec import Struct, field
 
-from ..errors import UsageError
-from .diagnostics import Diagnostic, InvalidLockfile
+from ..errors import Diagnostic, InvalidLockfile, UsageError
 from .path_template import is_safe_name, resolve_path
 from .templates import WrongTemplate
 
-#: The name of the asset and the number of the image. Lines are sorted by it.
 Key = tuple[str, int]
-#: Returns the SHA-256 (hex) of the file at a path of the project, or None.
+"""The name of the asset and the number of the image. Lines are sorted by it."""
 DigestOf = Callable[[str], str | None]
+"""Returns the SHA-256 (hex) of the file at a path of the project, or None."""
+StatSignature = tuple[int, int, int, int]
+"""Device, inode, size and modification time (ns) of a file. They change when it is written."""
 
 ENTRY_KEYS = ("name", "number", "digest", "take", "path", "sha256", "task_id", "time")
 
-#: The mark of an image that was made by the sandbox.
+#: The ``extra`` of an image that was made by the sandbox.
 OF_THE_SANDBOX: Mapping[str, Any] = {"sandbox": True}
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
-_LARGEST_NUMBER = 2**53
+#: The lines that git writes around a conflict.
+_CONFLICT_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
+#: JSON readers that use doubles are exact up to here.
+_MAX_NUMBER = 2**53
 
 
 class Entry(Struct, frozen=True):
@@ -69,15 +72,15 @@ class Entry(Struct, frozen=True):
 
     @property
     def line(self) -> str:
+        """Return the JSON object, without a line feed."""
         return _ENCODER.encode({**{key: getattr(self, key) for key in ENTRY_KEYS}, **self.extra})
 
 
-#: Device, inode, size and modification time (ns) of a file. They change when it is written.
-StatSignature = tuple[int, int, int, int]
+class Lockfile(Struct, frozen=True):
+    """The entries of a lockfile, in the order of its lines.
 
-
-class Lock(Struct, frozen=True):
-    """The lines of a lockfile in their order. ``path`` is as given, ``signature`` that of the file."""
+    ``path`` is as given. ``signature`` is None if the file does not exist.
+    """
 
     path: Path
     entries: tuple[Entry, ...] = ()
@@ -106,101 +109,96 @@ def timestamp(seconds: float) -> str:
     return clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(seconds))
 
 
-def read(path: Path) -> Lock:
+def read_lockfile(path: Path) -> Lockfile:
     """Read a lockfile. One that does not exist is empty.
 
     Raises InvalidLockfile with all mistakes, and UsageError if the file cannot be read at all.
     """
     try:
         with path.open("rb") as file:
-            signature = signature_from(os.fstat(file.fileno()))
+            signature = stat_signature(os.fstat(file.fileno()))
             data = file.read()
     except FileNotFoundError:
-        return Lock(path)
+        return Lockfile(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="invalid_lock") from None
     reader = _LockfileReader(str(path))
     # Split at LF only: JSON strings may contain other line separators unescaped.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        reader.read(number, line)
+        reader.read_line(number, line)
     if reader.problems:
         raise InvalidLockfile(str(path), reader.problems)
-    return Lock(path, tuple(reader.entries), signature)
+    return Lockfile(path, tuple(reader.entries), signature)
 
 
-def line_of(entry: Entry) -> bytes:
+def stat_signature(status: os.stat_result) -> StatSignature:
+    """Return the signature of a file with this status."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def format_line(entry: Entry) -> bytes:
     """Format an entry as a line of the file."""
     return f"{entry.line}\n".encode()
 
 
-def text_of(entries: Iterable[Entry]) -> bytes:
+def format_lockfile(entries: Iterable[Entry]) -> bytes:
     """Format a whole lockfile, sorted."""
-    return b"".join(map(line_of, sorted(entries, key=lambda entry: entry.key)))
-
-
-def signature_of(path: Path) -> StatSignature | None:
-    """Return the signature of the file, or None if it does not exist."""
-    try:
-        return signature_from(os.stat(path))
-    except OSError:
-        return None
-
-
-def signature_from(status: os.stat_result) -> StatSignature:
-    """Return the signature for the result of stat()."""
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return b"".join(map(format_line, sorted(entries, key=lambda entry: entry.key)))
 
 
 class _LockfileReader:
+    """Reads a lockfile line by line, and collects its entries and all mistakes."""
+
     def __init__(self, file: str) -> None:
         self.entries: list[Entry] = []
         self.problems: list[Diagnostic] = []
         self._file = file
-        self._line = 0
+        self._line_number = 0
         self._in_conflict = False
 
-    def read(self, number: int, line: bytes) -> None:
-        self._line = number
+    def read_line(self, number: int, line: bytes) -> None:
+        self._line_number = number
         try:
             text = line.decode("utf-8").strip()
-            if not text or self._is_marker(text):
+            if not text or self._is_conflict_marker(text):
                 return
             values = json.loads(text)
             if "\\u" in text:
                 # JSON escapes can contain lone surrogates, which could not be written again.
                 _ENCODER.encode(values).encode("utf-8")
         except UnicodeError:
-            self._add("", "is not valid Unicode text")
+            self._add_problem("", "is not valid Unicode text")
         except (ValueError, RecursionError):
-            self._add("", "is not JSON")
+            self._add_problem("", "is not JSON")
         else:
             self._add_entry(values)
 
-    def _is_marker(self, text: str) -> bool:
-        if not text.startswith(_MARKERS):
+    def _is_conflict_marker(self, text: str) -> bool:
+        if not text.startswith(_CONFLICT_MARKERS):
             return False
         if not self._in_conflict:
-            self._add("", "begins a conflict that git could not merge: keep the lines of both sides")
+            self._add_problem("", "begins a conflict that git could not merge: keep the lines of both sides")
         self._in_conflict = not text.startswith(">>>>>>>")
         return True
 
     def _add_entry(self, values: object) -> None:
         if not isinstance(values, dict):
-            self._add("", "is not a JSON object")
+            self._add_problem("", "is not a JSON object")
             return
-        before = len(self.problems)
+        problems_before = len(self.problems)
         known = {}
         for key, check in _CHECKS:
             value = known[key] = values.pop(key, _MISSING)
             if value is _MISSING:
-                self._add(key, "is missing")
+                self._add_problem(key, "is missing")
             elif (problem := check(value)) is not None:
-                self._add(key, problem)
-        if len(self.problems) == before:
+                self._add_problem(key, problem)
+        # What is left in `values` are the keys of a later version.
+        if len(self.problems) == problems_before:
             self.entries.append(Entry(**known, extra=values))
 
-    def _add(self, key: str, what: str) -> None:
-        self.problems.append(Diagnostic(self._file, self._line, key, what))
+    def _add_problem(self, key: str, reason: str) -> None:
+        self.problems.append(Diagnostic(self._file, self._line_number, key, reason))
 
 
 _MISSING = object()
@@ -211,14 +209,14 @@ def _check_name(value: object) -> str | None:
 
 
 def _check_number(value: object) -> str | None:
-    # A Python bool is also an int.
-    right = type(value) is int and 1 <= value <= _LARGEST_NUMBER
-    return None if right else "is not a whole number above 0"
+    # Not isinstance(): a Python bool is also an int.
+    is_valid = type(value) is int and 1 <= value <= _MAX_NUMBER
+    return None if is_valid else "is not a whole number above 0"
 
 
 def _check_digest(value: object) -> str | None:
-    right = isinstance(value, str) and _SHA256.fullmatch(value) is not None
-    return None if right else "is not a SHA-256 in hexadecimal"
+    is_valid = isinstance(value, str) and _SHA256.fullmatch(value) is not None
+    return None if is_valid else "is not a SHA-256 in hexadecimal"
 
 
 def _check_path(value: object) -> str | None:
@@ -235,8 +233,8 @@ def _check_task(value: object) -> str | None:
 
 
 def _check_time(value: object) -> str | None:
-    right = isinstance(value, str) and _TIME.fullmatch(value) is not None
-    return None if right else "is not a time such as 2026-11-22T17:45:01Z"
+    is_valid = isinstance(value, str) and _TIME.fullmatch(value) is not None
+    return None if is_valid else "is not a time such as 2026-11-22T17:45:01Z"
 
 
 def _is_text(value: object) -> TypeGuard[str]:

@@ -1,13 +1,14 @@
-"""Update the lockfile during a run. Other runs of the same project may update it at the same time."""
+"""Update of the lockfile during a run. Other runs of the same project may update it at the same time."""
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lock, line_of, read, signature_from, signature_of
+from .lockfile import Entry, Key, Lockfile, format_line, read_lockfile, stat_signature
 
 
 class LockfileWriter:
@@ -16,14 +17,14 @@ class LockfileWriter:
     Lines that another run writes meanwhile are kept, except those of images of this run.
     """
 
-    def __init__(self, lock: Lock, entries: Mapping[Key, Entry]) -> None:
-        self._path = lock.path
-        self._signature = lock.signature
-        #: The initial lines. They are formatted when there is something to write.
+    def __init__(self, lockfile: Lockfile, entries: Mapping[Key, Entry]) -> None:
+        self._path = lockfile.path
+        self._signature = lockfile.signature
+        #: The initial lines. A run that writes nothing does not sort and format them.
         self._initial: Iterable[Entry] | None = entries.values()
         self._sorted = _SortedLines(())
         # `entries` is deduplicated; more lines in the file mean that a merge left duplicates.
-        self._is_clean = len(lock.entries) == len(entries)
+        self._is_clean = len(lockfile.entries) == len(entries)
         #: The lines that this run wrote; None for a line that it removed.
         self._ours: dict[Key, Entry | None] = {}
 
@@ -33,44 +34,55 @@ class LockfileWriter:
             self.update({})
 
     def update(self, put: Mapping[Key, Entry], drop: Collection[Key] = ()) -> None:
-        """Write these lines and remove those, in one step. Raises NotSaved, InvalidLockfile."""
-        change = {**dict.fromkeys(drop), **put}
-        self._ours |= change
-        # Another run may have written the file since.
-        self._signature = signature_from(atomic_write(self._path, lambda: self._text(change)))
+        """Write the lines of ``put`` and remove those of ``drop``, in one step.
 
-    def has(self, path: str) -> bool:
+        A key in both is written. Raises NotSaved, and InvalidLockfile if the file has become invalid.
+        """
+        changes = {**dict.fromkeys(drop), **put}
+        # Recorded first: an update that finds a merge conflict writes nothing, and the first one after the
+        # repair writes these lines too.
+        self._ours |= changes
+        # The status of the file written here, not a later stat(): another run may write it in between.
+        self._signature = stat_signature(atomic_write(self._path, lambda: self._format(changes)))
+
+    def has_path(self, path: str) -> bool:
         """Return True if the lockfile has an image at ``path``."""
-        return self._present().paths[path] > 0
+        return self._current_lines().paths[path] > 0
 
-    def _present(self) -> _SortedLines:
+    def _current_lines(self) -> _SortedLines:
         if self._initial is not None:
             self._sorted, self._initial = _SortedLines(self._initial), None
         return self._sorted
 
-    def _text(self, change: Mapping[Key, Entry | None]) -> bytes:
-        if signature_of(self._path) != self._signature:
+    def _format(self, changes: Mapping[Key, Entry | None]) -> bytes:
+        """Return the new content of the file. If another run wrote it, its lines are read again."""
+        try:
+            signature = stat_signature(os.stat(self._path))
+        except OSError:
+            signature = None
+        if signature != self._signature:
             # Duplicate lines of images that are not part of this run are kept for a later plan.
-            self._initial, change = read(self._path).entries, self._ours
-        lines = self._present()
-        for key, entry in change.items():
+            self._initial, changes = read_lockfile(self._path).entries, self._ours
+        lines = self._current_lines()
+        for key, entry in changes.items():
             lines.set(key, entry)
         return lines.text
 
 
 class _SortedLines:
-    """Formatted lines in the order of their keys. All are written for each new one, so they are cached."""
+    """Formatted lines, sorted by key. Kept, because every update writes all of them."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        in_order = sorted(entries, key=lambda entry: entry.key)
-        self._keys = [entry.key for entry in in_order]
-        self._lines = [line_of(entry) for entry in in_order]
-        self._paths = [entry.path for entry in in_order]
+        by_key = sorted(entries, key=lambda entry: entry.key)
+        self._keys = [entry.key for entry in by_key]
+        self._lines = [format_line(entry) for entry in by_key]
+        self._paths = [entry.path for entry in by_key]
         #: Number of lines with each path.
         self.paths = Counter(self._paths)
 
     @property
     def text(self) -> bytes:
+        """Return the content of the file."""
         return b"".join(self._lines)
 
     def set(self, key: Key, entry: Entry | None) -> None:
@@ -79,8 +91,8 @@ class _SortedLines:
         while end < len(self._keys) and self._keys[end] == key:
             end += 1
         self.paths.subtract(self._paths[first:end])
-        put = [] if entry is None else [entry]
-        self._keys[first:end] = [key for _ in put]
-        self._lines[first:end] = map(line_of, put)
-        self._paths[first:end] = [one.path for one in put]
-        self.paths.update(self._paths[first : first + len(put)])
+        new = [] if entry is None else [entry]
+        self._keys[first:end] = [key] * len(new)
+        self._lines[first:end] = map(format_line, new)
+        self._paths[first:end] = [entry.path for entry in new]
+        self.paths.update(entry.path for entry in new)

@@ -39,9 +39,8 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from ..errors import UsageError
+from ..errors import Diagnostic, InvalidManifest, UsageError
 from .assets import Asset, Image
-from .diagnostics import Diagnostic, InvalidManifest
 from .manifest_parser import parse_assets
 from .toml_lines import TomlLineIndex
 
@@ -59,9 +58,9 @@ class Manifest(Struct, frozen=True, dict=True):
     text: str
 
     @property
-    def lock_path(self) -> Path:
+    def lockfile_path(self) -> Path:
         """Return the path of the lockfile: ``seedream.lock`` beside ``seedream.toml``."""
-        return lock_path(self.path)
+        return lockfile_path(self.path)
 
     def images(self) -> Iterator[Image]:
         """Yield every image, sorted by name and number."""
@@ -77,25 +76,27 @@ class Manifest(Struct, frozen=True, dict=True):
         return TomlLineIndex(self.text)
 
 
-def lock_path(manifest: Path) -> Path:
+def lockfile_path(manifest: Path) -> Path:
+    """Return the path of a manifest's lockfile."""
     return manifest.with_suffix(".lock")
 
 
-def load(path: Path) -> Manifest:
+def load_manifest(path: Path) -> Manifest:
     """Read a manifest and its prompt files.
 
     Raises InvalidManifest with all mistakes, and UsageError if the file cannot be read at all.
     """
     if path.suffix.lower() == ".lock":
         raise UsageError(f"{path} is a lock, not a manifest", code="no_manifest")
-    text = _text(path)
+    text = _read_text(path)
     folder = Path(os.path.abspath(path)).parent
-    reserved = {path.name: "the manifest", lock_path(path).name: "its lock"}
-    assets = parse_assets(_tables(path, text), text=text, file=str(path), folder=folder, reserved=reserved)
+    reserved = {path.name: "the manifest", lockfile_path(path).name: "its lock"}
+    tables = _parse_toml(path, text)
+    assets = parse_assets(tables, text=text, file=str(path), folder=folder, reserved=reserved)
     return Manifest(path, folder, assets, text)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -106,26 +107,26 @@ def _text(path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse(path, data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
-    # Like the settings, which read this file too.
+    # The settings read this file too, and normalise line endings in the same way.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _tables(path: Path, text: str) -> Mapping[str, Any]:
+def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
-        place = _SYNTAX_ERROR_POSITION.search(reason)
-        if place is None:
+        position = _SYNTAX_ERROR_POSITION.search(reason)
+        if position is None:
             _refuse(path, 1, f"not valid TOML: {reason}")
-        reason = reason[: place.start()]
-        if place[1] is None:
+        reason = reason[: position.start()]
+        if position[1] is None:
             _refuse(path, max(1, len(text.splitlines())), f"not valid TOML at the file's end: {reason}")
-        _refuse(path, int(place[1]), f"not valid TOML in column {place[2]}: {reason}")
+        _refuse(path, int(position[1]), f"not valid TOML in column {position[2]}: {reason}")
     except (ValueError, RecursionError) as error:
         # Numbers with too many digits for Python, and values nested too deeply.
         _refuse(path, 1, f"not valid TOML: {error}")
 
 
-def _refuse(path: Path, line: int, what: str) -> NoReturn:
-    raise InvalidManifest(str(path), [Diagnostic(str(path), line, "", what)]) from None
+def _refuse(path: Path, line: int, reason: str) -> NoReturn:
+    raise InvalidManifest(str(path), [Diagnostic(str(path), line, "", reason)]) from None

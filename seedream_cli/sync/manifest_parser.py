@@ -1,16 +1,16 @@
-"""From the tables of a manifest to its assets. All mistakes are collected."""
+"""Turn the tables of a manifest into assets, and collect all mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import InvalidManifest, UsageError
 from ..models import GenerationRequest
 from ..settings.schema import SETTINGS
 from .asset_parser import AssetParser
 from .assets import Asset, digest_of
-from .diagnostics import DiagnosticCollector, InvalidManifest, Keys, Table, type_name
+from .diagnostics import DiagnosticCollector, Keys, Table, type_name
 from .manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from .path_template import (
     DEFAULT_PATH,
@@ -24,7 +24,8 @@ from .path_template import (
 )
 from .templates import Piece, WrongTemplate
 
-_KNOWN = frozenset(ASSET_KEYS)
+#: A set, because every table of thousands of assets is compared with it.
+_ASSET_KEYS = frozenset(ASSET_KEYS)
 
 
 def parse_assets(
@@ -54,13 +55,14 @@ class ManifestParser:
         self._templates: dict[tuple[str, bool], PathTemplate] = {}
 
     def parse(self, tables: Table) -> tuple[Asset, ...]:
+        """Return the valid assets, sorted by name. The mistakes of the others are in the collector."""
         self._diagnostics.refuse_unknown((), tables, TABLES)
         self._read_defaults(self._table(tables, "defaults"))
         self._read_variables(self._table(tables, "vars"))
         self._read_styles(self._table(tables, "styles"))
-        assets = [self._asset(name, table) for name, table in self._table(tables, "assets").items()]
-        for name, what in self._registry.paths_through_files():
-            self._diagnostics.add(("assets", name, "path"), what)
+        assets = [self._parse_asset(name, table) for name, table in self._table(tables, "assets").items()]
+        for name, reason in self._registry.paths_through_files():
+            self._diagnostics.add(("assets", name, "path"), reason)
         return tuple(sorted((asset for asset in assets if asset is not None), key=lambda asset: asset.name))
 
     def _table(self, tables: Table, name: str) -> Table:
@@ -83,20 +85,17 @@ class ManifestParser:
             elif isinstance(value, bool) or not isinstance(value, str | int | float):
                 self._diagnostics.add(keys, f"is {type_name(value)}, neither text nor a number")
             else:
-                self._read_default(keys, value)
-
-    def _read_default(self, keys: Keys, value: str | int | float) -> None:
-        """Check a default like the settings, which read the same table."""
-        name = keys[-1]
-        try:
-            text = str(value)
-            SETTINGS[name].parse(text)
-        except UsageError as error:
-            self._diagnostics.add(keys, error.message)
-        except ValueError as error:
-            self._diagnostics.add(keys, str(error))
-        else:
-            self._defaults[name] = text
+                # Parsed as a setting, because `generate` reads the same table as settings.
+                try:
+                    # Raises ValueError for an integer with too many digits.
+                    text = str(value)
+                    SETTINGS[name].parse(text)
+                except UsageError as error:
+                    self._diagnostics.add(keys, error.message)
+                except ValueError as error:
+                    self._diagnostics.add(keys, str(error))
+                else:
+                    self._defaults[name] = text
 
     def _read_dir(self, keys: Keys, value: object) -> None:
         if self._diagnostics.is_text(value, keys):
@@ -114,7 +113,7 @@ class ManifestParser:
             self._variables[name] = value if self._diagnostics.is_text(value, keys) else ""
             if name in FIELDS or name in LATE_FIELDS:
                 self._diagnostics.add(keys, f"is a field of paths: {{{name}}} would be two things")
-            elif not is_variable_name(name):
+            elif not name or not all(character in "_-" or character.isalnum() for character in name):
                 self._diagnostics.add(keys, "is no name of a variable: letters, digits, - and _")
 
     def _read_styles(self, table: Table) -> None:
@@ -124,31 +123,31 @@ class ManifestParser:
                 self._diagnostics.add(keys, "is empty")
             self._asset_parser.styles[name] = value if isinstance(value, str) else ""
 
-    def _asset(self, name: str, table: object) -> Asset | None:
+    def _parse_asset(self, name: str, table: object) -> Asset | None:
         keys = ("assets", name)
         if not isinstance(table, dict):
             self._diagnostics.add(keys, f"is {type_name(table)}, not a table")
             return None
         before = len(self._diagnostics.problems)
-        named = is_safe_name(name)
-        if not named:
+        has_valid_name = is_safe_name(name)
+        if not has_valid_name:
             self._diagnostics.add(
                 keys, "is no name of an asset: letters, digits, - _ and . (first a letter, digit or _)"
             )
-        if not table.keys() <= _KNOWN:
+        if not table.keys() <= _ASSET_KEYS:
             self._diagnostics.refuse_unknown(keys, table, ASSET_KEYS)
         count = self._whole_number((*keys, "count"), table, MAX_IMAGES)
         take = self._whole_number((*keys, "take"), table, MAX_TAKE)
         request, images = self._asset_parser.parse(keys, table)
-        wanted = self._target_paths(keys, table, count, request) if named else ()
+        targets = self._target_paths(keys, table, count, request) if has_valid_name else ()
         if len(self._diagnostics.problems) > before:
             return None
-        return Asset(name, request, digest_of(request), take, wanted, images)
+        return Asset(name, request, digest_of(request), take, targets, images)
 
-    def _whole_number(self, keys: Keys, table: Table, most: int) -> int:
+    def _whole_number(self, keys: Keys, table: Table, maximum: int) -> int:
         value = table.get(keys[-1], 1)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            self._diagnostics.add(keys, f"is not a whole number from 1 to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
+            self._diagnostics.add(keys, f"is not a whole number from 1 to {maximum}")
             return 1
         return value
 
@@ -165,23 +164,19 @@ class ManifestParser:
         try:
             template = self._template(text, several=count > 1)
             for number in range(1, count + 1):
-                wanted = template.wanted(name, number, request)
-                if problem := self._registry.claim(wanted, (name, number if count > 1 else 0)):
+                target = template.target(name, number, request)
+                if problem := self._registry.claim(target, (name, number if count > 1 else 0)):
                     self._diagnostics.add(keys, problem)
                     break
-                found.append(wanted)
+                found.append(target)
         except WrongTemplate as error:
             self._diagnostics.add(keys, *error.args)
         return tuple(found)
 
     def _template(self, text: str, *, several: bool) -> PathTemplate:
-        known = self._templates.get((text, several))
-        if known is None:
-            known = PathTemplate(text, variables=self._variables, folder=self._dir, several=several)
-            self._templates[text, several] = known
-        return known
-
-
-def is_variable_name(text: str) -> bool:
-    """Return True if the text can be the name of a variable."""
-    return bool(text) and all(sign in "_-" or sign.isalnum() for sign in text)
+        """Return the parsed template. Most assets of a manifest share one, so it is cached."""
+        template = self._templates.get((text, several))
+        if template is None:
+            template = PathTemplate(text, variables=self._variables, folder=self._dir, several=several)
+            self._templates[text, several] = template
+        return template

@@ -28,17 +28,22 @@ DEFAULT_PATH = "{dir}/{name}.{ext}"
 #: The file name for a path that ends in a folder.
 _DEFAULT_NAME = "{name}.{ext}"
 
+#: The usual names of assets, which need no look at Unicode categories.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}")
 _DRIVE = re.compile(r"[A-Za-z]:")
 #: Placeholders for an open extension and for other fields. Paths cannot contain control characters.
-_OPEN = "\x01"
-_FIELD = "\x02"
+_OPEN_EXTENSION = "\x01"
+_ANY_FIELD = "\x02"
 #: A value that is valid for any field, to check the rest of a path.
 _SAMPLE = "field"
-_ENDING = re.compile(rf"(\.*[^.].*)(\.(?:{_OPEN}|[A-Za-z0-9]{{1,16}}))", re.DOTALL)
+#: A file name and its extension. Dots at its start belong to the name.
+_NAME_AND_EXTENSION = re.compile(rf"(\.*[^.].*)(\.(?:{_OPEN_EXTENSION}|[A-Za-z0-9]{{1,16}}))", re.DOTALL)
 _LONGEST_EXTENSION = max(EXTENSIONS, key=len)
-#: Fields that need no formatting. The others take as long as everything else together.
-_CHEAP = {"name", "n", "ext"}
+#: Fields that need no formatting. Formatting the others doubles the time for a path.
+_PLAIN_FIELDS = {"name", "n", "ext"}
+
+_Owner = tuple[str, int]
+"""The name of an asset and the number of its image, 0 for a single image. ("", 0) is the project."""
 
 
 class TargetPath(Struct, frozen=True):
@@ -68,7 +73,10 @@ class TargetPath(Struct, frozen=True):
 
     def template(self, folder: str) -> str:
         """Return the template of an OutputTemplate: the path in ``folder`` (absolute), with ``{ext}``."""
-        return "{ext}".join(_escaped(part) for part in (os.path.join(folder, self.parts[0]), *self.parts[1:]))
+        return "{ext}".join(
+            part.replace("{", "{{").replace("}", "}}")
+            for part in (os.path.join(folder, self.parts[0]), *self.parts[1:])
+        )
 
 
 class PathTemplate:
@@ -81,41 +89,89 @@ class PathTemplate:
     def __init__(
         self, text: str, *, variables: Mapping[str, str], folder: Sequence[Piece], several: bool
     ) -> None:
-        found = parse_path(text, variables, folder=folder)
-        text = _with_placeholders(found, open_ending=_SAMPLE, field=_SAMPLE)
-        _check_path(text)
-        if text.endswith("/"):
-            found += parse_path(_DEFAULT_NAME, {})
-        components = list(_split(found))
-        self.used = frozenset(field for _, field in found if field is not None)
-        if several and "n" not in self.used:
-            components[-1] = _numbered(components[-1])
-            self.used |= {"n"}
-        self._components = [_joined(each) for each in components]
+        pieces = parse_path(text, variables, folder=folder)
+        sample = _fill(pieces, extension=_SAMPLE, field=_SAMPLE)
+        _check_path(sample)
+        if sample.endswith("/"):
+            pieces += parse_path(_DEFAULT_NAME, {})
+        components = list(_split(pieces))
+        self._fields = frozenset(field for _, field in pieces if field is not None)
+        if several and "n" not in self._fields:
+            components[-1] = _insert_number(components[-1])
+            self._fields |= {"n"}
+        #: A component without fields is text. It is used unchanged: `..` must stay `..`.
+        self._components: list[list[Piece] | str] = [
+            component
+            if any(field is not None for _, field in component)
+            else "".join(literal for literal, _ in component)
+            for component in components
+        ]
 
-    def wanted(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
+    def target(self, name: str, number: int, request: GenerationRequest) -> TargetPath:
         """Return the path of image ``number`` (from 1) of an asset. Raises WrongTemplate."""
-        values = self._values(name, number, request)
+        if self._fields <= _PLAIN_FIELDS:
+            # The parser has checked the name with is_safe_name(), so it is inserted unchanged.
+            values = {"name": name, "n": str(number), "ext": _OPEN_EXTENSION}
+        else:
+            words = slug(request.prompt) if "slug" in self._fields else ""
+            fields = TemplateFields(
+                words, "", request.model, request.aspect_ratio, request.quality, 0.0, name
+            )
+            values = {**fields.values(number=number, extension=""), "ext": _OPEN_EXTENSION}
         parts = []
         for component in self._components:
             if isinstance(component, str):
                 part = component
             else:
                 part = "".join([literal if field is None else values[field] for literal, field in component])
-            if len(part) > NAME_BYTES // 4:
-                # --output shortens a long name. Here the author of the manifest can choose another.
-                _check_length(part)
+            # A character has at most four bytes, so only a long part can exceed the limit. --output shortens
+            # a long name; here the author of the manifest can choose another.
+            if len(part) > NAME_BYTES // 4 and (
+                len(utf8(part.replace(_OPEN_EXTENSION, _LONGEST_EXTENSION))) > NAME_BYTES
+            ):
+                raise WrongTemplate(f"has a name of more than {NAME_BYTES} bytes")
             parts.append(part if isinstance(component, str) else safe_component(part))
         path = inside_project("/".join(parts))
-        return TargetPath(tuple(path.split(_OPEN)))
+        return TargetPath(tuple(path.split(_OPEN_EXTENSION)))
 
-    def _values(self, name: str, number: int, request: GenerationRequest) -> dict[str, str]:
-        if self.used <= _CHEAP:
-            # safe_value() does not change the name of an asset.
-            return {"name": name, "n": str(number), "ext": _OPEN}
-        words = slug(request.prompt) if "slug" in self.used else ""
-        fields = TemplateFields(words, "", request.model, request.aspect_ratio, request.quality, 0.0, name)
-        return {**fields.values(number=number, extension=""), "ext": _OPEN}
+
+class PathRegistry:
+    """The paths in use, and the image that owns each of them.
+
+    ``reserved`` maps names of files that no image can have to a description for messages.
+    """
+
+    def __init__(self, reserved: Mapping[str, str]) -> None:
+        self._reserved = {case_insensitive_key(name): owner for name, owner in reserved.items()}
+        self._files: dict[str, _Owner] = dict.fromkeys(self._reserved, ("", 0))
+        self._folders: dict[str, _Owner] = {"": ("", 0)}
+
+    def claim(self, target: TargetPath, owner: _Owner) -> str | None:
+        """Reserve every possible path of an image. If one of them is in use, return the reason instead."""
+        keys = target.case_insensitive_keys
+        for index, key in enumerate(keys):
+            if key in self._files:
+                return f"leads to {target.paths[index]}, which is the place of {self._describe(key)}"
+        for key in keys:
+            self._files[key] = owner
+        folder = keys[0].rpartition("/")[0]
+        while folder not in self._folders:
+            self._folders[folder] = owner
+            folder = folder.rpartition("/")[0]
+        return None
+
+    def paths_through_files(self) -> Iterator[tuple[str, str]]:
+        """Yield the name of each asset one of whose folders is another image's file, and the reason."""
+        for folder, (name, _) in self._folders.items():
+            if folder in self._files:
+                yield name, f"leads through {folder}, which is the place of {self._describe(folder)}"
+
+    def _describe(self, key: str) -> str:
+        """Describe the owner of a path for a message."""
+        name, number = self._files[key]
+        if key in self._reserved:
+            return self._reserved[key]
+        return f"image {number} of assets.{name}" if number else f"assets.{name}"
 
 
 def is_safe_name(name: str) -> bool:
@@ -126,49 +182,54 @@ def is_safe_name(name: str) -> bool:
 def parse_path(
     text: str, variables: Mapping[str, str], *, folder: Sequence[Piece] | None = None
 ) -> list[Piece]:
-    """Parse a path, and replace variables and, by ``folder``, ``{dir}``. Raises WrongTemplate."""
+    """Parse the template of a path, and replace its variables.
+
+    ``{dir}`` is replaced by the pieces of ``folder``; without ``folder`` it is refused. Raises WrongTemplate
+    with every mistake.
+    """
     known = [field for field in FIELDS if folder is not None or field != "dir"]
-    found: list[Piece] = []
-    wrong: dict[str, None] = {}
+    pieces: list[Piece] = []
+    # A dict, to keep the order and report a field only once.
+    reasons: dict[str, None] = {}
     for literal, name in parse_template(text):
         if name is None:
-            found.append((literal, None))
+            pieces.append((literal, None))
         elif name in variables:
-            found.append((variables[name], None))
+            pieces.append((variables[name], None))
         elif name == "dir" and folder is not None:
-            found += folder
+            pieces += folder
         elif name in LATE_FIELDS:
-            wrong[f"cannot have {braced(name)}: it must be known before there is a task"] = None
+            reasons[f"cannot have {braced(name)}: it must be known before there is a task"] = None
         elif name in known:
-            found.append(("", name))
+            pieces.append(("", name))
         else:
             names = ", ".join(map(braced, known))
-            wrong[
+            reasons[
                 f"has {braced(name)}, which is neither a field nor a variable"
                 f"{suggestion(name, (*known, *variables))}; fields are {names}"
             ] = None
-    if wrong:
-        raise WrongTemplate(*wrong)
-    return found
+    if reasons:
+        raise WrongTemplate(*reasons)
+    return pieces
 
 
 def parse_folder(text: str) -> list[Piece]:
     """Parse the value of ``{dir}``, which is a template too. Raises WrongTemplate."""
-    found = parse_path(text, {})
-    folder = _with_placeholders(found, open_ending=_SAMPLE, field=_SAMPLE)
+    pieces = parse_path(text, {})
+    folder = _fill(pieces, extension=_SAMPLE, field=_SAMPLE)
     if not folder:
         raise WrongTemplate("is empty")
     _check_path(f"{folder}/{_SAMPLE}")
     inside_project(folder)
-    return found
+    return pieces
 
 
 def inside_project(path: str) -> str:
     """Resolve ``.`` and ``..`` in a path. Raises WrongTemplate if it leaves the project."""
-    folded = posixpath.normpath(path)
-    if folded == ".." or folded.startswith(("../", "/")):
+    normalized = posixpath.normpath(path)
+    if normalized == ".." or normalized.startswith(("../", "/")):
         raise WrongTemplate("leaves the project")
-    return folded
+    return normalized
 
 
 def resolve_path(text: str) -> str:
@@ -184,18 +245,19 @@ def case_insensitive_key(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
-def _with_placeholders(found: Sequence[Piece], *, open_ending: str, field: str) -> str:
-    """Return the text with placeholders for its fields."""
+def _fill(pieces: Sequence[Piece], *, extension: str, field: str) -> str:
+    """Join the pieces, with ``extension`` for ``{ext}`` and ``field`` for every other field."""
     return "".join(
-        literal if name is None else open_ending if name == "ext" else field for literal, name in found
+        literal if name is None else extension if name == "ext" else field for literal, name in pieces
     )
 
 
 def _check_path(path: str) -> None:
+    """Raise WrongTemplate if the path is not a relative path with ``/``, or cannot be printed unchanged."""
     if not path:
         raise WrongTemplate("is empty")
     if clean(path) != path:
-        # Paths are printed unchanged, one on a line.
+        # Control characters and CI workflow commands. Paths are printed unchanged, one per line.
         raise WrongTemplate("has what a terminal or a CI service's log would obey")
     if "\\" in path:
         raise WrongTemplate("has a backslash: write / between folders")
@@ -205,15 +267,10 @@ def _check_path(path: str) -> None:
         raise WrongTemplate("names no file")
 
 
-def _check_length(component: str) -> None:
-    if len(utf8(component.replace(_OPEN, _LONGEST_EXTENSION))) > NAME_BYTES:
-        raise WrongTemplate(f"has a name of more than {NAME_BYTES} bytes")
-
-
-def _split(found: Sequence[Piece]) -> Iterator[list[Piece]]:
+def _split(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
     """Yield the components of a path, which are separated by ``/``."""
     component: list[Piece] = []
-    for literal, field in found:
+    for literal, field in pieces:
         if field is not None:
             component.append((literal, field))
             continue
@@ -225,61 +282,13 @@ def _split(found: Sequence[Piece]) -> Iterator[list[Piece]]:
     yield component
 
 
-def _joined(component: Sequence[Piece]) -> Sequence[Piece] | str:
-    """Return a component without fields as text. It is used unchanged: `..` must stay `..`."""
-    if any(field is not None for _, field in component):
-        return component
-    return "".join(literal for literal, _ in component)
-
-
-def _numbered(component: Sequence[Piece]) -> list[Piece]:
+def _insert_number(component: Sequence[Piece]) -> list[Piece]:
     """Insert ``-{n}`` before the extension of a file name."""
-    single: list[Piece] = []
+    # One piece per character of _fill(), so that a position in its text is an index.
+    characters: list[Piece] = []
     for literal, field in component:
-        single += [("", field)] if field is not None else [(sign, None) for sign in literal]
-    with_ending = _ENDING.fullmatch(_with_placeholders(single, open_ending=_OPEN, field=_FIELD))
-    place = with_ending.start(2) if with_ending else len(single)
-    return [*single[:place], ("-", None), ("", "n"), *single[place:]]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-#: The name of an asset and the number of its image, 0 for a single image. ("", 0) is the project.
-_Owner = tuple[str, int]
-
-
-class PathRegistry:
-    """The paths in use. ``reserved`` maps file names in the project's folder to what they are."""
-
-    def __init__(self, reserved: Mapping[str, str]) -> None:
-        self._reserved = {case_insensitive_key(name): what for name, what in reserved.items()}
-        self._files: dict[str, _Owner] = dict.fromkeys(self._reserved, ("", 0))
-        self._folders: dict[str, _Owner] = {"": ("", 0)}
-
-    def claim(self, wanted: TargetPath, owner: _Owner) -> str | None:
-        """Claim every possible path of an image. Return the mistake if one of them is taken."""
-        keys = wanted.case_insensitive_keys
-        for index, key in enumerate(keys):
-            if key in self._files:
-                return f"leads to {wanted.paths[index]}, which is the place of {self._describe(key)}"
-        for key in keys:
-            self._files[key] = owner
-        folder = keys[0].rpartition("/")[0]
-        while folder not in self._folders:
-            self._folders[folder] = owner
-            folder = folder.rpartition("/")[0]
-        return None
-
-    def paths_through_files(self) -> Iterator[tuple[str, str]]:
-        """Yield each asset whose folder is another image's file, and the mistake."""
-        for folder, (name, _) in self._folders.items():
-            if folder in self._files:
-                yield name, f"leads through {folder}, which is the place of {self._describe(folder)}"
-
-    def _describe(self, key: str) -> str:
-        name, number = self._files[key]
-        if key in self._reserved:
-            return self._reserved[key]
-        return f"image {number} of assets.{name}" if number else f"assets.{name}"
+        characters += [("", field)] if field is not None else [(character, None) for character in literal]
+    filled = _fill(characters, extension=_OPEN_EXTENSION, field=_ANY_FIELD)
+    match = _NAME_AND_EXTENSION.fullmatch(filled)
+    end = match.start(2) if match else len(characters)
+    return [*characters[:end], ("-", None), ("", "n"), *characters[end:]]

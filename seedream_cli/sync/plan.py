@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from ..errors import UsageError
 from ..settings.schema import did_you_mean
-from .lockfile import Entry, Key, Lock
+from .lockfile import Entry, Key, Lockfile
 from .manifest import Manifest
 from .plan_items import Action, PlanItem, State
 from .plan_rules import Classifier, FileState, HistoryLookup
@@ -52,12 +52,12 @@ class Plan(Struct, frozen=True):
         return len({item.image.idempotency_key() for item in self.items if item.costs_money and item.image})
 
     @property
-    def acts(self) -> bool:
+    def has_actions(self) -> bool:
         """Return True if there is anything to do."""
         return any(item.action != Action.NOTHING for item in self.items)
 
     @property
-    def drift(self) -> bool:
+    def has_drift(self) -> bool:
         """Return True if any image differs from the manifest or the lockfile."""
         return any(item.state != State.OK for item in self.items)
 
@@ -66,17 +66,17 @@ class Plan(Struct, frozen=True):
         """Count the items by state. States without items are left out."""
         return Counter(item.state for item in self.items)
 
-    def of(self, *actions: Action) -> tuple[PlanItem, ...]:
+    def with_action(self, *actions: Action) -> tuple[PlanItem, ...]:
         """Return the items with one of these actions."""
         return tuple(item for item in self.items if item.action in actions)
 
 
 def plan(
     manifest: Manifest,
-    lock: Lock,
+    lockfile: Lockfile,
     files: FileState,
     *,
-    remembered: HistoryLookup = lambda image: None,
+    history_lookup: HistoryLookup = lambda image: None,
     only: Sequence[str] = (),
     shard: Shard = WHOLE,
     force: bool = False,
@@ -86,17 +86,19 @@ def plan(
 ) -> Plan:
     """Return the plan that brings files and lockfile in line with the manifest.
 
-    ``remembered`` finds in this machine's history the entry of an image that an interrupted run saved but
+    ``history_lookup`` finds in this machine's history the entry of an image that an interrupted run saved but
     did not write to the lockfile. ``only`` are globs of asset names; one match suffices. Orphans belong to
     the first shard. Without ``sandbox``, images made by the sandbox count as not generated.
 
     Raises UsageError for a glob that matches no name.
     """
     images = list(manifest.images())
-    entries = lock.resolved(files.sha256)
+    entries = lockfile.resolved(files.sha256)
     is_chosen = _name_filter(only, {image.name for image in images} | {name for name, _ in entries})
     orphans = {key: entries[key] for key in entries.keys() - {image.key for image in images}}
-    classifier = Classifier(entries, orphans, files, remembered, force=force, accept=accept, sandbox=sandbox)
+    classifier = Classifier(
+        entries, orphans, files, history_lookup, force=force, accept=accept, sandbox=sandbox
+    )
     renamed = classifier.match_renamed([image for image in images if image.key not in entries])
     items = [
         renamed.get(image.key) or classifier.classify(image)

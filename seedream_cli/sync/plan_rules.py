@@ -40,7 +40,7 @@ class Classifier:
         entries: Mapping[Key, Entry],
         orphans: Mapping[Key, Entry],
         files: FileState,
-        remembered: HistoryLookup,
+        history_lookup: HistoryLookup,
         *,
         force: bool,
         accept: bool,
@@ -50,7 +50,7 @@ class Classifier:
         #: Orphans that no image has taken over.
         self._orphans = {**orphans}
         self._files = files
-        self._remembered = remembered
+        self._history_lookup = history_lookup
         self._force = force
         self._accept = accept
         self._sandbox = sandbox
@@ -107,7 +107,7 @@ class Classifier:
         needed: set[str] = set()
         if prune and orphans:
             for image in images:
-                needed.update(image.wanted.case_insensitive_keys)
+                needed.update(image.target.case_insensitive_keys)
                 if image.key in self._entries:
                     needed.add(case_insensitive_key(self._entries[image.key].path))
         for entry in orphans:
@@ -124,7 +124,7 @@ class Classifier:
             return self._edited(
                 image, entry, [entry.path, *self._conflicting_paths(image, except_path=entry.path)]
             )
-        if entry.path not in image.wanted.paths:
+        if entry.path not in image.target.paths:
             return self._relocated(image, entry, present)
         if present is None:
             return self._missing(image, entry, entry.path)
@@ -148,8 +148,8 @@ class Classifier:
         if target is None:
             # The format decides the extension. If the file is gone, the old path's extension will do.
             extension = self._files.extension(entry.path) or entry.path.rpartition(".")[2]
-            target = image.wanted.path(extension)
-            target = target if target in image.wanted.paths else None
+            target = image.target.path(extension)
+            target = target if target in image.target.paths else None
         if present is None:
             return self._missing(image, entry, target)
         return _item(image, State.MISSING, Action.MOVE, entry, path=target, old_path=old_path)
@@ -179,7 +179,7 @@ class Classifier:
             return item
         action, path = Action.GENERATE, _fixed_path(image)
         if entry is not None and entry.task_id is not None and self._is_same_request(entry, image):
-            action, path = Action.FETCH, entry.path if entry.path in image.wanted.paths else path
+            action, path = Action.FETCH, entry.path if entry.path in image.target.paths else path
         old_path = entry.path if entry is not None and self._is_intact(entry) else None
         return replace(item, action=action, path=path, old_path=old_path, overwrites=tuple(conflicts))
 
@@ -188,8 +188,8 @@ class Classifier:
 
         Returns None if the history knows no such file. ``before`` is the present entry.
         """
-        entry = self._remembered(image)
-        if entry is None or entry.path not in image.wanted.paths:
+        entry = self._history_lookup(image)
+        if entry is None or entry.path not in image.target.paths:
             return None
         if not (self._is_same_request(entry, image) and self._is_intact(entry)):
             return None
@@ -215,7 +215,7 @@ class Classifier:
 
     def _conflicting_paths(self, image: Image, *, except_path: str | None = None) -> list[str]:
         """Return the possible paths of the image at which something exists."""
-        return [path for path in image.wanted.paths if path != except_path and self._files.exists(path)]
+        return [path for path in image.target.paths if path != except_path and self._files.exists(path)]
 
 
 def _item(
@@ -232,4 +232,4 @@ def _item(
 
 def _fixed_path(image: Image) -> str | None:
     """Return the image's path, or None if its extension depends on the bytes."""
-    return None if image.wanted.open else image.wanted.paths[0]
+    return None if image.target.open else image.target.paths[0]

@@ -38,7 +38,7 @@ class Project:
         """Create the image's folder. Raises InvalidOutput if it is not writable or outside the project."""
         self._prepare_folder(self._any_target(item).parent)
 
-    def prepare_lock(self, path: Path, shield: Shield) -> None:
+    def prepare_lockfile(self, path: Path, shield: Shield) -> None:
         """Check that the lockfile can be written. Raises InvalidOutput."""
         ensure_writable(part_path(Path(os.path.realpath(path)), "op_lock", 1), shield)
 
@@ -53,7 +53,7 @@ class Project:
 
     def path_of(self, item: PlanItem, extension: str) -> str:
         """Return the path of the item's image, given the extension for its format (``png``)."""
-        return item.path or item.required_image().wanted.path(extension)
+        return item.path or item.required_image().target.path(extension)
 
     def check_replaceable(self, item: PlanItem, path: str, sha256: str) -> bool:
         """Return True if ``path`` has a file that the bytes of ``sha256`` may replace, False if it has none.

@@ -1,4 +1,7 @@
-"""Templates: text with ``{name}`` in it. Prompts take variables, paths take fields as well."""
+"""Text with ``{name}`` in it: the variables of prompts and paths, and the files that hold prompts.
+
+The fields of paths, such as ``{ext}``, are in :mod:`.path_template`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 
 from .diagnostics import suggestion
 
-#: A literal and None, or "" and the name between braces.
 Piece = tuple[str, str | None]
+"""A literal and None, or "" and the name between braces."""
 
 _TOKEN = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
 #: Bytes. No model accepts a prompt of nearly this size.
@@ -17,23 +20,27 @@ _MAX_PROMPT_FILE = 1024 * 1024
 
 
 class WrongTemplate(ValueError):
-    """``args`` are the reasons, each to be appended to "it"."""
+    """A prompt or path that cannot be used.
+
+    ``args`` are the reasons. Each completes a sentence whose subject is the key: "has a lone {: ...".
+    """
 
 
 def parse_template(text: str) -> list[Piece]:
     """Split a text into pieces. ``{{`` and ``}}`` are braces. Raises WrongTemplate for a single brace."""
-    found: list[Piece] = []
-    literals = _TOKEN.split(text)
-    for literal, token in zip(literals[::2], [*literals[1::2], ""], strict=True):
+    pieces: list[Piece] = []
+    # split() returns literals at even positions and tokens at odd ones.
+    parts = _TOKEN.split(text)
+    for literal, token in zip(parts[::2], [*parts[1::2], ""], strict=True):
         if literal:
-            found.append((literal, None))
+            pieces.append((literal, None))
         if token in ("{", "}"):
             raise WrongTemplate(f"has a lone {token}: write {token * 2} for a brace")
         if token in ("{{", "}}"):
-            found.append((token[0], None))
+            pieces.append((token[0], None))
         elif token:
-            found.append(("", token[1:-1]))
-    return found
+            pieces.append(("", token[1:-1]))
+    return pieces
 
 
 def braced(name: str) -> str:
@@ -45,18 +52,17 @@ def expand_variables(text: str, variables: Mapping[str, str]) -> str:
     """Replace the variables of a prompt. Braces in their values are text. Raises WrongTemplate."""
     if "{" not in text and "}" not in text:
         return text
-    found = parse_template(text)
-    try:
-        return "".join([literal if name is None else variables[name] for literal, name in found])
-    except KeyError:
-        unknown = dict.fromkeys(name for _, name in found if name is not None and name not in variables)
-        raise WrongTemplate(*(_unknown_variable(name, variables) for name in unknown)) from None
-
-
-def _unknown_variable(name: str, variables: Mapping[str, str]) -> str:
-    if not name.replace("-", "_").isidentifier():
-        return f"has {braced(name)}, which is no variable: write {{{{ and }}}} for braces"
-    return f"has {braced(name)}, and no variable is called so{suggestion(name, tuple(variables))}"
+    pieces = parse_template(text)
+    reasons = []
+    for name in dict.fromkeys(name for _, name in pieces if name is not None and name not in variables):
+        if name.replace("-", "_").isidentifier():
+            hint = suggestion(name, tuple(variables))
+            reasons.append(f"has {braced(name)}, and no variable is called so{hint}")
+        else:
+            reasons.append(f"has {braced(name)}, which is no variable: write {{{{ and }}}} for braces")
+    if reasons:
+        raise WrongTemplate(*reasons)
+    return "".join([literal if name is None else variables[name] for literal, name in pieces])
 
 
 def read_prompt_file(folder: Path, name: str) -> str:
@@ -76,5 +82,5 @@ def read_prompt_file(folder: Path, name: str) -> str:
         raise WrongTemplate(f"names {name}, which is not UTF-8 text") from None
     except OSError as error:
         raise WrongTemplate(f"names {name}, which cannot be read: {error.strerror}") from None
-    # A checkout with other line ends has the same prompt.
+    # git may check out a file with other line endings, and the request must be the same.
     return text.replace("\r\n", "\n").replace("\r", "\n")

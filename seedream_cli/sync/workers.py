@@ -51,7 +51,6 @@ class ImageWorkers(WorkerPool[Group, WorkerMessage]):
         self, context: SyncContext, items: Iterable[PlanItem], *, cancel_token: CancelToken, jobs: int
     ) -> None:
         self._context = context
-        self._cancel_token = cancel_token
         self._unreachable = 0
         self._max_unreachable = max(_MAX_UNREACHABLE, jobs)
         super().__init__(

@@ -42,7 +42,7 @@ class PartsDocument(Struct, frozen=True, forbid_unknown_fields=True):
     style_name: Annotated[str | None, Meta(description="Its name in [styles].")]
 
 
-class SourceImageDocument(Struct, frozen=True, forbid_unknown_fields=True):
+class SidecarSourceImageDocument(Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[str | None, Meta(description="Without its query.")]
     media_type: str | None
     bytes: Count | None
@@ -68,7 +68,7 @@ class SidecarDocument(Struct, frozen=True):
     model: str
     aspect_ratio: str
     quality: str
-    source_images: list[SourceImageDocument]
+    source_images: list[SidecarSourceImageDocument]
     service: Annotated[str, Meta(description="The API's base URL, or sandbox.")]
     task_id: str
     operation: Annotated[
@@ -123,7 +123,7 @@ def _document(operation: Operation, file: SavedFile, now: float) -> SidecarDocum
     request, parts, task_id = operation.request, operation.parts, operation.task_id
     assert request is not None, "only what this machine asked for can have been asked to be described"  # noqa: S101
     assert task_id is not None, "a saved image is a task's"  # noqa: S101
-    sources = [SourceImageDocument(**describe_source(name)) for name in request.image_urls]
+    sources = [SidecarSourceImageDocument(**describe_source(name)) for name in request.image_urls]
     return SidecarDocument(
         sidecar=FORMAT,
         program=f"seedream {__version__}",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ..api.client import API_TIMEOUT
 from ..errors import ExitCode, HistoryUnusable, RateLimited, SeedreamError, Unreachable, UsageError
 from ..events import Retrying, Sending, SubmitRejected, Submitted
-from ..models import Accepted, Operation, TaskStatus
+from ..models import IDEMPOTENCY_KEY_LIFETIME, Accepted, Operation, TaskStatus
 from .context import TaskContext, record_or_warn
 
 #: Attempts of one create request.
@@ -19,9 +19,8 @@ SECONDS = 60.0
 #: Bytes per second that even a slow connection uploads (two megabits per second). The time that source images
 #: need at this speed is added to the budget and to the timeout of a call.
 UPLOAD_SPEED = 250_000
-#: Seconds during which a request may be repeated. The service keeps idempotency keys for 7 days (API
-#: reference); after that a repetition would be billed again. One hour is left for retries and wrong clocks.
-KEY_LIFETIME = 7 * 86400.0 - 3600.0
+#: Seconds during which a request may be repeated. One hour is left for retries and wrong clocks.
+KEY_LIFETIME = IDEMPOTENCY_KEY_LIFETIME - 3600.0
 #: Seconds by which an operation may lie in the future, because the clock has been set back since.
 CLOCK_SLACK = 300.0
 

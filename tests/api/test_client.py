@@ -1,4 +1,4 @@
-"""The four calls, at real sockets: what leaves this machine, and what may come back."""
+"""The API client at real sockets: requests that it sends, and responses that it accepts or refuses."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ BODY = GenerationRequest(prompt="a red fox").body()
 RemoteImages = Callable[..., tuple[RawServer, Callable[[str], bytes]]]
 
 
-# What leaves
+# Requests
 
 
 def test_calls_send_key_paths_and_utf8_body(api: Api) -> None:
-    # A key has any form, and a slash at the end of the base URL does not matter.
+    # Any printable key is sent, and a slash at the end of the base URL is ignored.
     key = "anything~!@#$%^&*()"
     server, client = api(accepted("task_1"), success({"status": "pending"}), success({}), key=key, end="/")
     body = GenerationRequest(prompt="雪中的红狐狸 🦊", aspect_ratio="16:9").body()
@@ -154,7 +154,7 @@ def test_call_refuses_redirect_and_names_its_host(
     assert (len(server.requests), elsewhere.connections) == (2, 0)
 
 
-# Answers that are too much
+# Responses that are too large, or compressed
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
@@ -221,7 +221,7 @@ def test_call_ignores_bytes_after_compressed_response(api: Api) -> None:
     assert api(answer(200, whole, headers={"Content-Encoding": "gzip"}))[1].get_account() == {"plan": "pro"}
 
 
-# Answers that are no HTTP, or not all of it
+# Responses that are not valid HTTP, or incomplete
 
 BROKEN: dict[str, Reply] = {
     "closed at once": None,
@@ -251,7 +251,7 @@ BROKEN: dict[str, Reply] = {
 
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
 def test_call_reports_broken_response_as_unreachable(api: Api, reply: Reply) -> None:
-    """So a create may be sent again under its key."""
+    """The request may have arrived, so a create request is sent again with its key."""
     server, client = api(reply)
     with pytest.raises(Unavailable) as caught:
         client.submit(BODY, "key-1", seconds=5)
@@ -261,7 +261,7 @@ def test_call_reports_broken_response_as_unreachable(api: Api, reply: Reply) -> 
         fetch_image(client, f"{server.origin}/1.png", seconds=5)
 
 
-# The key stays secret
+# Redaction of the key
 
 
 @pytest.mark.parametrize(
@@ -287,10 +287,10 @@ def test_call_redacts_key_in_request_id(api: Api, body: bytes, headers: dict[str
 )
 def test_call_redacts_key_that_the_server_repeats(api: Api, form: Callable[[str], str]) -> None:
     key, seen = 'sk-a/b+c="d"\\e&f%g', list[HttpCall]()
-    told = form(key)
-    body = {"error": {"message": f"key {told} of /x?k={told}", "code": told[:90]}}
+    shown_key = form(key)
+    body = {"error": {"message": f"key {shown_key} of /x?k={shown_key}", "code": shown_key[:90]}}
     content = json.dumps(body).encode().replace(b"\\\\u002d", b"\\u002d")
-    reply = answer(401, content, headers={"X-Request-ID": told.replace("\\u002d", "-")})
+    reply = answer(401, content, headers={"X-Request-ID": shown_key.replace("\\u002d", "-")})
     with pytest.raises(KeyRefused) as caught:
         api(reply, key=key, observe=seen.append)[1].get_account()
     shown = repr((caught.value.detail, caught.value.code, caught.value.request_id))
@@ -304,7 +304,7 @@ def test_call_does_not_show_key_that_cannot_be_a_header(api: Api) -> None:
     assert KEY not in repr(vars(caught.value))
 
 
-# What --verbose sees
+# Observed calls, for --verbose
 
 
 def test_observe_gets_calls_without_secrets(api: Api) -> None:
@@ -313,11 +313,11 @@ def test_observe_gets_calls_without_secrets(api: Api) -> None:
     server, client = api(*replies, observe=seen.append)
     client.submit(BODY, "key-1")
     fetch_image(client, f"{server.origin}/1.png?signature=hidden")
-    assert [(each.method, each.url, each.status, each.request_id, each.problem) for each in seen] == [
+    assert [(call.method, call.url, call.status, call.request_id, call.problem) for call in seen] == [
         ("POST", f"{server.base_url}/images/generations", 200, "req_1", None),
         ("GET", f"{server.origin}/1.png", 200, None, None),
     ]
-    assert all(each.seconds >= 0 for each in seen)
+    assert all(call.seconds >= 0 for call in seen)
     assert "hidden" not in repr(seen)
 
 
@@ -339,7 +339,7 @@ def test_observe_gets_calls_without_secrets(api: Api) -> None:
 )
 def test_stream_image_returns_content_length(api: Api, reply: bytes, length: int | None) -> None:
     server, client = api(reply)
-    # Its signature is kept as it is.
+    # The signature in the query must not be re-encoded.
     path = "/a%2Fb.png?X-Amz-Signature=a%2Bb%3D&x=1+2&y=%E4%BB%BB"
     with client.stream_image(server.origin + path) as image:
         assert image.length == length
@@ -419,7 +419,7 @@ def hop(location: str) -> Callable[[int], bytes]:
 def test_stream_image_over_tls_sends_no_key_and_no_cookies(
     remote_images: RemoteImages,
 ) -> None:
-    """Its name resolves to a private address, as behind a TUN proxy or in a company's network."""
+    """The name resolves to a private address, as behind a TUN proxy or in a company network."""
     hops = [hop(f"https://img.test:{{port}}/{number}.png") for number in range(MAX_REDIRECTS)]
     server, fetch = remote_images(*hops, lambda port: answer(200, b"image"))
     assert MAX_REDIRECTS == 5

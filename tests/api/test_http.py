@@ -1,4 +1,4 @@
-"""HTTP at real sockets: time limits, connections, proxies, certificates, and what a failure tells."""
+"""HTTP at real sockets: timeouts, connections, proxies, certificates and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-# Time limits
+# Timeouts
 
 
 def trickle(head: bytes, piece: bytes) -> Callable[[Exchange], None]:
-    """Send ``head``, then ``piece`` again and again: no read ever waits long."""
+    """Send ``head``, then ``piece`` again and again, so that no read times out."""
 
     def send(exchange: Exchange) -> None:
         exchange.connection.sendall(head)
@@ -95,18 +95,18 @@ def test_timeout_ends_blocked_write(connect: Connect) -> None:
 # Connections
 
 
-def kept(body: bytes, status: int = 200, *headers: bytes) -> bytes:
-    """Return an answer that leaves its connection open."""
+def keep_alive(body: bytes, status: int = 200, *headers: bytes) -> bytes:
+    """Return a response that leaves its connection open."""
     lines = [b"HTTP/1.1 %d Any" % status, b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join([*lines, b"", body])
 
 
-PENDING = kept(b'{"code": 0, "data": {"task_id": "task_1", "status": "pending"}}')
+PENDING = keep_alive(b'{"code": 0, "data": {"task_id": "task_1", "status": "pending"}}')
 
 
 def test_connections_are_reused_but_not_shared_with_images(running: ExitStack, connect: Connect) -> None:
-    """The key's connection is never used for an image, even on the same host."""
-    server = running.enter_context(KeepAliveServer([PENDING] * 6 + [kept(b"image")]))
+    """Images never use the connection to the API, which sends the key, even on the same host."""
+    server = running.enter_context(KeepAliveServer([PENDING] * 6 + [keep_alive(b"image")]))
     client = connect(server.base_url)
     client.submit({"prompt": "fox"}, "key-1")
     for _ in range(5):
@@ -120,7 +120,7 @@ def test_connections_are_reused_but_not_shared_with_images(running: ExitStack, c
 
 
 class Leaving(RawServer):
-    """Answers one request of each connection as if others could follow, and closes."""
+    """Closes each connection after one response that does not announce it."""
 
     def __init__(self) -> None:
         super().__init__([PENDING])
@@ -167,7 +167,7 @@ def test_refused_connection_is_unsent(connect: Connect) -> None:
     assert (caught.value.transient, caught.value.unsent) == (True, True)
 
 
-# Which proxy is used
+# Choice of the proxy
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -208,7 +208,7 @@ def test_no_proxy_excludes_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         for entry in entries:
             monkeypatch.setenv("no_proxy", entry)
-            # Would refuse a proxy that it needed.
+            # Would raise UsageError if it used the proxy.
             http.HttpClient({}).prepare(url)
 
 
@@ -244,7 +244,7 @@ def test_invalid_proxy_or_certificate_setting_is_a_usage_error(
     assert caught.value.message.startswith(f"{name} in the environment cannot be used: ")
     assert caught.value.code == "invalid_environment"
     assert "sec" not in caught.value.message
-    # A service on this machine needs none of them, and a paid image's own host is not a usage error.
+    # A loopback service needs none of them. For an image, which is paid for, it is not a usage error.
     server, client = api(success({}), answer(200, b"image"))
     assert client.get_account() == {}
     assert fetch_image(client, f"{server.origin}/1.png") == b"image"
@@ -256,7 +256,7 @@ def test_valid_proxy_and_certificate_settings_are_accepted(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent:/")
-    # Those of another scheme, and those that a stronger one replaces, are not judged.
+    # Variables for another scheme, and those that another one overrides, are not checked.
     monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
     for name, value in {
         "HTTPS_PROXY": "127.0.0.1:3128 http://proxy.test\n",
@@ -271,7 +271,7 @@ def test_valid_proxy_and_certificate_settings_are_accepted(
                 connect("https://api.test/v1")
 
 
-# Proxies that work
+# Calls through a proxy
 
 
 Through = Callable[..., Client]
@@ -282,7 +282,7 @@ BOTH = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
 def through(
     running: ExitStack, connect: Connect, monkeypatch: pytest.MonkeyPatch, certificates: Authority
 ) -> Through:
-    """Return a client whose way to api.test, the server at a port of this machine, is through a proxy."""
+    """Return a client that reaches api.test, which is ``server``, only through a proxy."""
 
     def start(kind: type[Proxy], server: RawServer, *, tls: bool = False) -> Client:
         front = running.enter_context(Front(certificates, server.port))
@@ -306,8 +306,8 @@ def test_timeout_applies_through_proxy(
     start_raw: StartRaw, through: Through, kind: type[Proxy], tls: bool
 ) -> None:
     server = start_raw(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "))
-    told = r"api\.test through the proxy 127.* did not answer in time"
-    with pytest.raises(Unreachable, match=told) as caught:
+    message = r"api\.test through the proxy 127.* did not answer in time"
+    with pytest.raises(Unreachable, match=message) as caught:
         through(kind, server, tls=tls).get_task("task_1", seconds=0.5)
     assert (caught.value.code, caught.value.unsent) == ("timeout", False)
 
@@ -331,7 +331,7 @@ Fails = Callable[..., Unreachable]
 
 @pytest.fixture
 def fails(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Fails:
-    """Return what becomes of a call through this proxy, which must fail."""
+    """Return the error of a call through this proxy, which must fail."""
 
     def call(proxy: str, seconds: float = 20.0) -> Unreachable:
         monkeypatch.setenv("ALL_PROXY", proxy)
@@ -350,7 +350,7 @@ def test_http_proxy_status_decides_if_transient(
     problem = fails(start_raw(answer(status, b"secret", headers={"X": "secret"})).origin)
     assert (problem.code, problem.transient, problem.unsent) == ("proxy_error", passing, True)
     assert (problem.detail or "").startswith(f"it answered with HTTP {status}")
-    # What it says beside is not repeated.
+    # The proxy's own reason is not shown.
     problem = fails(start_raw(b"HTTP/1.1 407 no: secret\r\nContent-Length: 0\r\n\r\n").origin)
     assert problem.detail == "it answered with HTTP 407 Proxy Authentication Required"
 
@@ -443,10 +443,10 @@ def test_ssl_cert_file_and_dir_are_trusted(
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SSL_CERT_DIR", str(certificates.folder))
         assert connect(base_url).get_account() == {"secure": True}
-        # A file comes before a folder.
+        # SSL_CERT_FILE takes precedence over SSL_CERT_DIR.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, "DNS:other.test").certificate))
         with pytest.raises(SeedreamError) as caught:
             connect(base_url).get_account()
     assert caught.value.code == "tls_error"
-    # They are read once for all clients.
+    # Certificates are read once for all clients.
     assert http._trusted_context() is http._trusted_context()

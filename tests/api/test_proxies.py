@@ -1,7 +1,7 @@
 """Proxies and certificates from the environment, with real ones on loopback, and the program as a process.
 
-The service and its images have names that nobody else knows: only a proxy can lead to them. In each
-process a hook refuses whatever would leave this machine, and notes it.
+The service and its images have names that do not exist: only the proxy resolves them. In each process, an
+audit hook refuses and records every connection or look-up beyond this machine.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from seedream_cli.sandbox.server import Sandbox
 pytestmark = pytest.mark.slow
 
 KEY = "sk-canary-4f9d2c7be1"
-API, IMAGES = "api.seedream.test", "images.seedream.test"
-#: A password of characters that a URL and a header each write in another way.
+API = "api.seedream.test"
+IMAGES = "images.seedream.test"
+#: User name and password, with characters that URLs and headers encode differently.
 LOGIN = ("ada", "pa55/wörd:@%")
 
 WATCH = """
@@ -49,8 +50,8 @@ sys.addaudithook(watch)
 """
 
 
-class Abroad(Sandbox):
-    """A sandbox that says that its images are elsewhere."""
+class RemoteImagesSandbox(Sandbox):
+    """A sandbox whose image URLs have another host."""
 
     images = f"https://{IMAGES}"
 
@@ -65,10 +66,10 @@ class Abroad(Sandbox):
 
 @dataclass
 class World:
-    """A service behind names, and the program as it is run there."""
+    """A service that only a proxy can reach, and the program that uses it."""
 
     seedream: Program
-    sandbox: Abroad
+    sandbox: RemoteImagesSandbox
     authority: Authority
     hosts: Mapping[str, int]
     beyond: Path
@@ -82,7 +83,7 @@ class World:
 
     @property
     def left(self) -> list[str]:
-        """The hosts beyond this machine that were looked up or connected to."""
+        """Return the hosts beyond this machine that were looked up or connected to."""
         return self.beyond.read_text().splitlines() if self.beyond.exists() else []
 
     @property
@@ -97,7 +98,7 @@ def world(tmp_path: Path, seedream: Program, certificates: Authority) -> Iterato
     (hooks / "sitecustomize.py").write_text(WATCH)
     seedream.environment |= {"PYTHONPATH": str(hooks), "BEYOND": str(tmp_path / "beyond")}
     with ExitStack() as running:
-        sandbox = Abroad(tmp_path / "sandbox.sqlite3", seconds=0.1, draw=lambda body: png())
+        sandbox = RemoteImagesSandbox(tmp_path / "sandbox.sqlite3", seconds=0.1, draw=lambda body: png())
         running.enter_context(sandbox)
         api = urlsplit(sandbox.base_url)
         fronts = [
@@ -109,13 +110,13 @@ def world(tmp_path: Path, seedream: Program, certificates: Authority) -> Iterato
 
 
 def written(seedream: Program) -> bytes:
-    """Every byte in the home that the program had."""
+    """Return the bytes of all files in the program's home folder."""
     home = Path(seedream.environment["HOME"])
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
-def assert_unsaid(seedream: Program, done: Result) -> None:
-    """The password of LOGIN is nowhere, in whichever way it might be written."""
+def assert_password_is_hidden(seedream: Program, done: Result) -> None:
+    """Check that the password of LOGIN is nowhere, in any encoding."""
     both = ":".join(LOGIN).encode()
     everything = done.raw + done.stderr.encode() + written(seedream)
     for form in (LOGIN[1].encode(), quote(LOGIN[1], safe="").encode(), base64.b64encode(both), b"pa55"):
@@ -144,11 +145,11 @@ def test_generate_through_proxy(
     assert done.exit_code == 0, done.stderr
     assert (world.seedream.cwd / "fox.png").read_bytes() == png()
     assert set(proxy.asked) == {f"{API}:443", f"{IMAGES}:443"}
-    # Names are the proxy's to look up.
+    # The proxy resolves the names.
     assert world.left == []
     assert KEY.encode() not in proxy.received
-    assert_unsaid(world.seedream, done)
-    # It did arrive where it belongs, and only there.
+    assert_password_is_hidden(world.seedream, done)
+    # The key arrived at the API, and only there.
     for request in world.sandbox.requests:
         assert request.headers.get("authorization") == (f"Bearer {KEY}" if request.origin == "api" else None)
 
@@ -180,7 +181,7 @@ def test_untrusted_service_gets_nothing_and_is_not_retried(world: World) -> None
     assert world.sandbox.requests == []
 
 
-# A proxy that does not let the call through
+# Proxies that refuse the call
 
 
 @pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
@@ -193,20 +194,20 @@ def test_proxy_password_that_is_wrong_is_not_shown(world: World, kind: type[Prox
     assert "the proxy does not let the call through" in done.stderr
     assert proxy.connections == 1
     assert world.sandbox.requests == []
-    assert_unsaid(world.seedream, done)
+    assert_password_is_hidden(world.seedream, done)
 
 
 def test_unreachable_proxy_is_named_without_password(world: World) -> None:
     login = ":".join(quote(part, safe="") for part in LOGIN)
     with socket.socket() as nobody:
-        # Taken, so that nobody else listens there either.
+        # Bound, so that no other program can listen on this port.
         nobody.bind(("127.0.0.1", 0))
         there = f"127.0.0.1:{nobody.getsockname()[1]}"
         env = {"ALL_PROXY": f"socks5://{login}@{there}"}
         done = world.seedream("config", "check", "--json", "-v", env=env)
     assert done.exit_code == ExitCode.UNAVAILABLE
     assert done.document["error"]["message"] == f"no connection to {API} through the proxy {there}"
-    assert_unsaid(world.seedream, done)
+    assert_password_is_hidden(world.seedream, done)
 
 
 def test_crash_does_not_show_proxy_password(world: World) -> None:
@@ -215,4 +216,4 @@ def test_crash_does_not_show_proxy_password(world: World) -> None:
     env = {"ALL_PROXY": world.socks(LOGIN).url(), **world.trusted}
     done = world.seedream("generate", "fox", "--verbose", env=env)
     assert "Traceback" in done.stderr
-    assert_unsaid(world.seedream, done)
+    assert_password_is_hidden(world.seedream, done)

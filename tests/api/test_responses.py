@@ -1,4 +1,4 @@
-"""Reading the API's answers: both dialects, three envelopes, and whatever else a server may send."""
+"""Responses of the API: both dialects, the three error envelopes, and arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from seedream_cli.models import Accepted, Task
 NOW = 1_800_000_000.0
 
 
-def received(
+def response(
     body: object, status: int = 200, headers: dict[str, str] | None = None, secret: str | None = None
 ) -> RawResponse:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -49,11 +49,11 @@ def success(data: object, code: object = 200) -> dict[str, object]:
 
 
 def create(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Accepted:
-    return read_accepted(received(body, status, headers), model="seedream-v4.5")
+    return read_accepted(response(body, status, headers), model="seedream-v4.5")
 
 
 def status_of(data: object, code: object = 200) -> Task:
-    return read_task(received(success(data, code)), task_id="task_1")
+    return read_task(response(success(data, code)), task_id="task_1")
 
 
 def refusal(body: object, status: int = 200, headers: dict[str, str] | None = None) -> SeedreamError:
@@ -62,10 +62,10 @@ def refusal(body: object, status: int = 200, headers: dict[str, str] | None = No
     return caught.value
 
 
-# A create that was accepted
+# Accepted create requests
 
 
-# 0 as the seed answers, 200 as the live service does; the others, and unknown fields, are tolerated.
+# 0 is the older dialect, 200 the current one. The others, and unknown fields, are tolerated.
 @pytest.mark.parametrize("code", [0, 200, "200", 200.0, 201, None])
 def test_read_accepted_with_success_code(code: object) -> None:
     body = success({"task_id": "task_abc123xyz", "queue": [1, {"place": None}]}, code) | {"trace": {}}
@@ -103,7 +103,7 @@ def test_read_accepted_names_invalid_field(field: str, found: object) -> None:
     assert field in error.message
 
 
-# A task's state
+# State of a task
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_read_task_names_invalid_field() -> None:
     for result in (7, [None], [["https://a/1"]], {"href": "https://a/1"}, [{"url": 3}]):
         with pytest.raises(InvalidResponse, match=r"data\.result"):
             status_of({"status": "completed", "result": result})
-        # Before the end it is not looked at.
+        # It is ignored until the task is completed.
         assert status_of({"status": "processing", "result": result}).results == ()
 
 
@@ -195,7 +195,7 @@ def test_read_task_completed_at(value: object, read: int | None) -> None:
 
 # Errors
 
-#: HTTP status → the error and its exit code, as the API's table has them.
+#: HTTP status, error class, exit code and transient, as the API's table of errors has them.
 STATUSES: list[tuple[int, type[SeedreamError], ExitCode, bool]] = [
     *[(status, RequestRefused, ExitCode.USAGE, False) for status in (400, 405, 409, 422)],
     *[(status, KeyRefused, ExitCode.AUTHENTICATION, False) for status in (401, 403)],
@@ -232,7 +232,7 @@ def test_error_class_by_http_status(
         error = refusal(body, status)
         assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
         assert error.detail is None
-    # Inside HTTP 200 an error counts as its number.
+    # Inside HTTP 200, the number in the envelope decides.
     for name in ("code with data", "code without data"):
         error = refusal(ENVELOPES[name](status))
         assert (type(error), error.exit_code, error.transient) == (kind, exit_code, transient)
@@ -240,7 +240,7 @@ def test_error_class_by_http_status(
         assert str(status) in error.message
 
 
-#: Machine code → the error that it means where there is no number.
+#: Error class by machine code, for envelopes without a number.
 CODES: dict[str, type[SeedreamError]] = {
     "invalid_api_key": KeyRefused,
     "invalid_request": RequestRefused,
@@ -281,7 +281,7 @@ def test_error_inside_http_200_of_unknown_kind_is_unavailable() -> None:
 def test_error_status_precedes_machine_code() -> None:
     error = refusal({"error": {"message": "busy", "code": "UPSTREAM_CAPACITY_EXHAUSTED"}}, 503)
     assert (type(error), error.code) == (ServiceFailing, "UPSTREAM_CAPACITY_EXHAUSTED")
-    # The status goes before a known code, and a code that is a status counts as it.
+    # The status precedes a known code, and a code that is a number counts as a status.
     assert type(refusal({"error": {"message": "?", "code": "invalid_api_key"}}, 500)) is ServiceFailing
     assert type(refusal({"error": {"message": "no", "code": 404}})) is NotFound
     assert refusal({"error": {"code": "first"}, "data": {"error_code": "second"}}, 400).code == "first"
@@ -317,7 +317,7 @@ def test_error_409_in_progress_is_transient_and_conflict_is_not(status: int) -> 
 def test_error_404_names_model_or_task_and_401_has_a_hint() -> None:
     assert "seedream-v4.5" in refusal(b"", 404).message
     with pytest.raises(NotFound, match="task_1"):
-        read_task(received(b"", 404), task_id="task_1")
+        read_task(response(b"", 404), task_id="task_1")
     assert refusal(b"", 401).hint == "seedream config set api_key"
 
 
@@ -330,14 +330,14 @@ def test_success_without_json_object_is_invalid_response(body: bytes) -> None:
     assert (error.http_status, error.request_id) == (200, "req_9")
 
 
-# Text that would break what it touches later
+# Sanitized text
 
 
 def test_read_data_replaces_lone_surrogates() -> None:
     body = b'{"code": 200, "data": {"status": "odd\\ud83d", "error_message": "\\udc00!", "x\\ud800": 1}}'
-    task = read_task(received(body), task_id="t")
+    task = read_task(response(body), task_id="t")
     assert (task.status, task.error_message) == ("odd?", "?!")
-    for key in read_data(received(body)):
+    for key in read_data(response(body)):
         key.encode()
     # A byte order mark is tolerated.
     assert create(b'\xef\xbb\xbf{"code": 0, "data": {"task_id": "\\ud83e\\udd8a"}}').task_id == "🦊"
@@ -347,12 +347,12 @@ def test_read_data_replaces_lone_surrogates() -> None:
 def test_read_data_redacts_escaped_key(echo: str) -> None:
     body = f'{{"error": {{"message": "bad key {echo}!", "code": "{echo}"}}}}'.encode()
     with pytest.raises(KeyRefused) as caught:
-        read_data(received(body, 401, secret="sk-a/b\\c"))
+        read_data(response(body, 401, secret="sk-a/b\\c"))
     assert caught.value.detail == "bad key ***!"
     assert caught.value.code == "***"
 
 
-# Any bytes at all
+# Arbitrary bytes
 
 JSON = st.recursive(
     st.none()
@@ -383,8 +383,8 @@ READERS: list[Callable[[RawResponse], Any]] = [
 BOUNDED = 10 * 365 * 86400
 
 
-def _is_read(answer: RawResponse) -> None:
-    """A value or an error of ours, bounded and of whole characters."""
+def check_readers(answer: RawResponse) -> None:
+    """Check that readers return a value or raise a SeedreamError, with bounded and encodable texts."""
     for reader in READERS:
         try:
             value = reader(answer)
@@ -416,7 +416,7 @@ def _is_read(answer: RawResponse) -> None:
 @example(b'{"error":{"message":"\\ud800","code":"\\udfff"}}', 400)
 @example(b'{"code":200,"data":{"status":"\\ud800","error":"\\udfff"}}', 200)
 def test_readers_accept_any_bytes(body: bytes, status: int) -> None:
-    _is_read(received(body, status))
+    check_readers(response(body, status))
 
 
 HEADERS = st.dictionaries(
@@ -438,7 +438,7 @@ def test_readers_accept_any_json_encoding_and_headers(
     body: object, encoding: str, headers: dict[str, str], status: int
 ) -> None:
     content = json.dumps(body, ensure_ascii=False).encode(encoding, "replace")
-    _is_read(received(content, status, headers))
+    check_readers(response(content, status, headers))
 
 
 @pytest.mark.parametrize(
@@ -456,13 +456,13 @@ def test_readers_accept_any_json_encoding_and_headers(
 )
 def test_readers_refuse_ambiguous_json(body: bytes) -> None:
     assert refusal(body).exit_code == ExitCode.UNAVAILABLE
-    # It would be printed as Infinity, which is no JSON.
-    data = read_data(received(b'{"code": 0, "data": {"balance": 1e999, "all": [-1e999, {"x": 1.5}]}}'))
+    # Infinity would not be valid JSON in our own output.
+    data = read_data(response(b'{"code": 0, "data": {"balance": 1e999, "all": [-1e999, {"x": 1.5}]}}'))
     assert data == {"balance": None, "all": [None, {"x": 1.5}]}
 
 
 def test_readers_cut_long_words() -> None:
-    """They would fill a screen, and the history with each poll."""
+    """They would fill the screen, and the history with each poll."""
     long = "x" * 5000
     task = status_of({"status": long, "error_code": long})
     assert (len(task.status), len(task.error_code or "")) == (100, 100)
@@ -490,12 +490,12 @@ def test_readers_cut_long_words() -> None:
 def test_retry_after_seconds_or_date(
     text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A date without a zone must not be taken for this machine's time.
+    # A date without a time zone must not be read as local time.
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     try:
         headers = {} if text is None else {"retry-after": text}
-        assert received(b"", 429, headers).retry_after == seconds
+        assert response(b"", 429, headers).retry_after == seconds
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -517,5 +517,5 @@ DATE = st.lists(
 @example("Mon, 99 Foo 99999999999999999999 99:99:99 GMT")
 @example("Mon, 01 Jan 2026 00:00:00 +999999999999")
 def test_retry_after_of_any_text_is_bounded_or_none(text: str) -> None:
-    seconds = received(b"", 429, {"retry-after": text}).retry_after
+    seconds = response(b"", 429, {"retry-after": text}).retry_after
     assert seconds is None or 0 <= seconds <= 10 * 365 * 86400

@@ -1,4 +1,4 @@
-"""A key is planted, everything there is is run, and every byte that was written is searched for it."""
+"""The API key appears in no output and no file, whatever command is run and whatever the server sends."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from seedream_cli.sandbox.server import Sandbox
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
 KEY = "sk-canary-4f9d2c7be1"
-#: One that looks different wherever it is written in another way.
+#: A key that looks different in each encoding.
 ODD_KEY = 'sk-odd/4f+9d=2c"7b\\e1&'
-#: So many of its characters are enough to tell a part of a key. The last four are shown on purpose.
+#: Number of characters that identify a part of a key. The last four are shown on purpose.
 PART = 10
 
 
 @functools.cache
 def forms(key: str) -> set[bytes]:
-    """What a key looks like to whoever searches for it."""
+    """Return the key, and its parts, in all encodings that the search looks for."""
     plain = {key, quote(key, safe=""), json.dumps(key)[1:-1], json.dumps(json.dumps(key)[1:-1])[1:-1]}
     parts = {form[start : start + PART] for form in plain for start in range(len(form) - PART + 1)}
     whole = {before + key.encode() for before in (b"", b"Bearer ", b"Bearer", b"x", b"xx")}
-    # What stands before it shifts its base64.
-    encoded = {base64.b64encode(each)[4:24] for each in whole}
+    # The text before the key shifts its base64.
+    encoded = {base64.b64encode(text)[4:24] for text in whole}
     return {part.encode() for part in parts} | encoded | {key.encode().hex().encode()}
 
 
@@ -52,7 +52,7 @@ def written(seedream: Program) -> dict[Path, bytes]:
 
 
 def holding(seedream: Program, key: str = KEY) -> list[Path]:
-    """The files that hold the key, and those that are named after it."""
+    """Return the files whose content or name has the key."""
     return [
         path for path, content in written(seedream).items() if shows(content, key) or shows(str(path), key)
     ]
@@ -68,7 +68,7 @@ def test_key_search_finds_all_forms() -> None:
         assert not shows("sk-canary sk-odd/ …7be1", key)
 
 
-# Servers that say the key again wherever they can
+# Servers that repeat the key
 
 
 SERVERS = [(KEY, name) for name in echo_replies(KEY)]
@@ -81,23 +81,23 @@ def test_key_repeated_by_server_is_written_nowhere(
 ) -> None:
     server = start_raw(*echo_replies(key)[name])
     seedream.use(server.base_url, key=key)
-    # One poll, whose answer may take as long as the interval.
+    # One poll, whose response may take as long as the interval.
     seedream.environment |= {"SEEDREAM_TIMEOUT": "0", "SEEDREAM_POLL_INTERVAL": "5"}
-    said = ""
+    output = ""
     for command in COMMANDS:
         done = seedream(*command)
-        said += done.stdout + done.stderr
+        output += done.stdout + done.stderr
         assert shows(done.raw, key) == [], command
         assert shows(done.stderr, key) == [], command
         assert "Traceback" not in done.stderr
     assert holding(seedream, key) == []
-    # What came back was read, unless that is no answer.
-    assert ("***" in said) is (name not in ("no HTTP", "a reason"))
-    # It did arrive where it belongs, so the search was for the right word.
+    # The response was read, except where it is not valid HTTP.
+    assert ("***" in output) is (name not in ("no HTTP", "a reason"))
+    # The key was sent to the API, so the search was for the right text.
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {key}"}
 
 
-# Everything there is, with a service that knows its business
+# Every command
 
 DAY = """
 generate fox -v -o fox.png
@@ -150,10 +150,10 @@ nope
 
 
 def give_key(seedream: Program, place: str) -> list[Path]:
-    """Have the program find the key in this place; the files of its home that hold it now."""
+    """Store the key in this place, and return the files in the home folder that hold it."""
     seedream.environment.pop("SEEDREAM_API_KEY", None)
     if place == "file":
-        # Not in the home, which is searched.
+        # Outside the home folder, which is searched.
         file = seedream.cwd.parent.parent / "key.txt"
         file.write_text(f"{KEY}\n")
         seedream.environment["SEEDREAM_API_KEY_FILE"] = str(file)
@@ -169,7 +169,7 @@ def give_key(seedream: Program, place: str) -> list[Path]:
 def test_key_is_written_nowhere_by_any_command(
     seedream: Program, start_sandbox: StartSandbox, place: str
 ) -> None:
-    # Whoever waits for nothing would be above any limit all day, and now and then until it gives up.
+    # Without pauses, any rate limit would be exceeded all the time, and sometimes until the retries end.
     sandbox = start_sandbox(rate=0)
     seedream.use(sandbox.base_url)
     expected = give_key(seedream, place)
@@ -181,7 +181,7 @@ def test_key_is_written_nowhere_by_any_command(
         assert shows(done.stderr) == [], command
     to_stdout = seedream("generate", "fox", "-v", "-o", "-")
     assert (to_stdout.raw, shows(to_stdout.stderr)) == (png(), [])
-    # It was a day with all kinds of ends, but none that is a bug.
+    # There were all kinds of exit codes, but no bug.
     assert codes >= {0, 2, 6, 7, 9}
     assert 1 not in codes
     assert holding(seedream) == expected
@@ -195,20 +195,20 @@ def test_key_in_keyring_is_written_nowhere_else(seedream_process: Program, sandb
     seedream = seedream_process
     del seedream.environment["SEEDREAM_API_KEY"]
     (seedream.cwd / "sitecustomize.py").write_text(BUG)
-    said = ""
+    output = ""
     with secret_service() as desktop:
         seedream.environment |= desktop.environment
         done = seedream("config", "set", "api_key", "-", "--keyring", "-v", stdin=f"{KEY}\n")
         assert desktop.kept == {("apipod-seedream", "default"): KEY}
-        said += done.stdout + done.stderr
+        output += done.stdout + done.stderr
         for command in (["config", "list", "-v"], ["config", "check", "-v"], ["generate", "fox", "-v"]):
             done = seedream(*command)
             assert done.exit_code == 0
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
         done = seedream("generate", "fox", "-v", env={"PYTHONPATH": str(seedream.cwd)})
         assert "Traceback" in done.stderr
-        said += done.stdout + done.stderr
-    assert shows(said) == []
+        output += done.stdout + done.stderr
+    assert shows(output) == []
     assert holding(seedream) == []
     assert KEY in str(sandbox.requests)
 
@@ -216,34 +216,34 @@ def test_key_in_keyring_is_written_nowhere_else(seedream_process: Program, sandb
 @pytest.mark.started
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
 def test_key_is_in_no_file_or_command_line_during_a_run(seedream: Program, start_raw: StartRaw) -> None:
-    # Every process of the machine is looked at: this key is no other test's.
+    # A unique key, because the command lines of all processes are searched.
     key = f"sk-canary-{secrets.token_hex(8)}"
     seen: dict[str, list[Path]] = {}
     lines: dict[str, list[str]] = {}
 
-    def looked(what: str, reply: bytes) -> Callable[[Exchange], None]:
-        def look(exchange: Exchange) -> None:
+    def recording(what: str, reply: bytes) -> Callable[[Exchange], None]:
+        def record(exchange: Exchange) -> None:
             seen[what] = holding(seedream, key)
             lines[what] = list(command_lines())
             exchange.connection.sendall(reply)
 
-        return look
+        return record
 
-    host = start_raw(looked("the image", answer(200, png())))
+    host = start_raw(recording("the image", answer(200, png())))
     done = success({"status": "completed", "result": [f"{host.origin}/1.png"]})
-    server = start_raw(looked("the create", accepted()), looked("the status", done))
+    server = start_raw(recording("the create", accepted()), recording("the status", done))
     seedream.use(server.base_url)
     del seedream.environment["SEEDREAM_API_KEY"]
     assert seedream("config", "set", "api_key", "-", stdin=key).exit_code == 0
     assert seedream("generate", "fox").exit_code == 0
-    # Its journal is there at that moment, and so is the image's temporary file.
+    # At that moment the journal of the history and the partial file of the image exist.
     assert seen == {what: [seedream.config] for what in ("the create", "the status", "the image")}
-    assert [each for each in lines.values() if any("seedream_cli" in line for line in each)] != []
-    assert [line for each in lines.values() for line in each if shows(line, key)] == []
+    assert [found for found in lines.values() if any("seedream_cli" in line for line in found)] != []
+    assert [line for found in lines.values() for line in found if shows(line, key)] == []
 
 
 def command_lines() -> Iterable[str]:
-    """Of every process, as anyone may read them."""
+    """Yield the command line of every process."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             yield path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
@@ -263,7 +263,7 @@ def test_key_is_not_stored_or_logged_by_sandbox(seedream: Program) -> None:
     assert holding(seedream) == []
 
 
-# Keys in wrong places
+# Keys in the wrong place
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ def test_malformed_key_is_not_repeated(seedream: Program, tmp_path: Path, variab
     assert holding(seedream) == []
 
 
-# Bugs
+# Crashes
 
-#: What a bug may have in its hands, wherever the key comes from.
+#: A crash with the key in a local variable and in the message of the exception.
 BUG = """
 import seedream_cli.api.client
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of `seedream sync`: a project, and a sandbox that returns distinct images."""
+"""Fixtures of the tests of commands: a project, and a sandbox that returns distinct images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def project(seedream: Program) -> Project:
 
 @pytest.fixture
 def start(seedream: Program, start_sandbox: StartSandbox) -> StartSandbox:
-    """Return a function that starts a sandbox and makes the program use it. Its images are all distinct."""
+    """Return a function that starts a sandbox with distinct images, and makes the program use it."""
     shades = itertools.count(100)
 
     def use(**options: object) -> Sandbox:

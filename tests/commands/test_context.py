@@ -1,4 +1,4 @@
-"""How long a call waits by default."""
+"""The task context of a call: its default timeout."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from seedream_cli.output.presenters import SavedImages
 
 
 @pytest.mark.parametrize(
-    ("flags", "waits"), [({}, [120.0, 300.0, 120.0]), ({"timeout": "7"}, [7.0, 7.0, 7.0])]
+    ("flags", "timeouts"), [({}, [120.0, 300.0, 120.0]), ({"timeout": "7"}, [7.0, 7.0, 7.0])]
 )
 def test_timeout_of_4k_task_is_longer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: dict[str, str], waits: list[float]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: dict[str, str], timeouts: list[float]
 ) -> None:
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
@@ -23,5 +23,5 @@ def test_timeout_of_4k_task_is_longer(
     monkeypatch.delenv("SEEDREAM_TIMEOUT", raising=False)
     monkeypatch.chdir(tmp_path)
     context = CommandContext(TaskOptions(base_url="http://127.0.0.1:9/v1"), SavedImages(), flags=flags)
-    assert [context.work(quality=quality).timeout for quality in ("2K", "4K", None)] == waits
+    assert [context.make_task_context(quality=quality).timeout for quality in ("2K", "4K", None)] == timeouts
     context.close()

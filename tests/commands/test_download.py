@@ -14,7 +14,7 @@ from seedream_cli.sandbox.server import Sandbox
 
 @pytest.fixture
 def task(seedream: Program, sandbox: Sandbox) -> str:
-    """A task that was submitted with `-o art/fox.png` and not waited for."""
+    """The id of a task that was submitted with `-o art/fox.png --no-wait`."""
     return seedream("generate", "fox", "--no-wait", "-o", "art/fox.png").stdout.strip()
 
 
@@ -27,18 +27,18 @@ class TestDownloadTask:
         assert done.paths == [str(seedream.cwd / "art" / "fox.png")]
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_on_disk_is_not_fetched_again(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
+    def test_saved_image_is_not_fetched_again(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         first = seedream("download", task)
         before = len(sandbox.requests)
         again = seedream("download", task)
         assert (again.exit_code, again.paths) == (0, first.paths)
         assert len(sandbox.requests) == before
-        # It is where the file was deleted.
+        # A deleted file is fetched again.
         (seedream.cwd / "art" / "fox.png").unlink()
         assert seedream("download", task).paths == first.paths
         assert (seedream.cwd / "art" / "fox.png").exists()
 
-    def test_with_taken_name_is_saved_beside(self, seedream: Program, task: str) -> None:
+    def test_existing_file_gets_numbered_name(self, seedream: Program, task: str) -> None:
         (seedream.cwd / "art" / "fox.png").write_text("mine")
         done = seedream("download", task)
         assert done.paths == [str(seedream.cwd / "art" / "fox-2.png")]
@@ -47,7 +47,7 @@ class TestDownloadTask:
         assert seedream("download", task, "--overwrite", "-o", "art/fox.png").exit_code == 0
         assert (seedream.cwd / "art" / "fox.png").read_bytes() == png()
 
-    def test_does_not_overwrite_named_file(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
+    def test_output_that_exists_is_refused(self, seedream: Program, sandbox: Sandbox, task: str) -> None:
         (seedream.cwd / "mine.png").write_text("mine")
         before = len(sandbox.requests)
         done = seedream("download", task, "-o", "mine.png")
@@ -64,17 +64,17 @@ class TestDownloadTask:
     def test_to_stdout(self, seedream: Program, task: str) -> None:
         assert seedream("download", task, "-o", "-").raw == png()
 
-    def test_unfinished_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
+    def test_unfinished_task_exits_8(self, seedream: Program, start_sandbox: StartSandbox) -> None:
         seedream.use(start_sandbox(faults=["never-completes"]).base_url)
         task = seedream("generate", "fox", "--no-wait").stdout.strip()
         done = seedream("download", task, "--no-wait")
         assert done.exit_code == 8
         assert hint(done) == ["download", task]
 
-    def test_unknown_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_unknown_task_exits_6(self, seedream: Program, sandbox: Sandbox) -> None:
         assert seedream("download", "task_nope").exit_code == 6
 
-    def test_id_like_a_path_stays_in_folder(self, seedream: Program, start_raw: StartRaw) -> None:
+    def test_task_id_like_a_path_stays_in_folder(self, seedream: Program, start_raw: StartRaw) -> None:
         image = start_raw(answer(200, png()))
         api = start_raw(success({"status": "completed", "result": [f"{image.origin}/x"]}))
         seedream.use(api.base_url)
@@ -84,7 +84,7 @@ class TestDownloadTask:
         assert api.requests[0].path == "/v1/images/status/..%2F..%2Fetc%2Fx%3Fy%23z"
 
 
-class TestPending:
+class TestDownloadPending:
     def test_saves_every_unsaved_task(self, seedream: Program, sandbox: Sandbox) -> None:
         for name in ("one", "two"):
             seedream("generate", name, "--no-wait", "-o", f"{name}.png")
@@ -96,7 +96,7 @@ class TestPending:
         assert sandbox.task_count() == 3
 
     @pytest.mark.parametrize("arguments", [[], ["task_1", "--pending"]])
-    def test_with_names_is_refused(self, seedream: Program, arguments: list[str]) -> None:
+    def test_without_or_with_task_ids_is_refused(self, seedream: Program, arguments: list[str]) -> None:
         assert seedream("download", *arguments).exit_code == 2
 
     def test_keeps_recent_task_with_404(self, seedream: Program, start_raw: StartRaw) -> None:
@@ -105,7 +105,7 @@ class TestPending:
         assert (done.exit_code, hint(done)) == (6, ["download", "task_1"])
         assert seedream("download", "--pending", "--no-wait").exit_code == 8
 
-    def test_leaves_task_that_is_gone(self, seedream: Program, start_raw: StartRaw) -> None:
+    def test_ignores_task_that_is_gone(self, seedream: Program, start_raw: StartRaw) -> None:
         seedream.use(start_raw(accepted("task_1"), answer(404)).base_url)
         seedream("generate", "fox", "--no-wait")
         with closing(sqlite3.connect(seedream.state / "history.sqlite3")) as database, database:
@@ -116,22 +116,22 @@ class TestPending:
         assert seedream("download", "task_1").exit_code == 6
 
 
-class TestEqualNames:
+class TestDownloadToSameName:
     def test_keeps_both_images_even_with_overwrite(self, seedream: Program, sandbox: Sandbox) -> None:
-        """--overwrite is for files that were there before the call."""
+        """--overwrite replaces only files that existed before the call."""
         (seedream.cwd / "fox.png").write_text("old")
         tasks = [seedream("generate", word, "--no-wait").stdout.strip() for word in ("one", "two")]
         done = seedream("download", *tasks, "-o", "fox.png", "--overwrite")
         assert done.paths == ["fox.png", "fox.png"] or done.paths == ["fox.png", "fox-2.png"]
         assert (seedream.cwd / "fox.png").read_bytes() == png()
 
-    def test_refused_for_stdout(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_stdout_is_refused(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("download", "t1", "t2", env={"SEEDREAM_OUTPUT": "-"})
         assert (done.exit_code, done.raw) == (2, b"")
 
 
-class TestPartialSuccess:
-    def test_saves_the_others_and_reports_failures(
+class TestDownloadPartialSuccess:
+    def test_saves_other_tasks_and_reports_failure(
         self, seedream: Program, sandbox: Sandbox, task: str
     ) -> None:
         done = seedream("download", "task_nope", task, "--json")

@@ -8,19 +8,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 
 import pytest
+from support.create_requests import create_bodies, create_requests
 from support.images import JPEG, png
 from support.program import Program, hint
 from support.raw import accepted, answer, success
 from support.starting import StartRaw
 
 from seedream_cli.sandbox.server import Sandbox
-
-
-def body_of(sandbox: Sandbox) -> dict[str, object]:
-    [create] = [request for request in sandbox.requests if request.method == "POST"]
-    parsed = json.loads(create.body)
-    assert isinstance(parsed, dict)
-    return parsed
 
 
 def operations(seedream: Program) -> list[sqlite3.Row]:
@@ -35,7 +29,7 @@ def rows(seedream: Program, query: str) -> list[sqlite3.Row]:
 
 @pytest.fixture
 def serve(seedream: Program, start_raw: StartRaw) -> Callable[..., None]:
-    """Makes a service whose task gives these images."""
+    """Return a function that starts a service whose task has these images."""
 
     def serve(*images: bytes) -> None:
         origin = start_raw(*(answer(200, image) for image in images)).origin
@@ -48,17 +42,18 @@ def serve(seedream: Program, start_raw: StartRaw) -> Callable[..., None]:
 Serve = Callable[..., None]
 
 
-class TestStdout:
-    def test_is_the_saved_path_and_nothing_else(self, seedream: Program, sandbox: Sandbox) -> None:
+class TestGenerateStdout:
+    def test_is_only_the_saved_path(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "A red fox")
         assert done.exit_code == 0
         [path] = done.paths
         assert path.startswith("a-red-fox-img_")
         assert (seedream.cwd / path).read_bytes() == png()
-        assert [one.name for one in seedream.cwd.iterdir()] == [path]
+        assert [file.name for file in seedream.cwd.iterdir()] == [path]
         assert sandbox.task_count() == 1
-        # With the defaults of the reference.
-        assert body_of(sandbox) == {
+        # The defaults of the API reference.
+        [body] = create_bodies(sandbox)
+        assert body == {
             "model": "seedream-v4.5",
             "prompt": "A red fox",
             "aspect_ratio": "1:1",
@@ -72,7 +67,7 @@ class TestStdout:
         assert [request.method for request in sandbox.requests] == ["POST"]
         assert list(seedream.cwd.iterdir()) == []
 
-    def test_is_the_images_bytes_with_a_dash(self, seedream: Program, sandbox: Sandbox) -> None:
+    def test_is_image_with_output_dash(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "fox", "-o", "-")
         assert (done.exit_code, done.raw) == (0, png())
         assert list(seedream.cwd.iterdir()) == []
@@ -80,12 +75,13 @@ class TestStdout:
         assert (seedream("generate", "fox", "-o", "-", "--json").exit_code, sandbox.task_count()) == (2, 1)
 
 
-class TestRequest:
+class TestGenerateRequest:
     def test_has_values_of_options_before_and_after_prompt(self, seedream: Program, sandbox: Sandbox) -> None:
         callback = "https://example.com/hook"
         options = ("-m", "seedream-v4.5", "--quality=4K", "--callback-url", callback)
         assert seedream("generate", "-a", "21:9", "fox", *options).exit_code == 0
-        assert body_of(sandbox) == {
+        [body] = create_bodies(sandbox)
+        assert body == {
             "model": "seedream-v4.5",
             "prompt": "fox",
             "aspect_ratio": "21:9",
@@ -96,16 +92,17 @@ class TestRequest:
     @pytest.mark.parametrize("prompt", ["[bold]fox[/bold]", "--", "-", "$HOME *", "🦊", "雪中的红狐", "a\nb"])
     def test_has_any_prompt_unchanged(self, seedream: Program, sandbox: Sandbox, prompt: str) -> None:
         assert seedream("generate", "--", prompt).exit_code == 0
-        assert body_of(sandbox)["prompt"] == prompt
+        [body] = create_bodies(sandbox)
+        assert body["prompt"] == prompt
 
     @pytest.mark.parametrize(
         ("arguments", "stdin", "prompt"),
         [
             (["-"], "\n  A red fox\n", "A red fox"),
             (["--prompt-file", "prompt.txt"], "", "红狐"),
-            # An option's value is no end of options.
+            # Here `--` is the value of -o and does not end the options.
             (["-o", "--", "-"], "fox", "fox"),
-            # Length is counted in characters.
+            # The limit counts characters, not bytes.
             (["-"], "狐" * 4000, "狐" * 4000),
             (["-", "-m", "seedream-5.0-lite"], "狐" * 2000, "狐" * 2000),
         ],
@@ -115,12 +112,14 @@ class TestRequest:
     ) -> None:
         (seedream.cwd / "prompt.txt").write_text("\ufeff 红狐 \n", encoding="utf-8")
         assert seedream("generate", *arguments, stdin=stdin).exit_code == 0
-        assert body_of(sandbox)["prompt"] == prompt
+        [body] = create_bodies(sandbox)
+        assert body["prompt"] == prompt
 
     def test_with_unknown_model_is_sent(self, seedream: Program, sandbox: Sandbox) -> None:
         done = seedream("generate", "fox", "-m", "seedream-9", "-a", "5:4", "--quality", "8K")
         assert done.exit_code == 6
-        assert body_of(sandbox)["model"] == "seedream-9"
+        [body] = create_bodies(sandbox)
+        assert body["model"] == "seedream-9"
 
     def test_is_printed_by_dry_run_and_not_sent(self, seedream: Program) -> None:
         done = seedream("generate", "狐", "--dry-run")
@@ -141,9 +140,9 @@ class TestRequest:
         assert not seedream.state.exists()
 
 
-class TestRefusedBeforeSending:
+class TestGenerateRefusesBeforeSending:
     @pytest.fixture(autouse=True)
-    def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox) -> object:
+    def nothing_is_sent_or_recorded(self, seedream: Program, sandbox: Sandbox) -> object:
         yield
         assert sandbox.requests == []
         if (seedream.state / "history.sqlite3").exists():
@@ -154,20 +153,20 @@ class TestRefusedBeforeSending:
         "arguments",
         [
             *([""], ["  \n"], [], ["x" * 4001], ["x" * 2001, "-m", "seedream-5.0-lite"], ["fox", "-o", ""]),
-            # Not to be had of the model.
+            # Values that the model does not accept.
             *(["fox", *words.split()] for words in ("-a 5:4", "--quality 3K", "-m seedream-v4.5-edit")),
             *(["fox", "-m", ""], ["fox", "--quality", "4K", "-m", "seedream-5.0-lite"]),
             *(["fox", "-o", "{nope}.png"], ["fox", "--timeout", "soon"], ["fox", "--timeout", "nan"]),
             *(["fox", "--timeout", "1e12"], ["fox", "--poll-interval", "0"], ["fox", "--max-bytes", "-1"]),
-            # Too many prompts, or none that can be read.
+            # Several prompts, or an unreadable one.
             *(["fox", "bear"], ["fox", "--prompt-file", "x.txt"], ["--prompt-file", "missing.txt"]),
             *(["fox", "--output-file", "x"], ["fox", "--out", "x"]),
-            # Nothing that could be resumed.
+            # Nothing to resume.
             *(["fox", "--new-key"], ["fox", "--resume", "last"], ["--resume", "last"]),
             ["--resume", "op_00000000"],
             *(["fox", "--base-url", url] for url in ("http://example.com/v1", "ftp://example.com")),
             *(["fox", "--sandbox", "--base-url", "https://example.com"], ["fox", "--profile", "nope"]),
-            # What contradicts itself.
+            # Options that contradict each other.
             *(["fox", "-o", "-", "--no-wait"], ["-", "--api-key-file", "/dev/stdin"]),
             *(["fox", "--skip-existing"], ["fox", "-o", "x.png", "--skip-existing", "--overwrite"]),
         ],
@@ -186,14 +185,14 @@ class TestRefusedBeforeSending:
         assert seedream("generate", "-", stdin=b"\xff\xfe\x00").exit_code == 2
 
     @pytest.mark.parametrize(
-        ("there", "output"), [("fox.png", "fox.png"), ("fox.webp", "fox.{ext}"), ("art", "art/fox.png")]
+        ("existing", "output"), [("fox.png", "fox.png"), ("fox.webp", "fox.{ext}"), ("art", "art/fox.png")]
     )
-    def test_existing_output(self, seedream: Program, there: str, output: str) -> None:
-        (seedream.cwd / there).write_text("mine")
+    def test_existing_output(self, seedream: Program, existing: str, output: str) -> None:
+        (seedream.cwd / existing).write_text("mine")
         done = seedream("generate", "fox", "-o", output)
         assert done.exit_code == 2
-        assert there in done.stderr
-        assert (seedream.cwd / there).read_text() == "mine"
+        assert existing in done.stderr
+        assert (seedream.cwd / existing).read_text() == "mine"
 
     @pytest.mark.parametrize(
         "output", ["/proc/x.png", "n" * 300 + ".png", "n" * 300 + "/x.png", "fifo", "folder", "fifo/x.png"]
@@ -212,18 +211,18 @@ class TestRefusedBeforeSending:
         del seedream.environment["SEEDREAM_API_KEY"]
         done = seedream("generate", "fox")
         assert done.exit_code == 4
-        for way in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox"):
-            assert way in done.stderr
+        for remedy in ("SEEDREAM_API_KEY", "--api-key-file", "--sandbox"):
+            assert remedy in done.stderr
         assert hint(done) == ["config", "set", "api_key"]
 
 
-def test_hint_for_too_large_image_has_announced_size(seedream: Program, sandbox: Sandbox) -> None:
+def test_max_bytes_hint_has_announced_size(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "fox", env={"SEEDREAM_MAX_BYTES": "10"})
     assert done.exit_code == 9
     assert seedream(*hint(done), env={"SEEDREAM_MAX_BYTES": "10"}).exit_code == 0
 
 
-def test_max_bytes_default(seedream: Program, start_raw: StartRaw) -> None:
+def test_max_bytes_default_is_200_mib(seedream: Program, start_raw: StartRaw) -> None:
     image = start_raw(answer(200, b"", length=200 * 1024 * 1024 + 1))
     done = success({"task_id": "task_1", "status": "completed", "result": [f"{image.origin}/1.png"]})
     seedream.use(start_raw(accepted(), done).base_url)
@@ -233,8 +232,8 @@ def test_max_bytes_default(seedream: Program, start_raw: StartRaw) -> None:
     assert hint(refused)[:3] == ["download", "--max-bytes", "209715201"]
 
 
-class TestFiles:
-    def test_overwrite_replaces(self, seedream: Program, sandbox: Sandbox) -> None:
+class TestGenerateFiles:
+    def test_overwrite_replaces_file(self, seedream: Program, sandbox: Sandbox) -> None:
         (seedream.cwd / "fox.png").write_text("old")
         assert seedream("generate", "fox", "-o", "fox.png", "--overwrite").exit_code == 0
         assert (seedream.cwd / "fox.png").read_bytes() == png()
@@ -254,7 +253,7 @@ class TestFiles:
         assert done.paths == ["fox-task_1.jpg"]
         assert "secret" not in done.stderr
 
-    def test_stdout_refuses_several_images(self, seedream: Program, serve: Serve) -> None:
+    def test_several_images_to_stdout_are_refused(self, seedream: Program, serve: Serve) -> None:
         serve(png(), png())
         done = seedream("generate", "fox", "-o", "-")
         assert (done.exit_code, done.raw) == (9, b"")
@@ -262,11 +261,11 @@ class TestFiles:
         assert len(list(seedream.cwd.glob("fox-task_1-*.png"))) == 2
 
 
-class TestHistory:
+class TestGenerateHistory:
     def test_is_private_and_contains_no_api_key(self, seedream: Program, sandbox: Sandbox) -> None:
         [path] = seedream("generate", "A red fox").paths
         [row] = operations(seedream)
-        [create] = [request for request in sandbox.requests if request.method == "POST"]
+        [create] = create_requests(sandbox)
         assert row["idempotency_key"] == create.headers["idempotency-key"]
         assert row["endpoint"] == "POST /images/generations"
         assert json.loads(row["request"]) == json.loads(create.body)

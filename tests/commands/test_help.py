@@ -16,21 +16,22 @@ COMMANDS = [command.path for command in TREE]
 
 
 def texts(command: Command) -> list[str]:
-    """What help says of each option and argument, and besides."""
-    options, arguments = ([one.what for one in some] for some in (command.options, command.arguments))
+    """Return the help texts of a command: of its options, its arguments, and its paragraphs."""
+    options = [option.what for option in command.options]
+    arguments = [argument.what for argument in command.arguments]
     return [*options, *arguments, *command.paragraphs]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_prints_help_of_command(seedream: Program, command: tuple[str, ...]) -> None:
-    told = seedream("help", *command)
-    assert (told.exit_code, told.stderr) == (0, "")
-    assert told.stdout == seedream(*command, "--help").stdout
-    assert " ".join(("Usage: seedream", *command)) in told.stdout
+    done = seedream("help", *command)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == seedream(*command, "--help").stdout
+    assert " ".join(("Usage: seedream", *command)) in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "meant", "next_command"),
+    ("words", "suggestion", "next_command"),
     [
         (["genrate"], "'generate'", ["--help"]),
         (["config", "sett"], "'set'", ["config", "--help"]),
@@ -39,17 +40,17 @@ def test_help_prints_help_of_command(seedream: Program, command: tuple[str, ...]
     ],
 )
 def test_help_suggests_similar_command(
-    seedream: Program, words: list[str], meant: str, next_command: list[str]
+    seedream: Program, words: list[str], suggestion: str, next_command: list[str]
 ) -> None:
     done = seedream("help", *words)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert meant in done.stderr
+    assert suggestion in done.stderr
     assert hint(done) == next_command
 
 
 @pytest.mark.parametrize("words", [["--", "status", "--"], ["--", "config", "path", "--json"]])
 def test_help_runs_no_command(seedream: Program, words: list[str]) -> None:
-    """Behind a second `--` the words would be a command's arguments."""
+    """After a second `--` the words would be arguments of the command."""
     done = seedream("help", *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert not seedream.state.exists()
@@ -72,7 +73,7 @@ class TestHelpOfEveryCommand:
         assert all(len(line) <= 80 for line in plain.splitlines())
         in_a_log = seedream(*command.path, "-h", env={"GITHUB_ACTIONS": "true", "CI": "true"})
         assert in_a_log.stdout == plain
-        # What was asked for is colour, and nothing else is different.
+        # FORCE_COLOR changes nothing but the colours.
         coloured = seedream(*command.path, "-h", env={"FORCE_COLOR": "1"}).stdout
         assert "\x1b[" in coloured
         assert "\x1b" not in plain
@@ -84,8 +85,8 @@ class TestHelpOfEveryCommand:
         shown = seedream(*command.path, "-h", env={"COLUMNS": columns}).stdout
         assert all(flag in shown for option in command.options for flag in option.flags)
         letters = re.sub(r"\s+", "", shown)
-        for said in texts(command):
-            assert "".join(said.split()) in letters
+        for text in texts(command):
+            assert "".join(text.split()) in letters
 
     def test_begins_with_examples(self, seedream: Program, command: Command) -> None:
         assert command.examples
@@ -106,10 +107,10 @@ class TestHelpOfEveryCommand:
     def test_shows_variables_and_defaults(self, seedream: Program, command: Command) -> None:
         shown = re.sub(r"\s+", " ", self.shown(seedream, command))
         for option in command.options:
-            key = SETTINGS.get(option.flags[-1].removeprefix("--").replace("-", "_"))
-            if key is not None:
-                default = f"; default {key.default}" if key.default is not None else ""
-                facts = f"(env {' or '.join(key.variables)}{default}"
+            setting = SETTINGS.get(option.flags[-1].removeprefix("--").replace("-", "_"))
+            if setting is not None:
+                default = f"; default {setting.default}" if setting.default is not None else ""
+                facts = f"(env {' or '.join(setting.variables)}{default}"
                 assert f"{facts})." in shown or f"{facts}; " in shown
             for variable in option.variables:
                 assert f"[env var: {variable}" in shown

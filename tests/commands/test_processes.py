@@ -1,4 +1,4 @@
-"""Start each command once as a real process; most tests of commands call it in the test process."""
+"""Each command as a real process. Most other tests of commands run it inside the test process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seedream_cli.sandbox.server import Sandbox
 pytestmark = [pytest.mark.started, pytest.mark.slow]
 
 
-def test_commands_with_service(seedream: Program, sandbox: Sandbox) -> None:
+def test_processes_of_commands_with_service(seedream: Program, sandbox: Sandbox) -> None:
     (seedream.cwd / "seedream.toml").write_text('[assets.hen]\nprompt = "a hen"\n')
     task = seedream("generate", "-", "--no-wait", stdin="a fox").stdout.strip()
     assert seedream("status", task).stdout == f"{task}\tcompleted\n"
@@ -26,7 +26,7 @@ def test_commands_with_service(seedream: Program, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "said"),
+    ("arguments", "exit_code", "expected"),
     [
         *((["--version"], 0, seedream_cli.__version__), (["--help"], 0, "generate")),
         *((["help", "sync"], 0, "seedream sync"), (["completion", "bash"], 0, "seedream")),
@@ -35,14 +35,16 @@ def test_commands_with_service(seedream: Program, sandbox: Sandbox) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_commands_without_service(seedream: Program, arguments: list[str], exit_code: int, said: str) -> None:
+def test_processes_of_commands_without_service(
+    seedream: Program, arguments: list[str], exit_code: int, expected: str
+) -> None:
     done = seedream(*arguments)
     assert done.exit_code == exit_code
-    assert said in done.stdout
+    assert expected in done.stdout
     assert bool(done.stderr) is (exit_code != 0)
 
 
-def test_sandbox_server(seedream: Program) -> None:
+def test_process_of_sandbox_server(seedream: Program) -> None:
     running = seedream.start("sandbox")
     running.wait_for(lambda: running.stdout.endswith("\n") and running.stderr.endswith("\n"))
     assert running.stop(signal.SIGTERM).exit_code == 143

@@ -1,10 +1,9 @@
-"""`generate --details --style`: what is joined is what is sent, checked and shown."""
+"""`generate --details --style`: the joined prompt is sent, checked and printed."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from support.create_requests import create_bodies
 from support.program import Program
 
 from seedream_cli.sandbox.server import Sandbox
@@ -21,7 +20,7 @@ def prompt_of(seedream: Program, *arguments: str, stdin: str = "") -> str:
 
 def test_prompt_parts_are_joined_and_sent(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "a fox", "--style", "35mm film", "--details", "soft light", "--json")
-    [create] = [json.loads(one.body) for one in sandbox.requests if one.method == "POST"]
+    [create] = create_bodies(sandbox)
     assert create["prompt"] == "a fox, soft light, 35mm film"
     assert done.document["tasks"][0]["prompt"] == create["prompt"]
 
@@ -51,7 +50,7 @@ def test_dry_run_prints_prompt_and_length(seedream: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["a fox", "--style", "nior"], "'noir'"),
         (["", "--style", "noir"], ""),
@@ -60,9 +59,11 @@ def test_dry_run_prints_prompt_and_length(seedream: Program) -> None:
         (["--style", "noir"], ""),
     ],
 )
-def test_prompt_parts_refused(seedream: Program, sandbox: Sandbox, arguments: list[str], told: str) -> None:
+def test_prompt_parts_refused(
+    seedream: Program, sandbox: Sandbox, arguments: list[str], message: str
+) -> None:
     (seedream.cwd / "seedream.toml").write_text(STYLES)
     done = seedream("generate", *arguments)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert sandbox.requests == []

@@ -37,11 +37,11 @@ class TestResumedOperationsArePrinted:
 
     def test_resume_last_counts_the_other_pending_tasks(self, seedream: Program, sandbox: Sandbox) -> None:
         seedream("generate", "a fox", "--no-wait", "-n", "3")
-        said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1].startswith("2 ")
-        assert said[1].endswith(" seedream download --pending")
-        said = seedream("generate", "--resume", "last").stderr.splitlines()
-        assert said[1].startswith("1 ")
+        stderr_lines = seedream("generate", "--resume", "last").stderr.splitlines()
+        assert stderr_lines[1].startswith("2 ")
+        assert stderr_lines[1].endswith(" seedream download --pending")
+        stderr_lines = seedream("generate", "--resume", "last").stderr.splitlines()
+        assert stderr_lines[1].startswith("1 ")
         assert "--pending" not in seedream("generate", "--resume", "last").stderr
 
     def test_download_and_resume_print_the_new_output(self, seedream: Program, sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""`generate --sidecar`: what an image is, beside it, whole or not at all, and over nothing else."""
+"""`generate --sidecar`: a complete description next to each image, which never replaces another file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seedream_cli.sandbox.server import Sandbox
 SCHEMA = json.loads(files("seedream_cli").joinpath("sidecar.schema.json").read_text(encoding="utf-8"))
 
 
-def read(seedream: Program, name: str) -> dict[str, Any]:
+def read_sidecar(seedream: Program, name: str) -> dict[str, Any]:
     document = json.loads((seedream.cwd / name).read_text(encoding="utf-8"))
     Draft202012Validator(SCHEMA).validate(document)
     assert isinstance(document, dict)
@@ -37,7 +37,7 @@ def test_sidecar_content(seedream: Program, sandbox: Sandbox) -> None:
         *("--callback-url", "https://x.test/hook?token=secret"),
     )
     [task] = done.document["tasks"]
-    document = read(seedream, "fox.png.json")
+    document = read_sidecar(seedream, "fox.png.json")
     assert document["prompt"] == "狐, soft, brush and ink"
     assert document["parts"] == {
         "subject": "狐",
@@ -55,8 +55,8 @@ def test_sidecar_content(seedream: Program, sandbox: Sandbox) -> None:
         },
         {"url": "https://x.test/b.png", "media_type": None, "bytes": None, "sha256": None},
     ]
-    same = ("task_id", "operation", "request_id", "cost", "seconds", "quality")
-    assert {name: document[name] for name in same} == {name: task[name] for name in same}
+    shared = ("task_id", "operation", "request_id", "cost", "seconds", "quality")
+    assert {name: document[name] for name in shared} == {name: task[name] for name in shared}
     [file] = task["files"]
     assert {name: document[name] for name in file if name != "path"} | {"path": file["path"]} == file
     assert document["program"] == f"seedream {seedream_cli.__version__}"
@@ -67,7 +67,7 @@ def test_sidecar_content(seedream: Program, sandbox: Sandbox) -> None:
 def test_sidecar_for_each_image(seedream: Program, sandbox: Sandbox) -> None:
     done = seedream("generate", "fox", "-n", "2", "-o", "fox.png", "--sidecar")
     assert done.exit_code == 0
-    tasks = {read(seedream, f"fox-{number}.png.json")["task_id"] for number in (1, 2)}
+    tasks = {read_sidecar(seedream, f"fox-{number}.png.json")["task_id"] for number in (1, 2)}
     assert len(tasks) == 2
 
 
@@ -75,7 +75,7 @@ def test_sidecar_for_each_image(seedream: Program, sandbox: Sandbox) -> None:
 def test_sidecar_written_by_later_call(seedream: Program, sandbox: Sandbox, command: tuple[str, ...]) -> None:
     seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
     assert seedream(*command).exit_code == 0
-    assert read(seedream, "fox.png.json")["file"] == "fox.png"
+    assert read_sidecar(seedream, "fox.png.json")["file"] == "fox.png"
 
 
 def test_sidecar_missing_is_written_by_download(seedream: Program, sandbox: Sandbox) -> None:
@@ -86,14 +86,14 @@ def test_sidecar_missing_is_written_by_download(seedream: Program, sandbox: Sand
     assert (len(sandbox.requests), sidecar.stat().st_mtime_ns) == before
     sidecar.unlink()
     assert seedream("download", task).exit_code == 0
-    assert read(seedream, "fox.png.json")["task_id"] == task
+    assert read_sidecar(seedream, "fox.png.json")["task_id"] == task
     assert len(sandbox.requests) == before[0]
 
 
 @pytest.mark.parametrize(
     "content", ["{}", "mine", '{"sidecar": 1, "operation": "op_other000", "sha256": ""}']
 )
-class TestSidecarNameTaken:
+class TestSidecarNameIsTaken:
     def test_is_refused_before_sending(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
         (seedream.cwd / "fox.png.json").write_text(content)
         done = seedream("generate", "fox", "-o", "fox.png", "--sidecar")
@@ -102,19 +102,19 @@ class TestSidecarNameTaken:
         assert sandbox.requests == []
         assert (seedream.cwd / "fox.png.json").read_text() == content
 
-    def test_meanwhile_is_kept(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
+    def test_after_submit_keeps_file(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
         seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--no-wait")
         (seedream.cwd / "fox.png.json").write_text(content)
         done = seedream("download", "--pending")
         assert done.exit_code == 0
         assert "fox.png-2.json" in done.stderr
         assert (seedream.cwd / "fox.png.json").read_text() == content
-        assert read(seedream, "fox.png-2.json")["file"] == "fox.png"
+        assert read_sidecar(seedream, "fox.png-2.json")["file"] == "fox.png"
 
     def test_is_replaced_with_overwrite(self, seedream: Program, sandbox: Sandbox, content: str) -> None:
         (seedream.cwd / "fox.png.json").write_text(content)
         assert seedream("generate", "fox", "-o", "fox.png", "--sidecar", "--overwrite").exit_code == 0
-        assert read(seedream, "fox.png.json")["file"] == "fox.png"
+        assert read_sidecar(seedream, "fox.png.json")["file"] == "fox.png"
 
 
 def test_sidecar_unwritable_keeps_image(seedream: Program, start_raw: StartRaw) -> None:
@@ -126,7 +126,7 @@ def test_sidecar_unwritable_keeps_image(seedream: Program, start_raw: StartRaw) 
     assert (failed.exit_code, failed.paths) == (9, ["fox.png"])
     (seedream.cwd / "fox.png.json").rmdir()
     assert seedream(*hint(failed)).exit_code == 0
-    assert read(seedream, "fox.png.json")["task_id"] == "task_1"
+    assert read_sidecar(seedream, "fox.png.json")["task_id"] == "task_1"
 
 
 def test_sidecar_with_stdout_is_refused(seedream: Program, sandbox: Sandbox) -> None:

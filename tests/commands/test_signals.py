@@ -1,4 +1,4 @@
-"""A signal ends any wait at once, leaves no temporary file, and prints the command that finishes the job."""
+"""Signals end any wait at once, leave no temporary file, and print the command that resumes the task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 
 @pytest.fixture
 def waiting(seedream: Program, start_sandbox: StartSandbox) -> tuple[Running, Sandbox]:
-    """The program, waiting for a task that takes a moment of the sandbox's time."""
+    """A process that waits for a task of 0.3 seconds, with its next poll in 30 seconds."""
     sandbox = start_sandbox(seconds=0.3)
     seedream.use(sandbox.base_url)
     running = seedream.start("generate", "fox", "-o", "art/fox.png", "--poll-interval", "30")
@@ -52,16 +52,16 @@ def test_signal_while_polling_prints_resume_command(
 def test_signal_while_submitting_prints_resume_command(
     seedream: Program, start_raw: StartRaw, number: signal.Signals, exit_code: int
 ) -> None:
-    asked = threading.Event()
+    received = threading.Event()
 
     def never(exchange: Exchange) -> None:
-        asked.set()
+        received.set()
         exchange.closed.wait(30)
 
     server = start_raw(never, accepted("task_1"), success({"status": "queued"}))
     seedream.use(server.base_url)
     running = seedream.start("generate", "fox")
-    running.wait_for(asked.is_set)
+    running.wait_for(received.is_set)
     stopped = running.stop(number)
     assert stopped.exit_code == exit_code
     assert hint(stopped)[:2] == ["generate", "--resume"]
@@ -103,7 +103,7 @@ def test_signal_ignored_by_caller_stays_ignored(seedream: Program, start_sandbox
 
 
 def test_signal_while_history_is_locked(seedream: Program, start_sandbox: StartSandbox) -> None:
-    """One of them waits for the history, which the report must not wait for."""
+    """A worker waits for the locked history. The report of the interruption must not wait for it too."""
     sandbox = start_sandbox(seconds=8)
     seedream.use(sandbox.base_url)
     arguments = ("generate", "fox", "-n", "2", "-o", "fox.png", "--poll-interval", "0.1")
@@ -111,7 +111,7 @@ def test_signal_while_history_is_locked(seedream: Program, start_sandbox: StartS
     running.wait_for(lambda: running.stderr.count("processing") == 2)
     with closing(sqlite3.connect(seedream.state / "history.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        # Each percent that is new is recorded.
+        # Each new progress value is recorded, so the next poll blocks a worker.
         polls = len(sandbox.requests)
         running.wait_for(lambda: len(sandbox.requests) > polls)
         time.sleep(0.2)

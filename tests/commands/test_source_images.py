@@ -1,13 +1,12 @@
-"""`generate -i` and an asset's images, from the file to what goes over the line."""
+"""`generate --image` and the images of an asset, from the file to the request."""
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.create_requests import create_bodies
 from support.images import JPEG, png
 from support.program import Program, hint
 from support.raw import RawServer, accepted, answer, success
@@ -16,11 +15,7 @@ from support.starting import StartRaw
 from seedream_cli.sandbox.server import Sandbox
 
 
-def creates(service: Sandbox | RawServer) -> list[dict[str, Any]]:
-    return [json.loads(request.body) for request in service.requests if request.method == "POST"]
-
-
-def uri(data: bytes, media_type: str = "image/png") -> str:
+def data_uri(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{b64encode(data).decode()}"
 
 
@@ -31,7 +26,7 @@ def image(seedream: Program) -> Path:
     return path
 
 
-def kept(seedream: Program) -> list[Path]:
+def stored_bodies(seedream: Program) -> list[Path]:
     return sorted((seedream.state / "bodies").glob("*"))
 
 
@@ -41,17 +36,21 @@ class TestSourceImagesSent:
         arguments = ("-i", "a.png", "--image", "https://x.test/c.webp?s=1", "-i", "b.jpg")
         done = seedream("generate", "as ink", *arguments, "-o", "fox.png")
         assert (done.exit_code, done.paths) == (0, ["fox.png"]), done.stderr
-        [body] = creates(sandbox)
+        [body] = create_bodies(sandbox)
         assert body["model"] == "seedream-v4.5-edit"
-        assert body["image_urls"] == [uri(png(9, 9)), "https://x.test/c.webp?s=1", uri(JPEG, "image/jpeg")]
-        assert kept(seedream) == []
+        assert body["image_urls"] == [
+            data_uri(png(9, 9)),
+            "https://x.test/c.webp?s=1",
+            data_uri(JPEG, "image/jpeg"),
+        ]
+        assert stored_bodies(seedream) == []
 
     def test_from_stdin(self, seedream: Program, sandbox: Sandbox) -> None:
         assert seedream("generate", "as ink", "-i", "-", "--no-wait", stdin=png()).exit_code == 0
-        assert creates(sandbox)[0]["image_urls"] == [uri(png())]
+        assert create_bodies(sandbox)[0]["image_urls"] == [data_uri(png())]
 
 
-class TestSourceImagesShown:
+class TestSourceImagesPrinted:
     def test_by_dry_run(self, seedream: Program, image: Path) -> None:
         done = seedream("generate", "x", "-i", "a.png", "--dry-run")
         [name] = done.document["requests"][0]["json"]["image_urls"]
@@ -59,7 +58,7 @@ class TestSourceImagesShown:
         assert "base64" not in done.stdout + done.stderr
         assert not seedream.state.exists()
 
-    def test_by_json_and_the_history(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
+    def test_by_json_and_status(self, seedream: Program, sandbox: Sandbox, image: Path) -> None:
         shown = seedream("generate", "x", "-i", "a.png", "--json").document["tasks"][0]["source_images"]
         assert shown == seedream("status", "--json").document["tasks"][0]["source_images"]
         assert [(one["url"], one["media_type"], one["bytes"]) for one in shown] == [
@@ -71,17 +70,17 @@ class TestSourceImagesShown:
 
 class TestSourceImagesRefused:
     @pytest.fixture(autouse=True)
-    def nothing_is_sent_or_kept(self, seedream: Program, sandbox: Sandbox, image: Path) -> object:
+    def nothing_is_sent_or_stored(self, seedream: Program, sandbox: Sandbox, image: Path) -> object:
         yield
         assert sandbox.requests == []
-        assert kept(seedream) == []
+        assert stored_bodies(seedream) == []
 
     @pytest.mark.parametrize(
         "arguments",
         [
             *(["x", "-i", image] for image in ("nope.png", "ftp://x.test/a.png", "https://u:p@x.test/a.png")),
             ["x", *["-i", "a.png"] * 15],
-            # One stdin for two, or without an image.
+            # Two readers of stdin, or stdin without an image.
             *(["-", "-i", "-"], ["x", "-i", "-", "--api-key-file", "-"], ["x", "-i", "-", "-i", "-"]),
             ["x", "-i", "-"],
             *(["--resume", "last", "-i", "a.png"], ["", "-i", "a.png"]),
@@ -99,32 +98,32 @@ class TestSourceImagesRefused:
 
 class TestSourceImagesResume:
     @pytest.fixture
-    def lost(self, seedream: Program, start_raw: StartRaw, image: Path) -> RawServer:
-        """A service that reads a create and never answers it in time, and later does."""
+    def unanswering(self, seedream: Program, start_raw: StartRaw, image: Path) -> RawServer:
+        """A service that is unavailable for an hour at the first request, and accepts the next one."""
         busy = answer(503, {}, headers={"Retry-After": "3600"})
         server = start_raw(busy, accepted("task_1"), success({"status": "queued"}))
         seedream.use(server.base_url)
         return server
 
-    def test_sends_same_body(self, seedream: Program, lost: RawServer, image: Path) -> None:
+    def test_sends_same_body(self, seedream: Program, unanswering: RawServer, image: Path) -> None:
         first = seedream("generate", "x", "-i", "a.png", "--no-wait")
         assert first.exit_code == 7
-        assert len(kept(seedream)) == 1
+        assert len(stored_bodies(seedream)) == 1
         image.write_bytes(JPEG)
         again = seedream(*hint(first), "--no-wait")
         assert (again.exit_code, again.stdout) == (0, "task_1\n")
-        one, two = lost.requests[:2]
-        assert one.body == two.body
-        assert one.headers["idempotency-key"] == two.headers["idempotency-key"]
-        assert kept(seedream) == []
+        first_create, second_create = unanswering.requests[:2]
+        assert first_create.body == second_create.body
+        assert first_create.headers["idempotency-key"] == second_create.headers["idempotency-key"]
+        assert stored_bodies(seedream) == []
 
-    def test_without_kept_body_is_refused(self, seedream: Program, lost: RawServer) -> None:
+    def test_without_stored_body_is_refused(self, seedream: Program, unanswering: RawServer) -> None:
         first = seedream("generate", "x", "-i", "a.png", "--no-wait")
-        [body] = kept(seedream)
+        [body] = stored_bodies(seedream)
         body.unlink()
         again = seedream(*hint(first), "--no-wait")
         assert again.exit_code == 2
-        assert len(lost.requests) == 1
+        assert len(unanswering.requests) == 1
 
 
 class TestSourceImagesOfManifest:
@@ -134,10 +133,10 @@ class TestSourceImagesOfManifest:
         (seedream.cwd / "seedream.toml").write_text(self.MANIFEST)
         done = seedream("sync")
         assert (done.exit_code, done.paths) == (0, ["hero.png"]), done.stderr
-        [body] = creates(sandbox)
-        assert (body["model"], body["image_urls"]) == ("seedream-v4.5-edit", [uri(png(9, 9))])
-        assert kept(seedream) == []
+        [body] = create_bodies(sandbox)
+        assert (body["model"], body["image_urls"]) == ("seedream-v4.5-edit", [data_uri(png(9, 9))])
+        assert stored_bodies(seedream) == []
         assert seedream("sync", "--check").exit_code == 0
         image.write_bytes(png(9, 9, shade=1))
         assert seedream("sync", "--check").exit_code == 10
-        assert len(creates(sandbox)) == 1
+        assert len(create_bodies(sandbox)) == 1

@@ -45,8 +45,8 @@ def test_task_lines_are_one_line_each_if_all_fit() -> None:
         width=80,
     )
     assert printed == [
-        "1 min format_age  completed  img_1    a red fox   fox.png",
-        "2 h format_age    completed  task_12  雪中的红狐",
+        "1 min ago  completed  img_1    a red fox   fox.png",
+        "2 h ago    completed  task_12  雪中的红狐",
     ]
 
 
@@ -55,7 +55,7 @@ def test_task_lines_of_a_final_state_end_with_the_error(status: str) -> None:
     ended = replace(
         operation_of(path="/home/ada/art/fox.png"), status=status, error_message="content\n policy"
     )
-    assert lines(ended, width=80) == [f"1 min format_age  {status}  img_1  a red fox  content policy"]
+    assert lines(ended, width=80) == [f"1 min ago  {status}  img_1  a red fox  content policy"]
     long = replace(ended, error_message="no picture of this " * 20)
     assert max(display_width(line) for line in lines(long, width=60)) <= 60
     assert "no picture of this" in lines(long, width=80)[-1]
@@ -64,7 +64,7 @@ def test_task_lines_of_a_final_state_end_with_the_error(status: str) -> None:
 def test_task_lines_second_line_has_the_whole_id_and_the_end_of_the_path() -> None:
     path = "/srv/" + "deep/" * 20 + "fox.png"
     first, second = lines(operation_of("a red fox " * 20, task=UUID, path=path), width=80)
-    assert first.startswith("1 min format_age  completed  a red fox a red fox")
+    assert first.startswith("1 min ago  completed  a red fox a red fox")
     assert first.endswith("…")
     assert re.fullmatch(rf"  {UUID}  ….*/fox\.png", second)
     assert max(display_width(first), display_width(second)) <= 80
@@ -81,7 +81,7 @@ def test_task_lines_are_never_wider_than_the_terminal(width: int, prompt: str) -
 
 
 def test_task_lines_have_relative_times_for_a_day() -> None:
-    assert lines(operation_of(age=86399))[0].startswith("23 h format_age")
+    assert lines(operation_of(age=86399))[0].startswith("23 h ago")
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d  completed", lines(operation_of(age=86401))[0])
     assert re.match(r"\d{4}-\d\d-\d\d", lines(operation_of(age=-60))[0]), "the clock was set back"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from faults import system_faults as system
 from faults.scenario import (
-    ANSWER_UNRECORDED,
     FILE_UNRECORDED,
     INTENT_RECORDED,
+    RESPONSE_UNRECORDED,
     RESULT_RECEIVED,
     START,
     Action,
@@ -78,7 +78,7 @@ class Row:
         return " ".join([f"{self.stage}: {self.fault}", *self.options])
 
 
-_WHERE = {SUBMIT: "sent, no answer", POLL: "first poll", IMAGE: "mid download"}
+_WHERE = {SUBMIT: "sent, no response", POLL: "first poll", IMAGE: "mid download"}
 
 #: Faulty responses by name.
 _RESPONSES: dict[str, Fault] = {
@@ -204,8 +204,8 @@ _UNREACHABLE: list[tuple[str, Action, Expected | None, Expected | None, Expected
 _STAGES: dict[str, Point] = {
     "before submit": START,
     "intent recorded": INTENT_RECORDED,
-    "sent, no answer": (SUBMIT, 1),
-    "answer unrecorded": ANSWER_UNRECORDED,
+    "sent, no response": (SUBMIT, 1),
+    "response unrecorded": RESPONSE_UNRECORDED,
     "first poll": (POLL, 1),
     "later poll": (POLL, 2),
     "result received": RESULT_RECEIVED,
@@ -290,15 +290,15 @@ _MACHINE: list[tuple[str, Action, _ExpectedByStage]] = [
 #: Rows that are also run with a source image and a sidecar: the request body is kept on disk until it is no
 #: longer needed, and there is a second file.
 _EDIT_ROWS = {
-    "sent, no answer: reset for ever",
-    "sent, no answer: reset, then 401",
-    "sent, no answer: 429, then 401",
-    "sent, no answer: SIGINT",
-    "sent, no answer: history is locked",
+    "sent, no response: reset for ever",
+    "sent, no response: reset, then 401",
+    "sent, no response: 429, then 401",
+    "sent, no response: SIGINT",
+    "sent, no response: history is locked",
     "intent recorded: SIGKILL",
-    "answer unrecorded: SIGKILL",
-    "answer unrecorded: disk full",
-    "answer unrecorded: history is locked",
+    "response unrecorded: SIGKILL",
+    "response unrecorded: disk full",
+    "response unrecorded: history is locked",
     "mid download: disk full",
     "file unrecorded: SIGINT",
 }
@@ -347,7 +347,7 @@ def _sequence_rows() -> Iterator[Row]:
             FaultRule(SUBMIT, _RESPONSES[fault], number, None if number == len(faults) else 1)
             for number, fault in enumerate(faults, 1)
         ]
-        yield Row("sent, no answer", ", then ".join(faults), expected, prepare=_injecting(*fault_rules))
+        yield Row("sent, no response", ", then ".join(faults), expected, prepare=_injecting(*fault_rules))
     for fault, expected in _NEVER_SENT_THEN.items():
 
         def down(scenario: Scenario, fault: str = fault) -> None:
@@ -383,8 +383,9 @@ def _action_row(stage: str, fault: str, point: Point, action: Action, expected: 
         return Row(stage, fault, expected, at=point, action=action)
 
     def prepare(scenario: Scenario) -> None:
-        answer = system.during_response(scenario, action, midway=where == IMAGE)
-        scenario.inject(where, answer, first, times=1)
+        scenario.inject(
+            where, system.during_response(scenario, action, midway=where == IMAGE), first, times=1
+        )
 
     return Row(stage, fault, expected, prepare=prepare)
 

@@ -24,7 +24,7 @@ Action = Callable[["Scenario"], None]
 #: Points of the program where a run can be stopped, in the order in which they are reached.
 START: Point = ("seedream_cli.cli:run", 1)
 INTENT_RECORDED: Point = ("seedream_cli.api.client:Client.submit", 1)
-ANSWER_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
+RESPONSE_UNRECORDED: Point = ("seedream_cli.tasks.submit:_mark_accepted", 1)
 RESULT_RECEIVED: Point = ("seedream_cli.tasks.download:save_results", 1)
 FILE_UNRECORDED: Point = ("seedream_cli.files.partial_file:PartialFile.sha256", 1)
 

@@ -21,8 +21,8 @@ DAY = 86400.0
 
 
 def kill(scenario: Scenario, stage: str) -> None:
-    answer = system.during_response(scenario, system.send_signal("SIGKILL"), midway=stage == IMAGE)
-    scenario.inject(stage, answer, times=1)
+    fault = system.during_response(scenario, system.send_signal("SIGKILL"), midway=stage == IMAGE)
+    scenario.inject(stage, fault, times=1)
     assert scenario.generate().exit_code == -signal.SIGKILL
     scenario.repair()
 

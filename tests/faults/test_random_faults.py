@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 from faults import system_faults as system
 from faults.scenario import (
-    ANSWER_UNRECORDED,
     FILE_UNRECORDED,
     INTENT_RECORDED,
+    RESPONSE_UNRECORDED,
     RESULT_RECEIVED,
     START,
     Action,
@@ -64,7 +64,7 @@ _ACTIONS: list[Action] = [
     *(system.disk_full, system.no_more_files, system.folder_becomes_read_only),
     *(system.history_is_locked, system.clock_set_back, system.server_down),
 ]
-_POINTS = (START, INTENT_RECORDED, ANSWER_UNRECORDED, RESULT_RECEIVED, FILE_UNRECORDED)
+_POINTS = (START, INTENT_RECORDED, RESPONSE_UNRECORDED, RESULT_RECEIVED, FILE_UNRECORDED)
 
 
 @pytest.mark.parametrize("number", range(TESTS))
@@ -108,8 +108,8 @@ def _run_with_faults(scenario: Scenario, draw: random.Random, name: str) -> str:
         point = draw.choice((*_POINTS, *[("call", draw.randint(1, CALLS))] * len(_POINTS)))
     elif draw.random() < 0.5:
         stage = draw.choice((SUBMIT, POLL, IMAGE))
-        answer = system.during_response(scenario, action, midway=stage == IMAGE)
-        scenario.service.fault_rules.insert(0, FaultRule(stage, answer, draw.randint(1, 2), 1))
+        fault = system.during_response(scenario, action, midway=stage == IMAGE)
+        scenario.service.fault_rules.insert(0, FaultRule(stage, fault, draw.randint(1, 2), 1))
     options = draw.choice(([], ["--no-wait"], ["--json"], ["-q"]))
     output = draw.choice((f"out/{name}.png", "out/", "out/{slug}-{date}.{ext}"))
     command = ["generate", f"a fox, {name}", "-o", output, *options]

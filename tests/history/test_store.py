@@ -1,4 +1,4 @@
-"""The history: written before anything is sent, readable by its owner alone, never lost to a crowd."""
+"""History: durable, private, shared by programs and threads, and robust against broken files."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(path: Path) -> Iterator[Open]:
-    made: list[History] = []
+def open_history(path: Path) -> Iterator[Open]:
+    histories: list[History] = []
 
-    def one(where: Path = path, clock: Clock | None = None) -> History:
-        made.append(History(where, now=clock or Clock()))
-        return made[-1]
+    def create(where: Path = path, clock: Clock | None = None) -> History:
+        histories.append(History(where, now=clock or Clock()))
+        return histories[-1]
 
-    yield one
-    for history in made:
+    yield create
+    for history in histories:
         history.close()
 
 
@@ -67,21 +67,21 @@ def saved(folder: Path, number: int = 1) -> SavedFile:
 
 @contextmanager
 def another_program(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that waits for nobody, and whose transactions begin when it says so."""
+    """Yield a connection of another program: without a busy timeout, with explicit transactions."""
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
         yield db
 
 
 @contextmanager
-def written_to(history: History) -> Iterator[sqlite3.Connection]:
+def transaction(history: History) -> Iterator[sqlite3.Connection]:
     with history._exclusive() as db, history._transaction(db, durable=False):
         yield db
 
 
-# What is kept
+# Records and queries
 
 
-def test_record_and_find_keep_all_fields(opened: Open, tmp_path: Path) -> None:
+def test_record_and_find_keep_all_fields(open_history: Open, tmp_path: Path) -> None:
     whole = operation(
         tmp_path,
         request=GenerationRequest(
@@ -107,19 +107,19 @@ def test_record_and_find_keep_all_fields(opened: Open, tmp_path: Path) -> None:
         parts=PromptParts("fox", "light", None, None),
         sidecar=True,
     )
-    history = opened()
+    history = open_history()
     history.record(whole)
     assert history.find(SERVICE, whole.id) == whole
-    assert opened().find(SERVICE, "task/1?") == whole
+    assert open_history().find(SERVICE, "task/1?") == whole
     foreign = operation(
         tmp_path, id="op_2", request=None, idempotency_key=None, key_id=None, task_id="task_2"
     )
     history.record(foreign)
-    assert opened().find(SERVICE, "task_2") == foreign
+    assert open_history().find(SERVICE, "task_2") == foreign
 
 
-def test_record_updates_and_skips_equal_writes(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_record_updates_and_skips_equal_writes(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     first = operation(tmp_path)
     history.record(first)
     later = replace(first, task_id="task_1", status="completed", results=("u",), files=(saved(tmp_path),))
@@ -132,8 +132,8 @@ def test_record_updates_and_skips_equal_writes(opened: Open, tmp_path: Path) -> 
     assert history._db.total_changes == changes
 
 
-def test_find_and_lists_separate_services(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_find_and_lists_separate_services(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     here = history.record(operation(tmp_path, id="op_here0000", task_id="task_1"))
     there = history.record(operation(tmp_path, id="op_there000", task_id="task_1", service="other.test"))
     assert history.find(SERVICE, "task_1") == here
@@ -143,18 +143,18 @@ def test_find_and_lists_separate_services(opened: Open, tmp_path: Path) -> None:
     assert history.last_unfinished("other.test") == there
 
 
-def test_recent_order_limit_and_status(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_recent_order_limit_and_status(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     for number, word in ((2, "completed"), (0, "failed"), (1, "Completed")):
         history.record(operation(tmp_path, id=f"op_{number}", created=float(number), status=word))
-    # The same second: what was recorded later is newer.
+    # Of the same second, the one recorded later is newer.
     history.record(operation(tmp_path, id="op_twin", created=2.0))
-    assert [each.id for each in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
-    assert [each.id for each in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
+    assert [found.id for found in history.recent(SERVICE, limit=3)] == ["op_twin", "op_2", "op_1"]
+    assert [found.id for found in history.recent(SERVICE, limit=9, status="COMPLETED")] == ["op_2", "op_1"]
 
 
-def test_find_by_idempotency_key_newest_first(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_find_by_idempotency_key_newest_first(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     for name, key, created in (
         ("op_1", 1, 100.0),
         ("op_2", 1, 300.0),
@@ -163,7 +163,11 @@ def test_find_by_idempotency_key_newest_first(opened: Open, tmp_path: Path) -> N
     ):
         history.record(operation(tmp_path, id=name, idempotency_key=f"key-{key}", created=created))
     history.record(operation(tmp_path, id="op_4", service="another.test", created=500.0))
-    assert [one.id for one in history.find_by_idempotency_key(SERVICE, "key-1")] == ["op_2", "op_5", "op_1"]
+    assert [found.id for found in history.find_by_idempotency_key(SERVICE, "key-1")] == [
+        "op_2",
+        "op_5",
+        "op_1",
+    ]
     assert history.find_by_idempotency_key(SERVICE, "key-3") == []
 
 
@@ -188,9 +192,9 @@ SETTLED: dict[str, tuple[dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize(("values", "settled"), SETTLED.values(), ids=SETTLED)
 def test_is_done_and_pending_by_state(
-    opened: Open, tmp_path: Path, values: dict[str, Any], settled: bool
+    open_history: Open, tmp_path: Path, values: dict[str, Any], settled: bool
 ) -> None:
-    history = opened()
+    history = open_history()
     current = operation(tmp_path, **values)
     history.record(current)
     assert current.is_done is settled
@@ -199,22 +203,22 @@ def test_is_done_and_pending_by_state(
     assert history.pending(SERVICE) == ([] if settled or current.task_id is None else [current])
 
 
-def test_pending_oldest_first_and_last_unfinished_newest(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_pending_oldest_first_and_last_unfinished_newest(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     for n in range(3):
         history.record(operation(tmp_path, id=f"op_{n:08}", created=float(n), task_id=f"task_{n}"))
     history.record(operation(tmp_path, id="op_done0000", created=9.0, status="failed", task_id="task_9"))
     last = history.record(operation(tmp_path, id="op_unanswer", created=5.0))
-    assert [each.task_id for each in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
+    assert [found.task_id for found in history.pending(SERVICE)] == ["task_0", "task_1", "task_2"]
     assert history.last_unfinished(SERVICE) == last
     assert history.unanswered(SERVICE, since=5.0) == [last]
-    # Its key does not hold any more.
+    # Its idempotency key has expired.
     assert history.unanswered(SERVICE, since=5.5) == []
     assert history.last_unfinished(SERVICE, since=5.5) == history.find(SERVICE, "task_2")
 
 
-def test_record_merges_with_other_programs(opened: Open, tmp_path: Path) -> None:
-    history, stale = opened(), operation(tmp_path)
+def test_record_merges_with_other_programs(open_history: Open, tmp_path: Path) -> None:
+    history, stale = open_history(), operation(tmp_path)
     answered = replace(stale, task_id="task_9", status="completed", results=("u",), cost="1")
     history.record(answered)
     for late in (stale, replace(stale, status=TaskStatus.REFUSED)):
@@ -224,10 +228,10 @@ def test_record_merges_with_other_programs(opened: Open, tmp_path: Path) -> None
     assert history.record(answered) == history.find(SERVICE, "task_9") == faster
 
 
-def test_states_have_times_and_paths_may_be_bytes(opened: Open, tmp_path: Path) -> None:
+def test_states_have_times_and_paths_may_be_bytes(open_history: Open, tmp_path: Path) -> None:
     clock = Clock(100.0)
-    history = opened(clock=clock)
-    # In a folder whose name is no Unicode.
+    history = open_history(clock=clock)
+    # The name of the folder is not valid Unicode.
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     file = SavedFile(1, str(folder / "fox.png"), "00", 1, "image/png", 1, 1)
     current = operation(folder, files=(file,))
@@ -239,27 +243,27 @@ def test_states_have_times_and_paths_may_be_bytes(opened: Open, tmp_path: Path) 
     assert current.files == (file,)
 
 
-# Who may read it
+# Permissions
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
 @pytest.mark.parametrize("umask", [0o000, 0o777], ids=oct)
 def test_file_and_folders_are_private_under_any_umask(
-    opened: Open, path: Path, tmp_path: Path, umask: int
+    open_history: Open, path: Path, tmp_path: Path, umask: int
 ) -> None:
     before = os.umask(umask)
     try:
-        opened().record(operation(tmp_path))
+        open_history().record(operation(tmp_path))
     finally:
         os.umask(before)
-    # The folder above too: whoever may write there could put another one in its place.
+    # The parent folder too: with write access to it, the folder could be replaced.
     for folder in (path.parent, path.parent.parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    # The journal holds what the file does.
-    assert {each.name for each in path.parent.iterdir()} == {
+    # The journal files have the same content.
+    assert {file.name for file in path.parent.iterdir()} == {
         f"{path.name}{end}" for end in ("", "-wal", "-shm")
     }
-    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
@@ -273,20 +277,20 @@ def test_existing_file_becomes_private_and_parent_keeps_its_mode(path: Path) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-# What survives a power cut
+# Durability
 
 
 @pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
 def test_record_is_durable_for_intent_and_response(
-    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
+    open_history: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wal: bool
 ) -> None:
     monkeypatch.setattr("seedream_cli.history.store._supports_wal", lambda folder: is_wal)
-    history = opened()
+    history = open_history()
     flushes: list[bool] = []
 
     def see(statement: str) -> None:
         if statement == "COMMIT":
-            # FULL, as SQLite numbers it.
+            # 2 is FULL.
             flushes.append(history._db.execute("PRAGMA synchronous").fetchone()[0] == 2)
 
     history._db.set_trace_callback(see)
@@ -295,13 +299,13 @@ def test_record_is_durable_for_intent_and_response(
     history.record(replace(intent, idempotency_key="key-2"))
     answered = history.record(replace(intent, task_id="task_1", status=TaskStatus.PENDING))
     assert flushes == [True, True, True]
-    # The service can be asked for these again.
+    # The service can be asked for these again, so they need not be durable.
     for later in ({"status": "processing"}, {"status": "completed", "results": ("u",)}):
         answered = history.record(replace(answered, **later))
     assert flushes[3:] == [not is_wal] * 2
     history.record(operation(tmp_path, id="op_2"))
     assert flushes[5:] == [True]
-    # DELETE would not have flushed that the journal is over.
+    # journal_mode is TRUNCATE, which keeps the file. DELETE would not flush the end of the transaction.
     assert Path(f"{path}-journal").exists() is not is_wal
 
 
@@ -318,7 +322,7 @@ from seedream_cli.history.store import History
 path, who, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 if sys.argv[4] == "False":
     history._supports_wal = lambda folder: False
-# All at once: the file is made and migrated by whoever is first.
+# All at once: the first one creates the file.
 time.sleep(max(0, start - time.time()))
 history = History(path, now=time.time)
 for number in range(10):
@@ -331,23 +335,23 @@ history.close()
 
 
 @pytest.mark.parametrize("is_wal", [True, False], ids=["WAL", "rollback journal"])
-def test_concurrent_processes_lose_nothing(opened: Open, path: Path, is_wal: bool) -> None:
+def test_concurrent_processes_lose_nothing(open_history: Open, path: Path, is_wal: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     start = str(time.time() + 0.7)
-    words = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
+    commands = [[str(path), f"{number:04}", start, str(is_wal)] for number in range(4)]
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, *each], env=environment, stderr=subprocess.PIPE)
-        for each in words
+        subprocess.Popen([sys.executable, "-c", WRITER, *arguments], env=environment, stderr=subprocess.PIPE)
+        for arguments in commands
     ]
     problems = [writer.communicate(timeout=60)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 4, problems
-    history = opened()
+    history = open_history()
     assert len(history.pending(SERVICE)) == 40
-    assert all(len(history.states(each)) == 2 for each in history.pending(SERVICE))
+    assert all(len(history.states(found)) == 2 for found in history.pending(SERVICE))
 
 
-def test_concurrent_threads_share_one_history(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_concurrent_threads_share_one_history(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
 
     def write(who: int) -> None:
         for number in range(20):
@@ -359,10 +363,10 @@ def test_concurrent_threads_share_one_history(opened: Open, tmp_path: Path) -> N
     assert len(history.recent(SERVICE, limit=999)) == 120
 
 
-def test_find_uses_an_index(opened: Open, tmp_path: Path) -> None:
-    """A run of a thousand looks up each, in a history of years."""
-    history = opened()
-    with written_to(history) as db:
+def test_find_uses_an_index(open_history: Open, tmp_path: Path) -> None:
+    """A sync of 1,000 images looks up each of them in a long history."""
+    history = open_history()
+    with transaction(history) as db:
         for n in range(1200):
             named = {"id": f"op_{n:08}", "task_id": f"img_{n}", "idempotency_key": f"key-{n}"}
             history._merge_and_write(db, operation(tmp_path, **named))
@@ -380,9 +384,9 @@ def test_find_uses_an_index(opened: Open, tmp_path: Path) -> None:
 
 
 def test_locked_file_is_reported_and_keeps_working(
-    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_history: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history = opened()
+    history = open_history()
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
     with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -394,26 +398,26 @@ def test_locked_file_is_reported_and_keeps_working(
     assert history.find(SERVICE, "op_abcd1234") is not None
 
 
-def test_locked_new_file_is_waited_for(opened: Open, path: Path) -> None:
-    """SQLite itself would not wait, whatever its timeout."""
+def test_locked_new_file_is_waited_for(open_history: Open, path: Path) -> None:
+    """SQLite itself does not wait for this, whatever its timeout is."""
     path.parent.mkdir(parents=True)
     with another_program(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        opening = threading.Thread(target=opened)
+        opening = threading.Thread(target=open_history)
         opening.start()
         opening.join(0.1)
         assert opening.is_alive()
         other.execute("COMMIT")
         opening.join(30)
-    assert opened().recent(SERVICE, limit=9) == []
-    assert journal_of(path) == "wal"
+    assert open_history().recent(SERVICE, limit=9) == []
+    assert journal_mode(path) == "wal"
 
 
 def test_locked_file_makes_threads_wait_together(
-    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_history: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If each waited in turn, a run of 64 would not end for ten minutes."""
-    history = opened()
+    """If each of 64 threads waited in turn, the command would take ten minutes to end."""
+    history = open_history()
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.3)
     monkeypatch.setattr("seedream_cli.history.store._LAST_BUSY_TIMEOUT", 0.01)
 
@@ -429,42 +433,42 @@ def test_locked_file_makes_threads_wait_together(
 
 
 def test_interrupted_write_leaves_no_lock(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_history: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(BaseException):
         pass
 
-    history = opened()
-    with suppress(Interrupted), written_to(history) as db:
+    history = open_history()
+    with suppress(Interrupted), transaction(history) as db:
         history._merge_and_write(db, operation(tmp_path, id="op_half"))
         raise Interrupted
     monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
-    opened().record(operation(tmp_path))
-    assert [each.id for each in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
+    open_history().record(operation(tmp_path))
+    assert [found.id for found in history.recent(SERVICE, limit=9)] == ["op_abcd1234"]
 
 
-def test_signal_inside_exclusive_blocks_no_program(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_signal_inside_exclusive_blocks_no_program(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     history.record(operation(tmp_path, id="op_1"))
-    # What a signal leaves behind that comes when a block is done and its end has not begun.
+    # The state after a signal that is raised between the body of a block and its exit.
     abandoned = [history._exclusive(), history._transaction(history._db, durable=True)]
     for block in abandoned:
         block.__enter__()
     assert history.find(SERVICE, "op_1") is not None
-    assert opened().record(operation(tmp_path, id="op_2")).id == "op_2"
+    assert open_history().record(operation(tmp_path, id="op_2")).id == "op_2"
     history.record(operation(tmp_path, id="op_3"))
     assert len(history.recent(SERVICE, limit=9)) == 3
     del abandoned, block
 
 
-# Where SQLite has no shared memory, which WAL takes
+# File systems without shared memory, which WAL needs
 
 
 @pytest.fixture(scope="session")
 def no_shared_memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a program for whom SQLite's shared memory cannot be mapped, as on network drives."""
+    """Return an environment in which SQLite cannot map shared memory, as on network drives."""
     if sys.platform != "linux":
-        pytest.skip("it is preloaded the way Linux does that")
+        pytest.skip("LD_PRELOAD is specific to Linux")
     library = tmp_path_factory.mktemp("preloaded") / "no_shared_memory.so"
     compiler = [needs.program("cc"), "-shared", "-fPIC", "-x", "c", "-", "-o", str(library), "-ldl"]
     subprocess.run(compiler, input=NO_SHARED_MEMORY, text=True, check=True)
@@ -493,8 +497,8 @@ MAP(mmap) MAP(mmap64)
 """
 
 
-def journal_of(path: Path) -> str:
-    """What a program finds that opens the file."""
+def journal_mode(path: Path) -> str:
+    """Return the journal mode that another program finds."""
     with closing(sqlite3.connect(path)) as db:
         return str(db.execute("PRAGMA journal_mode").fetchone()[0])
 
@@ -507,44 +511,44 @@ def test_wal_program_works_without_shared_memory(
     file = seedream.state / "history.sqlite3"
     # A new history, and one in WAL.
     assert seedream("generate", "a fox", env=no_shared_memory).exit_code == ExitCode.OK
-    assert journal_of(file) == "delete"
+    assert journal_mode(file) == "delete"
     file.unlink()
     assert seedream("generate", "an owl").exit_code == ExitCode.OK
-    assert journal_of(file) == "wal"
-    # The sandbox of its own has a file too.
+    assert journal_mode(file) == "wal"
+    # --sandbox has a history of its own.
     for more in ((), ("--sandbox",)):
         done = seedream("generate", "a fox", *more, env=no_shared_memory)
         assert (done.exit_code, len(done.paths)) == (ExitCode.OK, 1), done.stderr
-        assert journal_of(file) == "delete"
+        assert journal_mode(file) == "delete"
         assert not list(seedream.state.glob(".*"))
-    # Programs for whom it can be mapped take the file as it is: others may be running.
+    # A program that could use WAL leaves the journal mode as it is: other programs may be running.
     assert seedream("generate", "a toad").exit_code == ExitCode.OK
-    assert journal_of(file) == "delete"
+    assert journal_mode(file) == "delete"
     listed = seedream("status", "--json", env=no_shared_memory).document["tasks"]
     assert len(listed) == sandbox.task_count() == 4
 
 
 def without_shared_memory(path: Path) -> None:
-    """Let the file come to a place where its shared memory cannot be opened."""
-    # SQLite follows no link to it.
+    """Make the file's shared memory impossible to open."""
+    # SQLite does not follow a symbolic link.
     Path(f"{path}-shm").symlink_to("elsewhere")
 
 
 @pytest.mark.slow
-def test_wal_file_is_converted_without_shared_memory(opened: Open, path: Path, tmp_path: Path) -> None:
-    with closing(History(path, now=Clock())) as first:
-        first.record(operation(tmp_path, id="op_1"))
+def test_wal_file_is_converted_without_shared_memory(open_history: Open, path: Path, tmp_path: Path) -> None:
+    with closing(History(path, now=Clock())) as history:
+        history.record(operation(tmp_path, id="op_1"))
     without_shared_memory(path)
-    # Side by side: neither keeps the file for itself.
-    one, other = opened(), opened()
-    one.record(operation(tmp_path, id="op_2"))
-    other.record(operation(tmp_path, id="op_3"))
-    assert {each.id for each in one.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
-    assert journal_of(path) == "delete"
+    # Neither keeps the file locked.
+    first, second = open_history(), open_history()
+    first.record(operation(tmp_path, id="op_2"))
+    second.record(operation(tmp_path, id="op_3"))
+    assert {found.id for found in first.recent(SERVICE, limit=9)} == {"op_1", "op_2", "op_3"}
+    assert journal_mode(path) == "delete"
 
 
 def test_wal_file_open_elsewhere_is_not_converted(
-    opened: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_history: Open, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.parent.mkdir(parents=True)
     with subprocess.Popen(
@@ -558,7 +562,7 @@ def test_wal_file_open_elsewhere_is_not_converted(
         without_shared_memory(path)
         monkeypatch.setattr("seedream_cli.history.store._BUSY_TIMEOUT", 0.05)
         with pytest.raises(HistoryUnusable, match="another program holds it"):
-            opened()
+            open_history()
         other.stdin.close()
     assert other.returncode == 0
 
@@ -574,21 +578,21 @@ db.execute("INSERT INTO x VALUES (1)")
 """
 
 
-# Files that cannot be used
+# Unusable files
 
 
 @pytest.mark.parametrize("has_shared_memory", [True, False])
 def test_file_of_later_version_is_refused_unchanged(
-    opened: Open, path: Path, has_shared_memory: bool
+    open_history: Open, path: Path, has_shared_memory: bool
 ) -> None:
-    opened().close()
+    open_history().close()
     with another_program(path) as later:
         later.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
     if not has_shared_memory:
         without_shared_memory(path)
     with pytest.raises(HistoryUnusable, match="later version") as caught:
-        opened()
+        open_history()
     assert caught.value.hint == "pip install --upgrade apipod-seedream"
     assert caught.value.exit_code == ExitCode.NOT_SAVED
     assert path.read_bytes() == before
@@ -599,7 +603,7 @@ def test_corrupt_file_is_unchanged_and_hint_moves_it(tmp_path: Path, content: by
     where = tmp_path / "my state" / "it's.sqlite3"
     where.parent.mkdir()
     where.write_bytes(content)
-    # What belongs to it goes with it.
+    # Its journal is moved as well.
     Path(f"{where}-journal").touch()
     with pytest.raises(HistoryUnusable) as caught:
         History(where, now=Clock())
@@ -610,7 +614,7 @@ def test_corrupt_file_is_unchanged_and_hint_moves_it(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
-def test_unusable_path_is_reported_without_hint(opened: Open, tmp_path: Path, kind: str) -> None:
+def test_unusable_path_is_reported_without_hint(open_history: Open, tmp_path: Path, kind: str) -> None:
     where = tmp_path / "place"
     if kind == "the folder is a file":
         where.write_text("here")
@@ -618,14 +622,14 @@ def test_unusable_path_is_reported_without_hint(opened: Open, tmp_path: Path, ki
     else:
         where.mkdir()
     with pytest.raises(HistoryUnusable) as caught:
-        opened(where)
+        open_history(where)
     assert str(where) in caught.value.message
-    # Moving a history away forgets idempotency keys: that is for one that cannot be read at all.
+    # Moving a history loses its idempotency keys, so it is only suggested for an unreadable one.
     assert caught.value.hint is None
 
 
-def test_file_corrupted_later_is_refused(opened: Open, path: Path, tmp_path: Path) -> None:
-    history = opened()
+def test_file_corrupted_later_is_refused(open_history: Open, path: Path, tmp_path: Path) -> None:
+    history = open_history()
     for number in range(200):
         history.record(operation(tmp_path, id=f"op_{number:08}"))
     history.close()
@@ -633,12 +637,12 @@ def test_file_corrupted_later_is_refused(opened: Open, path: Path, tmp_path: Pat
     with path.open("r+b") as file:
         file.seek(8192)
         file.write(os.urandom(size - 8192))
-    broken = opened()
+    broken = open_history()
     with pytest.raises(HistoryUnusable):
         broken.recent(SERVICE, limit=999)
 
 
-#: What a column may hold by another hand than this program's.
+#: Values that someone else may have written to a column.
 STRANGE: list[object] = [
     *(None, "", "x", "\0", "/x\0", b"", b"\xff\xfe", 0, -1, 7, 2**62, 1.5, -1e300, 1e300, float("inf")),
     *("null", "3", "[]", "{}", "[3]", "[[]]", '["\\ud800"]', '"x"', "[" * 100_000, "9" * 5000, "NaN"),
@@ -657,46 +661,46 @@ COLUMNS = re.findall(
 
 @pytest.mark.parametrize("column", dict.fromkeys(COLUMNS))
 def test_edited_row_is_an_operation_or_history_unusable(
-    opened: Open, path: Path, tmp_path: Path, column: str
+    open_history: Open, path: Path, tmp_path: Path, column: str
 ) -> None:
     assert {*_OPERATION, "parts", "sidecar", "path", "sha256"} <= {*COLUMNS}
-    history = opened()
+    history = open_history()
     history.record(operation(tmp_path, task_id="task_1", results=("u",), files=(saved(tmp_path),)))
     for value in STRANGE:
         for name in ("operations", "files"):
-            # A column that this table lacks, and a value that it refuses, are no affair of this test.
+            # Not every table has the column, and some values violate a constraint.
             with closing(sqlite3.connect(path)) as other, suppress(sqlite3.Error), other:
                 other.execute(f"UPDATE {name} SET {column} = ?", (value,))  # noqa: S608 - a name of the schema
         try:
-            # Of whatever service it is by now.
+            # All rows: the service may be another one now.
             found = history._select("1 = 1")
         except HistoryUnusable as error:
             assert str(path) in error.message
             assert (error.hint or "").startswith("mv ")
             continue
-        for each in found:
-            _shown(each)
-            history.record(each)
+        for entry in found:
+            use_operation(entry)
+            history.record(entry)
 
 
-def _shown(one: Operation) -> None:
-    """What every command does with an operation: name its files, list it, and print it."""
-    target = OutputTemplate(one.output).target(fields_of(one), number=1, several=False, extension="png")
+def use_operation(entry: Operation) -> None:
+    """Use an operation as commands do: format its paths, list it, and print it."""
+    target = OutputTemplate(entry.output).target(fields_of(entry), number=1, several=False, extension="png")
     assert target.is_absolute()
-    part_path(target, one.id, 1)
-    assert table([row_of(one)], width=None)
-    json.loads(to_json(task_document(one, with_result=True)).encode("utf-8"))
-    if one.seconds is not None:
-        format_duration(one.seconds)
-    if one.request is not None:
-        json.dumps(one.request.body(), ensure_ascii=False).encode("utf-8")
+    part_path(target, entry.id, 1)
+    assert table([row_of(entry)], width=None)
+    json.loads(to_json(task_document(entry, with_result=True)).encode("utf-8"))
+    if entry.seconds is not None:
+        format_duration(entry.seconds)
+    if entry.request is not None:
+        json.dumps(entry.request.body(), ensure_ascii=False).encode("utf-8")
 
 
-# How long tasks take
+# Durations
 
 
-def test_durations_of_completed_tasks_of_the_same_kind(opened: Open, tmp_path: Path) -> None:
-    history = opened()
+def test_durations_of_completed_tasks_of_the_same_kind(open_history: Open, tmp_path: Path) -> None:
+    history = open_history()
     for number in (2, 3, 1):
         history.record(_lasting(tmp_path, number))
     others: list[dict[str, Any]] = [
@@ -713,8 +717,8 @@ def test_durations_of_completed_tasks_of_the_same_kind(opened: Open, tmp_path: P
     assert history.durations(SERVICE, KIND, limit=2) == [3.0, 2.0]
 
 
-def test_durations_skip_edited_rows(opened: Open, path: Path, tmp_path: Path) -> None:
-    history = opened()
+def test_durations_skip_edited_rows(open_history: Open, path: Path, tmp_path: Path) -> None:
+    history = open_history()
     history.record(_lasting(tmp_path, 1))
     for column in ("seconds", "request", "status"):
         history.record(_lasting(tmp_path, 2))
@@ -735,10 +739,10 @@ def _lasting(folder: Path, number: int) -> Operation:
     return replace(operation(folder), id=f"op_{number:08}", created=float(number), **ended)
 
 
-def test_record_and_find_accept_any_time_of_a_response(opened: Open, tmp_path: Path) -> None:
-    """One answer must not make a history of many paid tasks unreadable."""
+def test_record_and_find_accept_any_time_of_a_response(open_history: Open, tmp_path: Path) -> None:
+    """One response must not make a history of many paid tasks unreadable."""
     accepted = 1_800_000_000.0
     for completed_at in (0, 1_800_000_010, 99_999_999_999, 253_402_300_799):
-        one = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
-        opened().record(one)
-        assert opened().find(SERVICE, one.id) == one
+        entry = operation(tmp_path, accepted=accepted, seconds=max(completed_at - accepted, 0.0))
+        open_history().record(entry)
+        assert open_history().find(SERVICE, entry.id) == entry

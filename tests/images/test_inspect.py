@@ -1,4 +1,4 @@
-"""What kind of image a file is, and whether all of it is there."""
+"""inspect: format, size and completeness of image files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_inspect_complete_image_and_every_truncation(data: bytes) -> None:
         assert (info.width, info.height) == image.size == SIZE
         assert info.media_type == image.get_format_mimetype()
     assert sniff(data[:HEAD_BYTES]) == info.kind
-    # Blank bytes after the end are tolerated.
+    # Padding after the end is tolerated.
     assert _inspected(data + b"\r\n\0\0 ") == info
     for length in range(len(data)):
         _reason(data[:length])
@@ -148,8 +148,8 @@ def test_inspect_stops_at_too_many_chunks() -> None:
     assert _reason(webp) == "the WebP has too many chunks"
 
 
-class Watched(io.FileIO):
-    """A file of which nobody reads more than a little at once."""
+class SmallReads(io.FileIO):
+    """A file that fails the test if more than 64 KiB are read at once."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         assert size is not None
@@ -157,7 +157,7 @@ class Watched(io.FileIO):
         return super().read(size)
 
 
-#: Beginnings whose next length leads far into the file, or beyond its end.
+#: Beginnings of files whose next length leads far into the file, or beyond its end.
 ABSURD = {
     "a png's chunk": _png(_header(3, 2)) + struct.pack(">I", 2**31 - 1) + b"IDAT",
     "a png's chunk beyond all": _png(_header(3, 2)) + struct.pack(">I", 2**32 - 1) + b"IDAT",
@@ -174,9 +174,9 @@ def test_inspect_does_not_read_absurd_lengths(tmp_path: Path, beginning: bytes) 
     path = tmp_path / "image"
     path.write_bytes(beginning)
     for size in (10**3, 5 * 10**9):
-        # Nothing but a hole: it takes no room on the disk.
+        # A sparse file, which uses no disk space.
         os.truncate(path, size)
-        with Watched(path) as file, pytest.raises(DamagedImage) as caught:
+        with SmallReads(path) as file, pytest.raises(DamagedImage) as caught:
             inspect(file)
         assert len(str(caught.value)) < 120
 
@@ -211,7 +211,7 @@ def test_matches_extension() -> None:
 )
 @example(b"", b"\xff\xd8\xff")
 def test_inspect_any_bytes_after_a_valid_beginning(head: bytes, tail: bytes) -> None:
-    _judged(head + tail)
+    check_result(head + tail)
 
 
 @settings(max_examples=200)
@@ -223,12 +223,12 @@ def test_inspect_any_bytes_after_a_valid_beginning(head: bytes, tail: bytes) -> 
 def test_inspect_changed_bytes(name: str, changes: list[tuple[int, int]], length: int) -> None:
     data = bytearray(IMAGES[name])
     for position, value in changes:
-        # Structure lies at the beginning: that is where changes are worth most.
+        # Most of the structure is at the beginning.
         data[position % min(len(data), 400)] = value
-    _judged(bytes(data[:length]))
+    check_result(bytes(data[:length]))
 
 
-def _judged(data: bytes) -> None:
+def check_result(data: bytes) -> None:
     try:
         info = _inspected(data)
     except DamagedImage as problem:

@@ -1,4 +1,4 @@
-"""What may be a source image, how it is named, and that nothing else is sent."""
+"""Source images: reading and checking files and URLs, references, and data URIs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_read_source_images_stdin_and_maximum_number() -> None:
 def test_read_source_images_keeps_urls() -> None:
     url = "https://x.test/a.png?sig=1#f"
     assert describe_source(read(url)[0].name)["url"] == read(url)[0].name == url
-    # Plain http goes to an API on this machine alone.
+    # Plain http is only allowed if the API is on this machine.
     assert read("http://127.0.0.1:1/a.png", local=True)[0].name == "http://127.0.0.1:1/a.png"
     with pytest.raises(InvalidRequest, match="only https"):
         read("http://x.test/a.png")

@@ -36,9 +36,9 @@ def first_run_without_a_key(harness: Harness) -> Screenshot:
 def key_setup_typed(harness: Harness) -> Screenshot:
     """The prompt for the key has no echo, and no part of the key ever appears on the screen."""
     with harness.terminal("config", "set", "api_key") as screen:
-        asked = screen.until("API key")
+        prompt = screen.until("API key")
         screen.type("sk-hunter22-0123456789\n")
-        return screen.end(asked)
+        return screen.end(prompt)
 
 
 @scenario

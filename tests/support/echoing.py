@@ -41,7 +41,7 @@ def echo_replies(text: str, in_header: str | None = None) -> dict[str, tuple[Rep
         "type": text,
         text: text,
     }
-    told = {"error": error, "message": text, text: text}
+    message = {"error": error, "message": text, text: text}
     nested = json.dumps({"upstream": {"authorization": f"Bearer {text}"}})
     quota = {"code": 403, "message": f"quota of {nested}", "data": {"error_code": text}}
 
@@ -51,12 +51,12 @@ def echo_replies(text: str, in_header: str | None = None) -> dict[str, tuple[Rep
     failed = ended(status="failed", error_message=f"no {text}", error_code=text)
     address = f"https://127.0.0.1/{text}.png?{text}"
     return {
-        "401": (answer(401, told, headers=headers),),
+        "401": (answer(401, message, headers=headers),),
         "403 about the balance": (answer(403, quota, headers=headers),),
-        "404": (answer(404, told, headers=headers),),
-        "429": (answer(429, told, headers={**headers, "Retry-After": "99999"}),),
+        "404": (answer(404, message, headers=headers),),
+        "429": (answer(429, message, headers={**headers, "Retry-After": "99999"}),),
         "500 as text": (answer(500, f"no: {text}".encode(), headers=headers),),
-        "200 with an error": (answer(200, told, headers=headers),),
+        "200 with an error": (answer(200, message, headers=headers),),
         "200 as text": (answer(200, f"no: {text}".encode(), headers=headers),),
         "too much": (answer(200, b"x" * 2_000_000, headers=headers),),
         "no gzip": (answer(200, text.encode(), headers={**headers, "Content-Encoding": "gzip"}),),

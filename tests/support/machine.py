@@ -17,13 +17,12 @@ from seedream_cli.errors import SeedreamError, UsageError
 from seedream_cli.events import Event
 from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.history.store import History
-from seedream_cli.sync import lockfile as lock
-from seedream_cli.sync import manifest
 from seedream_cli.sync.executor import SyncEvent, SyncExecutor
 from seedream_cli.sync.hash_cache import HashCache
-from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, remembered
-from seedream_cli.sync.lockfile import Entry, text_of
+from seedream_cli.sync.image_task import ImageResult, SyncContext, fetch_image, generate_image, history_lookup
+from seedream_cli.sync.lockfile import Entry, format_lockfile, read_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan import Plan, plan
 from seedream_cli.sync.plan_items import Action, PlanItem
 from seedream_cli.sync.project_files import Project
@@ -76,10 +75,10 @@ class Machine(ExitStack):
         self.manifest.write_text(text, encoding="utf-8")
 
     def write_lockfile(self, *entries: Entry) -> None:
-        self.lock_file.write_bytes(text_of(entries))
+        self.lock_file.write_bytes(format_lockfile(entries))
 
     def entries(self) -> list[Entry]:
-        return list(lock.read(self.lock_file).entries)
+        return list(read_lockfile(self.lock_file).entries)
 
     def is_consistent(self) -> bool:
         """Return True if every lockfile entry has its file, with the entry's bytes."""
@@ -95,9 +94,13 @@ class Machine(ExitStack):
     def plan(self, **options: Any) -> Plan:
         """Return the plan of `seedream sync`."""
         hashes = HashCache(self.manifest, self._state / "files", now=time.time_ns)
-        lookup = remembered(self.history, SERVICE, self.folder, sandbox=False)
+        lookup = history_lookup(self.history, SERVICE, self.folder, sandbox=False)
         return plan(
-            manifest.load(self.manifest), lock.read(self.lock_file), hashes, remembered=lookup, **options
+            load_manifest(self.manifest),
+            read_lockfile(self.lock_file),
+            hashes,
+            history_lookup=lookup,
+            **options,
         )
 
     def task_context(self, **options: Any) -> TaskContext:
@@ -125,7 +128,7 @@ class Machine(ExitStack):
         tasks = tasks or self.task_context()
         max_tasks = options.pop("max_tasks", None)
         given: dict[str, Any] = {
-            "work_of": lambda quality: tasks,
+            "task_context_for": lambda quality: tasks,
             "history": tasks.history,
             "service": SERVICE,
             "key_id": KEY_ID,
@@ -140,7 +143,7 @@ class Machine(ExitStack):
     ) -> Outcome:
         """Generate or fetch one image, by default the only one of the plan. Keywords as for SyncContext."""
         if item is None:
-            [item] = self.plan().of(Action.GENERATE, Action.FETCH)
+            [item] = self.plan().with_action(Action.GENERATE, Action.FETCH)
         outcome = Outcome()
         context = replace(context or self.sync_context(**options), on_event=outcome.events.append)
         context.project.prepare(item)
@@ -169,7 +172,7 @@ class Machine(ExitStack):
         return SyncExecutor(
             plan=plan,
             context=self.sync_context(shared, **(context or {})),
-            lockfile_writer=LockfileWriter(lock.read(self.lock_file), plan.entries),
+            lockfile_writer=LockfileWriter(read_lockfile(self.lock_file), plan.entries),
             cancel_token=cancel_token,
             jobs=jobs,
             **{"on_event": lambda event: None, **options},

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seedream_cli.sandbox.server import Sandbox
-from seedream_cli.sync.lockfile import Entry, text_of
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.lockfile import Entry, format_lockfile
+from seedream_cli.sync.manifest import load_manifest
 
 from .images import png
 from .program import Result
@@ -68,8 +68,8 @@ class Project:
         ``values`` replace fields of each lockfile entry.
         """
         entries = []
-        for shade, image in enumerate(load(self.manifest).images(), 1):
-            file = self.folder / image.wanted.path("png")
+        for shade, image in enumerate(load_manifest(self.manifest).images(), 1):
+            file = self.folder / image.target.path("png")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(shade=shade))
             given = {
@@ -77,13 +77,13 @@ class Project:
                 "number": image.number,
                 "digest": image.digest,
                 "take": image.take,
-                "path": image.wanted.path("png"),
+                "path": image.target.path("png"),
                 "sha256": hashlib.sha256(png(shade=shade)).hexdigest(),
                 "task_id": f"task_{image.name}_{image.number}",
                 "time": "2026-01-01T00:00:00Z",
             }
             entries.append(Entry(**{**given, **values}))
-        self.lock_file.write_bytes(text_of(entries))
+        self.lock_file.write_bytes(format_lockfile(entries))
 
     @property
     def lock(self) -> dict[str, dict[str, Any]]:

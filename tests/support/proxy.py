@@ -89,8 +89,10 @@ class HttpProxy(Proxy):
             else:
                 parts = urlsplit(target)
                 kept = [line for line in lines if not line.lower().startswith(("proxy-", "connection:"))]
-                asked = f"{method} {parts.path}?{parts.query} HTTP/1.1"
-                upstream.sendall("\r\n".join([asked, *kept, "Connection: close", "", ""]).encode() + rest)
+                request_line = f"{method} {parts.path}?{parts.query} HTTP/1.1"
+                upstream.sendall(
+                    "\r\n".join([request_line, *kept, "Connection: close", "", ""]).encode() + rest
+                )
             relay(connection, upstream, self.received.extend)
         return None
 

@@ -38,7 +38,7 @@ class Shell:
         columns: int = 120,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self._pipe = Path(program.environment["TMPDIR"], f"told-{id(self)}")
+        self._pipe = Path(program.environment["TMPDIR"], f"line-{id(self)}")
         os.mkfifo(self._pipe)
         # Opened for writing as well, so that reading does not end between two writers.
         self._told = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)

@@ -24,10 +24,10 @@ def pack_requirements(folder: Path, *names: str) -> None:
 
 def _with_requirements(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:
     seen: set[tuple[str, str]] = set()
-    wanted = [(Requirement(name), "") for name in names]
-    while wanted:
-        requirement, of_extra = wanted.pop()
-        if requirement.marker and not requirement.marker.evaluate({"extra": of_extra}):
+    pending = [(Requirement(name), "") for name in names]
+    while pending:
+        requirement, extra_of_parent = pending.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra_of_parent}):
             continue
         name = re.sub("[-_.]+", "-", requirement.name).lower()
         distribution = importlib.metadata.distribution(name)
@@ -36,7 +36,7 @@ def _with_requirements(names: tuple[str, ...]) -> Iterator[importlib.metadata.Di
         for extra in {"", *requirement.extras}:
             if (name, extra) not in seen:
                 seen.add((name, extra))
-                wanted += [(Requirement(text), extra) for text in distribution.requires or ()]
+                pending += [(Requirement(text), extra) for text in distribution.requires or ()]
 
 
 def _pack(distribution: importlib.metadata.Distribution, folder: Path) -> None:

@@ -29,9 +29,8 @@ from seedream_cli.errors import (
 from seedream_cli.events import ImageDone, ImageFailed
 from seedream_cli.files.partial_file import PartialFile
 from seedream_cli.models import SavedFile
-from seedream_cli.sync import lockfile as lock
 from seedream_cli.sync.executor import SyncEvent
-from seedream_cli.sync.lockfile import Entry, Key
+from seedream_cli.sync.lockfile import Entry, Key, read_lockfile
 from seedream_cli.sync.lockfile_writer import LockfileWriter
 from seedream_cli.sync.plan_items import PlanItem
 from seedream_cli.sync.project_files import Project
@@ -90,7 +89,7 @@ def test_execute_writes_lockfile_entry_before_reporting_image(
     assert [entry.name for entry in machine.entries()] == names
     assert machine.hidden_files() == []
     assert sandbox.task_count() == 8
-    assert not machine.plan().drift
+    assert not machine.plan().has_drift
 
 
 def test_execute_keeps_entry_of_saved_image_when_stopped(new_machine: NewMachine, service: Service) -> None:
@@ -194,7 +193,7 @@ def test_unwritable_lockfile_does_not_hide_failed_images(
             thread.join(20)
 
     executor = machine.executor(on_event=on_event, jobs=1)
-    executor.lockfile_writer = FullDiskWriter(lock.read(machine.lock_file), {})
+    executor.lockfile_writer = FullDiskWriter(read_lockfile(machine.lock_file), {})
     with pytest.raises(NotSaved, match="full"):
         executor.execute()
     assert list(failed(events)) == ["refused"]
@@ -247,10 +246,10 @@ def test_locked_history_stops_run_but_saves_paid_image(
         sqlite3.connect(machine.history.path, isolation_level=None, check_same_thread=False)
     ) as other:
 
-        def lock_history(service: Service, call: Exchange, honest: Honest) -> None:
+        def lock_history(service: Service, exchange: Exchange, honest: Honest) -> None:
             if not other.in_transaction:
                 other.execute("BEGIN IMMEDIATE")
-            call.connection.sendall(honest())
+            exchange.connection.sendall(honest())
 
         service.fault_rules.append(FaultRule(IMAGE, lock_history))
         executor = machine.executor(jobs=1)
@@ -270,9 +269,9 @@ def test_lockfile_with_merge_conflict_stops_run_and_loses_no_image(
     machine = new_machine(service, assets("a", "b", "c"))
     in_conflict = b"<<<<<<< ours\n=======\n>>>>>>> theirs\n"
 
-    def write_conflict(service: Service, call: Exchange, honest: Honest) -> None:
+    def write_conflict(service: Service, exchange: Exchange, honest: Honest) -> None:
         machine.lock_file.write_bytes(in_conflict)
-        call.connection.sendall(honest())
+        exchange.connection.sendall(honest())
 
     service.fault_rules.append(FaultRule(IMAGE, write_conflict, times=1))
     with pytest.raises(SeedreamError, match="conflict") as caught:

@@ -21,9 +21,9 @@ from seedream_cli.events import Notice
 from seedream_cli.models import TaskStatus
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sync.assets import Image
-from seedream_cli.sync.image_task import FETCHED, GENERATED, RESUMED, remembered
+from seedream_cli.sync.image_task import FETCHED, GENERATED, RESUMED, history_lookup
 from seedream_cli.sync.lockfile import Entry
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan_items import Action
 
 DAY = 86400.0
@@ -55,7 +55,7 @@ Unanswered = Callable[..., tuple[Sandbox, Machine]]
 
 
 def image_of(machine: Machine) -> Image:
-    [image] = load(machine.manifest).images()
+    [image] = load_manifest(machine.manifest).images()
     return image
 
 
@@ -443,7 +443,7 @@ class TestHistoryLookup:
     def test_history_lookup_finds_copies(self, start: Start, new_machine: NewMachine) -> None:
         # For two images with the same request, the history has only the file of the first.
         machine = new_machine(start(), '[assets.a]\nprompt = "fox"\n[assets.b]\nprompt = "fox"\n')
-        first, _ = machine.plan().of(Action.GENERATE)
+        first, _ = machine.plan().with_action(Action.GENERATE)
         assert machine.get_image(first).error is None
         (machine.folder / "b.png").write_bytes((machine.folder / "a.png").read_bytes())
         items = machine.plan().items
@@ -452,7 +452,7 @@ class TestHistoryLookup:
 
     def test_history_lookup_marks_sandbox_images(self, start: Start, new_machine: NewMachine) -> None:
         machine = new_machine(start())
-        find_entry = remembered(machine.history, SERVICE, machine.folder, sandbox=True)
+        find_entry = history_lookup(machine.history, SERVICE, machine.folder, sandbox=True)
         assert find_entry(image_of(machine)) is None, "the request was never sent"
         machine.get_image()
         entry = find_entry(image_of(machine))

@@ -1,4 +1,4 @@
-"""The lock: one line an image, that git can merge, and that is written whole or not at all."""
+"""The lockfile: one line per image, which git can merge, and atomic replacement of the file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from seedream_cli.errors import ExitCode, NotSaved, UsageError
-from seedream_cli.files import atomic_write as whole
-from seedream_cli.sync.diagnostics import InvalidLockfile
-from seedream_cli.sync.lockfile import Entry, Lock, read, resolve, text_of, timestamp
+from seedream_cli.errors import ExitCode, InvalidLockfile, NotSaved, UsageError
+from seedream_cli.files import atomic_write as atomic_write_module
+from seedream_cli.files.atomic_write import atomic_write
+from seedream_cli.sync.lockfile import Entry, Lockfile, format_lockfile, read_lockfile, resolve, timestamp
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks of POSIX")
 
@@ -33,7 +33,7 @@ LINE = (
 
 
 def write(file: Path, entries: Iterable[Entry]) -> None:
-    whole.atomic_write(file, lambda: text_of(entries))
+    atomic_write(file, lambda: format_lockfile(entries))
 
 
 @pytest.fixture
@@ -46,20 +46,20 @@ Refuse = Callable[[str | bytes], list[str]]
 
 @pytest.fixture
 def refuse(file: Path) -> Refuse:
-    """The problems of a lock, each as `line: key`."""
+    """Return a function that reads an invalid lockfile and returns its problems, each as `line: key`."""
 
     def refuse(data: str | bytes) -> list[str]:
         file.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
         with pytest.raises(InvalidLockfile) as caught:
-            read(file)
-        assert all(one.what for one in caught.value.problems)
-        return [f"{one.line}: {one.key}" for one in caught.value.problems]
+            read_lockfile(file)
+        assert all(problem.what for problem in caught.value.problems)
+        return [f"{problem.line}: {problem.key}" for problem in caught.value.problems]
 
     return refuse
 
 
-def with_(**values: Any) -> str:
-    """The line with other values; those that are ... are left out."""
+def line_with(**values: Any) -> str:
+    """Return LINE with other values. Keys whose value is ... are left out."""
     changed = {**json.loads(LINE), **values}
     return json.dumps({key: value for key, value in changed.items() if value is not ...})
 
@@ -69,7 +69,7 @@ def test_lockfile_is_sorted(file: Path) -> None:
     assert file.read_text(encoding="utf-8") == LINE + "\n"
     keys = [("b", 2), ("a", 10), ("B", 1), ("a", 9), ("a-1", 1), ("b", 1), ("雪", 1)]
     write(file, [replace(HERO, name=name, number=number) for name, number in keys])
-    assert [entry.key for entry in read(file).entries] == sorted(keys)
+    assert [entry.key for entry in read_lockfile(file).entries] == sorted(keys)
 
 
 def test_lockfile_is_not_ascii_escaped(file: Path) -> None:
@@ -78,23 +78,23 @@ def test_lockfile_is_not_ascii_escaped(file: Path) -> None:
     data = file.read_bytes()
     assert "雪狐.png".encode() in data
     assert data.count(b"\n") == 1
-    assert read(file).entries == (entry,)
+    assert read_lockfile(file).entries == (entry,)
 
 
 def test_lockfile_ignores_blank_lines_crlf_and_bom(file: Path) -> None:
-    file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + with_(number=2).encode())
-    assert [entry.key for entry in read(file).entries] == [("hero", 1), ("hero", 2)]
+    file.write_bytes(b"\xef\xbb\xbf\r\n" + LINE.encode() + b"\r\n\n  \n" + line_with(number=2).encode())
+    assert [entry.key for entry in read_lockfile(file).entries] == [("hero", 1), ("hero", 2)]
 
 
 def test_lockfile_keeps_unknown_keys(file: Path) -> None:
-    file.write_text(with_(cost="0.035", note={"b": [1, None], "a": "雪"}))
-    [entry] = read(file).entries
+    file.write_text(line_with(cost="0.035", note={"b": [1, None], "a": "雪"}))
+    [entry] = read_lockfile(file).entries
     assert entry.extra == {"cost": "0.035", "note": {"b": [1, None], "a": "雪"}}
     write(file, [entry])
     assert file.read_text(encoding="utf-8").endswith(
         '"time": "2026-11-22T17:45:01Z", "cost": "0.035", "note": {"b": [1, null], "a": "雪"}}\n'
     )
-    assert read(file).entries == (entry,)
+    assert read_lockfile(file).entries == (entry,)
 
 
 NAMES = st.text(st.characters(categories=["Ll", "Lo", "Nd"], max_codepoint=0x3FFFF), min_size=1, max_size=6)
@@ -122,15 +122,13 @@ ENTRIES = st.builds(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lockfile_round_trip(file: Path, entries: list[Entry]) -> None:
     write(file, entries)
-    found = read(file).entries
+    found = read_lockfile(file).entries
     assert found == tuple(sorted(entries, key=lambda entry: entry.key))
-    before = file.read_bytes()
-    assert text_of(reversed(found)) == file.read_bytes()
-    assert file.read_bytes() == before
+    assert format_lockfile(reversed(found)) == file.read_bytes()
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", with_(extra="\ud800")]
+    "line", ["{", "[1]", "7", "[" * 100_000, '{"number": ' + "1" * 5000 + "}", line_with(extra="\ud800")]
 )
 def test_lockfile_line_without_object(refuse: Refuse, line: str) -> None:
     assert refuse(f"{LINE}\n{line}\n") == ["2: "]
@@ -151,7 +149,7 @@ def test_lockfile_line_without_object(refuse: Refuse, line: str) -> None:
     ],
 )
 def test_lockfile_values_refused(refuse: Refuse, key: str, value: Any) -> None:
-    assert refuse(f"{LINE}\n{with_(**{key: value})}\n") == [f"2: {key}"]
+    assert refuse(f"{LINE}\n{line_with(**{key: value})}\n") == [f"2: {key}"]
 
 
 def test_lockfile_invalid_unicode(refuse: Refuse) -> None:
@@ -160,38 +158,38 @@ def test_lockfile_invalid_unicode(refuse: Refuse) -> None:
 
 
 def test_lockfile_reports_all_mistakes(refuse: Refuse) -> None:
-    found = refuse(f"no\n{LINE}\n{with_(take=0, path='..', sha256=...)}\n{{}}")
+    found = refuse(f"no\n{LINE}\n{line_with(take=0, path='..', sha256=...)}\n{{}}")
     every_key = [f"4: {key}" for key in json.loads(LINE)]
     assert found == ["1: ", "3: take", "3: path", "3: sha256", *every_key]
 
 
 def test_lockfile_merge_conflict_is_reported_once(refuse: Refuse) -> None:
-    conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{with_(take=2)}\n>>>>>>> branch\n"
-    assert refuse(f"{with_(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
+    conflict = f"<<<<<<< HEAD\n{LINE}\n||||||| base\n=======\n{line_with(take=2)}\n>>>>>>> branch\n"
+    assert refuse(f"{line_with(name='a')}\n{conflict}{conflict}") == ["2: ", "8: "]
 
 
 def test_lockfile_mistakes_are_usage_error(file: Path, tmp_path: Path) -> None:
     file.write_text("no")
     with pytest.raises(InvalidLockfile, match=r"seedream\.lock:1: ") as caught:
-        read(file)
+        read_lockfile(file)
     assert (caught.value.exit_code, caught.value.code) == (ExitCode.USAGE, "invalid_lock")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
-        read(tmp_path)
+        read_lockfile(tmp_path)
 
 
 def test_lockfile_duplicate_resolved_by_file() -> None:
     ours = replace(HERO, path="a.png", sha256="2" * 64, digest="f" * 64, time="2026-01-01T00:00:00Z")
     theirs = replace(HERO, path="b.png", sha256="1" * 64, digest="e" * 64, time="2026-01-02T00:00:00Z")
 
-    def found(**digests: str) -> Entry:
-        lock = Lock(Path("x"), (ours, theirs))
-        return lock.resolved(lambda path: digests.get(path[0]))["hero", 1]
+    def resolved(**digests: str) -> Entry:
+        lockfile = Lockfile(Path("x"), (ours, theirs))
+        return lockfile.resolved(lambda path: digests.get(path[0]))["hero", 1]
 
-    assert found(a="2" * 64) == ours
-    assert found(b="1" * 64) == theirs
-    assert found(a="2" * 64, b="1" * 64) == theirs, "the newest of those that are there"
-    assert found() == theirs, "the newest"
-    assert found(a="1" * 64, b="2" * 64) == theirs
+    assert resolved(a="2" * 64) == ours
+    assert resolved(b="1" * 64) == theirs
+    assert resolved(a="2" * 64, b="1" * 64) == theirs, "both files exist: the newest entry"
+    assert resolved() == theirs, "no file exists: the newest entry"
+    assert resolved(a="1" * 64, b="2" * 64) == theirs
 
 
 @settings(max_examples=40, deadline=None)
@@ -222,7 +220,7 @@ def test_lockfile_mode_and_symlink(file: Path, tmp_path: Path) -> None:
     write(file, [replace(HERO, take=2)])
     assert stat.S_IMODE(target.stat().st_mode) == 0o604
     assert file.is_symlink()
-    assert read(target).entries == read(file).entries == (replace(HERO, take=2),)
+    assert read_lockfile(target).entries == read_lockfile(file).entries == (replace(HERO, take=2),)
     assert os.listdir(target.parent) == [target.name]
 
 
@@ -239,11 +237,11 @@ def test_lockfile_write_failure_keeps_old_file(
         patch.setattr(os, stage, fail)
         with pytest.raises(NotSaved, match="No space left on device"):
             write(file, [replace(HERO, take=2)])
-    assert read(file).entries == (HERO,)
+    assert read_lockfile(file).entries == (HERO,)
     assert leftovers(file) == []
 
 
-KILLED = """
+KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 from seedream_cli.files.atomic_write import atomic_write
@@ -255,8 +253,8 @@ atomic_write(Path(sys.argv[1]), lambda: b"{}")
 @posix_only
 def test_lockfile_after_killed_write(file: Path) -> None:
     write(file, [HERO])
-    subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
-    assert read(file).entries == (HERO,)
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(file)], check=False)
+    assert read_lockfile(file).entries == (HERO,)
     assert leftovers(file) == [".seedream.lock.part"]
     write(file, [replace(HERO, take=2)])
     assert leftovers(file) == []
@@ -266,7 +264,7 @@ def test_lockfile_after_killed_write(file: Path) -> None:
 def test_lockfile_wait_for_other_program_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
-    monkeypatch.setattr(whole, "_PATIENCE", 0.05)
+    monkeypatch.setattr(atomic_write_module, "_BUSY_TIMEOUT", 0.05)
     with open(file.parent / ".seedream.lock.part", "w") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
         with pytest.raises(NotSaved, match=r"seedream\.lock"):

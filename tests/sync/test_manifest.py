@@ -1,4 +1,4 @@
-"""What a manifest asks for, where the images go, and that everything wrong is told at once."""
+"""The requests and paths of a manifest's images, and the report of all its mistakes at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from textwrap import dedent
 import pytest
 from support.images import JPEG, png
 
-from seedream_cli.errors import ExitCode, UsageError
+from seedream_cli.errors import ExitCode, InvalidManifest, UsageError
 from seedream_cli.files.output_path import EXTENSIONS, OutputTemplate, TemplateFields, parse_output
 from seedream_cli.files.safe_names import slug
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of, idempotency_key
-from seedream_cli.sync.diagnostics import InvalidManifest
-from seedream_cli.sync.manifest import Manifest, load
+from seedream_cli.sync.manifest import Manifest, load_manifest
 from seedream_cli.sync.path_template import PathTemplate
 
 EXAMPLE = """
@@ -45,14 +44,14 @@ Write = Callable[..., Manifest]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Loads a manifest of this text, with these files beside it."""
+    """Return a function that writes a manifest and files beside it, and loads the manifest."""
 
     def write(text: str, **files: str | bytes) -> Manifest:
         for name, content in files.items():
             data = content if isinstance(content, bytes) else content.encode("utf-8")
             (tmp_path / name).write_bytes(data)
         (tmp_path / "seedream.toml").write_text(dedent(text), encoding="utf-8")
-        return load(tmp_path / "seedream.toml")
+        return load_manifest(tmp_path / "seedream.toml")
 
     return write
 
@@ -62,25 +61,30 @@ Refuse = Callable[..., list[str]]
 
 @pytest.fixture
 def refuse(write: Write) -> Refuse:
-    """The places of a manifest's problems, each as `line: key`, and the words if ``said``."""
+    """Return a function that returns the problems of an invalid manifest, each as `line: key`.
 
-    def refuse(text: str, *, said: bool = False, **files: str | bytes) -> list[str]:
+    With ``reasons``, each is `line: key: reason`.
+    """
+
+    def refuse(text: str, *, reasons: bool = False, **files: str | bytes) -> list[str]:
         with pytest.raises(InvalidManifest) as caught:
             write(text, **files)
-        assert all(one.what for one in caught.value.problems)
+        problems = caught.value.problems
+        assert all(problem.what for problem in problems)
         return [
-            f"{one.line}: {one.key}: {one.what}" if said else f"{one.line}: {one.key}"
-            for one in caught.value.problems
+            f"{problem.line}: {problem.key}" + (f": {problem.what}" if reasons else "")
+            for problem in problems
         ]
 
     return refuse
 
 
 def paths(manifest: Manifest) -> list[str]:
-    return [path for image in manifest.images() for path in image.wanted.paths[:1]]
+    return [path for image in manifest.images() for path in image.target.paths[:1]]
 
 
-def of(asset: str, *, before: str = "") -> str:
+def hero(asset: str, *, before: str = "") -> str:
+    """Return a manifest with one asset that has these lines, and other tables before it."""
     return f'{before}\n[assets.hero]\nprompt = "fox"\n{asset}\n'
 
 
@@ -101,10 +105,10 @@ def test_manifest_example(write: Write, tmp_path: Path) -> None:
         "A red fox in snow, flat vector, warm palette", "seedream-5.0-lite", "16:9", "3K"
     )
     assert badge.count == 2
-    assert [wanted.path("png") for wanted in badge.wanted] == ["icons/badge-1.png", "icons/badge-2.png"]
-    assert [wanted.path("jpg") for wanted in hero.wanted] == ["assets/hero.jpg"]
+    assert [target.path("png") for target in badge.targets] == ["icons/badge-1.png", "icons/badge-2.png"]
+    assert [target.path("jpg") for target in hero.targets] == ["assets/hero.jpg"]
     assert manifest.folder == tmp_path
-    assert manifest.lock_path == tmp_path / "seedream.lock"
+    assert manifest.lockfile_path == tmp_path / "seedream.lock"
     assert manifest.line_of("assets", "badge", "count") == 15
 
 
@@ -112,7 +116,7 @@ def test_manifest_example(write: Write, tmp_path: Path) -> None:
 def test_asset_names(write: Write, name: str) -> None:
     [image] = write(f'[assets."{name}"]\nprompt = "x"').images()
     assert image.name == name
-    assert image.wanted.path("png") == f"{name}.png"
+    assert image.target.path("png") == f"{name}.png"
 
 
 @pytest.mark.parametrize(
@@ -146,12 +150,12 @@ def test_manifest_with_crlf_is_equal(tmp_path: Path) -> None:
     found = []
     for data in (text, text.replace("\n", "\r\n"), text.replace("\n", "\r"), "\ufeff" + text):
         file.write_bytes(data.encode("utf-8"))
-        found.append(load(file).assets)
+        found.append(load_manifest(file).assets)
     assert found == [found[0]] * 4
 
 
 @pytest.mark.parametrize(
-    ("prompt", "said"),
+    ("prompt", "reason"),
     [
         *(("a {fox", "{{"), ("a fox}", "}}"), ("{lok}", "'look'"), ("{name}", "{name}"), ("{a b}", "{a b}")),
         *(
@@ -163,11 +167,11 @@ def test_manifest_with_crlf_is_equal(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_prompt_refused(refuse: Refuse, prompt: str, said: str) -> None:
+def test_prompt_refused(refuse: Refuse, prompt: str, reason: str) -> None:
     variables = f'[vars]\nlook = "ink"\nempty = ""\nlong = "{"x" * 100}"\n'
-    [problem] = refuse(f'{variables}[assets.a]\nprompt = "{prompt}"', said=True)
+    [problem] = refuse(f'{variables}[assets.a]\nprompt = "{prompt}"', reasons=True)
     assert problem.startswith("6: assets.a.prompt: ")
-    assert said in problem
+    assert reason in problem
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_prompt_file_refused(refuse: Refuse, tmp_path: Path, name: str, content:
     assert refuse(text, **{"a.md": content}) == ["2: assets.x.prompt_file", "5: assets.y.prompt_file"]
 
 
-# No later version may change digests and keys: images would be paid for again.
+# Digests and idempotency keys may never change: every image would be paid for again.
 
 
 def test_digest_of_exact_body() -> None:
@@ -214,7 +218,7 @@ def test_idempotency_key_depends_on() -> None:
 
 def test_digest_depends_on_image_fields_only(write: Write) -> None:
     def digest(asset: str, before: str = "") -> str:
-        return write(of(asset, before=before)).assets[0].digest
+        return write(hero(asset, before=before)).assets[0].digest
 
     same = {
         digest(""),
@@ -262,7 +266,7 @@ def test_digest_depends_on_image_fields_only(write: Write) -> None:
 )
 def test_path_template(write: Write, asset: str, expected: list[str]) -> None:
     before = '[defaults]\ndir = "art"\n[vars]\nwhere = "deep/down"\nbrace = "{n}"\n'
-    assert paths(write(of(asset, before=before))) == expected
+    assert paths(write(hero(asset, before=before))) == expected
 
 
 @pytest.mark.parametrize(
@@ -270,17 +274,17 @@ def test_path_template(write: Write, asset: str, expected: list[str]) -> None:
     [(".", "hero.png"), ("./a//b/", "a/b/hero.png"), ("{model}", "seedream-v4.5/hero.png")],
 )
 def test_dir_template(write: Write, folder: str, expected: str) -> None:
-    assert paths(write(of("", before=f'[defaults]\ndir = "{folder}"'))) == [expected]
+    assert paths(write(hero("", before=f'[defaults]\ndir = "{folder}"'))) == [expected]
 
 
 def test_path_extension_is_open_until_bytes_are_known(write: Write) -> None:
-    [image] = write(of("")).images()
-    assert image.wanted.open
-    assert image.wanted.paths == ("hero.png", "hero.jpg", "hero.webp")
-    [image] = write(of('path = "hero.png"')).images()
-    assert not image.wanted.open
-    assert image.wanted.paths == ("hero.png",)
-    assert image.wanted.path("webp") == "hero.png"
+    [image] = write(hero("")).images()
+    assert image.target.open
+    assert image.target.paths == ("hero.png", "hero.jpg", "hero.webp")
+    [image] = write(hero('path = "hero.png"')).images()
+    assert not image.target.open
+    assert image.target.paths == ("hero.png",)
+    assert image.target.path("webp") == "hero.png"
 
 
 @pytest.mark.parametrize(
@@ -302,18 +306,18 @@ def test_path_extension_is_open_until_bytes_are_known(write: Write) -> None:
 )
 def test_path_refused(refuse: Refuse, path: str) -> None:
     variables = '[vars]\nempty = ""\nroot = "/"\nup = "a/../.."'
-    assert refuse(of(f'path = "{path}"', before=variables)) == ["7: assets.hero.path"]
+    assert refuse(hero(f'path = "{path}"', before=variables)) == ["7: assets.hero.path"]
 
 
 @pytest.mark.parametrize("folder", ['"../x"', '"/tmp"', '""', '"{dir}"', '"{look}"', '"{task}"', '"a\\\\b"'])
 def test_dir_refused_is_reported_once(refuse: Refuse, folder: str) -> None:
-    """What would go to them is in nobody's way."""
+    # Images in {dir} collide with no other path until it is corrected.
     before = f'[defaults]\ndir = {folder}\n[vars]\nlook = "x"\n[assets.x]\nprompt = "x"\npath = "hero.png"'
-    assert refuse(of("", before=before)) == ["2: defaults.dir"]
+    assert refuse(hero("", before=before)) == ["2: defaults.dir"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "place"),
+    ("first", "second", "path"),
     [
         *(("a.png", "a.png", "a.png"), ("a.png", "A.PNG", "A.PNG")),
         *(("é.png", "E\\u0301.png", "E\u0301.png"), ("ß.png", "SS.png", "SS.png")),
@@ -322,20 +326,20 @@ def test_dir_refused_is_reported_once(refuse: Refuse, folder: str) -> None:
         ("a.{ext}", "a.png/b.png", "a.png"),
     ],
 )
-def test_path_of_two_assets_is_refused(refuse: Refuse, first: str, second: str, place: str) -> None:
+def test_path_of_two_assets_is_refused(refuse: Refuse, first: str, second: str, path: str) -> None:
     text = f'[assets.a]\nprompt = "x"\npath = "{first}"\n[assets.b]\nprompt = "x"\npath = "{second}"'
-    [problem] = refuse(text, said=True)
+    [problem] = refuse(text, reasons=True)
     assert problem.startswith("6: assets.b.path: ")
-    assert f" {place}, " in problem
+    assert f" {path}, " in problem
     assert "assets.a" in problem
 
 
 def test_path_collision_names_later_asset(refuse: Refuse) -> None:
     text = '[assets.a]\nprompt = "x"\npath = "A/b/c.png"\n[assets.b]\nprompt = "x"\npath = "a"'
     assert refuse(text) == ["3: assets.a.path"]
-    [found] = refuse('[assets.z]\nprompt = "x"\ncount = 3\n[assets.z-2]\nprompt = "x"\n', said=True)
-    assert found.startswith("4: assets.z-2: ")
-    assert "image 2 of assets.z" in found
+    [problem] = refuse('[assets.z]\nprompt = "x"\ncount = 3\n[assets.z-2]\nprompt = "x"\n', reasons=True)
+    assert problem.startswith("4: assets.z-2: ")
+    assert "image 2 of assets.z" in problem
 
 
 @pytest.mark.parametrize(
@@ -363,19 +367,19 @@ def test_paths_that_do_not_collide(write: Write, first: str, second: str) -> Non
 def test_path_equals_output_template(text: str, name: str, prompt: str, number: int, several: bool) -> None:
     request = GenerationRequest(prompt, "a/model", "21:9", "4K")
     template = PathTemplate(text, variables={}, folder=[], several=several)
-    wanted = template.wanted(name, number, request)
+    target = template.target(name, number, request)
     fields = TemplateFields(slug(prompt), "", "a/model", "21:9", "4K", 0.0, name)
     output = parse_output(text, cwd="/project")
-    # What is left open is closed by the rules of --output too, once there are bytes.
-    kept = OutputTemplate(wanted.template("/project"))
+    # Once the bytes are known, an open path is completed as an output template.
+    completed = OutputTemplate(target.template("/project"))
     for extension in EXTENSIONS:
         expected = output.target(fields, number=number, several=several, extension=extension)
-        assert f"/project/{wanted.path(extension)}" == os.path.normpath(expected)
-        assert str(kept.target(fields, number=1, several=False, extension=extension)) == os.path.normpath(
-            expected
-        )
-        assert len(wanted.path(extension).encode()) <= 250 * (1 + text.count("/"))
-    assert kept.explicit_ending == output.explicit_ending
+        assert f"/project/{target.path(extension)}" == os.path.normpath(expected)
+        assert str(
+            completed.target(fields, number=1, several=False, extension=extension)
+        ) == os.path.normpath(expected)
+        assert len(target.path(extension).encode()) <= 250 * (1 + text.count("/"))
+    assert completed.explicit_ending == output.explicit_ending
 
 
 def test_manifest_reports_all_mistakes_by_line(refuse: Refuse) -> None:
@@ -416,8 +420,8 @@ def test_manifest_reports_all_mistakes_by_line(refuse: Refuse) -> None:
         *("22: assets.hero.quality", "23: assets.hero.aspect_ratio", "24: assets.hero.count"),
         *("25: assets.hero.path", "27: assets.flat"),
     ]
-    found = " ".join(refuse(text, said=True))
-    assert all(meant in found for meant in ("'quality'", "'assets'", "'prompt'"))
+    problems = " ".join(refuse(text, reasons=True))
+    assert all(suggestion in problems for suggestion in ("'quality'", "'assets'", "'prompt'"))
 
 
 def test_manifest_mistakes_are_usage_error(write: Write, tmp_path: Path) -> None:
@@ -463,22 +467,22 @@ def test_manifest_invalid_utf8(tmp_path: Path) -> None:
     file = tmp_path / "seedream.toml"
     file.write_bytes(b"a = 1\r\nb = '\xff'\n")
     with pytest.raises(InvalidManifest, match=r"seedream.toml:2: "):
-        load(file)
+        load_manifest(file)
 
 
 def test_manifest_missing_or_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"seedream\.toml"):
-        load(tmp_path / "seedream.toml")
+        load_manifest(tmp_path / "seedream.toml")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
-        load(tmp_path)
+        load_manifest(tmp_path)
     with pytest.raises(UsageError, match=r"seedream\.lock"):
-        load(tmp_path / "seedream.lock")
+        load_manifest(tmp_path / "seedream.lock")
 
 
-def test_lock_path_of_other_manifest(tmp_path: Path) -> None:
+def test_lockfile_path_of_other_manifest(tmp_path: Path) -> None:
     (tmp_path / "icons.toml").write_text('[assets.icons]\nprompt = "x"\npath = "icons.lock"')
     with pytest.raises(InvalidManifest, match=r"icons\.lock"):
-        load(tmp_path / "icons.toml")
+        load_manifest(tmp_path / "icons.toml")
 
 
 def test_manifest_path_from_other_folder(
@@ -487,19 +491,19 @@ def test_manifest_path_from_other_folder(
     (tmp_path / "prompts").mkdir()
     write('[assets.a]\nprompt_file = "a.md"', **{"a.md": "x"})
     monkeypatch.chdir(tmp_path / "prompts")
-    manifest = load(Path("../seedream.toml"))
+    manifest = load_manifest(Path("../seedream.toml"))
     assert manifest.folder == tmp_path
     assert manifest.path == Path("../seedream.toml")
 
 
 def test_manifest_huge_number(refuse: Refuse) -> None:
-    assert refuse(of(f"take = 0x{'f' * 9000}")) == ["4: assets.hero.take"]
-    assert refuse(of("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}")) == ["2: defaults.timeout"]
+    assert refuse(hero(f"take = 0x{'f' * 9000}")) == ["4: assets.hero.take"]
+    assert refuse(hero("", before=f"[defaults]\ntimeout = 0x{'f' * 9000}")) == ["2: defaults.timeout"]
 
 
 class TestSourceImages:
     def test_select_edit_model_and_change_digest(self, write: Write) -> None:
-        text = of('images = ["a.png", "https://x.test/b.png"]')
+        text = hero('images = ["a.png", "https://x.test/b.png"]')
         [asset] = write(text, **{"a.png": png()}).assets
         assert asset.request.model == "seedream-v4.5-edit"
         reference, url = asset.request.image_urls
@@ -507,11 +511,11 @@ class TestSourceImages:
         assert url == "https://x.test/b.png"
         [other] = write(text, **{"a.png": png(shade=3)}).assets
         assert other.digest != asset.digest
-        [same] = write(of('images = ["copy.png", "https://x.test/b.png"]'), **{"copy.png": png()}).assets
+        [same] = write(hero('images = ["copy.png", "https://x.test/b.png"]'), **{"copy.png": png()}).assets
         assert same.digest == asset.digest
 
     def test_are_kept_for_sending(self, write: Write) -> None:
-        [asset] = write(of('images = ["a.jpg"]'), **{"a.jpg": JPEG}).assets
+        [asset] = write(hero('images = ["a.jpg"]'), **{"a.jpg": JPEG}).assets
         [source] = asset.sources
         assert source.data_uri() == f"data:image/jpeg;base64,{b64encode(JPEG).decode()}"
 
@@ -527,9 +531,9 @@ class TestSourceImages:
         outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
         outside.write_bytes(png())
         (tmp_path / "out.png").symlink_to(outside)
-        [found] = refuse(of(f"images = {value}"), said=True, **{"text.md": "a fox"})
-        assert found.startswith("4: assets.hero.images: ")
-        assert "me:pw" not in found
+        [problem] = refuse(hero(f"images = {value}"), reasons=True, **{"text.md": "a fox"})
+        assert problem.startswith("4: assets.hero.images: ")
+        assert "me:pw" not in problem
 
 
 class TestPromptParts:
@@ -543,15 +547,15 @@ class TestPromptParts:
     )
     def test_are_joined(self, write: Write, asset: str, prompt: str) -> None:
         before = '[vars]\ntone = "warm"\n[styles]\nink = "{drawn} in ink"'
-        [image] = write(of(asset, before=before)).images()
+        [image] = write(hero(asset, before=before)).images()
         assert image.request.prompt == prompt
         assert image.digest == digest_of(GenerationRequest(prompt))
 
     def test_style_typo_is_refused(self, refuse: Refuse) -> None:
-        [found] = refuse(of('style = "watercolor"', before='[styles]\nwatercolour = "x"'), said=True)
-        assert "'watercolour'" in found
+        [problem] = refuse(hero('style = "watercolor"', before='[styles]\nwatercolour = "x"'), reasons=True)
+        assert "'watercolour'" in problem
 
     def test_are_limited_together(self, refuse: Refuse) -> None:
-        [found] = refuse(of(f'details = "{"x" * 3996}"'), said=True)
-        assert found.startswith("3: assets.hero.prompt: ")
-        assert "4001" in found
+        [problem] = refuse(hero(f'details = "{"x" * 3996}"'), reasons=True)
+        assert problem.startswith("3: assets.hero.prompt: ")
+        assert "4001" in problem

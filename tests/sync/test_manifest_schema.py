@@ -1,4 +1,4 @@
-"""The schema for editors says what the program does."""
+"""The JSON schema for editors agrees with the parser."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from seedream_cli.catalog import (
     MODELS,
     QUALITIES,
 )
+from seedream_cli.errors import InvalidManifest
 from seedream_cli.settings.schema import SETTINGS
-from seedream_cli.sync.diagnostics import InvalidManifest
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS, MAX_IMAGES, MAX_TAKE, TABLES
 from seedream_cli.sync.path_template import DEFAULT_PATH, FIELDS, LATE_FIELDS
 
@@ -35,9 +35,9 @@ def is_valid(text: str) -> bool:
     return Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text))
 
 
-def listed(name: str) -> dict[str, str]:
-    """The values that an editor offers, with what it says of them."""
-    return {one["const"]: one["description"] for one in DEFS[name]["anyOf"][0]["oneOf"]}
+def suggested_values(name: str) -> dict[str, str]:
+    """Return the values that an editor offers, with their descriptions."""
+    return {value["const"]: value["description"] for value in DEFS[name]["anyOf"][0]["oneOf"]}
 
 
 def test_manifest_schema_is_valid() -> None:
@@ -59,7 +59,7 @@ def test_manifest_schema_describes_every_key() -> None:
 
 
 def test_manifest_schema_matches_models() -> None:
-    assert listed("model") == {
+    assert suggested_values("model") == {
         name: f"{row.what}; prompts to {row.prompt_limit} characters; {', '.join(row.qualities)}"
         for name, row in MODELS.items()
     }
@@ -81,8 +81,8 @@ def test_manifest_schema_matches_models() -> None:
         if rule["then"].get("required") == ["images"]
     ] == [name for name, row in MODELS.items() if row.needs_images]
     assert DEFS["asset"]["properties"]["images"]["maxItems"] == max(row.max_images for row in MODELS.values())
-    assert listed("aspect_ratio") == ASPECT_RATIOS
-    assert listed("quality") == QUALITIES
+    assert suggested_values("aspect_ratio") == ASPECT_RATIOS
+    assert suggested_values("quality") == QUALITIES
 
 
 def test_manifest_schema_matches_defaults_and_limits() -> None:
@@ -138,7 +138,7 @@ INVALID = [
 def test_manifest_accepted_by_schema_and_parser(tmp_path: Path, text: str) -> None:
     assert is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
-    load(tmp_path / "seedream.toml")
+    load_manifest(tmp_path / "seedream.toml")
 
 
 @pytest.mark.parametrize("text", INVALID)
@@ -146,4 +146,4 @@ def test_manifest_refused_by_schema_and_parser(tmp_path: Path, text: str) -> Non
     assert not is_valid(text)
     (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
     with pytest.raises(InvalidManifest):
-        load(tmp_path / "seedream.toml")
+        load_manifest(tmp_path / "seedream.toml")

@@ -14,8 +14,8 @@ from seedream_cli.errors import UsageError
 from seedream_cli.models import GenerationRequest
 from seedream_cli.sync.assets import digest_of
 from seedream_cli.sync.hash_cache import UNREADABLE
-from seedream_cli.sync.lockfile import Entry, Lock
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.lockfile import Entry, Lockfile
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan import Action, HistoryLookup, Plan, PlanItem, State, plan
 from seedream_cli.sync.sharding import Shard
 
@@ -56,10 +56,13 @@ def make_plan(tmp_path: Path) -> MakePlan:
         text: str, entries: Sequence[Entry] = (), files: dict[str, str] | None = None, **options: Any
     ) -> Plan:
         (tmp_path / "seedream.toml").write_text(text, encoding="utf-8")
-        manifest = load(tmp_path / "seedream.toml")
+        manifest = load_manifest(tmp_path / "seedream.toml")
         extensions = options.pop("extensions", {})
         return plan(
-            manifest, Lock(manifest.lock_path, tuple(entries)), FakeFiles(files or {}, extensions), **options
+            manifest,
+            Lockfile(manifest.lockfile_path, tuple(entries)),
+            FakeFiles(files or {}, extensions),
+            **options,
         )
 
     return make_plan
@@ -157,7 +160,7 @@ def test_accept_adopts_only_edited_files(make_plan: MakePlan, row: tuple[Any, ..
     expected = Entry("hero", 1, item.image.digest, 1, path, files[path], None, "2026-12-01T00:00:00Z")
     assert adopted == expected
     after = single_item(make_plan(text, [adopted], files))
-    assert after.state == (State.OK if path in item.image.wanted.paths else State.MISSING)
+    assert after.state == (State.OK if path in item.image.target.paths else State.MISSING)
     assert not after.costs_money
 
 
@@ -194,8 +197,8 @@ def test_plan_counts_and_to_pay(make_plan: MakePlan) -> None:
     ]
     assert result.counts == {"new": 2, "ok": 1, "orphan": 1, "edited": 1}
     assert result.to_pay == 2
-    assert result.drift
-    assert [item.name for item in result.of(Action.GENERATE)] == ["a", "a"]
+    assert result.has_drift
+    assert [item.name for item in result.with_action(Action.GENERATE)] == ["a", "a"]
     assert result.entries == {entry.key: entry for entry in (HERO, replace(HERO, name="old", path="old.png"))}
 
 
@@ -366,13 +369,13 @@ def lookup(*entries: Entry) -> HistoryLookup:
 def test_history_lookup_records_file_of_killed_run(
     make_plan: MakePlan, text: str, entries: list[Entry], files: dict[str, str], state: str, old: str | None
 ) -> None:
-    item = single_item(make_plan(text, entries, {"hero.png": OWN, **files}, remembered=lookup(HERO)))
+    item = single_item(make_plan(text, entries, {"hero.png": OWN, **files}, history_lookup=lookup(HERO)))
     assert (item.state, item.action, item.entry, item.old_path) == (state, Action.RECORD, HERO, old)
     assert not item.costs_money
 
 
 @pytest.mark.parametrize(
-    "remembered",
+    "entry",
     [
         replace(HERO, sha256=OTHER),
         replace(HERO, digest=CAT),
@@ -381,9 +384,9 @@ def test_history_lookup_records_file_of_killed_run(
         replace(HERO, name="other"),
     ],
 )
-def test_history_lookup_ignores_other_images(make_plan: MakePlan, remembered: Entry) -> None:
+def test_history_lookup_ignores_other_images(make_plan: MakePlan, entry: Entry) -> None:
     files = {"hero.png": OWN, "elsewhere.png": OWN}
-    assert single_item(make_plan(hero(), [], files, remembered=lookup(remembered))).state == State.EDITED
+    assert single_item(make_plan(hero(), [], files, history_lookup=lookup(entry))).state == State.EDITED
 
 
 MANY = "".join(f'[assets.{name}]\nprompt = "{name}"\ncount = 2\n' for name in ("icon-a", "icon-b", "logo"))

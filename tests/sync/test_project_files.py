@@ -19,7 +19,7 @@ from support.starting import StartSandbox
 from seedream_cli.errors import ExitCode, InvalidOutput, NotSaved
 from seedream_cli.models import SavedFile
 from seedream_cli.sync.lockfile import Entry
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan_items import Action, PlanItem, State
 from seedream_cli.sync.project_files import Project
 
@@ -47,7 +47,7 @@ def item(folder: Path) -> NewItem:
 
     def item(template: str = "art/hero.{ext}", **values: Any) -> PlanItem:
         (folder / "seedream.toml").write_text(f'[assets.hero]\nprompt = "fox"\npath = "{template}"\n')
-        [image] = load(folder / "seedream.toml").images()
+        [image] = load_manifest(folder / "seedream.toml").images()
         (folder / "seedream.toml").unlink()
         given = {"state": State.NEW, "action": Action.GENERATE, **values}
         return PlanItem("hero", 1, image=image, **given)

@@ -45,18 +45,18 @@ class HangAfterTwo:
     _spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, service: Service, call: Exchange, honest: Honest) -> None:
-        path = f"{call.request.path}/"
+    def __call__(self, service: Service, exchange: Exchange, honest: Honest) -> None:
+        path = f"{exchange.request.path}/"
         with self._lock:
             spared = "/task_1/" in path or "/task_2/" in path
-            if call.request.method == "POST" and self._spared < 2:
+            if exchange.request.method == "POST" and self._spared < 2:
                 spared = True
                 self._spared += 1
             self.count += not spared
         if spared:
-            call.connection.sendall(honest())
+            exchange.connection.sendall(honest())
         else:
-            self.fault(service, call, honest)
+            self.fault(service, exchange, honest)
 
 
 class TestSignal:
@@ -144,9 +144,9 @@ class TestSignal:
             run.send(signal.SIGINT)
 
         stopped = checkout.start("--jobs", "1", at=at, act=interrupt_after_save).result()
-        # 0: the run had finished already. The number of calls of _drain_messages varies.
+        # 0: the run had finished already. The number of calls of _drain_messages depends on the machine.
         assert stopped.exit_code in (0, 130), stopped.stderr
-        assert reached or at[1] > 5
+        assert reached or "_drain_messages" in at[0]
         assert "Traceback" not in stopped.stderr
         assert [entry["path"] for entry in checkout.entries()] == checkout.files
         assert checkout.is_consistent()

@@ -17,10 +17,10 @@ def deliver_images_in_pairs(service: Service) -> None:
     """Deliver images two at a time: one to each of two runs with one worker."""
     both = threading.Barrier(2, timeout=20)
 
-    def together(service: Service, call: Exchange, honest: Honest) -> None:
+    def together(service: Service, exchange: Exchange, honest: Honest) -> None:
         whole = honest()
         both.wait()
-        call.connection.sendall(whole)
+        exchange.connection.sendall(whole)
 
     service.fault_rules.append(FaultRule(IMAGE, together))
 

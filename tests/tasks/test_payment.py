@@ -21,8 +21,8 @@ from seedream_cli.events import Event, Sending
 from seedream_cli.history.request_bodies import RequestBodyStore
 from seedream_cli.images.source_images import SourceImage, read_source_image
 from seedream_cli.models import GenerationRequest, Operation, TaskStatus
-from seedream_cli.sync.lockfile import Entry, Lock
-from seedream_cli.sync.manifest import load
+from seedream_cli.sync.lockfile import Entry, Lockfile
+from seedream_cli.sync.manifest import load_manifest
 from seedream_cli.sync.plan import plan
 from seedream_cli.tasks.submit import check_can_resubmit
 
@@ -224,8 +224,8 @@ def test_plan_regenerates_a_sandbox_image_only_in_a_real_run(
     tmp_path: Path, more: dict[str, Any], sandbox: bool, costs_money: bool
 ) -> None:
     (tmp_path / "seedream.toml").write_text('[assets.hero]\nprompt = "fox"\n')
-    manifest = load(tmp_path / "seedream.toml")
+    manifest = load_manifest(tmp_path / "seedream.toml")
     [image] = manifest.images()
     entry = Entry("hero", 1, image.digest, 1, "hero.png", "a" * 64, "img_1", "2026-11-22T17:45:01Z", more)
-    planned = plan(manifest, Lock(manifest.lock_path, (entry,)), UnchangedFiles(), sandbox=sandbox)
+    planned = plan(manifest, Lockfile(manifest.lockfile_path, (entry,)), UnchangedFiles(), sandbox=sandbox)
     assert [item.costs_money for item in planned.items] == [costs_money]
