@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 #: The value of a setting in the config file. A table says where the API key is instead.
-Value = str | int | float | Mapping[str, str]
+TomlValue = str | int | float | Mapping[str, str]
 
 
-def set_value(path: Path, profile: str, name: str, value: Value) -> None:
+def set_value(path: Path, profile: str, name: str, value: TomlValue) -> None:
     """Set one setting in the table of a profile, or `profile` at the top of the file. Raises UsageError."""
     if name == PROFILE.name:
         profiles = read_config(path).get("profiles", {})
@@ -42,9 +42,15 @@ def set_value(path: Path, profile: str, name: str, value: Value) -> None:
             raise unknown_profile(path, str(value), profiles)
 
     def change(document: TOMLDocument) -> bool:
+        import tomlkit
+
         table: Any = document if name == PROFILE.name else _get_or_add_profile(document, profile)
-        # An inline table, because settings that follow a normal table would belong to it.
-        table[name] = _inline_table(value) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            # Inline, because settings that follow a normal table would belong to it.
+            table[name] = tomlkit.inline_table()
+            table[name].update(value)
+        else:
+            table[name] = value
         return True
 
     _rewrite(path, change)
@@ -62,14 +68,6 @@ def unset_value(path: Path, profile: str, name: str) -> bool:
         return True
 
     return _rewrite(path, change)
-
-
-def _inline_table(table: Mapping[str, str]) -> Any:
-    import tomlkit
-
-    inline = tomlkit.inline_table()
-    inline.update(table)
-    return inline
 
 
 def _get_or_add_profile(document: TOMLDocument, profile: str) -> Any:

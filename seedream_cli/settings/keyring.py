@@ -87,22 +87,18 @@ def _call_backend(call: Callable[[], T], secret: str | None = None) -> T:
         raise
     except Exception as error:
         # Backends are third-party code and may raise anything.
-        raise _keyring_error(error, secret) from None
+        from keyring.errors import KeyringLocked
 
+        if isinstance(error, KeyringLocked):
+            raise KeyringError(
+                "the desktop's keyring is locked, and was not unlocked",
+                code="keyring_locked",
+                detail=f"unlock it and try again, or {_OTHER_PLACES}",
+                hint=_STORE_IN_CONFIG,
+            ) from None
+        from ..text import redact
 
-def _keyring_error(error: Exception, secret: str | None) -> KeyringError:
-    from keyring.errors import KeyringLocked
-
-    if isinstance(error, KeyringLocked):
-        return KeyringError(
-            "the desktop's keyring is locked, and was not unlocked",
-            code="keyring_locked",
-            detail=f"unlock it and try again, or {_OTHER_PLACES}",
-            hint=_STORE_IN_CONFIG,
-        )
-    from ..text import redact
-
-    reason = redact(f"{type(error).__name__}: {error}", secret)
-    return KeyringError(
-        f"the desktop's keyring failed: {reason[:200]}", detail=_OTHER_PLACES, hint=_STORE_IN_CONFIG
-    )
+        reason = redact(f"{type(error).__name__}: {error}", secret)
+        raise KeyringError(
+            f"the desktop's keyring failed: {reason[:200]}", detail=_OTHER_PLACES, hint=_STORE_IN_CONFIG
+        ) from None

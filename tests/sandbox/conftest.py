@@ -9,19 +9,12 @@ from typing import Any
 
 import pytest
 from sandbox.caller import TINY_IMAGE
+from support.clock import Clock
 
 from seedream_cli.sandbox.fake_api import FakeApi
 from seedream_cli.sandbox.faults import Faults
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sandbox.store import Store
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -42,7 +35,7 @@ def start(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., FakeApi]]:
+def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., FakeApi]]:
     """Return a function that makes a fake API. All share one store and the clock."""
     store = Store(tmp_path / "tasks.db")
 

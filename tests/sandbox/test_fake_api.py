@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sandbox.caller import IMAGE, KEY, Make, create
+from support.clock import Clock
 
 from seedream_cli.catalog import ASPECT_RATIOS, MODELS
 from seedream_cli.request_fields import REQUEST_FIELDS
@@ -79,12 +80,12 @@ def test_api_key_without_balance_or_permission(
 
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
-def test_status_pending_processing_completed(make: Make, clock: Any, dialect: str) -> None:
+def test_status_pending_processing_completed(make: Make, clock: Clock, dialect: str) -> None:
     api = make(dialect)
-    name, began = task_id(api), clock.now
+    name, began = task_id(api), clock.time
     seen = []
     for after in (0.0, 1.5, 2.5, 9.9921875, 10.0):
-        clock.now = began + after
+        clock.time = began + after
         data = api.status(KEY, name).body["data"]
         assert data["task_id"] == name
         seen.append((data["status"], data.get("progress")))
@@ -100,11 +101,11 @@ def test_status_pending_processing_completed(make: Make, clock: Any, dialect: st
 
 @pytest.mark.parametrize("dialect", ["seed", "live"])
 @pytest.mark.parametrize("outcome", ["failed", "cancelled", "rejected"])
-def test_status_failed_cancelled_rejected(make: Make, clock: Any, dialect: str, outcome: str) -> None:
+def test_status_failed_cancelled_rejected(make: Make, clock: Clock, dialect: str, outcome: str) -> None:
     api = make(dialect, (f"task-{outcome}=1",))
     unlucky, lucky = task_id(api), task_id(api)
     assert api.status(KEY, unlucky).body["data"]["status"] == "pending"
-    clock.now += 10
+    clock.time += 10
     data = api.status(KEY, unlucky).body["data"]
     assert data["status"] == outcome
     assert "result" not in data
@@ -113,10 +114,10 @@ def test_status_failed_cancelled_rejected(make: Make, clock: Any, dialect: str, 
 
 
 @pytest.mark.parametrize("seconds", [10.0, 0.0])
-def test_status_never_completes(make: Make, clock: Any, seconds: float) -> None:
+def test_status_never_completes(make: Make, clock: Clock, seconds: float) -> None:
     api = make(faults=("never-completes",), seconds=seconds)
     name = task_id(api)
-    clock.now += 1e6
+    clock.time += 1e6
     data = api.status(KEY, name).body["data"]
     assert (data["status"], data["progress"]) == ("processing", 99)
 
@@ -143,7 +144,7 @@ def test_store_does_not_contain_image_data(make: Make, tmp_path: Path) -> None:
     assert b"Zm94Zm94" not in kept
 
 
-def test_rate_limit(make: Make, clock: Any) -> None:
+def test_rate_limit(make: Make, clock: Clock) -> None:
     api = make("live", rate=2.0)
     statuses = [api.account(KEY).status for _ in range(5)]
     assert statuses == [200, 200, 200, 200, 429]
@@ -151,11 +152,11 @@ def test_rate_limit(make: Make, clock: Any) -> None:
     assert refused.headers["Retry-After"] == "1"
     assert refused.body["data"] == {"type": "rate_limit_error", "error_code": "rate_limit_exceeded"}
     assert api.account({"authorization": "Bearer sk-other"}).status == 200
-    clock.now += 0.5
+    clock.time += 0.5
     assert [api.account(KEY).status for _ in range(2)] == [200, 429]
-    clock.now -= 1000
+    clock.time -= 1000
     assert api.account(KEY).status == 429
-    clock.now += 0.5
+    clock.time += 0.5
     assert api.account(KEY).status == 200
 
 
@@ -187,11 +188,11 @@ def test_fault_refusal_has_envelope_of_dialect(make: Make, dialect: str, fault: 
         assert response.body["data"]["error_code"] == fault.refusal.code
 
 
-def test_fault_completed_without_result(make: Make, clock: Any) -> None:
+def test_fault_completed_without_result(make: Make, clock: Clock) -> None:
     api = make(faults=("no-result-yet=1",))
     name = task_id(api)
     assert api.status(KEY, name).body["data"]["status"] == "pending"
-    clock.now += 10
+    clock.time += 10
     first, second = (api.status(KEY, name).body["data"] for _ in range(2))
     assert (first["status"], first["result"]) == ("completed", [])
     assert len(second["result"]) == 1
@@ -221,7 +222,7 @@ def test_idempotency_replay(make: Make) -> None:
     assert "X-Idempotent-Replay" not in first.headers
 
 
-def test_idempotency_replay_uses_up_no_task_fault(make: Make, clock: Any) -> None:
+def test_idempotency_replay_uses_up_no_task_fault(make: Make, clock: Clock) -> None:
     api = make("live", ("task-failed=1",), seconds=0)
     settled = make("live", seconds=0)
     settled.create(idempotent("a"), b'{"prompt": "fox"}')
@@ -241,12 +242,12 @@ def test_idempotency_conflict(make: Make) -> None:
     assert create(api, idempotent("b"), quality="4K").status == 200
 
 
-def test_idempotency_key_expires(make: Make, clock: Any) -> None:
+def test_idempotency_key_expires(make: Make, clock: Clock) -> None:
     api = make("live")
     first = create(api, idempotent("a")).body
-    clock.now += 7 * 24 * 3600 - 1
+    clock.time += 7 * 24 * 3600 - 1
     assert create(api, idempotent("a")).body == first
-    clock.now += 2
+    clock.time += 2
     assert create(api, idempotent("a")).body != first
 
 

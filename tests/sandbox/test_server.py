@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from sandbox.caller import TINY_IMAGE, Caller, Start, fetch
+from support.clock import Clock
 
 
-def test_server_from_create_to_image(start: Start, clock: Any) -> None:
+def test_server_from_create_to_image(start: Start, clock: Clock) -> None:
     sandbox = start(seconds=3.0)
     api, images = urlsplit(sandbox.base_url), urlsplit(sandbox.image_origin)
     assert (api.hostname, images.hostname, api.path) == ("127.0.0.1", "127.0.0.1", "/sandbox/v1")
@@ -20,7 +21,7 @@ def test_server_from_create_to_image(start: Start, clock: Any) -> None:
     caller = Caller(sandbox)
     name = caller.task_id(prompt="一只红狐狸")
     assert caller.status(name).json["data"]["status"] == "pending"
-    clock.now += 3
+    clock.time += 3
     data = caller.status(name).json["data"]
     image = fetch(data["result"][0])
     assert (image.status, image.raw) == (200, TINY_IMAGE)
@@ -28,11 +29,11 @@ def test_server_from_create_to_image(start: Start, clock: Any) -> None:
     assert image.headers["content-length"] == str(len(TINY_IMAGE))
 
 
-def test_image_url_expires(start: Start, clock: Any) -> None:
+def test_image_url_expires(start: Start, clock: Clock) -> None:
     url = Caller(start(url_seconds=60.0)).image_url()
-    clock.now += 59.9
+    clock.time += 59.9
     assert fetch(url).status == 200
-    clock.now += 0.2
+    clock.time += 0.2
     refused = fetch(url)
     assert (refused.status, refused.headers["content-type"]) == (403, "application/xml")
     assert b"<Code>AccessDenied</Code>" in refused.raw

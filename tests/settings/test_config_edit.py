@@ -1,4 +1,4 @@
-"""The user's config on disk: changed in one place, otherwise left as it is."""
+"""Edits of the config file, and the API key in the file or in the keyring."""
 
 from __future__ import annotations
 
@@ -77,50 +77,50 @@ def test_config_edit_creates_private_file(tmp_path: Path, umask: int) -> None:
 def test_config_edit_keeps_file_private_while_writing(
     config: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
-    seen: list[int] = []
+    modes: list[int] = []
 
-    def watched(descriptor: int) -> None:
-        seen.extend(mode(each) for each in config.parent.iterdir())
+    def fsync(descriptor: int) -> None:
+        modes.extend(mode(path) for path in config.parent.iterdir())
 
-    monkeypatch.setattr(os, "fsync", watched)
-    opened, made = os.open, os.mkdir
+    monkeypatch.setattr(os, "fsync", fsync)
+    real_open, real_mkdir = os.open, os.mkdir
 
-    def made_first(path: Path, first: int = 0o777) -> None:
-        assert first == 0o700
-        made(path, first)
+    def mkdir(path: Path, initial_mode: int = 0o777) -> None:
+        assert initial_mode == 0o700
+        real_mkdir(path, initial_mode)
 
-    def at_first(path: Path, flags: int, first: int = 0o777) -> int:
-        # What a file is made with cannot be taken back from whoever opens it in that moment.
+    def open_(path: Path, flags: int, initial_mode: int = 0o777) -> int:
+        # A later chmod would not help against someone who opens the file at once.
         if flags & os.O_CREAT:
-            seen.append(first & 0o077 | 0o600)
-        return opened(path, flags, first)
+            modes.append(initial_mode & 0o077 | 0o600)
+        return real_open(path, flags, initial_mode)
 
-    monkeypatch.setattr(os, "open", at_first)
-    monkeypatch.setattr(os, "mkdir", made_first)
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(os, "mkdir", mkdir)
     before = os.umask(umask)
     try:
         set_value(config, "default", "api_key", "sk-test-0123456789")
     finally:
         os.umask(before)
-    assert seen == [0o600, 0o600]
+    assert modes == [0o600, 0o600]
 
 
-@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("target_exists", [True, False])
 def test_config_edit_does_not_follow_symlink_at_temporary_name(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target_exists: bool
 ) -> None:
     precious = tmp_path / "precious.txt"
-    if is_there:
+    if target_exists:
         precious.write_text("do not touch")
     config.parent.mkdir()
-    # Nobody can foretell the name: here it is.
+    # The name is random, so that nobody can prepare a link there.
     monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
     (config.parent / ".config.toml.00000000.part").symlink_to(precious)
     with pytest.raises(UsageError, match="File exists"):
         set_value(config, "default", "api_key", "sk-test-0123456789")
     assert not config.exists()
-    assert precious.exists() is is_there
-    assert not is_there or precious.read_text() == "do not touch"
+    assert precious.exists() is target_exists
+    assert not target_exists or precious.read_text() == "do not touch"
 
 
 def test_config_edit_keeps_comments_and_order_and_makes_file_private(by_hand: Path) -> None:
@@ -143,8 +143,8 @@ def test_config_edit_refuses_read_only_file(by_hand: Path) -> None:
     assert (by_hand.read_text(), mode(by_hand)) == (WRITTEN_BY_HAND, 0o400)
 
 
-#: As people and their tools write such files.
-ODDLY = """\
+#: Valid TOML in unusual formatting.
+UNUSUAL = """\
    # a comment that stands in
 
 
@@ -173,10 +173,10 @@ def test_config_edit_keeps_other_bytes(config: Path, ending: str, mark: str) -> 
         return config.read_bytes() == (mark + text.replace("\n", ending)).encode()
 
     config.parent.mkdir()
-    config.write_bytes((mark + ODDLY.replace("\n", ending)).encode())
-    assert holds(ODDLY)
+    config.write_bytes((mark + UNUSUAL.replace("\n", ending)).encode())
+    assert holds(UNUSUAL)
     set_value(config, "work", "timeout", 60)
-    changed = ODDLY.replace("3_00", "60")
+    changed = UNUSUAL.replace("3_00", "60")
     assert holds(changed)
     set_value(config, "two words", "model", "b")
     changed = changed.replace('{ext}"    \t\n', '{ext}"    \t\nmodel = "b"\n')
@@ -268,7 +268,7 @@ def test_config_edit_unset_of_missing_setting_changes_nothing(config: Path) -> N
     "content",
     [
         *(b"a = = 3\n", b"\xff\n", b"profiles = 3\n", b"[profiles]\ndefault = 3\n", b"[profilse.x]\n"),
-        # A table would take what follows; many levels, and too many; a long key.
+        # A key that a new table would capture; deep nesting, deeper nesting; a long dotted key.
         b'profiles.work.model = "x"\nprofile = "work"\n',
         b"[profiles.default]\nx = " + b"[" * 150 + b"]" * 150 + b"\n",
         pytest.param(b"[styles]\nx = " + b"[" * 100_000, id="too many levels"),
@@ -393,7 +393,7 @@ def test_remove_key_from_config_and_keyring(config_file: Path, backend: Backend)
     assert remove_key(config_file, "default")
     assert backend.kept == {("apipod-seedream", "work"): "sk-work"}
     assert not remove_key(config_file, "default")
-    # Somebody was faster, in the keyring's own window.
+    # The key was already removed with the keyring's own program.
     backend.kept.clear()
     assert remove_key(config_file, "work")
     assert "keyring" not in config_file.read_text()
@@ -408,7 +408,7 @@ def test_store_key_with_failing_keyring_changes_nothing(config_file: Path, backe
     backend.error = None
     store_key_in_keyring(config_file, "default", "sk-one")
     backend.error = OSError("gone")
-    # A key that cannot be forgotten stays marked.
+    # The marker stays for a key that cannot be removed.
     with pytest.raises(KeyringError, match=r"the API key is not removed: .*gone") as refused:
         remove_key(config_file, "default")
     assert refused.value.hint is None
@@ -427,7 +427,7 @@ def test_store_key_with_unwritable_config_leaves_keyring_empty(config_file: Path
 
 
 def test_keyring_is_not_used_without_marker(config_file: Path, backend: Backend) -> None:
-    backend.error = AssertionError("the keyring was asked")
+    backend.error = AssertionError("the keyring was used")
     set_value(config_file, "default", "api_key", "sk-one")
     assert key(config_file) == "sk-one"
     assert store_key_in_config(config_file, "default", "sk-two") is None
@@ -436,7 +436,7 @@ def test_keyring_is_not_used_without_marker(config_file: Path, backend: Backend)
 
 def test_keyring_is_used_only_for_marked_key(config_file: Path, backend: Backend) -> None:
     store_key_in_keyring(config_file, "default", "sk-one")
-    backend.error = AssertionError("the keyring was asked")
+    backend.error = AssertionError("the keyring was used")
     assert key(config_file, SEEDREAM_API_KEY="sk-environment") == "sk-environment"
     settings = Settings({}, config_file.parent, config_file)
     setting = settings.get("api_key")

@@ -1,4 +1,4 @@
-"""Which keyrings are good enough for a key, and what is told of one that fails."""
+"""Which keyrings are secure enough for a key, and the errors of those that fail."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Use = Callable[[Any], None]
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Makes this the backend that the library has found."""
+    """Return a function that makes a backend the one that the library finds."""
     return lambda backend: monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
 
 
 class Chain:
-    """As the library's own, whose priority is above that of its links."""
+    """Like the library's chaining backend, whose priority is above that of its members."""
 
     priority = 10
 
@@ -34,8 +34,8 @@ class Chain:
         self.backends = list(backends)
 
 
-def made(name: str) -> Any:
-    """One of the library's own."""
+def library_backend(name: str) -> Any:
+    """Return a backend that comes with the library."""
     return import_module(f"keyring.backends.{name}").Keyring()
 
 
@@ -56,11 +56,11 @@ def test_keyring_stores_key_of_each_profile(use: Use) -> None:
 @pytest.mark.parametrize(
     "backend",
     [
-        pytest.param(made("fail"), id="none"),
-        pytest.param(made("null"), id="one that keeps nothing"),
-        pytest.param(Backend(priority=0.5), id="one that keeps plain text"),
-        pytest.param(Chain(), id="a chain of none"),
-        pytest.param(Chain(Backend(priority=0.5), Backend(priority=0)), id="a chain without a good one"),
+        pytest.param(library_backend("fail"), id="none"),
+        pytest.param(library_backend("null"), id="stores nothing"),
+        pytest.param(Backend(priority=0.5), id="stores plain text"),
+        pytest.param(Chain(), id="empty chain"),
+        pytest.param(Chain(Backend(priority=0.5), Backend(priority=0)), id="chain of insecure backends"),
     ],
 )
 def test_keyring_refuses_insecure_backend(use: Use, backend: Any) -> None:
@@ -103,7 +103,7 @@ def test_keyring_error_does_not_contain_key(use: Use, error: type[Exception]) ->
     with pytest.raises(KeyringError, match=f"{error.__name__}: -25244") as refused:
         desktop_keyring.store("default", KEY)
     assert KEY not in f"{refused.value!r} {refused.value.detail}"
-    # A traceback would show what it came from.
+    # A traceback would show the original error.
     assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
 
 

@@ -1,4 +1,4 @@
-"""Where settings come from, which of them wins, and how a key is found."""
+"""Sources of settings, their precedence, and how the API key is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seedream_cli.errors import MalformedKey, MissingKey, UsageError
 from seedream_cli.settings.resolve import Settings, fingerprint, service_of
 from seedream_cli.settings.schema import SETTINGS
 
-#: For each setting, five values that can be told apart, from the strongest origin to the weakest but one.
+#: Setting → its value from a flag, the environment, a project file and a profile.
 VALUES = {
     "api_key": ("sk-flag", "sk-environment", "sk-project", "sk-profile"),
     "api_key_file": ("flag.txt", "environment.txt", "project.txt", "profile.txt"),
@@ -36,7 +36,7 @@ Make = Callable[..., Settings]
 
 @pytest.fixture
 def resolve(tmp_path: Path) -> Make:
-    """Settings of a config, a project's file, an environment and flags."""
+    """Return a function that resolves settings from files, variables and flags."""
 
     def make(
         config: str = "",
@@ -73,32 +73,32 @@ def test_setting_precedence(resolve: Make, tmp_path: Path, name: str) -> None:
         "flags": {name: str(flag)},
     }
 
-    def found() -> tuple[Any, str]:
+    def resolved() -> tuple[Any, str]:
         setting = resolve(**everything).get(name)
         return setting.value, setting.origin
 
-    assert found() == (flag, "flag")
+    assert resolved() == (flag, "flag")
     everything["flags"] = {name: None}
-    assert found() == (environment, f"environment: {variable}")
+    assert resolved() == (environment, f"environment: {variable}")
     everything["environment"] = {variable: ""}
     if SETTINGS[name].in_project:
-        assert found() == (project, "seedream.toml [defaults]")
+        assert resolved() == (project, "seedream.toml [defaults]")
         (tmp_path / "seedream.toml").unlink()
         everything["project"] = ""
-    assert found() == (profile, f"{tmp_path / 'config.toml'} [profiles.default]")
+    assert resolved() == (profile, f"{tmp_path / 'config.toml'} [profiles.default]")
     (tmp_path / "config.toml").unlink()
     everything["config"] = ""
     default = SETTINGS[name].default
-    assert found() == (None if default is None else SETTINGS[name].parse(default), "default")
+    assert resolved() == (None if default is None else SETTINGS[name].parse(default), "default")
 
 
 @pytest.mark.parametrize(
     ("environment", "flagged", "key"),
     [
-        # The provider's own variable holds the key too.
+        # The service's own variable can hold the key too.
         ({"APIPOD_API_KEY": "sk-theirs"}, False, "sk-theirs"),
         ({"APIPOD_API_KEY": "sk-theirs", "SEEDREAM_API_KEY": "sk-ours"}, False, "sk-ours"),
-        # A file's key counts where its origin is stronger.
+        # The key in a file wins if the origin of the file's name is stronger.
         ({"SEEDREAM_API_KEY": "sk-env"}, True, "sk-file"),
         ({"SEEDREAM_API_KEY": "two words"}, True, "sk-file"),
         ({"SEEDREAM_API_KEY_FILE": "{file}"}, False, "sk-file"),
@@ -168,7 +168,7 @@ def test_api_key_is_masked(resolve: Make) -> None:
     keys = {"sk-0123456789abcdef": "…cdef", "0123456789abcdef": "…cdef", "0123456789abcde": "…", "x": "…"}
     for key, shown in keys.items():
         assert resolve(environment={"SEEDREAM_API_KEY": key}).get("api_key").display_value == shown
-    # A number is shown as it was written.
+    # Numbers are not masked.
     for text in ("300", "0.05", "1234567.5"):
         assert resolve(environment={"SEEDREAM_TIMEOUT": text}).get("timeout").display_value == text
 
@@ -218,7 +218,7 @@ def test_project_dir_sets_output(resolve: Make) -> None:
         ("[defaults\n", r"seedream\.toml is not valid TOML: .*line 1"),
         ("defaults = 3\n", r"seedream\.toml \[defaults\] is not a table"),
         ("[defaults]\nqualty = '2K'\n", r"seedream\.toml \[defaults\]: no setting .* did you mean 'quality'"),
-        # Neither key nor service are its to choose.
+        # A project must not choose the API key or where it is sent.
         *[
             (f'[defaults]\n{key.name} = "https://evil.example"\n', rf"\[defaults\]: {key.name} is not read")
             for key in SETTINGS.values()
@@ -265,7 +265,7 @@ def test_config_file_refused(resolve: Make, config: str, words: str) -> None:
         resolve(config).value("model")
 
 
-#: What such files are made of, and what breaks their readers.
+#: Parts of config files, and text that breaks parsers.
 PIECES = st.lists(
     st.sampled_from(
         [
@@ -280,7 +280,6 @@ PIECES = st.lists(
 ).map(lambda pieces: "".join(pieces).encode("utf-8", "surrogatepass"))
 
 
-# Files are written and read in each example, on a machine that may be busy.
 @given(PIECES | st.binary(max_size=60))
 @example(b"[profiles.default]\nmax_bytes = 0x" + b"f" * 5000)
 @example(b"[defaults]\nmax_bytes = 0x" + b"f" * 5000)

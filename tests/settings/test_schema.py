@@ -1,4 +1,4 @@
-"""How each setting's value is read, and what is refused."""
+"""The table of settings: values that are accepted and refused, names and suggestions."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_setting_named_by_underscore_or_dash() -> None:
         assert setting_named(name).name == setting_named(name.replace("_", "-")).name == name
     with pytest.raises(UsageError, match="'aspct_ratio'; did you mean 'aspect_ratio'"):
         setting_named("aspct_ratio")
-    # A value that is glued to its name is not repeated.
+    # `api_key=sk-secret`: the value must not be in the message.
     with pytest.raises(UsageError) as refused:
         setting_named("api_key=sk-secret")
     assert "sk-secret" not in f"{refused.value}{refused.value.hint}"
