@@ -19,18 +19,18 @@ _SERVICE = "Service"
 
 
 def setting_option(
-    name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, besides: str = ""
+    name: str, *declarations: str, metavar: str = "TEXT", panel: str | None = None, extra_help: str = ""
 ) -> Any:
     """Return the option of a setting, with the same name. Its help shows the variable and the default.
 
-    ``besides`` is appended to the help, such as the other values.
+    ``extra_help`` is appended to the help, such as the other values.
     """
     setting = SETTINGS[name]
     facts = "env " + " or ".join(setting.variables)
     if setting.default is not None:
         facts += f"; default {setting.default}"
-    if besides:
-        facts += f"; {besides}"
+    if extra_help:
+        facts += f"; {extra_help}"
     return typer.Option(
         f"--{name.replace('_', '-')}",
         *declarations,
@@ -103,7 +103,7 @@ def _option_of_field(field: RequestField) -> Any:
         *filter(None, [field.short_option]),
         metavar=field.metavar,
         panel="Picture",
-        besides=f"or {', '.join(others)}" if others else "",
+        extra_help=f"or {', '.join(others)}" if others else "",
     )
     return Annotated[str | None, option]
 
@@ -121,7 +121,7 @@ RequestFieldOptions = Annotated[
 ]
 
 Timeout = Annotated[
-    str | None, setting_option("timeout", metavar="SECONDS", panel="Waiting", besides="300 for 4K")
+    str | None, setting_option("timeout", metavar="SECONDS", panel="Waiting", extra_help="300 for 4K")
 ]
 PollInterval = Annotated[str | None, setting_option("poll_interval", metavar="SECONDS", panel="Waiting")]
 MaxBytes = Annotated[str | None, setting_option("max_bytes", metavar="BYTES", panel="Output")]

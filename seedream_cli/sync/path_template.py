@@ -184,8 +184,8 @@ def parse_path(
 ) -> list[Piece]:
     """Parse the template of a path, and replace its variables.
 
-    ``{dir}`` is replaced by the pieces of ``folder``; without ``folder`` it is refused. Raises InvalidTemplate
-    with every mistake.
+    ``{dir}`` is replaced by the pieces of ``folder``; without ``folder`` it is refused. Raises
+    InvalidTemplate with every mistake.
     """
     known = [field for field in FIELDS if folder is not None or field != "dir"]
     pieces: list[Piece] = []
