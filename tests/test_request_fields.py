@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.program import Program
+from support.request_values import VALUES
 from support.tasks import operation
 
 from seedream_cli.catalog import MODELS
@@ -24,14 +25,6 @@ from seedream_cli.settings.schema import SETTINGS
 from seedream_cli.sync.assets import digest_of
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS
 from seedream_cli.tasks.sidecar import SidecarDocument
-
-#: For each field a value that is not its default. A new field needs one here.
-VALUES: dict[str, Any] = {
-    "model": "seedream-5.0-lite",
-    "aspect_ratio": "16:9",
-    "quality": "4K",
-    "callback_url": "https://example.com/done",
-}
 
 
 def request_with(name: str, value: Any, **others: Any) -> GenerationRequest:

@@ -9,24 +9,22 @@ from collections.abc import Mapping
 
 import pytest
 from support.program import Program
+from support.request_values import VALUES as REQUEST_VALUES
 
 from scripts.tree import program
 from seedream_cli.settings.schema import ALL_SETTINGS, PROFILE
 
-#: Setting → a value that is not its default. A new setting needs one.
+#: Setting → a value that is not its default. A new setting needs one; a request field has one already.
 VALUES: Mapping[str, str] = {
     "profile": "work",
     "api_key": "sk-0123456789abcdef",
     "api_key_file": "/keys/seedream.txt",
     "base_url": "https://other.test/v1",
-    "model": "seedream-5.0-lite",
-    "aspect_ratio": "16:9",
-    "quality": "4K",
     "output": "art/",
     "timeout": "60",
     "poll_interval": "0.5",
     "max_bytes": "1000",
-    "callback_url": "https://hook.test/done",
+    **{name: str(value) for name, value in REQUEST_VALUES.items()},
 }
 
 

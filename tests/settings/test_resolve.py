@@ -13,22 +13,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seedream_cli.errors import MalformedKey, MissingKey, UsageError
+from seedream_cli.request_fields import REQUEST_FIELDS
 from seedream_cli.settings.resolve import Settings, fingerprint, service_of
 from seedream_cli.settings.schema import SETTINGS
 
 #: Setting → its value from a flag, the environment, a project file and a profile.
-VALUES = {
+VALUES: dict[str, tuple[Any, Any, Any, Any]] = {
     "api_key": ("sk-flag", "sk-environment", "sk-project", "sk-profile"),
     "api_key_file": ("flag.txt", "environment.txt", "project.txt", "profile.txt"),
     "base_url": ("https://flag.test", "https://env.test", "https://project.test", "https://profile.test"),
-    "model": ("flag", "environment", "project", "profile"),
-    "aspect_ratio": ("1:2", "1:3", "1:4", "1:5"),
-    "quality": ("5K", "6K", "7K", "8K"),
     "output": ("flag/", "environment/", "project/", "profile/"),
     "timeout": (1.0, 2.0, 3.0, 4.5),
     "poll_interval": (1.0, 2.0, 3.0, 4.5),
     "max_bytes": (1, 2, 3, 4),
-    "callback_url": ("https://flag", "https://environment", "https://project", "https://profile"),
+    **{
+        name: (1, 2, 3, 4) if field.type is int else ("flag", "environment", "project", "profile")
+        for name, field in REQUEST_FIELDS.items()
+    },
 }
 
 Make = Callable[..., Settings]
