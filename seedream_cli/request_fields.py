@@ -74,6 +74,15 @@ class RequestField(Struct, frozen=True):
         """Return the name as messages write it."""
         return self.name.replace("_", " ")
 
+    def is_valid(self, value: object) -> bool:
+        """Return True if a value of JSON or TOML has the right type and could also be an option."""
+        if not isinstance(value, self.type) or isinstance(value, bool):
+            return False
+        try:
+            return self.parse(str(value)) == value
+        except ValueError:
+            return False
+
     def check(self, value: Value | None, model: Model | None) -> None:
         """Raise InvalidRequest if the model does not take the value. A model without a row takes any."""
         if value is None:

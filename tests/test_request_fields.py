@@ -22,7 +22,9 @@ from seedream_cli.sandbox.responses import ApiError
 from seedream_cli.sandbox.server import Sandbox
 from seedream_cli.sandbox.validation import check
 from seedream_cli.settings.schema import SETTINGS
+from seedream_cli.sync.asset_parser import AssetParser
 from seedream_cli.sync.assets import digest_of
+from seedream_cli.sync.diagnostics import DiagnosticCollector
 from seedream_cli.sync.manifest_keys import ASSET_KEYS, DEFAULTS_KEYS
 from seedream_cli.tasks.sidecar import SidecarDocument
 
@@ -199,10 +201,21 @@ def test_completion_offers_choices_of_request_field(seedream: Program, name: str
     assert offered >= set(REQUEST_FIELDS[name].choices)
 
 
-def test_whole_number_field_is_parsed_and_checked() -> None:
+def test_whole_number_field_is_parsed_and_checked(tmp_path: Path) -> None:
     field = RequestField("seed", "a seed", parse_whole_number)
     assert field.type is int
     assert field.parse("42") == 42
     for text in ("", "-1", "1.5", "x", "9" * 19, "٣"):
         with pytest.raises(ValueError, match="whole number"):
             field.parse(text)
+    diagnostics = DiagnosticCollector("[assets.fox]", "seedream.toml")
+    parser = AssetParser(diagnostics, tmp_path)
+    keys = ("assets", "fox")
+    assert (parser._value(keys, {"seed": 42}, field), parser._value(keys, {}, field)) == (42, None)
+    parser.defaults["seed"] = "7"
+    assert parser._value(keys, {}, field) == 7
+    assert diagnostics.problems == []
+    for wrong in (True, 1.5, -1, "42", [1]):
+        assert not field.is_valid(wrong)
+        parser._value(keys, {"seed": wrong}, field)
+        assert "not a whole number" in str(diagnostics.problems.pop())

@@ -28,7 +28,7 @@ _MIN_PROMPT_COLUMNS = 24
 _MIN_FILE_COLUMNS = 12
 #: Characters of an error message.
 _MAX_MESSAGE = 40
-#: Seconds for which a time is printed as an age, such as "2 h format_age".
+#: Seconds for which a time is printed as an age, such as "2 h ago".
 _MAX_AGE = 86400.0
 _GAP = "  "
 

@@ -93,9 +93,8 @@ def _field(body: Mapping[str, Any], field: RequestField, row: Model) -> Any:
     if field.models is not None and row.name not in field.models:
         raise _invalid(f"{field.name} is not supported by {row.name}")
     value = body[field.name]
-    is_valid = isinstance(value, field.type) and not isinstance(value, bool)
     accepted = tuple(field.accepted_by(row)) if field.accepted_by else None
-    if not is_valid or (accepted is not None and value not in accepted):
+    if not field.is_valid(value) or (accepted is not None and value not in accepted):
         takes = (
             f": {row.name} takes {', '.join(accepted)}"
             if accepted not in (None, tuple(field.choices))

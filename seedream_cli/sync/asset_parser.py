@@ -62,13 +62,12 @@ class AssetParser:
     def _value(self, keys: Keys, table: Table, field: RequestField) -> Any:
         """Return the asset's value of a request field, or the one that [defaults] or the field itself has."""
         keys, value = (*keys, field.name), table.get(field.name)
-        if field.type is int and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if value is not None and self._diagnostics.is_text(value, keys):
-            try:
-                return field.parse(value)
-            except ValueError as error:
-                self._diagnostics.add(keys, str(error).removeprefix("it "))
+        if field.is_valid(value):
+            return value
+        if field.type is int and value is not None:
+            self._diagnostics.add(keys, f"is not a whole number: {str(value)[:40]!r}")
+        elif value is not None and self._diagnostics.is_text(value, keys):
+            self._diagnostics.add(keys, "is empty")
         text = self.defaults.get(field.name, field.default)
         return text if text is None else field.parse(text)
 
