@@ -59,9 +59,12 @@ def test_count_refused(seedream: Program, sandbox: Sandbox, arguments: list[str]
     assert sandbox.requests == []
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_count_exit_code_is_worst(seedream: Program, start_sandbox: StartSandbox) -> None:
     seedream.use(start_sandbox(rate=0, faults=["task-failed=1", "never-completes=1"]).base_url)
-    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", "--timeout", "0.2", "--json")
+    # A poll may take a second of a busy machine.
+    wait = ("--timeout", "5", "--poll-interval", "1")
+    done = seedream("generate", "fox", "-n", "3", "-o", "fox.png", *wait, "--json")
     codes = sorted(task["error"]["exit_code"] if task["error"] else 0 for task in done.document["tasks"])
     assert (codes, done.exit_code) == ([0, 3, 8], 3)
 
