@@ -143,6 +143,18 @@ def test_generate_sends_request_field(seedream: Program, sandbox: Sandbox, name:
         assert json.loads(sidecar.read_text())[name] == VALUES[name]
 
 
+def test_callback_url_of_a_setting_is_refused_with_its_origin(seedream: Program, sandbox: Sandbox) -> None:
+    arguments = ("generate", "a fox", "--model", "seedream-5.0-lite")
+    env = {"SEEDREAM_CALLBACK_URL": VALUES["callback_url"]}
+    refused = seedream(*arguments, env=env)
+    assert refused.exit_code == ExitCode.USAGE
+    assert "callback_url, which comes from environment: SEEDREAM_CALLBACK_URL" in refused.stderr
+    by_option = seedream(*arguments, "--callback-url", VALUES["callback_url"])
+    assert by_option.exit_code == ExitCode.USAGE
+    assert "does not support callback_url\n" in by_option.stderr
+    assert sandbox.requests == []
+
+
 @pytest.mark.parametrize("name", REQUEST_FIELDS)
 def test_resume_sends_request_field_again_under_the_same_key(
     seedream: Program, start_sandbox: Any, name: str

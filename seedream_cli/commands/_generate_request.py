@@ -42,7 +42,14 @@ class RequestArgs(Struct, frozen=True):
         prompt = self._prompt() if parts is None else parts.prompt
         # Validate before reading images: most mistakes do not concern them.
         request = GenerationRequest(prompt=prompt, **values, image_urls=("x",) if self.images else ())
-        request.validate()
+        try:
+            request.validate()
+        except InvalidRequest as error:
+            callback = context.settings.get("callback_url")
+            if error.message.endswith("callback_url") and callback.rank > 0:
+                # A flag is on the command line; a setting may have been made long ago.
+                error.message += f", which comes from {callback.origin}"
+            raise
         return replace(request, image_urls=self._image_urls(context, values["model"])), parts
 
     def _parts(self, context: CommandContext) -> PromptParts | None:
