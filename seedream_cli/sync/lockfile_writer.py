@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from ..files.atomic_write import atomic_write
-from .lockfile import Entry, Key, Lockfile, format_line, read_lockfile, stat_signature
+from .lockfile import Entry, Key, Lockfile, StatSignature, format_line, read_lockfile, stat_signature
+
+#: Differs from that of any file, so that the next update reads the file and writes all lines of this run.
+_UNKNOWN: StatSignature = (-1, -1, -1, -1)
 
 
 class LockfileWriter:
@@ -39,11 +42,14 @@ class LockfileWriter:
         A key in both is written. Raises NotSaved, and InvalidLockfile if the file has become invalid.
         """
         changes = {**dict.fromkeys(drop), **put}
-        # Recorded first: an update that finds a merge conflict writes nothing, and the first one after the
-        # repair writes these lines too.
+        # Recorded first: an update that fails writes nothing, and the next one writes these lines too.
         self._ours |= changes
-        # The status of the file written here, not a later stat(): another run may write it in between.
-        self._signature = stat_signature(atomic_write(self._path, lambda: self._format(changes)))
+        try:
+            # The status of the file written here, not a later stat(): another run may write it in between.
+            self._signature = stat_signature(atomic_write(self._path, lambda: self._format(changes)))
+        except BaseException:
+            self._signature = _UNKNOWN
+            raise
 
     def has_path(self, path: str) -> bool:
         """Return True if the lockfile has an image at ``path``."""

@@ -143,6 +143,19 @@ def test_lockfile_writer_has_reads_current_file(path: Path, write: Write) -> Non
     assert present == ["badge.png", "cat.png"]
 
 
+def test_lockfile_writer_writes_entry_of_failed_update_with_the_next(path: Path, write: Write) -> None:
+    write(HERO)
+    writer = writer_for(path)
+    # A partial file cannot be created here.
+    in_the_way = path.with_name(f".{path.name}.part")
+    in_the_way.mkdir()
+    with pytest.raises(NotSaved):
+        writer.update({BADGE.key: BADGE})
+    in_the_way.rmdir()
+    writer.update({CAT.key: CAT})
+    assert entries_in(path) == [BADGE, CAT, HERO]
+
+
 def test_lockfile_writer_unwritable_file(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
     with pytest.raises(NotSaved):
