@@ -145,6 +145,8 @@ class InvalidRequest(UsageError):
     """A request that the model does not accept, found before it is sent."""
 
     default_code = "invalid_request"
+    #: The request field that the model does not support, if that is the error.
+    unsupported_field: str | None = None
 
 
 class InvalidOutput(UsageError):

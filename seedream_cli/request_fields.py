@@ -92,7 +92,9 @@ class RequestField(Struct, frozen=True):
         if model is None:
             return
         if self.models is not None and model.name not in self.models:
-            raise InvalidRequest(f"{model.name} does not support {self.name}")
+            unsupported = InvalidRequest(f"{model.name} does not support {self.name}")
+            unsupported.unsupported_field = self.name
+            raise unsupported
         if self.accepted_by is not None and value not in (accepted := tuple(self.accepted_by(model))):
             # The model is named where another one accepts other values.
             of_model = f" ({model.name})" if accepted != tuple(self.choices) else ""

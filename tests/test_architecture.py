@@ -200,7 +200,7 @@ NEEDED: dict[str, frozenset[str]] = {
 
 @pytest.mark.parametrize("line", NEEDED)
 @pytest.mark.slow
-def test_a_command_loads_no_more_than_it_needs(seedream: Program, sandbox: Sandbox, line: str) -> None:
+def test_command_loads_only_what_it_needs(seedream: Program, sandbox: Sandbox, line: str) -> None:
     _, loaded = loaded_by(seedream, *line.split())
     assert (loaded & HEAVY) - NEEDED[line] <= PLATFORM
     if "sqlite3" not in NEEDED[line]:
@@ -217,7 +217,7 @@ def test_a_command_loads_no_more_than_it_needs(seedream: Program, sandbox: Sandb
         ("", "a {fox}", ExitCode.USAGE),
     ],
 )
-def test_a_sync_that_only_looks_loads_nothing_to_act_with(
+def test_sync_check_loads_nothing_to_act_with(
     seedream: Program, arguments: str, prompt: str, exit_code: ExitCode
 ) -> None:
     project = Project(seedream, seedream.cwd)
@@ -239,7 +239,7 @@ def test_a_sync_that_only_looks_loads_nothing_to_act_with(
 
 
 @pytest.mark.parametrize("arguments", [["config", "list"], ["generate", "fox", "--dry-run"], ["status"]])
-def test_a_keyring_is_asked_only_for_its_key(seedream: Program, arguments: list[str]) -> None:
+def test_keyring_is_loaded_only_for_its_key(seedream: Program, arguments: list[str]) -> None:
     seedream.config.parent.mkdir(parents=True)
     seedream.config.write_text('[profiles.default]\napi_key = {in = "keyring"}\n')
     seedream.config.chmod(0o600)

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.slow
 
 README = (Path(seedream_cli.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 [RECIPES] = re.findall(r"\n### GitHub Actions, GitLab CI and make\n(.*?)\n### ", README, re.DOTALL)
-GITHUB, GITLAB = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", RECIPES, re.DOTALL))
+_CI_FILES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", RECIPES, re.DOTALL)]
+GITHUB = _CI_FILES[0]
+GITLAB = _CI_FILES[1]
 [MAKEFILE] = re.findall(r"```make\n(.*?)```", RECIPES, re.DOTALL)
 MANIFEST = '[defaults]\ndir = "assets"\n[assets.fox]\nprompt = "a fox"\n[assets.hen]\nprompt = "a hen"\n'
 

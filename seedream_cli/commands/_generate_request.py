@@ -45,10 +45,12 @@ class RequestArgs(Struct, frozen=True):
         try:
             request.validate()
         except InvalidRequest as error:
-            callback = context.settings.get("callback_url")
-            if error.message.endswith("callback_url") and callback.rank > 0:
-                # A flag is on the command line; a setting may have been made long ago.
-                error.message += f", which comes from {callback.origin}"
+            # An option is on the command line; a setting may have been made long ago.
+            if (
+                error.unsupported_field
+                and (setting := context.settings.get(error.unsupported_field)).rank > 0
+            ):
+                error.message += f", which comes from {setting.origin}"
             raise
         return replace(request, image_urls=self._image_urls(context, values["model"])), parts
 

@@ -40,7 +40,7 @@ class TaskContext(Struct, frozen=True):
     pause: Callable[[float], None]
     #: Request bodies that are too large for the history, because they contain source images.
     bodies: RequestBodyStore
-    #: Where images go. None: where their operation wanted them.
+    #: Where images go. None: the output of their operation.
     output: OutputTemplate | None = None
     #: Replace files that exist, except those in ``placed``.
     overwrite: bool = False

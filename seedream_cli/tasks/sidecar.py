@@ -93,7 +93,7 @@ def is_own_sidecar(path: Path, operation: Operation) -> bool:
 
 
 def write_sidecar(context: TaskContext, operation: Operation, file: SavedFile) -> None:
-    """Write the sidecar of a saved image, if it is wanted and not there yet.
+    """Write the sidecar of a saved image, if it was asked for and is not there yet.
 
     Another file of that name is overwritten only if that was asked for. Otherwise the sidecar gets a free
     name, and a notice says so. Raises NotSaved.
